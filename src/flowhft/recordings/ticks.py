@@ -1,0 +1,80 @@
+"""The tick schema: one table of events in integer ticks and lots with two nanosecond clocks.
+
+Every reader produces a `Recording`; calibration and replay read nothing else.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+DEPTH = 1  # a price level has a new absolute quantity; 0 = the level is gone
+TRADE = 2  # a trade; `side` is the aggressor's
+TOP = 3  # best bid or best ask as the venue publishes it (two events a message, one a side)
+SNAPSHOT = 4  # a price level of a full book; the first snapshot event of a run clears the book
+
+BUY = 1  # bid side of the book, or a buyer-initiated trade
+SELL = -1  # ask side of the book, or a seller-initiated trade
+
+EVENT = np.dtype(
+    [
+        ("kind", np.int8),
+        ("side", np.int8),
+        ("exchange_time_ns", np.int64),  # when the venue's engine made it, ns since the epoch (or midnight)
+        ("local_time_ns", np.int64),  # when it was received, on the corrected local clock
+        ("price", np.int64),  # ticks
+        ("quantity", np.int64),  # lots
+        ("message", np.int64),  # events of one message share this number
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that reading a recording brought to light.
+
+    Attributes:
+        severity: "note" (a fact), "warning" (usable, but know it) or "error" (not usable as it is).
+        message: what was found, with the file and row where there is one.
+    """
+
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A market as it was recorded.
+
+    Attributes:
+        venue: where it was traded, for example "binance-usdm".
+        symbol: what was traded, for example "BTCUSDT".
+        currency: unit of prices, for example "USDT".
+        tick_size: price of one tick, in `currency`.
+        lot_size: quantity of one lot, in the base asset.
+        events: array of dtype `EVENT`, shape (event,), ordered by `local_time_ns`.
+        clock_offset_ns: what was added to the local clock so that no message arrives before it was sent.
+        files: the files that it was read from.
+        findings: what validation brought to light.
+    """
+
+    venue: str
+    symbol: str
+    currency: str
+    tick_size: float
+    lot_size: float
+    events: np.ndarray
+    clock_offset_ns: int = 0
+    files: tuple[Path, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """Return venue and symbol, as reports show them."""
+        return f"{self.venue} {self.symbol}"
+
+    @property
+    def duration(self) -> float:
+        """Return the seconds from the first event to the last, on the local clock."""
+        times = self.events["local_time_ns"]
+        return float(times[-1] - times[0]) * 1e-9

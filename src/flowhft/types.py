@@ -1,0 +1,117 @@
+"""The words that every part of flowhft shares: observation, quote, fill, trajectory, estimates.
+
+They are plain named tuples, so that the same value travels through numpy, numba and jax. Unless a
+field says otherwise: price distances in ticks, times in seconds, quantities in lots (one lot is one
+of our orders), money in tick x lot. Prices and cash are relative to the session's first mid price.
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+# A number or an array of any library: float, numpy, numba or jax.
+Numeric = Any
+
+
+class Observation(NamedTuple):
+    """What a market maker can see when it decides; nothing here is a parameter of the simulator.
+
+    Attributes:
+        time: seconds since the session began.
+        time_left: seconds until the session ends.
+        mid_price: ticks, relative to the session's first mid price.
+        inventory: lots, positive when long.
+        cash: tick x lot, for trades priced relative to the session's first mid price.
+        arrivals_bid: market sell orders since the last decision (they come for bids), a count.
+        arrivals_ask: market buy orders since the last decision (they come for asks), a count.
+        intensity_bid: conditional intensity of market sell orders given the past, 1 / second.
+        intensity_ask: conditional intensity of market buy orders given the past, 1 / second.
+    """
+
+    time: Numeric
+    time_left: Numeric
+    mid_price: Numeric
+    inventory: Numeric
+    cash: Numeric
+    arrivals_bid: Numeric
+    arrivals_ask: Numeric
+    intensity_bid: Numeric
+    intensity_ask: Numeric
+
+
+class Quote(NamedTuple):
+    """A bid and an ask around the mid price.
+
+    Attributes:
+        half_spread_bid: ticks from the mid down to our bid; negative above the mid.
+        half_spread_ask: ticks from the mid up to our ask; negative below the mid.
+    """
+
+    half_spread_bid: Numeric
+    half_spread_ask: Numeric
+
+
+class Fill(NamedTuple):
+    """What was traded against our quote in one step: lots bought at the bid, lots sold at the ask."""
+
+    bid: Numeric
+    ask: Numeric
+
+
+class Trajectory(NamedTuple):
+    """What happened: the one result of a rollout, a replay and a live session.
+
+    Every array has shape (path, step), or (step,) for one path. A step begins with an observation
+    and a quote, goes on with fills at the quoted prices, and ends when the mid price has moved.
+    The change of equity in a step is spread_pnl + inventory_pnl - fee, exactly.
+
+    Attributes:
+        observation: what the policy saw, before the step's fills.
+        quote: half-spreads around the mid of that observation.
+        fill: lots filled in the step.
+        spread_pnl: tick x lot earned against the decision mid: sum of half_spread x lots filled.
+        inventory_pnl: tick x lot: inventory after the fills times the move of the mid.
+        fee: tick x lot paid; negative for a rebate.
+    """
+
+    observation: Observation
+    quote: Quote
+    fill: Fill
+    spread_pnl: Numeric
+    inventory_pnl: Numeric
+    fee: Numeric
+
+
+class Estimates(NamedTuple):
+    """What an expert is told about a market: numbers, never the market itself.
+
+    Attributes:
+        volatility: of mid differences, ticks per root second.
+        drift: of the mid, ticks per second.
+        intensity: rate A of lambda(delta) = A exp(-k delta), per side, 1 / second.
+        fill_decay: k of lambda(delta) = A exp(-k delta), 1 / tick.
+        horizon: length of a session, seconds.
+    """
+
+    volatility: Numeric
+    drift: Numeric
+    intensity: Numeric
+    fill_decay: Numeric
+    horizon: Numeric
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval, in the unit of the estimate."""
+
+    value: float
+    low: float
+    high: float
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that quotes in the lab: explicit memory in, quote and new memory out, for one path."""
+
+    def init(self) -> Any:
+        """Return the memory with which a session begins."""
+
+    def act(self, memory: Any, observation: Observation, key: Any) -> tuple[Quote, Any]:
+        """Return the quote for this observation and the memory for the next one."""
