@@ -1,0 +1,257 @@
+"""Run folders: what a command leaves behind, and how a later one finds and trusts it.
+
+    RUN/
+      manifest.json     written last, by rename: a folder with a manifest is finished
+      *.parquet         tables, units in their metadata
+      *.json            summaries
+      *.safetensors     policies
+
+A run is identified by its *fingerprint*: command, configuration, seed, version and the fingerprints of
+its parents. A stage whose folder has a manifest with the same fingerprint need not run again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft import __version__
+from flowhft.errors import DataError
+
+MANIFEST = "manifest.json"
+RECORDED_PACKAGES = ("numpy", "jax", "equinox", "optax", "numba", "hftbacktest", "polars")
+
+
+def plain(value: Any) -> Any:
+    """Turn configuration objects into what JSON can hold: dataclasses and named tuples into objects."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy and jax scalars and arrays
+        return value.tolist()
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and put it in the place of `path` only if all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all. A number that is not finite is written as null."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(finite(plain(value)), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Replace every NaN and infinity in a plain value by None, since JSON has no word for them."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"`{path}` must exist; it does not. Name a finished run folder.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as cause:
+        raise DataError(f"`{path}` must be JSON; {cause}. The file is damaged: make it again.") from cause
+
+
+def write_table(path: Path, table: pl.DataFrame, units: dict[str, str]) -> None:
+    """Write a Parquet table with the unit of each column in the file's metadata, whole or not at all."""
+    with replacing(path) as temporary:
+        table.write_parquet(temporary, metadata={f"unit:{name}": unit for name, unit in units.items()})
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet table.
+
+    Raises:
+        DataError: the file is missing or is not Parquet.
+    """
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise DataError(f"`{path}` must exist; it does not. Name a finished run folder.") from None
+    except pl.exceptions.PolarsError as cause:
+        raise DataError(f"`{path}` must be Parquet; {cause}. The file is damaged: make it again.") from cause
+
+
+def units_of(path: Path) -> dict[str, str]:
+    """Return the units that `write_table` put beside the columns of a Parquet table."""
+    return {
+        key.removeprefix("unit:"): unit
+        for key, unit in pl.read_parquet_metadata(path).items()
+        if key.startswith("unit:")
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree that runs, or None where it is not a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@dataclass
+class Run:
+    """A run folder that is being written, or one that is finished.
+
+    Attributes:
+        folder: where it is.
+        command: the command that makes it.
+        config: the resolved configuration.
+        seed: the run's integer seed.
+        parents: fingerprints of the runs it builds on, by role.
+    """
+
+    folder: Path
+    command: str
+    config: Any
+    seed: int
+    parents: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the identity of the result: everything that could change it, hashed."""
+        identity = {
+            "command": self.command,
+            "config": plain(self.config),
+            "seed": self.seed,
+            "version": __version__,
+            "parents": self.parents,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds the finished result of exactly this run."""
+        path = self.folder / MANIFEST
+        return path.is_file() and read_json(path).get("fingerprint") == self.fingerprint
+
+    def begin(self) -> None:
+        """Make the folder ready to be written: an earlier manifest no longer vouches for it.
+
+        Raises:
+            DataError: the folder cannot be made, or holds files that no run of flowhft wrote.
+        """
+        if self.folder.is_file():
+            raise DataError(f"`out` must be a folder; received the file {self.folder}. Choose another path.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+
+    def finish(self, **summary: Any) -> None:
+        """Write the manifest, last and by rename: from now on the folder counts as finished."""
+        files = {
+            str(path.relative_to(self.folder)): sha256_of(path)
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != MANIFEST and not path.name.endswith(".part")
+        }
+        write_json(
+            self.folder / MANIFEST,
+            {
+                "command": self.command,
+                "fingerprint": self.fingerprint,
+                "config": plain(self.config),
+                "seed": self.seed,
+                "parents": self.parents,
+                "summary": summary,
+                "version": __version__,
+                "commit": _commit(),
+                "packages": {name: _version_of(name) for name in RECORDED_PACKAGES},
+                "python": platform.python_version(),
+                "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+                "seconds": round(time.time() - self.started, 3),
+                "files": files,
+            },
+        )
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a finished run folder.
+
+    Raises:
+        DataError: the folder is missing or not finished.
+    """
+    if not folder.is_dir():
+        raise DataError(f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote.")
+    if not (folder / MANIFEST).is_file():
+        raise DataError(
+            f"`{folder}` must be a finished run folder; it has no {MANIFEST}. "
+            "It was interrupted or belongs to something else: run its command again."
+        )
+    return read_json(folder / MANIFEST)
+
+
+def stream(seed: int, *names: str | int) -> int:
+    """Return the 63-bit seed of a named random stream of a run.
+
+    Streams are independent: a new consumer, with a name of its own, shifts no other stream.
+
+    Example:
+        >>> stream(0, "market", "T1.HH") != stream(0, "market", "T1.HL")
+        True
+    """
+    text = "/".join([str(seed), *map(str, names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
