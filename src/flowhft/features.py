@@ -142,21 +142,21 @@ def note_quote(memory: Memory, quote: Quote) -> Memory:
     )
 
 
-def _squash(ratio: Numeric) -> Numeric:
-    """Map a positive ratio to (-1, 1), 1 to 0: monotone, smooth, and indifferent to outliers."""
-    return (ratio - 1.0) / (ratio + 1.0)
-
-
 def context_features(sensor: Sensor, memory: Memory, observation: Observation) -> tuple[Numeric, ...]:
     """Return the nine `context` features, each of order one, in the order of `NAMES["context"]`."""
+
+    # A positive ratio to (-1, 1), 1 to 0; indifferent to outliers. Inside, since numba compiles it only here.
+    def squash(ratio: Numeric) -> Numeric:
+        return (ratio - 1.0) / (ratio + 1.0)
+
     return (
         observation.time_left / sensor.horizon,
         observation.inventory / sensor.inventory,
-        _squash((memory.variance + 1e-12) ** 0.5 / sensor.volatility),
-        _squash(memory.rate_bid / sensor.rate),
-        _squash(memory.rate_ask / sensor.rate),
-        _squash(memory.burst_bid / sensor.rate),
-        _squash(memory.burst_ask / sensor.rate),
+        squash((memory.variance + 1e-12) ** 0.5 / sensor.volatility),
+        squash(memory.rate_bid / sensor.rate),
+        squash(memory.rate_ask / sensor.rate),
+        squash(memory.burst_bid / sensor.rate),
+        squash(memory.burst_ask / sensor.rate),
         memory.last_move / (sensor.volatility * sensor.burst**0.5),
         memory.trend * (2.0 * sensor.memory) ** 0.5 / sensor.volatility,
     )

@@ -10,15 +10,17 @@ sqrt(paths): one rule for means, ratios and tails alike (the delta method).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from flowhft.errors import require
-from flowhft.types import Interval, Trajectory
+from flowhft.errors import UnknownNameError, require
+from flowhft.types import Fill, Interval, Numeric, Observation, Quote, Trajectory
 
 CONFIDENCE = 0.99  # of every interval, unless said otherwise
+RISK_WEIGHT = 0.5  # standard deviations that the criterion "utility" takes off the mean
 TAIL = 0.05  # share of the worst paths in the expected shortfall
 
 PathValues = Float[np.ndarray, " path"]
@@ -180,6 +182,33 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def _utility(values: PathValues) -> tuple[float, PathValues]:
+    """Mean less RISK_WEIGHT standard deviations."""
+    mean, mean_influence = _mean(values)
+    deviation, deviation_influence = _deviation(values)
+    return mean - RISK_WEIGHT * deviation, mean_influence - RISK_WEIGHT * deviation_influence
+
+
+# What may decide between policies, each an estimator over the equity at the session's end.
+CRITERIA: dict[str, Estimator] = {"pnl": _mean, "sharpe": _sharpe, "utility": _utility}
+
+
+def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathValues]:
+    """Return the value of a selection criterion and the influence of every path on it.
+
+    Args:
+        measures: from `measure`.
+        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less half a
+            standard deviation), over paths, of the equity at the session's end.
+
+    Raises:
+        UnknownNameError: there is no such criterion.
+    """
+    if criterion not in CRITERIA:
+        raise UnknownNameError("criterion", criterion, CRITERIA)
+    return CRITERIA[criterion](np.asarray(measures["pnl"], np.float64))
+
+
 def equity(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
     """Return the equity after every step, tick x lot, summed in float64; 0 before the first step."""
     gain = np.asarray(trajectory.spread_pnl, np.float64) + np.asarray(trajectory.inventory_pnl, np.float64)
@@ -199,8 +228,102 @@ def inventory_after(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
     )
 
 
+class Tally(NamedTuple):
+    """The running account of a path, from which its measures follow: constant memory, any number of steps.
+
+    Money is summed with Kahan's compensation (`lost_*` hold what rounding lost), which keeps the sums of
+    float32 increments as exact as float64 would.
+    """
+
+    steps: Numeric
+    spread_pnl: Numeric
+    lost_spread: Numeric
+    inventory_pnl: Numeric
+    lost_inventory: Numeric
+    fee: Numeric
+    lost_fee: Numeric
+    highest: Numeric
+    max_drawdown: Numeric
+    fills: Numeric
+    square_inventory: Numeric
+    absolute_inventory: Numeric
+    max_inventory: Numeric
+    half_spread: Numeric
+
+
+def begin_tally(zero: Numeric) -> Tally:
+    """Return the account of a session that has not begun.
+
+    Args:
+        zero: 0 of the wanted array library, dtype and shape.
+    """
+    return Tally(*(zero,) * len(Tally._fields))
+
+
+def _add(total: Numeric, lost: Numeric, amount: Numeric) -> tuple[Numeric, Numeric]:
+    """Add with compensation for rounding (Kahan, 1965)."""
+    mended = amount - lost
+    new = total + mended
+    return new, (new - total) - mended
+
+
+def tally_step(tally: Tally, step: Trajectory) -> Tally:
+    """Fold one step of a trajectory into the account, with the arithmetic of its own array library.
+
+    Args:
+        tally: the account so far.
+        step: the fields of `Trajectory` at one step, each of the same shape as the tally's.
+    """
+    spread_pnl, lost_spread = _add(tally.spread_pnl, tally.lost_spread, step.spread_pnl)
+    inventory_pnl, lost_inventory = _add(tally.inventory_pnl, tally.lost_inventory, step.inventory_pnl)
+    fee, lost_fee = _add(tally.fee, tally.lost_fee, step.fee)
+    equity = spread_pnl + inventory_pnl - fee
+    library = equity.__array_namespace__()
+    highest = library.maximum(tally.highest, equity)
+    inventory = step.observation.inventory + (step.fill.bid - step.fill.ask)
+    size = abs(inventory)
+    return Tally(
+        steps=tally.steps + 1,
+        spread_pnl=spread_pnl,
+        lost_spread=lost_spread,
+        inventory_pnl=inventory_pnl,
+        lost_inventory=lost_inventory,
+        fee=fee,
+        lost_fee=lost_fee,
+        highest=highest,
+        max_drawdown=library.maximum(tally.max_drawdown, highest - equity),
+        fills=tally.fills + step.fill.bid + step.fill.ask,
+        square_inventory=tally.square_inventory + inventory * inventory,
+        absolute_inventory=tally.absolute_inventory + size,
+        max_inventory=library.maximum(tally.max_inventory, size),
+        half_spread=tally.half_spread + 0.5 * (step.quote.half_spread_bid + step.quote.half_spread_ask),
+    )
+
+
+def measures_of(tally: Tally) -> dict[str, PathValues]:
+    """Return one number per path for every measure: what `Metric.of` names, float64, money in tick x lot.
+
+    Args:
+        tally: of finished paths, fields of shape (path,).
+    """
+    account = Tally(*(np.asarray(value, np.float64) for value in tally))
+    pnl = account.spread_pnl + account.inventory_pnl - account.fee
+    return {
+        "pnl": pnl,
+        "spread_pnl": account.spread_pnl,
+        "inventory_pnl": account.inventory_pnl,
+        "fee": account.fee,
+        "max_drawdown": account.max_drawdown,
+        "fills": account.fills,
+        "mean_square_inventory": account.square_inventory / account.steps,
+        "max_inventory": account.max_inventory,
+        "half_spread": account.half_spread / account.steps,
+        "pnl_to_map": pnl / np.maximum(account.absolute_inventory / account.steps, 1.0),
+    }
+
+
 def measure(trajectory: Trajectory) -> dict[str, PathValues]:
-    """Return one number per path for every measure: what `Metric.of` names.
+    """Return one number per path for every measure of a whole trajectory.
 
     Args:
         trajectory: arrays of shape (path, step).
@@ -208,30 +331,35 @@ def measure(trajectory: Trajectory) -> dict[str, PathValues]:
     Returns:
         Arrays of shape (path,), float64; money in tick x lot.
     """
-    wealth = equity(trajectory)
-    inventory = inventory_after(trajectory).astype(np.float64)
-    pnl = wealth[..., -1]
-    total = {
-        name: np.sum(np.asarray(getattr(trajectory, name), np.float64), axis=-1)
-        for name in ("spread_pnl", "inventory_pnl", "fee")
-    }
-    lots = np.asarray(trajectory.fill.bid, np.float64) + np.asarray(trajectory.fill.ask, np.float64)
-    width = np.asarray(trajectory.quote.half_spread_bid, np.float64) + np.asarray(
-        trajectory.quote.half_spread_ask, np.float64
-    )
-    return {
-        "pnl": pnl,
-        **total,
-        "max_drawdown": np.max(drawdown(wealth), axis=-1),
-        "fills": np.sum(lots, axis=-1),
-        "mean_square_inventory": np.mean(inventory**2, axis=-1),
-        "max_inventory": np.max(np.abs(inventory), axis=-1),
-        "half_spread": np.mean(width, axis=-1) / 2.0,
-        "pnl_to_map": pnl / np.maximum(np.mean(np.abs(inventory), axis=-1), 1.0),
-    }
+
+    def at(values: Numeric, step: int) -> Numeric:
+        return np.asarray(values, np.float64)[:, step]
+
+    paths, steps = np.shape(trajectory.fee)
+    tally = begin_tally(np.zeros(paths))
+    for i in range(steps):
+        tally = tally_step(
+            tally,
+            Trajectory(
+                observation=Observation(*(at(values, i) for values in trajectory.observation)),
+                quote=Quote(*(at(values, i) for values in trajectory.quote)),
+                fill=Fill(*(at(values, i) for values in trajectory.fill)),
+                spread_pnl=at(trajectory.spread_pnl, i),
+                inventory_pnl=at(trajectory.inventory_pnl, i),
+                fee=at(trajectory.fee, i),
+            ),
+        )
+    return measures_of(tally)
 
 
-def _interval(value: float, influence: PathValues, confidence: float) -> Interval:
+def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE) -> Interval:
+    """Return a value with its normal interval: value +- z std(influence) / sqrt(paths).
+
+    Args:
+        value: the estimate.
+        influence: of every path on it; the difference of two influences for a paired difference.
+        confidence: of the two-sided interval, between 0 and 1.
+    """
     reach = float(norm.ppf(0.5 + confidence / 2.0))
     if len(influence) < 2:
         return Interval(value, float("nan"), float("nan"))
@@ -248,7 +376,7 @@ def summarise(measures: dict[str, PathValues], confidence: float = CONFIDENCE) -
     """
     require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
     return {
-        name: _interval(*metric.estimator(np.asarray(measures[metric.of], np.float64)), confidence)
+        name: interval(*metric.estimator(np.asarray(measures[metric.of], np.float64)), confidence)
         for name, metric in METRICS.items()
     }
 
@@ -269,5 +397,5 @@ def compare(
     for name, metric in METRICS.items():
         value, influence = metric.estimator(np.asarray(measures[metric.of], np.float64))
         other, other_influence = metric.estimator(np.asarray(reference[metric.of], np.float64))
-        differences[name] = _interval(value - other, influence - other_influence, confidence)
+        differences[name] = interval(value - other, influence - other_influence, confidence)
     return differences

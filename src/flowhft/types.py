@@ -5,10 +5,18 @@ field says otherwise: price distances in ticks, times in seconds, quantities in 
 of our orders), money in tick x lot. Prices and cash are relative to the session's first mid price.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 # A number or an array of any library: float, numpy, numba or jax.
 Numeric = Any
+
+# How long work tells what it is doing: (share done, from 0 to 1; what is happening now).
+Progress = Callable[[float, str], None]
+
+
+def no_progress(done: float, now: str) -> None:
+    """Ignore progress: the default of every long function."""
 
 
 class Observation(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 DEPTH = 1  # a price level has a new absolute quantity; 0 = the level is gone
 TRADE = 2  # a trade; `side` is the aggressor's
@@ -24,9 +25,30 @@ EVENT = np.dtype(
         ("local_time_ns", np.int64),  # when it was received, on the corrected local clock
         ("price", np.int64),  # ticks
         ("quantity", np.int64),  # lots
-        ("message", np.int64),  # events of one message share this number
+        ("message", np.int64),  # the venue's own number: events of one kind and one message share it
     ]
 )
+
+
+def make_events(
+    kind: int,
+    side: Int[np.ndarray, " event"] | int,
+    exchange_time_ns: Int[np.ndarray, " event"] | int,
+    local_time_ns: Int[np.ndarray, " event"] | int,
+    price: Int[np.ndarray, " event"],
+    quantity: Int[np.ndarray, " event"],
+    message: Int[np.ndarray, " event"] | int,
+) -> np.ndarray:
+    """Return events of one kind as an array of dtype `EVENT`; a single number stands for all of them."""
+    events = np.empty(len(price), EVENT)
+    events["kind"] = kind
+    events["side"] = side
+    events["exchange_time_ns"] = exchange_time_ns
+    events["local_time_ns"] = local_time_ns
+    events["price"] = price
+    events["quantity"] = quantity
+    events["message"] = message
+    return events
 
 
 @dataclass(frozen=True)

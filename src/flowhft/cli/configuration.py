@@ -1,0 +1,258 @@
+"""From words to a command: flags by tyro, defaults from a TOML file, every refusal one sentence.
+
+The dataclass of a command is the only schema. tyro reads flags by it; the file is read by it here, so that
+its values become the defaults that flags win over, and that `--help` shows.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from flowhft.errors import DataError, UnknownNameError, UsageError
+
+T = TypeVar("T")
+
+# What tyro says when it refuses, and how we say it.
+REFUSALS = (
+    (r"Error parsing (\S+): (must .*)", r"`\1` \2"),
+    (r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*?),?\)\.", r"`\2` must be one of \3; received '\1'."),
+    (r"Missing value for argument '(.*?)'.*", r"`\1` must be followed by a value; received nothing."),
+    (r"Missing from [^:]*: (\S+).*", r"`\1` must be given; received nothing."),
+)
+
+WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
+
+
+def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
+    """Return the command that the arguments, and the file behind `--config` among them, describe.
+
+    Args:
+        kind: the dataclass of the command.
+        arguments: what follows the command's name.
+        program: what the user typed to get here, for the help.
+
+    Raises:
+        UsageError: an option, a value or a key of the file cannot be.
+        SystemExit: help was asked for and printed.
+    """
+    path = _path_of_config(arguments)
+    read = functools.partial(
+        tyro.cli,
+        kind,
+        prog=program,
+        args=list(arguments),
+        default=_default(kind, {} if path is None else read_toml(path), path),
+        return_unknown_args=True,
+        registry=_spellings(),
+    )
+    if {"-h", "--help"} & set(arguments):
+        read()
+    refusal = io.StringIO()
+    try:
+        # tyro draws for the terminal behind stdout: without one it writes plain text, which `_retell` reads.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(refusal):
+            command, unknown = read()
+    except SystemExit:
+        raise UsageError(f"{_retell(refusal.getvalue())} See `{program} --help`.") from None
+    if unknown:
+        _refuse(unknown[0], kind, program)
+    return command
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        UsageError: the file is missing or a folder.
+        DataError: it is not TOML; the message holds the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise UsageError(f"`--config` must name a TOML file; received {path}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise DataError(f"`{path}` must be TOML; {cause}. Mend the file.") from cause
+
+
+def options(kind: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all fields of a dataclass and of those nested in it."""
+    for field, inner in _fields(kind):
+        if dataclasses.is_dataclass(inner):
+            yield from options(inner, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+def _fields(kind: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
+    """Yield every field of a dataclass with its type, annotations resolved."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.init:
+            yield field, hints[field.name]
+
+
+def _path_of_config(arguments: Sequence[str]) -> Path | None:
+    """Return what follows `--config`: it is needed before the flags can be read."""
+    for place, argument in enumerate(arguments):
+        if argument == "--config" and place + 1 < len(arguments):
+            return Path(arguments[place + 1])
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+    return None
+
+
+def _default(kind: type[T], values: Mapping[str, Any], path: Path | None) -> T:
+    """Return the command as the file has it; what the file does not say and must be said is missing."""
+    given = {} if path is None else _read(kind, values, path)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        no_default = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and field.init
+        )
+        if no_default and field.name not in given:
+            given[field.name] = tyro.MISSING
+    return kind(**given)
+
+
+def _read(kind: Any, values: Mapping[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    """Return the fields of a dataclass that a table of the file sets, converted and checked."""
+    fields = {field.name: (field, inner) for field, inner in _fields(kind)}
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            known = sorted({*options(kind, prefix), *(prefix + field for field in fields)})
+            raise UnknownNameError("key", prefix + key, known, f"It stands in `{path}`.")
+        field, inner = fields[name]
+        if dataclasses.is_dataclass(inner):
+            if not isinstance(value, Mapping):
+                raise _wrong(prefix + key, "be a table", value, path)
+            nested = _read(inner, value, path, f"{prefix}{name}.")
+            try:
+                given[name] = _changed(field, inner, nested)
+            except UsageError as fault:
+                raise UsageError(f"{fault} It stands in table [{prefix}{name}] of `{path}`.") from fault
+        else:
+            given[name] = _convert(value, inner, prefix + key, path)
+    return given
+
+
+def _changed(field: dataclasses.Field, inner: Any, nested: dict[str, Any]) -> Any:
+    """Return the nested settings with the file's values in place of their defaults."""
+    if field.default_factory is not dataclasses.MISSING:
+        return dataclasses.replace(field.default_factory(), **nested)
+    if field.default is not dataclasses.MISSING:
+        return dataclasses.replace(field.default, **nested)
+    return inner(**nested)
+
+
+def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
+    """Return a value of the file as the field's type has it."""
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):  # in the files of commands, always `kind | None`
+        return _convert(value, next(item for item in inside if item is not type(None)), name, path)
+    if origin is Literal:
+        if value not in inside:
+            raise _wrong(name, f"be one of {', '.join(map(str, inside))}", value, path)
+        return value
+    if origin is tuple:
+        if isinstance(value, str):
+            value = value.split(",")
+        if not isinstance(value, list):
+            raise _wrong(name, "be a list", value, path)
+        return tuple(_convert(item, inside[0], name, path) for item in value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise _wrong(name, f"be {WORDS.get(kind, kind)}", value, path)
+
+
+def _wrong(name: str, must: str, received: Any, path: Path) -> UsageError:
+    return UsageError(f"`{name}` must {must}; received {received!r} in `{path}`.")
+
+
+def _spellings() -> ConstructorRegistry:
+    """Return how values are spelled on the command line where tyro's own way is not ours.
+
+    Numbers are refused in our words, and a tuple of any length is one argument with commas.
+    """
+    registry = ConstructorRegistry()
+
+    def number(kind: type, metavar: str) -> PrimitiveConstructorSpec:
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=metavar,
+            instance_from_str=lambda words: _number(kind, words[0]),
+            is_instance=lambda value: isinstance(value, kind) and not isinstance(value, bool),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    @registry.primitive_rule
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if info.type is int:
+            return number(int, "INT")
+        if info.type is float:
+            return number(float, "NUMBER")
+        inside = typing.get_args(info.type)
+        if info.type_origin is tuple and len(inside) == 2 and inside[1] is Ellipsis:
+            item: Any = inside[0]
+            convert = {int: lambda word: _number(int, word), float: lambda word: _number(float, word)}
+            return PrimitiveConstructorSpec(
+                nargs=1,
+                metavar={int: "INT,...", float: "NUMBER,...", str: "NAME,..."}.get(item, "VALUE,..."),
+                instance_from_str=lambda words: tuple(
+                    convert.get(item, item)(word.strip()) for word in words[0].split(",") if word.strip()
+                ),
+                is_instance=lambda value: isinstance(value, tuple),
+                str_from_instance=lambda value: [",".join(map(str, value))],
+            )
+        return None
+
+    return registry
+
+
+def _number(kind: type, word: str) -> Any:
+    try:
+        return kind(word)
+    except ValueError:
+        raise ValueError(f"must be {WORDS[kind]}; received {word!r}.") from None
+
+
+def _refuse(word: str, kind: Any, program: str) -> typing.NoReturn:
+    """Raise the error for a word that no field of the command took."""
+    see = f"See `{program} --help`."
+    if word.startswith("-"):
+        known = ["--help", *(f"--{name.replace('_', '-')}" for name in options(kind))]
+        raise UnknownNameError("option", word.split("=")[0], known, see)
+    raise UsageError(f"`{program}` must be given no further argument; received {word!r}. {see}")
+
+
+def _retell(refusal: str) -> str:
+    """Return as one sentence what tyro says between two rules; words that it has never used are kept."""
+    lines = [line.strip() for line in refusal.splitlines()]
+    rules = [place for place, line in enumerate(lines) if line and not line.strip("-")]
+    start, end = [*rules, -1, len(lines)][0] + 1, [*rules[1:], len(lines)][0]
+    text = " ".join(line for line in lines[start:end] if line)
+    for pattern, sentence in REFUSALS:
+        if found := re.match(pattern, text):
+            return found.expand(sentence)
+    return text

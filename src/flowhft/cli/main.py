@@ -1,0 +1,161 @@
+"""The program `flowhft`: finds the command, runs it, and turns whatever happens into a line and an exit code.
+
+    0  done            2  usage or configuration     4    a required result was not reached
+    1  unexpected      3  bad data, or no disk       130  interrupted
+"""
+
+import contextlib
+import errno
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flowhft import __version__
+from flowhft.cli.terminal import Terminal
+from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError
+
+# name: (module, class, one line for people). A module is imported only when its command is asked for.
+COMMANDS = {
+    "demo": ("flowhft.cli.demo", "Demo", "the whole story on the bundled recording, in minutes"),
+    "data check": ("flowhft.cli.data", "DataCheck", "read a recording, and say what is in it and what is wrong"),
+    "calibrate": ("flowhft.cli.calibrate", "Calibrate", "fit a market to a recording, with error bars"),
+    "simulate": ("flowhft.cli.simulate", "Simulate", "run a policy in a simulated market"),
+    "demonstrate": ("flowhft.cli.demonstrate", "Demonstrate", "let experts quote, and keep what the best do"),
+    "imitate": ("flowhft.cli.imitate", "Imitate", "train a flow policy on demonstrations"),
+    "adapt": ("flowhft.cli.adapt", "Adapt", "fit a trained policy to one market, the policy itself frozen"),
+    "evaluate": ("flowhft.cli.evaluate", "Evaluate", "judge policies in simulation, on the same random numbers"),
+    "backtest": ("flowhft.cli.backtest", "Backtest", "judge policies on a recording, with queues and latency"),
+    "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
+    "report": ("flowhft.cli.report", "Report", "make one page out of a run folder"),
+    "info": ("flowhft.cli.info", "Info", "tell about the installation, a run folder or a policy file"),
+}
+
+TRACEBACK = "FLOWHFT_TRACEBACK"  # environment variable: 1 shows where an unexpected error arose
+PIPE_CLOSED = 128 + 13  # what shells report for a program that ended because nobody reads it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `flowhft` with these arguments, those of the process by default, and return the exit code."""
+    terminal = Terminal()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a letter that the terminal lacks must not end a run
+    try:
+        with _termination_as_interrupt():
+            _run(sys.argv[1:] if arguments is None else arguments, terminal)
+            sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        terminal.interrupted()
+        return 130
+    except BrokenPipeError:
+        _discard_output()
+        return PIPE_CLOSED
+    except Exception as failure:
+        if os.environ.get(TRACEBACK) == "1":
+            traceback.print_exc()
+        known = _explained(failure)
+        terminal.error(str(known))
+        if isinstance(failure, OSError):
+            _discard_output()
+        return known.exit_code
+
+
+def _run(arguments: Sequence[str], terminal: Terminal) -> None:
+    """Do what the arguments ask.
+
+    Raises:
+        FlowhftError: it could not be done.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return
+    if arguments[0] == "--version":
+        print(f"flowhft {__version__}")
+        return
+    name, rest = _split(arguments)
+    module, kind, _ = COMMANDS[name]
+    from flowhft.cli.configuration import parse
+
+    try:
+        command: Any = parse(getattr(importlib.import_module(module), kind), rest, f"flowhft {name}")
+    except SystemExit:  # help was asked for and is printed
+        return
+    terminal.quiet, terminal.json = command.quiet, command.json
+    result = command.run(terminal)
+    terminal.show(result.summary, result.shown)
+    if result.missed:
+        raise BarMissedError(" ".join(result.missed))
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the command's name, of one word or two, and what follows it."""
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return name, arguments[words:]
+    if arguments[0].startswith("-"):
+        raise UnknownNameError("option", arguments[0], ("--help", "--version"), "Options follow the command.")
+    family = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
+    asked = " ".join(arguments[:2]) if family else arguments[0]
+    raise UnknownNameError("command", asked, COMMANDS, "See `flowhft --help`.")
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: flowhft COMMAND [OPTIONS]",
+            "",
+            "Quoting policies for market makers: learned from experts by flow matching, judged in simulation and on",
+            "tick data.",
+            "",
+            *(f"  {name:<{width}}  {summary}" for name, (_, _, summary) in COMMANDS.items()),
+            "",
+            "`flowhft COMMAND --help` lists the options of a command. Begin with `flowhft demo`.",
+        ]
+    )
+
+
+def _explained(failure: Exception) -> FlowhftError:
+    """Return any failure as an error with a message for people and an exit code."""
+    if isinstance(failure, FlowhftError):
+        return failure
+    if isinstance(failure, OSError):
+        return DataError(_os_error(failure))
+    text = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+    return FlowhftError(f"unexpected error: {text}; run with {TRACEBACK}=1 for the traceback")
+
+
+def _os_error(failure: OSError) -> str:
+    name = f"`{failure.filename}`" if failure.filename is not None else "what is written"
+    said = failure.strerror or str(failure)
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in said.lower():
+        return f"{name} must fit on the disk; received: {said}. Free some space and run the same command again."
+    if failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{name} must be open to you; received: {said}. Change its permissions or choose another path."
+    return f"{name} must be readable and writable; received: {said}."
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, which schedulers send, like Ctrl-C; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _discard_output() -> None:
+    """Send what is still buffered for stdout nowhere, so that the interpreter's end does not stumble on it."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

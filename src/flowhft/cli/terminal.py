@@ -1,0 +1,198 @@
+"""What people see: the result on stdout and nothing else there, progress and errors on stderr."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowhft.report.numbers import count, duration, significant, with_interval
+from flowhft.types import Interval, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for people.
+
+    Attributes:
+        columns: headings, with their units.
+        rows: one sequence of values a row; numbers are rounded when they are printed.
+        title: what the table shows.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    title: str = ""
+
+
+class Terminal:
+    """Where a command speaks.
+
+    Attributes:
+        quiet: whether everything but the result and errors is withheld.
+        json: whether the result is printed as JSON.
+        where: the folder that holds what is finished so far, for whoever interrupts; None if there is none.
+    """
+
+    def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
+        self.quiet = quiet
+        self.json = json
+        self.where: Path | None = None
+        self._bars: Bars | None = None
+        self._open_stages = 0
+        self._lock = threading.Lock()
+
+    def note(self, text: str) -> None:
+        """Say something on the way; not said where the user wants quiet."""
+        if not self.quiet:
+            self._say(text)
+
+    def error(self, text: str) -> None:
+        """Say what went wrong, in one line."""
+        self._say("error: " + " ".join(text.split()))
+
+    def interrupted(self) -> None:
+        """Say what an interruption leaves behind."""
+        finished = f"; finished stages are in {self.where}; run the same command again to resume"
+        self._say("interrupted" + (finished if self.where else ""))
+
+    def show(self, summary: Mapping[str, Any], shown: Sequence[str | Table]) -> None:
+        """Print the result on stdout: the summary where JSON is wanted, what people read otherwise."""
+        if self.json:
+            from flowhft.runs import finite, plain
+
+            print(json.dumps(finite(plain(summary)), allow_nan=False))
+            return
+        for part in shown:
+            if isinstance(part, str):
+                print(part)
+            else:
+                _print_table(part)
+
+    @contextlib.contextmanager
+    def stage(self, title: str) -> Iterator[Progress]:
+        """Show that something takes its time: yields what long functions call to tell how far they are.
+
+        On a terminal a bar moves while it lasts; everywhere else one line tells when it is over.
+        Stages may be nested.
+        """
+        started = time.monotonic()
+        progress = self._begin(title)
+        outcome = "stopped after"
+        try:
+            yield progress
+            outcome = "done in"
+        finally:
+            self._end(progress)
+            self.note(f"{title}: {outcome} {duration(round(time.monotonic() - started, 1))}")
+
+    def _begin(self, title: str) -> "_Stage":
+        with self._lock:
+            self._open_stages += 1
+            if self._bars is None and not self.quiet and _is_interactive(sys.stderr):
+                self._bars = _bars()
+                self._bars.start()
+            return _Stage(self._bars, self._bars.add_task(title, total=1.0, now="") if self._bars else None)
+
+    def _end(self, stage: "_Stage") -> None:
+        with self._lock:
+            self._open_stages -= 1
+            if stage.bars is None or stage.task is None:
+                return
+            stage.bars.remove_task(stage.task)
+            if self._open_stages == 0:
+                stage.bars.stop()
+                self._bars = None
+
+    def _say(self, text: str) -> None:
+        if self._bars is not None:  # above the moving bars
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+class _Stage:
+    """The progress of one stage (`flowhft.types.Progress`), with a bar or without one."""
+
+    def __init__(self, bars: "Bars | None", task: "TaskID | None") -> None:
+        self.bars, self.task = bars, task
+
+    def __call__(self, done: float, now: str) -> None:
+        if self.bars is not None and self.task is not None:
+            self.bars.update(self.task, completed=min(max(done, 0.0), 1.0), now=now)
+
+
+def _is_interactive(stream: Any) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+# rich is imported where it is used: it takes a third of the time in which a short command answers.
+
+
+def _bars() -> "Bars":
+    """Return moving bars on stderr: title, bar, share, time, and what is happening now."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        console=Console(file=sys.stderr),
+        transient=True,
+        redirect_stdout=False,  # stdout is for the result alone
+    )
+
+
+def _print_table(table: Table) -> None:
+    """Print a table on stdout, numbers to the right; never narrower than its content, which is the result."""
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(
+        title=Text(table.title) if table.title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for place, heading in enumerate(table.columns):
+        numeric = all(_is_number(row[place]) for row in table.rows)
+        grid.add_column(Text(heading), justify="right" if numeric else "left", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*(Text(_readable(value)) for value in row))
+    console = Console(file=sys.stdout)
+    natural = Measurement.get(console, console.options.update(width=100_000), grid).maximum
+    console.width = max(console.width, natural)
+    console.print(grid)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Interval):
+        return with_interval(value)
+    if isinstance(value, int | np.integer):
+        return count(value)
+    return significant(value) if value is None or isinstance(value, float | np.floating) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | Interval | np.number)

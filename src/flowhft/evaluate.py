@@ -1,0 +1,201 @@
+"""Judge policies in simulated markets: policies x scenarios, paired on the same random numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from flowhft.errors import require
+from flowhft.market.market import build
+from flowhft.market.scenario import Scenario
+from flowhft.metrics import (
+    CONFIDENCE,
+    METRICS,
+    PathValues,
+    compare,
+    drawdown,
+    equity,
+    interval,
+    inventory_after,
+    summarise,
+)
+from flowhft.rollout import judge, rollout
+from flowhft.types import Interval, Observation, Policy, Progress, Trajectory, no_progress
+
+# A policy of the judgement: what tables call it, and how it quotes in a scenario.
+InMarket = Callable[[Scenario], Policy]
+
+
+class Judgement(NamedTuple):
+    """What was found in one scenario.
+
+    Attributes:
+        results: one row per policy: every metric with its interval, money in the scenario's currency.
+        differences: one row per policy but the reference: metric minus the reference's, paired intervals.
+    """
+
+    results: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+
+
+def judge_scenario(
+    scenario: Scenario,
+    policies: dict[str, InMarket],
+    *,
+    paths: int,
+    seed: int,
+    reference: str,
+    like: Sequence[Scenario] = (),
+    confidence: float = CONFIDENCE,
+    progress: Progress = no_progress,
+) -> Judgement:
+    """Run every policy through the same paths of a scenario.
+
+    Args:
+        scenario: where.
+        policies: name -> policy in a scenario.
+        paths: sessions; path i is the same market for every policy.
+        seed: of the run; the paths are those of its stream "evaluate".
+        reference: the policy that differences are taken against; one of `policies`.
+        like: scenarios judged beside this one, with which it shares compiled programs.
+        confidence: of the intervals.
+        progress: told after every policy.
+    """
+    require(reference in policies, "reference", f"be one of {', '.join(policies)}", f"'{reference}'")
+    market = build(scenario, like=list(like) or None)
+    measures: dict[str, dict[str, PathValues]] = {}
+    for i, (name, policy) in enumerate(policies.items()):
+        progress(i / len(policies), f"{name} in {scenario.name}")
+        measures[name] = judge(
+            market, policy(scenario), paths=paths, seed=seed, scenario=f"evaluate/{scenario.name}"
+        )
+    results = [
+        {
+            "scenario": scenario.name,
+            "policy": name,
+            "paths": paths,
+            **columns(summarise(found, confidence), scenario.tick_value),
+            "currency": scenario.currency,
+        }
+        for name, found in measures.items()
+    ]
+    differences = [
+        {
+            "scenario": scenario.name,
+            "policy": name,
+            "reference": reference,
+            **columns(compare(found, measures[reference], confidence), scenario.tick_value),
+            "currency": scenario.currency,
+        }
+        for name, found in measures.items()
+        if name != reference
+    ]
+    return Judgement(results, differences)
+
+
+def columns(metrics: dict[str, Interval], tick_value: float) -> dict[str, float]:
+    """Lay metrics out as table columns `name`, `name_low`, `name_high`, money in currency.
+
+    Args:
+        metrics: from `summarise` or `compare`.
+        tick_value: money of one tick x lot.
+    """
+    row = {}
+    for name, found in metrics.items():
+        factor = tick_value if METRICS[name].unit.startswith("money") else 1.0
+        row[name], row[f"{name}_low"], row[f"{name}_high"] = (factor * value for value in found)
+    return row
+
+
+def equity_table(scenario: Scenario, name: str, trajectory: Trajectory) -> pl.DataFrame:
+    """Return the course of a session, averaged over paths: one row per step, money in currency.
+
+    Args:
+        scenario: where it was simulated.
+        name: of the policy.
+        trajectory: arrays of shape (path, step).
+
+    Returns:
+        Columns as the report reads them: equity and drawdown with intervals of the mean, inventory as
+        the 5 %, 50 % and 95 % quantiles over paths, PnL by cause as running means.
+    """
+    money = scenario.tick_value
+    wealth = equity(trajectory)
+    fall = drawdown(wealth)
+    inventory = np.quantile(inventory_after(trajectory), (0.05, 0.5, 0.95), axis=0)
+
+    def band(values: np.ndarray) -> list[Interval]:
+        return [interval(float(np.mean(v)), v - np.mean(v)) for v in money * values.T]
+
+    def running(values: Any) -> np.ndarray:
+        return money * np.cumsum(np.mean(np.asarray(values, np.float64), axis=0))
+
+    worth, lost = band(wealth), band(fall)
+    return pl.DataFrame(
+        {
+            "scenario": scenario.name,
+            "policy": name,
+            "time": scenario.dt * np.arange(1, scenario.steps + 1),
+            "equity": [i.value for i in worth],
+            "equity_low": [i.low for i in worth],
+            "equity_high": [i.high for i in worth],
+            "drawdown": [i.value for i in lost],
+            "drawdown_low": [i.low for i in lost],
+            "drawdown_high": [i.high for i in lost],
+            "inventory_low": inventory[0],
+            "inventory_median": inventory[1],
+            "inventory_high": inventory[2],
+            "spread_pnl": running(trajectory.spread_pnl),
+            "inventory_pnl": running(trajectory.inventory_pnl),
+            "fee": running(trajectory.fee),
+        }
+    )
+
+
+def session_course(scenario: Scenario, name: str, policy: Policy, *, paths: int, seed: int) -> pl.DataFrame:
+    """Simulate a policy and return the course of its session (see `equity_table`)."""
+    trajectory = rollout(
+        build(scenario), policy, paths=paths, seed=seed, scenario=f"evaluate/{scenario.name}"
+    )
+    return equity_table(scenario, name, trajectory)
+
+
+@eqx.filter_jit
+def _probe(policy: Policy, observations: Observation) -> Any:
+    key = jax.random.key(0)
+    return jax.vmap(lambda observation: policy.act(policy.init(), observation, key)[0])(observations)
+
+
+def fingerprint(
+    scenario: Scenario, name: str, policy: Policy, inventories: Sequence[float], shares_left: Sequence[float]
+) -> pl.DataFrame:
+    """Ask a policy for its quotes at given inventories and times left, in an otherwise average market.
+
+    Args:
+        scenario: whose mean intensity and horizon are shown to it.
+        name: of the policy.
+        policy: asked with the memory of a session's start: what it senses is at its prior.
+        inventories: lots.
+        shares_left: of the horizon, between 0 and 1.
+
+    Returns:
+        Columns policy, inventory (lots), time_left (seconds), half_spread_bid, half_spread_ask (ticks).
+    """
+    inventory, left = (grid.ravel() for grid in np.meshgrid(inventories, np.multiply(shares_left, scenario.horizon)))
+    zero = np.zeros_like(inventory)
+    rate = zero + scenario.mean_intensity
+    observation = Observation(scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate)
+    quote = _probe(policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation)))
+    return pl.DataFrame(
+        {
+            "policy": name,
+            "inventory": inventory,
+            "time_left": left,
+            "half_spread_bid": np.asarray(quote.half_spread_bid, np.float64) + zero,
+            "half_spread_ask": np.asarray(quote.half_spread_ask, np.float64) + zero,
+        }
+    )

@@ -1,0 +1,71 @@
+"""The straight path between noise and quotes on which velocities are learned, and the error on it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from flowhft.errors import require
+from flowhft.flow.network import VelocityField
+
+# Samples that share one flow time and label, and so one condition. Conditioning takes most of the
+# network's arithmetic; shared, it takes little, and as many flow times as remain are stratified.
+SHARED = 8
+
+
+class Batch(NamedTuple):
+    """Demonstrated chunks.
+
+    Attributes:
+        features: scaled features at the first step of each chunk.
+        chunk: scaled half-spreads, sides bid and ask.
+        mask: false beyond the session's end, where `chunk` holds nothing.
+    """
+
+    features: Float[Array, "sample feature"]
+    chunk: Float[Array, "sample horizon side"]
+    mask: Bool[Array, "sample horizon"]
+
+
+def groups_of(samples: int) -> int:
+    """Return how many flow times a batch of this many samples holds."""
+    require(samples % SHARED == 0, "batch", f"be a multiple of {SHARED}", samples)
+    return samples // SHARED
+
+
+def flat(batch: Batch) -> tuple[Float[Array, "sample chunk"], Float[Array, "sample chunk"]]:
+    """Return chunks and masks of shape (sample, 2 horizon); what lies beyond the session's end becomes 0."""
+    mask = jnp.repeat(batch.mask, 2, axis=1)
+    chunk = jnp.where(mask, batch.chunk.reshape(mask.shape), 0.0)
+    return chunk, mask.astype(chunk.dtype)
+
+
+def between(
+    noise: Float[Array, "sample chunk"], chunk: Float[Array, "sample chunk"], flow_time: Float[Array, " group"]
+) -> Float[Array, "sample chunk"]:
+    """Return (1 - t) noise + t chunk, each sample at the flow time of its group."""
+    t = jnp.repeat(flow_time, SHARED)[:, None]
+    return (1.0 - t) * noise + t * chunk
+
+
+def velocities(
+    network: VelocityField,
+    x: Float[Array, "sample chunk"],
+    features: Float[Array, "sample feature"],
+    flow_time: Float[Array, " group"],
+    label: Int[Array, " group"],
+) -> Float[Array, "sample chunk"]:
+    """Return the velocity of every sample at the flow time and label of its group."""
+    groups = len(flow_time)
+    conditions = jax.vmap(network.condition)(flow_time, label)
+    one_group = jax.vmap(network.velocity, in_axes=(None, 0, 0))
+    answer = jax.vmap(one_group)(
+        conditions, x.reshape(groups, SHARED, -1), features.reshape(groups, SHARED, -1)
+    )
+    return answer.reshape(x.shape)
+
+
+def mean_square(error: Float[Array, "sample chunk"], mask: Float[Array, "sample chunk"]) -> Float[Array, ""]:
+    """Return the mean squared error over what lies within the session."""
+    return jnp.sum(mask * error**2) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -1,0 +1,239 @@
+"""The velocity network: a residual multilayer perceptron whose layers are modulated by flow time and step.
+
+Features enter once, at the input; flow time and label act only through `condition`. So a condition is
+shared by every path that is at the same flow time, and folds into constants when a policy is frozen.
+"""
+
+from typing import NamedTuple, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from flowhft.flow.settings import NetworkSettings
+
+# Periods of the flow-time features. Smooth ones: a method that differentiates in flow time stays tame.
+PERIODS = (0.5, 1.0, 2.0, 4.0)
+EMBEDDING_SIZE = 2 * len(PERIODS)
+LAYER_NORM_EPSILON = 1e-6
+LABEL_DEVIATION = 0.02  # of the initial label embeddings, as in DiT
+
+
+class VelocityField(Protocol):
+    """What objectives and samplers ask of a network, for one chunk of one path."""
+
+    @property
+    def finest_label(self) -> int:
+        """L: the label of plain flow matching."""
+
+    def condition(self, flow_time: Float[Array, ""], label: Int[Array, ""]) -> PyTree:
+        """Return everything that depends on flow time and label alone."""
+
+    def velocity(
+        self, condition: PyTree, x: Float[Array, " chunk"], features: Float[Array, " feature"]
+    ) -> Float[Array, " chunk"]:
+        """Return the velocity at `x`."""
+
+
+class Condition(NamedTuple):
+    """Shifts, scales and gates of every layer at one flow time and label.
+
+    Attributes:
+        block: (block, 3 width): shift, scale and gate of every block.
+        output: (2 width,): shift and scale of the last layer.
+    """
+
+    block: Float[Array, "block three_widths"]
+    output: Float[Array, " two_widths"]
+
+
+class Embed(eqx.Module):
+    """Flow time and label to a conditioning vector."""
+
+    weight_1: Float[Array, "width embedding"]
+    bias_1: Float[Array, " width"]
+    weight_2: Float[Array, "width width"]
+    bias_2: Float[Array, " width"]
+    label: Float[Array, "label width"]
+
+
+class Input(eqx.Module):
+    """Chunk and features to the residual stream."""
+
+    weight_x: Float[Array, "width chunk"]
+    weight_features: Float[Array, "width feature"]
+    bias: Float[Array, " width"]
+
+
+class Block(eqx.Module):
+    """All residual blocks, stacked along the first axis."""
+
+    modulation_weight: Float[Array, "block three_widths width"]
+    modulation_bias: Float[Array, "block three_widths"]
+    weight_1: Float[Array, "block width width"]
+    bias_1: Float[Array, "block width"]
+    weight_2: Float[Array, "block width width"]
+    bias_2: Float[Array, "block width"]
+
+
+class Output(eqx.Module):
+    """The residual stream to a velocity."""
+
+    modulation_weight: Float[Array, "two_widths width"]
+    modulation_bias: Float[Array, " two_widths"]
+    weight: Float[Array, "chunk width"]
+    bias: Float[Array, " chunk"]
+
+
+def time_features(flow_time: Float[Array, ""]) -> Float[Array, " embedding"]:
+    """Return sin(2 pi t / p) and cos(2 pi t / p) for each period p, in pairs."""
+    angle = 2.0 * jnp.pi * flow_time / jnp.asarray(PERIODS, jnp.float32)
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(EMBEDDING_SIZE)
+
+
+def layer_norm(x: Float[Array, " width"]) -> Float[Array, " width"]:
+    """Return x with mean 0 and variance 1 over its units, without learned scale."""
+    centred = x - jnp.mean(x)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2) + LAYER_NORM_EPSILON)
+
+
+class Network(eqx.Module):
+    """Velocity of a chunk of quotes at a flow time, given features and the step that is asked for.
+
+    With e the time features, c the conditioning vector and l the label:
+
+        c = silu(W2 silu(W1 e + b1) + b2 + label[l])
+        h = Wx x + Wf features + b
+        h <- h + gate (V2 silu(V1 u + a1) + a2),  u = layer_norm(h) (1 + scale) + shift,   for each block
+        velocity = Wo (layer_norm(h) (1 + scale) + shift) + bo
+
+    where shift, scale and gate are affine in c (adaLN-zero).
+
+    Source: W. Peebles, S. Xie, "Scalable diffusion models with transformers", 2023, section 3.2 (adaLN-Zero),
+    on a multilayer perceptron; the features enter at the input instead of the modulation.
+    """
+
+    embed: Embed
+    input: Input
+    block: Block
+    output: Output
+
+    @property
+    def finest_label(self) -> int:
+        """L: the label of plain flow matching, the last one."""
+        return self.embed.label.shape[-2] - 1
+
+    def condition(self, flow_time: Float[Array, ""], label: Int[Array, ""]) -> Condition:
+        """Return shifts, scales and gates of every layer.
+
+        Args:
+            flow_time: from 0 (noise) to 1 (quotes).
+            label: l of the step 2^-l that is asked for.
+        """
+        hidden = jax.nn.silu(self.embed.weight_1 @ time_features(flow_time) + self.embed.bias_1)
+        c = jax.nn.silu(self.embed.weight_2 @ hidden + self.embed.bias_2 + self.embed.label[label])
+        return Condition(
+            block=self.block.modulation_weight @ c + self.block.modulation_bias,
+            output=self.output.modulation_weight @ c + self.output.modulation_bias,
+        )
+
+    def velocity(
+        self, condition: Condition, x: Float[Array, " chunk"], features: Float[Array, " feature"]
+    ) -> Float[Array, " chunk"]:
+        """Return the velocity of a chunk under a condition.
+
+        Args:
+            condition: from `condition`.
+            x: scaled half-spreads, the chunk (horizon, side) in row-major order.
+            features: scaled features.
+        """
+        h = self.input.weight_x @ x + self.input.weight_features @ features + self.input.bias
+        for index in range(self.block.bias_1.shape[0]):
+            shift, scale, gate = jnp.split(condition.block[index], 3)
+            u = layer_norm(h) * (1.0 + scale) + shift
+            u = jax.nn.silu(self.block.weight_1[index] @ u + self.block.bias_1[index])
+            h = h + gate * (self.block.weight_2[index] @ u + self.block.bias_2[index])
+        shift, scale = jnp.split(condition.output, 2)
+        return self.output.weight @ (layer_norm(h) * (1.0 + scale) + shift) + self.output.bias
+
+    def __call__(
+        self,
+        x: Float[Array, " chunk"],
+        features: Float[Array, " feature"],
+        flow_time: Float[Array, ""],
+        label: Int[Array, ""],
+    ) -> Float[Array, " chunk"]:
+        """Return the velocity of one chunk at one flow time, for one label."""
+        return self.velocity(self.condition(flow_time, label), x, features)
+
+
+def weight_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array of a network by its name, as a policy file holds them."""
+    width, blocks, chunk = settings.width, settings.blocks, settings.chunk_size
+    return {
+        "embed.weight_1": (width, EMBEDDING_SIZE),
+        "embed.bias_1": (width,),
+        "embed.weight_2": (width, width),
+        "embed.bias_2": (width,),
+        "embed.label": (settings.finest_label + 1, width),
+        "input.weight_x": (width, chunk),
+        "input.weight_features": (width, settings.feature_count),
+        "input.bias": (width,),
+        "block.modulation_weight": (blocks, 3 * width, width),
+        "block.modulation_bias": (blocks, 3 * width),
+        "block.weight_1": (blocks, width, width),
+        "block.bias_1": (blocks, width),
+        "block.weight_2": (blocks, width, width),
+        "block.bias_2": (blocks, width),
+        "output.modulation_weight": (2 * width, width),
+        "output.modulation_bias": (2 * width,),
+        "output.weight": (chunk, width),
+        "output.bias": (chunk,),
+    }
+
+
+def network_from(weights: dict[str, Array] | dict[str, np.ndarray]) -> Network:
+    """Return the network with these arrays, named as in `weight_shapes`."""
+    parts: dict[str, dict[str, Array]] = {"embed": {}, "input": {}, "block": {}, "output": {}}
+    for name, value in weights.items():
+        part, field = name.split(".")
+        parts[part][field] = jnp.asarray(value, jnp.float32)
+    return Network(
+        embed=Embed(**parts["embed"]),
+        input=Input(**parts["input"]),
+        block=Block(**parts["block"]),
+        output=Output(**parts["output"]),
+    )
+
+
+def weights_of(network: Network) -> dict[str, Array]:
+    """Return every array of a network by its name; the inverse of `network_from`."""
+    return {
+        f"{part}.{field}": value
+        for part in ("embed", "input", "block", "output")
+        for field, value in vars(getattr(network, part)).items()
+    }
+
+
+def init_network(settings: NetworkSettings, key: PRNGKeyArray) -> Network:
+    """Return an untrained network.
+
+    Matrices are normal with variance 1 / inputs; the input's two matrices act as one. Biases, modulations
+    (adaLN-zero: every block begins as the identity) and the output (the velocity begins at 0) are zero.
+    """
+    fan_in_of_input = settings.chunk_size + settings.feature_count
+    weights = {}
+    for index, (name, shape) in enumerate(weight_shapes(settings).items()):
+        # A key from the array's place in the table: the same array gets the same key whatever its shape.
+        draw = jax.random.normal(jax.random.fold_in(key, index), shape, jnp.float32)
+        if name == "embed.label":
+            weights[name] = LABEL_DEVIATION * draw
+        elif "modulation" in name or "bias" in name or name == "output.weight":
+            weights[name] = jnp.zeros(shape, jnp.float32)
+        elif name.startswith("input."):
+            weights[name] = draw / fan_in_of_input**0.5
+        else:
+            weights[name] = draw / shape[-1] ** 0.5
+    return network_from(weights)

@@ -1,0 +1,81 @@
+"""Settings of a flow policy: what the network is, and how quotes are drawn from it.
+
+Nothing here imports jax, so that a command line can show its help at once.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flowhft.errors import require
+from flowhft.features import NAMES
+
+ObjectiveName = Literal["flow_matching", "shortcut"]
+
+
+def is_power_of_two(number: int) -> bool:
+    """Return whether a number is 1, 2, 4, 8, ..."""
+    return number >= 1 and number & (number - 1) == 0
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Shape of the velocity network."""
+
+    features: Literal["context", "paper"] = "context"
+    """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper."""
+    horizon: int = 16
+    """Steps that one chunk of quotes predicts."""
+    width: int = 128
+    """Units of every hidden layer."""
+    blocks: int = 3
+    """Residual blocks."""
+    finest: int = 8
+    """Most steps of a shortcut sampler, a power of two: its ladder is 1, 2, 4, ... up to this."""
+
+    def __post_init__(self) -> None:
+        require(self.features in NAMES, "features", f"be one of {', '.join(sorted(NAMES))}", repr(self.features))
+        require(self.horizon >= 1, "horizon", "be at least 1 step", self.horizon)
+        require(self.width >= 2, "width", "be at least 2 units", self.width)
+        require(self.blocks >= 1, "blocks", "be at least 1", self.blocks)
+        require(
+            is_power_of_two(self.finest),
+            "finest",
+            "be a power of two, since a shortcut of step d is learned from two of d / 2",
+            self.finest,
+            "Choose 1, 2, 4, 8, ...",
+        )
+
+    @property
+    def feature_count(self) -> int:
+        """Return F, the number of features."""
+        return len(NAMES[self.features])
+
+    @property
+    def chunk_size(self) -> int:
+        """Return D = 2 horizon, the numbers in a chunk of quotes."""
+        return 2 * self.horizon
+
+    @property
+    def finest_label(self) -> int:
+        """Return L = log2(finest): label l asks for a step of 2^-l, and L is the flow-matching label."""
+        return self.finest.bit_length() - 1
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How a chunk of quotes is drawn from the network."""
+
+    steps: int = 8
+    """Steps from noise to quotes; a shortcut policy takes a power of two up to its `finest`."""
+    solver: Literal["euler", "heun"] = "euler"
+    """`euler` calls the network once a step, `heun` twice (second order; not for a shortcut policy)."""
+    noise_scale: float = 0.0
+    """Standard deviation of the initial noise: 0 quotes deterministically, 1 like the experts' mixture."""
+    execute: int = 1
+    """Steps of a chunk that are quoted before the next chunk is drawn, at most the network's `horizon`."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "steps", "be at least 1", self.steps)
+        require(self.solver in ("euler", "heun"), "solver", "be euler or heun", repr(self.solver))
+        require(0.0 <= self.noise_scale < float("inf"), "noise_scale", "be 0 or more, and finite", self.noise_scale)
+        require(self.execute >= 1, "execute", "be at least 1 step", self.execute)

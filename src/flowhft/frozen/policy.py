@@ -1,0 +1,220 @@
+"""A frozen policy: any policy, expert or flow, as plain numbers and arrays of one type.
+
+Since the type is one, a compiled loop that quotes with one frozen policy quotes with every other without
+being compiled again. The arrays of a network are *folded*: see `flowhft.frozen.fold`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from flowhft.adapter import IDENTITY, Adapter
+from flowhft.errors import require
+from flowhft.experts import Expert, avellaneda_stoikov, glft, white_noise
+from flowhft.features import KINDS as FEATURE_KINDS
+from flowhft.features import NAMES as FEATURE_NAMES
+from flowhft.features import Sensor
+
+WHITE_NOISE = 0
+AVELLANEDA_STOIKOV = 1
+GLFT = 2
+FLOW = 3
+KINDS = {"white_noise": WHITE_NOISE, "avellaneda_stoikov": AVELLANEDA_STOIKOV, "glft": GLFT, "flow": FLOW}
+
+SOLVERS = {"euler": 0, "heun": 1}
+
+# Per kind of expert: its quote function and how many coefficients this takes.
+_EXPERTS = {
+    WHITE_NOISE: (white_noise.quote, len(white_noise.Coefficients._fields)),
+    AVELLANEDA_STOIKOV: (avellaneda_stoikov.quote, len(avellaneda_stoikov.Coefficients._fields)),
+    GLFT: (glft.quote, len(glft.Coefficients._fields)),
+}
+
+
+class Network(NamedTuple):
+    """A flow policy's network and sampler, folded.
+
+    Axes: `feature` what it sees, `width` of its layers, `block`, `sample` = 2 x horizon numbers of a chunk
+    (step by step, bid then ask), `time` one per flow time at which the sampler asks: `steps` for Euler,
+    `steps` + 1 for Heun.
+
+    Attributes:
+        sensor: scales of the features.
+        feature_kind: `features.PAPER` or `features.CONTEXT`.
+        steps: steps of the sampler from noise to data.
+        solver: `SOLVERS["euler"]` or `SOLVERS["heun"]`.
+        execute: steps of a chunk that are quoted before the next chunk is sampled.
+        noise_scale: standard deviation of the sampler's start; 0 samples without chance.
+        feature_mean, feature_std: features are standardised by these, then clipped.
+        action_mean, action_scale: half-spread = mean + scale x network output, per side, ticks.
+        input_sample, input_features, input_bias: the first layer.
+        weight_1, weight_2: the two layers of each block.
+        modulation: per flow time and block four vectors: scale of the block's input, bias of its first layer,
+            gate of its output, bias of its second layer.
+        output_weight: the last layer.
+        output_scale, output_bias: scale of the last layer's input and its bias, per flow time.
+    """
+
+    sensor: Sensor
+    feature_kind: int
+    steps: int
+    solver: int
+    execute: int
+    noise_scale: float
+    feature_mean: Float[np.ndarray, " feature"]
+    feature_std: Float[np.ndarray, " feature"]
+    action_mean: Float[np.ndarray, "2"]
+    action_scale: Float[np.ndarray, "2"]
+    input_sample: Float32[np.ndarray, "width sample"]
+    input_features: Float32[np.ndarray, "width feature"]
+    input_bias: Float32[np.ndarray, " width"]
+    weight_1: Float32[np.ndarray, "block width width"]
+    weight_2: Float32[np.ndarray, "block width width"]
+    modulation: Float32[np.ndarray, "time block 4 width"]
+    output_weight: Float32[np.ndarray, "sample width"]
+    output_scale: Float32[np.ndarray, "time width"]
+    output_bias: Float32[np.ndarray, "time sample"]
+
+
+class Frozen(NamedTuple):
+    """A policy as plain numbers and arrays.
+
+    Attributes:
+        kind: one of `KINDS`.
+        coefficients: an expert's coefficients in the order of its `Coefficients`; empty for a flow policy.
+        adapter: what is done to every quote last.
+        network: a flow policy's network; `NO_NETWORK` for an expert.
+    """
+
+    kind: int
+    coefficients: Float[np.ndarray, " coefficient"]
+    adapter: Adapter
+    network: Network
+
+
+def _nothing(*shape: int, dtype: type = np.float32) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+NO_NETWORK = Network(
+    sensor=Sensor(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    feature_kind=FEATURE_KINDS["paper"],
+    steps=0,
+    solver=0,
+    execute=0,
+    noise_scale=0.0,
+    feature_mean=_nothing(0, dtype=np.float64),
+    feature_std=_nothing(0, dtype=np.float64),
+    action_mean=_nothing(0, dtype=np.float64),
+    action_scale=_nothing(0, dtype=np.float64),
+    input_sample=_nothing(0, 0),
+    input_features=_nothing(0, 0),
+    input_bias=_nothing(0),
+    weight_1=_nothing(0, 0, 0),
+    weight_2=_nothing(0, 0, 0),
+    modulation=_nothing(0, 0, 0, 0),
+    output_weight=_nothing(0, 0),
+    output_scale=_nothing(0, 0),
+    output_bias=_nothing(0, 0),
+)
+
+
+def _same_type(value: NamedTuple, like: NamedTuple) -> NamedTuple:
+    """Return `value` with every number and array of exactly the type that it has in `like`."""
+    fields = []
+    for name, item, model in zip(value._fields, value, like, strict=True):  # type: ignore[arg-type]
+        if isinstance(model, tuple):
+            fields.append(_same_type(item, model))  # type: ignore[arg-type]
+        elif isinstance(model, np.ndarray):
+            array = np.array(item, dtype=model.dtype, order="C")  # a copy of its own: aligned and writable
+            require(array.ndim == model.ndim, name, f"have {model.ndim} axes", f"the shape {array.shape}")
+            fields.append(array)
+        else:
+            fields.append(type(model)(item))
+    return type(value)(*fields)
+
+
+def assemble(kind: int, coefficients: object, adapter: Adapter, network: Network = NO_NETWORK) -> Frozen:
+    """Return a frozen policy of the one type, after checking all that compiled code takes on trust.
+
+    Args:
+        kind: one of `KINDS`.
+        coefficients: numbers in the order of the expert's `Coefficients`.
+        adapter: what is done to every quote last.
+        network: of a flow policy.
+
+    Raises:
+        UsageError: a number or a shape that cannot be.
+    """
+    model = Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK)
+    frozen: Frozen = _same_type(Frozen(kind, coefficients, adapter, network), model)  # type: ignore[assignment, arg-type]
+    require(frozen.kind in KINDS.values(), "kind", f"be one of {sorted(KINDS.values())}", kind)
+    wanted = 0 if frozen.kind == FLOW else _EXPERTS[frozen.kind][1]
+    _require_shape("coefficients", frozen.coefficients, (wanted,))
+    if frozen.kind == FLOW:
+        _check(frozen.network)
+    return frozen
+
+
+def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    require(array.shape == shape, name, f"have the shape {shape}", array.shape)
+
+
+def _check(network: Network) -> None:
+    """Refuse a network whose shapes do not fit together: compiled code would read beyond its arrays."""
+    kind = network.feature_kind
+    require(kind in FEATURE_KINDS.values(), "feature_kind", f"be one of {list(FEATURE_KINDS.values())}", kind)
+    require(network.solver in SOLVERS.values(), "solver", f"be one of {list(SOLVERS.values())}", network.solver)
+    require(network.steps >= 1, "steps", "be at least 1", network.steps)
+    require(network.noise_scale >= 0.0, "noise_scale", "be 0 or more", network.noise_scale)
+    feature = next(len(FEATURE_NAMES[name]) for name, number in FEATURE_KINDS.items() if number == kind)
+    width, sample = network.input_sample.shape
+    block = network.weight_1.shape[0]
+    time = network.steps + network.solver  # Heun also asks at flow time 1
+    require(width >= 1, "input_sample", "have rows", network.input_sample.shape)
+    require(sample % 2 == 0, "input_sample", "have two columns a step: bid, ask", network.input_sample.shape)
+    require(1 <= network.execute <= sample // 2, "execute", f"lie in 1..{sample // 2}", network.execute)
+    shapes: dict[str, tuple[int, ...]] = {
+        "feature_mean": (feature,),
+        "feature_std": (feature,),
+        "action_mean": (2,),
+        "action_scale": (2,),
+        "input_features": (width, feature),
+        "input_bias": (width,),
+        "weight_1": (block, width, width),
+        "weight_2": (block, width, width),
+        "modulation": (time, block, 4, width),
+        "output_weight": (sample, width),
+        "output_scale": (time, width),
+        "output_bias": (time, sample),
+    }
+    for name, shape in shapes.items():
+        _require_shape(name, getattr(network, name), shape)
+    for name in ("feature_std", "action_scale"):
+        values = getattr(network, name)
+        require(bool(np.all(values > 0.0)), name, "be positive everywhere", values)
+    for name, scale in network.sensor._asdict().items():
+        require(scale > 0.0, f"sensor.{name}", "be positive", scale)
+
+
+def freeze_expert(expert: Expert, coefficients: tuple, adapter: Adapter = IDENTITY) -> Frozen:
+    """Freeze an expert with its coefficients.
+
+    Args:
+        expert: of the table `flowhft.experts.EXPERTS`, or another with one of its quote functions.
+        coefficients: what `expert.coefficients(estimates, risk_aversion)` returned.
+        adapter: what is done to every quote last.
+
+    Raises:
+        UsageError: an expert whose quotes no compiled loop knows, or coefficients of another expert.
+    """
+    kind = next((kind for kind, (quote, _) in _EXPERTS.items() if quote is expert.quote), -1)
+    require(
+        kind >= 0,
+        "expert",
+        "quote with one of the functions of flowhft.experts to be frozen",
+        f"'{expert.name}'",
+        "Run it in the lab.",
+    )
+    return assemble(kind, coefficients, adapter)

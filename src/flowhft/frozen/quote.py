@@ -1,0 +1,156 @@
+"""Quote with a frozen policy: the same compiled function for every policy, a few microseconds a call.
+
+    memory = begin(frozen, seed)
+    while trading:
+        half_spread_bid, half_spread_ask = quote(frozen, memory, observation)
+
+Features, experts and adapter are the very functions that the lab runs, compiled here. As in the lab, where the
+adapter wraps a policy from outside, the previous spread that a policy remembers is that of its own quote,
+before the adapter.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt64
+from numba import njit
+
+from flowhft import adapter, features
+from flowhft.experts import avellaneda_stoikov, glft, white_noise
+from flowhft.features import PAPER
+from flowhft.frozen.chance import uniform
+from flowhft.frozen.compiled import compiled
+from flowhft.frozen.plain import REACH
+from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, WHITE_NOISE, Frozen, Network
+from flowhft.frozen.sampler import Scratch, sample_chunk, scratch_for
+from flowhft.types import Observation, Quote
+
+_numpy_rules = njit(error_model="numpy")
+_remember_nothing = _numpy_rules(features.remember_nothing)
+_sense = _numpy_rules(features.sense)
+_paper_features = _numpy_rules(features.paper_features)
+_context_features = _numpy_rules(features.context_features)
+_note_quote = _numpy_rules(features.note_quote)
+_adapt_quote = _numpy_rules(adapter.adapt_quote)
+_quote_white_noise = _numpy_rules(white_noise.quote)
+_quote_avellaneda_stoikov = _numpy_rules(avellaneda_stoikov.quote)
+_quote_glft = _numpy_rules(glft.quote)
+
+
+class Memory(NamedTuple):
+    """What a frozen policy remembers between two quotes; `quote` changes it in place.
+
+    Attributes:
+        sensed: the fields of `features.Memory`.
+        chunk: half-spreads that are being executed, ticks; bid, ask.
+        cursor: steps of the chunk that have been quoted.
+        random: state of the policy's own stream of random numbers.
+        scratch: room for intermediate results.
+    """
+
+    sensed: Float[np.ndarray, "10"]
+    chunk: Float[np.ndarray, "execute 2"]
+    cursor: Int64[np.ndarray, "1"]
+    random: UInt64[np.ndarray, "1"]
+    scratch: Scratch
+
+
+@njit
+def _store(sensed: np.ndarray, value: features.Memory) -> None:
+    for i, number in enumerate(value):
+        sensed[i] = number
+
+
+@njit
+def _load(m: np.ndarray) -> features.Memory:
+    return features.Memory(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9])
+
+
+@njit(error_model="numpy")
+def _standardise(network: Network, values: tuple, out: np.ndarray) -> None:
+    for i, value in enumerate(values):
+        standard = (value - network.feature_mean[i]) / network.feature_std[i]
+        if standard > REACH:  # comparisons, not min and max, so that NaN stays NaN
+            standard = REACH
+        elif standard < -REACH:
+            standard = -REACH
+        out[i] = standard
+
+
+@njit(error_model="numpy")
+def _quote_flow(network: Network, memory: Memory, observation: Observation) -> Quote:
+    sensed = _sense(network.sensor, _load(memory.sensed), observation)
+    if memory.cursor[0] >= network.execute:
+        if network.feature_kind == PAPER:
+            _standardise(network, _paper_features(network.sensor, sensed, observation), memory.scratch.features)
+        else:
+            _standardise(network, _context_features(network.sensor, sensed, observation), memory.scratch.features)
+        sample_chunk(network, memory.scratch, memory.random, memory.chunk)
+        memory.cursor[0] = 0
+    step = memory.cursor[0]
+    own = Quote(memory.chunk[step, 0], memory.chunk[step, 1])
+    memory.cursor[0] += 1
+    _store(memory.sensed, _note_quote(sensed, own))
+    return own
+
+
+@njit(error_model="numpy")
+def _quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
+    c = frozen.coefficients
+    if frozen.kind == WHITE_NOISE:
+        noise = (uniform(memory.random), uniform(memory.random))
+        own = _quote_white_noise(white_noise.Coefficients(c[0]), observation, noise)
+    elif frozen.kind == AVELLANEDA_STOIKOV:
+        own = _quote_avellaneda_stoikov(
+            avellaneda_stoikov.Coefficients(c[0], c[1], c[2]), observation, (0.0, 0.0)
+        )
+    elif frozen.kind == GLFT:
+        own = _quote_glft(glft.Coefficients(c[0], c[1], c[2], c[3]), observation, (0.0, 0.0))
+    else:
+        own = _quote_flow(frozen.network, memory, observation)
+    return _adapt_quote(frozen.adapter, own, observation.inventory)
+
+
+@compiled
+def begin(frozen: Frozen, seed: int) -> Memory:
+    """Return the memory with which a session begins.
+
+    Args:
+        frozen: the policy.
+        seed: of its stream of random numbers, see `flowhft.runs.stream`; policies that draw nothing ignore it.
+    """
+    sensed = np.zeros(10)
+    _store(sensed, _remember_nothing(frozen.network.sensor))
+    cursor = np.zeros(1, np.int64)
+    cursor[0] = frozen.network.execute  # the first quote samples a chunk
+    random = np.zeros(1, np.uint64)
+    random[0] = np.uint64(seed)
+    chunk = np.zeros((frozen.network.execute, 2))
+    return Memory(sensed, chunk, cursor, random, scratch_for(frozen.network))
+
+
+@compiled
+def quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
+    """Return the policy's quote for an observation, and change its memory in place.
+
+    Args:
+        frozen: the policy.
+        memory: from `begin`, of this policy and this session.
+        observation: what the market maker sees. Give floats: for every other mix of types numba compiles this
+            function once more (the work behind it is compiled once).
+
+    Returns:
+        Half-spreads of bid and ask, ticks.
+    """
+    seen = Observation(
+        float(observation.time),
+        float(observation.time_left),
+        float(observation.mid_price),
+        float(observation.inventory),
+        float(observation.cash),
+        float(observation.arrivals_bid),
+        float(observation.arrivals_ask),
+        float(observation.intensity_bid),
+        float(observation.intensity_ask),
+    )
+    return _quote(frozen, memory, seen)

@@ -1,0 +1,1 @@
+"""Learning to quote: demonstrations of experts, imitation, adaptation."""

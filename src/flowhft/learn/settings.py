@@ -1,0 +1,110 @@
+"""Settings of learning. Nothing here imports jax, so that a command line can show its help at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flowhft import experts
+from flowhft.errors import require
+from flowhft.flow.settings import ObjectiveName
+from flowhft.metrics import CRITERIA
+
+# A batch is cut into quarters (shortcut) of groups of eight (samples that share a flow time).
+BATCH_UNIT = 32
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a flow policy is trained on demonstrations."""
+
+    objective: ObjectiveName = "flow_matching"
+    """What the network learns: `flow_matching` (several steps) or `shortcut` (from one step up)."""
+    updates: int = 20_000
+    """Updates of the weights."""
+    batch: int = 1024
+    """Chunks an update learns from, a multiple of 32."""
+    learning_rate: float = 3e-4
+    """Highest learning rate: reached after the warm-up, then a cosine down to 0."""
+    warmup: int = 500
+    """Updates over which the learning rate rises from 0; at most half of `updates` is used."""
+    weight_decay: float = 1e-4
+    """Decay of matrices (AdamW); biases and label embeddings do not decay."""
+    clip: float = 1.0
+    """Largest norm of a gradient; a longer one is scaled down to it."""
+    ema: float = 0.999
+    """Weight of the past in the running average of the network, reached by the ramp (1 + n) / (10 + n)."""
+    held_out: float = 0.1
+    """Share of the demonstrated sessions that is held out for the validation loss."""
+    checkpoint_every: int = 2_000
+    """Updates between two checkpoints, from which an interrupted training resumes exactly."""
+
+    def __post_init__(self) -> None:
+        require(self.updates >= 1, "updates", "be at least 1", self.updates)
+        require(
+            self.batch >= BATCH_UNIT and self.batch % BATCH_UNIT == 0,
+            "batch",
+            f"be a multiple of {BATCH_UNIT}",
+            self.batch,
+        )
+        require(0.0 < self.learning_rate < float("inf"), "learning_rate", "be positive", self.learning_rate)
+        require(self.warmup >= 0, "warmup", "be 0 or more", self.warmup)
+        require(self.weight_decay >= 0.0, "weight_decay", "be 0 or more", self.weight_decay)
+        require(self.clip > 0.0, "clip", "be positive", self.clip)
+        require(0.0 <= self.ema < 1.0, "ema", "lie in [0, 1)", self.ema)
+        require(0.0 < self.held_out < 1.0, "held_out", "lie between 0 and 1", self.held_out)
+        require(self.checkpoint_every >= 1, "checkpoint_every", "be at least 1", self.checkpoint_every)
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """How the expert that teaches in a scenario is chosen."""
+
+    experts: tuple[str, ...] = ("white_noise", "avellaneda_stoikov", "glft", "glft_drift")
+    """Experts that may teach."""
+    risk_aversions: tuple[float, ...] = (0.01, 0.1, 1.0)
+    """Risk aversions that each is tried with, in units of the fill decay k."""
+    criterion: Literal["pnl", "sharpe", "utility"] = "utility"
+    """What the best one is best in: mean PnL, Sharpe ratio, or mean less half a standard deviation."""
+    paths: int = 2_000
+    """Sessions by which a candidate is judged."""
+
+    def __post_init__(self) -> None:
+        require(len(self.experts) >= 1, "experts", "name at least one expert", "none")
+        for name in self.experts:
+            experts.get(name)
+        require(len(self.risk_aversions) >= 1, "risk_aversions", "hold at least one number", "none")
+        require(
+            all(0.0 < value < float("inf") for value in self.risk_aversions),
+            "risk_aversions",
+            "be positive",
+            self.risk_aversions,
+        )
+        require(self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion))
+        require(self.paths >= 2, "paths", "be at least 2", self.paths)
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How the map behind a policy is fitted to today's market."""
+
+    criterion: Literal["pnl", "sharpe", "utility"] = "utility"
+    """What is improved: mean PnL, Sharpe ratio, or mean less half a standard deviation."""
+    paths: int = 1_000
+    """Validation sessions on which every candidate is judged."""
+    fresh_paths: int = 4_000
+    """Fresh sessions on which the choice is judged once."""
+    rounds: int = 2
+    """Turns through the directions (skew, width, lean, scale)."""
+    candidates: int = 7
+    """Points of the grid along a direction, the current one in the middle: an odd number."""
+    shrink: float = 0.4
+    """Factor on the grid from one round to the next."""
+
+    def __post_init__(self) -> None:
+        require(self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion))
+        require(self.paths >= 2, "paths", "be at least 2", self.paths)
+        require(self.fresh_paths >= 2, "fresh_paths", "be at least 2", self.fresh_paths)
+        require(self.rounds >= 1, "rounds", "be at least 1", self.rounds)
+        require(
+            self.candidates >= 3 and self.candidates % 2 == 1, "candidates", "be an odd number from 3", self.candidates
+        )
+        require(0.0 < self.shrink <= 1.0, "shrink", "lie in (0, 1]", self.shrink)

@@ -1,0 +1,1 @@
+"""Simulated markets: price, arrivals and fills, and the scenarios that name them."""

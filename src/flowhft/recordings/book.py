@@ -1,0 +1,383 @@
+"""The order book of a recording: rebuilt level by level, its best prices, its market orders, its parts.
+
+Books come as *absolute* quantities: an event says what a level holds now, 0 that it is gone. A book is
+therefore the last quantity of every level since the last snapshot, which makes a rebuild exact and cheap.
+"""
+
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numba import njit
+
+from flowhft.errors import require
+from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording, make_events
+
+Integers = Int[np.ndarray, " sample"]
+
+
+class TopOfBook(NamedTuple):
+    """The best bid and ask, one row a change, in the order of arrival.
+
+    Attributes:
+        local_time_ns: when it was received, corrected local clock.
+        exchange_time_ns: when the venue's engine made it.
+        best_bid: ticks; means nothing where `bid_quantity` is 0.
+        best_ask: ticks; means nothing where `ask_quantity` is 0.
+        bid_quantity: lots at the best bid, 0 where there is no bid.
+        ask_quantity: lots at the best ask, 0 where there is no ask.
+        message: the message that brought the change.
+    """
+
+    local_time_ns: Integers
+    exchange_time_ns: Integers
+    best_bid: Integers
+    best_ask: Integers
+    bid_quantity: Integers
+    ask_quantity: Integers
+    message: Integers
+
+    @property
+    def mid_price(self) -> Float[np.ndarray, " sample"]:
+        """Return (best_bid + best_ask) / 2 in ticks (half ticks exist); NaN where a side is empty."""
+        both = (self.bid_quantity > 0) & (self.ask_quantity > 0)
+        return np.where(both, 0.5 * (self.best_bid + self.best_ask), np.nan)
+
+    @property
+    def market_spread(self) -> Float[np.ndarray, " sample"]:
+        """Return best_ask - best_bid in ticks; NaN where a side is empty."""
+        both = (self.bid_quantity > 0) & (self.ask_quantity > 0)
+        return np.where(both, (self.best_ask - self.best_bid).astype(np.float64), np.nan)
+
+
+def _changes(top: TopOfBook) -> TopOfBook:
+    """Keep the rows in which price or quantity of a best level differs from the row before."""
+    changed = np.ones(len(top.message), bool)
+    changed[1:] = False
+    for values in (top.best_bid, top.best_ask, top.bid_quantity, top.ask_quantity):
+        changed[1:] |= values[1:] != values[:-1]
+    return TopOfBook(*(values[changed] for values in top))
+
+
+def _ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
+    """Whether an event is the last of its message, in events of a book or of its top."""
+    ends = np.ones(len(events), bool)
+    ends[:-1] = (events["message"][1:] != events["message"][:-1]) | (events["kind"][1:] != events["kind"][:-1])
+    return ends
+
+
+def _clears_book(events: np.ndarray) -> Bool[np.ndarray, " event"]:
+    """Whether an event is the first of a snapshot."""
+    ends = _ends_message(events)
+    first = np.ones(len(events), bool)
+    first[1:] = ends[:-1]
+    return first & (events["kind"] == SNAPSHOT)
+
+
+@njit(cache=True)
+def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[no-untyped-def]
+    """Follow both sides over the ranks of all prices; return the best rank and quantity at each message's end.
+
+    A pointer a side rests on the best level. It jumps to a better level that appears and walks on only when
+    its own level goes, so that the work is a few steps an event however many levels there are.
+    """
+    messages = int(np.sum(ends))
+    best = np.empty((2, messages), np.int64)
+    size = np.zeros((2, messages), np.int64)
+    bids, asks = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
+    best_bid, best_ask, message = -1, levels, 0
+    for event in range(len(level)):
+        if clears[event]:
+            bids[:] = 0
+            asks[:] = 0
+            best_bid, best_ask = -1, levels
+        here = level[event]
+        if side[event] > 0:
+            bids[here] = quantity[event]
+            if quantity[event] > 0:
+                best_bid = max(best_bid, here)
+            elif here == best_bid:
+                while best_bid >= 0 and bids[best_bid] <= 0:
+                    best_bid -= 1
+        else:
+            asks[here] = quantity[event]
+            if quantity[event] > 0:
+                best_ask = min(best_ask, here)
+            elif here == best_ask:
+                while best_ask < levels and asks[best_ask] <= 0:
+                    best_ask += 1
+        if ends[event]:
+            best[0, message], best[1, message] = max(best_bid, 0), min(best_ask, levels - 1)
+            if best_bid >= 0:
+                size[0, message] = bids[best_bid]
+            if best_ask < levels:
+                size[1, message] = asks[best_ask]
+            message += 1
+    return best, size
+
+
+def _top_of_every_message(recording: Recording) -> TopOfBook:
+    """Rebuild the book and return its top after every message, changed or not."""
+    kinds = recording.events["kind"]
+    events = recording.events[(kinds == DEPTH) | (kinds == SNAPSHOT)]
+    prices, level = np.unique(events["price"], return_inverse=True)
+    ends = _ends_message(events)
+    best, size = _best_levels(
+        _clears_book(events),
+        np.ascontiguousarray(events["side"]),
+        level.astype(np.int64),
+        np.ascontiguousarray(events["quantity"]),
+        ends,
+        len(prices),
+    )
+    last = events[ends]
+    return TopOfBook(
+        last["local_time_ns"].copy(),
+        last["exchange_time_ns"].copy(),
+        prices[best[0]],
+        prices[best[1]],
+        size[0],
+        size[1],
+        last["message"].copy(),
+    )
+
+
+def rebuild(recording: Recording) -> TopOfBook:
+    """Return the best bid and ask as the snapshot and the depth updates alone make them.
+
+    Args:
+        recording: any recording with depth.
+
+    Returns:
+        One row a change, in the order of arrival; empty where the recording has no depth.
+    """
+    return _changes(_top_of_every_message(recording))
+
+
+def top_of_book(recording: Recording) -> TopOfBook:
+    """Return the best bid and ask as the venue published them, or rebuilt where it published none.
+
+    A venue's own feed of best prices is preferred: on Binance it is pushed at every change, whereas
+    depth comes in batches of 100 ms or more.
+
+    Args:
+        recording: any recording.
+
+    Returns:
+        One row a change, in the order of arrival, from the first moment at which both sides are known.
+    """
+    events = recording.events[recording.events["kind"] == TOP]
+    if len(events) == 0:
+        return rebuild(recording)
+    # For each event, the latest event of either side up to it; -1 before there is one.
+    here = np.arange(len(events))
+    bid = np.maximum.accumulate(np.where(events["side"] == BUY, here, -1))
+    ask = np.maximum.accumulate(np.where(events["side"] == SELL, here, -1))
+    rows = _ends_message(events) & (bid >= 0) & (ask >= 0)
+    bids, asks, last = events[bid[rows]], events[ask[rows]], events[rows]
+    return _changes(
+        TopOfBook(
+            last["local_time_ns"].copy(),
+            last["exchange_time_ns"].copy(),
+            bids["price"].copy(),
+            asks["price"].copy(),
+            bids["quantity"].copy(),
+            asks["quantity"].copy(),
+            last["message"].copy(),
+        )
+    )
+
+
+def agreement(recording: Recording) -> tuple[int, int]:
+    """Compare the rebuilt book with the best prices that the venue published, at equal update numbers.
+
+    Returns:
+        (messages after which best prices and quantities are equal, messages compared). A depth message is
+        compared with the venue's last top numbered no higher; messages before its first top are left out.
+    """
+    published, rebuilt = top_of_book(recording), _top_of_every_message(recording)
+    if not np.any(recording.events["kind"] == TOP):
+        return 0, 0
+    order = np.argsort(published.message, kind="stable")
+    position = np.searchsorted(published.message[order], rebuilt.message, side="right") - 1
+    known = position >= 0
+    position = order[position[known]]
+    equal = np.ones(len(position), bool)
+    for name in ("best_bid", "best_ask", "bid_quantity", "ask_quantity"):
+        equal &= getattr(published, name)[position] == getattr(rebuilt, name)[known]
+    return int(np.sum(equal)), len(equal)
+
+
+def mid_at(
+    top: TopOfBook, times_ns: Integers, clock: Literal["exchange", "local"] = "exchange"
+) -> Float[np.ndarray, " sample"]:
+    """Return the last mid price at or before each time.
+
+    Args:
+        top: best prices.
+        times_ns: shape (sample,), nanoseconds on the clock chosen, in any order.
+        clock: "exchange" for what was so at the venue, "local" for what had been received.
+
+    Returns:
+        Mids in ticks, shape (sample,); NaN before the first mid and where a side was empty.
+    """
+    require(clock in ("exchange", "local"), "clock", "be 'exchange' or 'local'", repr(clock))
+    stamps = top.exchange_time_ns if clock == "exchange" else top.local_time_ns
+    mids = top.mid_price
+    if np.any(np.diff(stamps) < 0):  # messages may overtake each other on their way
+        order = np.argsort(stamps, kind="stable")
+        stamps, mids = stamps[order], mids[order]
+    position = np.searchsorted(stamps, np.asarray(times_ns, np.int64), side="right")
+    return np.concatenate([[np.nan], mids])[position]
+
+
+class MarketOrders(NamedTuple):
+    """Market orders ("sweeps"): trades that one aggressor made at one time, taken together.
+
+    Attributes:
+        time_ns: exchange time of the first trade, nanoseconds.
+        side: the aggressor, `BUY` or `SELL`.
+        quantity: lots traded.
+        worst_price: the price furthest from where the order began, ticks.
+        mid_before: the last mid price strictly before the order, ticks.
+        reach: side x (worst_price - mid_before), ticks: a quote resting at a half-spread below this
+            was traded through. Negative where a hidden order inside the spread gave a better price than the mid.
+    """
+
+    time_ns: Integers
+    side: Integers
+    quantity: Integers
+    worst_price: Integers
+    mid_before: Float[np.ndarray, " sample"]
+    reach: Float[np.ndarray, " sample"]
+
+
+def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrders:
+    """Return the market orders of a recording, each with how far it reached from the mid.
+
+    One market order that meets several resting orders is published as several trades. Consecutive trades
+    of one aggressor, each no more than `merge_window_ns` after the one before on the exchange's clock, are
+    taken as one. The default of 0 suits both kinds of venue that are read here: an engine stamps all trades
+    of one order alike, in nanoseconds (NASDAQ) as in milliseconds (Binance). With a millisecond clock, two
+    orders of one side in one millisecond cannot be told apart and count as one.
+
+    The mid before is the last one with a *strictly* smaller exchange time than the order, so that the change
+    which the order itself made never counts, whichever of the two arrived first. Orders before the first mid
+    are left out.
+
+    Args:
+        recording: any recording with trades.
+        merge_window_ns: nanoseconds, 0 or more.
+
+    Returns:
+        One row an order, in the order of exchange time.
+    """
+    require(merge_window_ns >= 0, "merge_window_ns", "be 0 or more", merge_window_ns)
+    trades = recording.events[recording.events["kind"] == TRADE]
+    trades = trades[np.argsort(trades["exchange_time_ns"], kind="stable")]
+    begins = np.ones(len(trades), bool)
+    begins[1:] = (np.diff(trades["exchange_time_ns"]) > merge_window_ns) | (np.diff(trades["side"]) != 0)
+    starts = np.flatnonzero(begins)
+    first = trades[starts]
+    side = first["side"].astype(np.int64)
+    if len(starts):
+        quantity = np.add.reduceat(trades["quantity"], starts)
+        # The worst price is the highest of a buyer and the lowest of a seller: the maximum of side x price.
+        worst = side * np.maximum.reduceat(trades["side"] * trades["price"], starts)
+    else:
+        quantity = worst = np.zeros(0, np.int64)
+    times = first["exchange_time_ns"].copy()
+    mid_before = mid_at(top_of_book(recording), times - 1)
+    orders = MarketOrders(times, side, quantity, worst, mid_before, side * (worst - mid_before))
+    known = np.isfinite(mid_before)
+    return MarketOrders(*(values[known] for values in orders))
+
+
+def book_at(recording: Recording, time_ns: int) -> np.ndarray:
+    """Return the full book as it stood just before a local time.
+
+    Args:
+        recording: any recording with depth.
+        time_ns: corrected local clock, nanoseconds; events at this very time are not in the book.
+
+    Returns:
+        One `SNAPSHOT` event a level, dtype `EVENT`: bids from the best down, then asks from the best up. Their
+        times and message are those of the last change before; empty where there was none.
+    """
+    events = recording.events[: np.searchsorted(recording.events["local_time_ns"], time_ns)]
+    changes = events[(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
+    cleared = np.flatnonzero(_clears_book(changes))
+    backwards = changes[cleared[-1] if len(cleared) else 0 :][::-1]
+    levels = [
+        _standing(backwards[backwards["side"] == BUY])[::-1],
+        _standing(backwards[backwards["side"] == SELL]),
+    ]
+    book = np.concatenate(levels)
+    if len(book):
+        for name in ("exchange_time_ns", "local_time_ns", "message"):
+            book[name] = changes[name][-1]
+    book["kind"] = SNAPSHOT
+    return book
+
+
+def _standing(backwards: np.ndarray) -> np.ndarray:
+    """Return the levels of one side that hold something, by rising price, from its changes, latest first."""
+    _, latest = np.unique(backwards["price"], return_index=True)
+    levels = backwards[latest]
+    return levels[levels["quantity"] > 0]
+
+
+def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
+    """Cut out the events of [start, end) and open them with the book and the top as they stood at the start."""
+    times = recording.events["local_time_ns"]
+    first = 0 if start_ns is None else int(np.searchsorted(times, start_ns))
+    last = len(times) if end_ns is None else int(np.searchsorted(times, end_ns))
+    require(first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s.")
+    opening = []
+    if first > 0 and start_ns is not None:
+        opening.append(book_at(recording, start_ns))
+        before = recording.events[:first]
+        tops = before[before["kind"] == TOP]
+        opening += [tops[tops["side"] == side][-1:] for side in (BUY, SELL)]
+        for events in opening:
+            events["local_time_ns"] = start_ns
+    return replace(recording, events=np.concatenate([*opening, recording.events[first:last]]))
+
+
+def window(recording: Recording, start_seconds: float, end_seconds: float | None = None) -> Recording:
+    """Return a part of a recording that can be calibrated or replayed alone.
+
+    It opens with the full book and the venue's last best prices as they stood at its start, stamped with the
+    start on the local clock; after them come exactly the recording's own events.
+
+    Args:
+        recording: any recording.
+        start_seconds: since the recording's first event, local clock.
+        end_seconds: events at or after it are left out; None keeps all.
+    """
+    origin = int(recording.events["local_time_ns"][0])
+    require(start_seconds >= 0.0, "start_seconds", "be 0 or more", start_seconds)
+    start = origin + round(start_seconds * 1e9)
+    return _between(recording, start, None if end_seconds is None else origin + round(end_seconds * 1e9))
+
+
+def split(recording: Recording, fraction: float) -> tuple[Recording, Recording]:
+    """Split a recording in time, for example to calibrate on the first part and to replay the second.
+
+    Every event is in exactly one part; the second opens with the book as `window` describes it.
+
+    Args:
+        recording: any recording.
+        fraction: share of the local time that the first part takes, above 0 and below 1.
+
+    Example:
+        >>> from flowhft.recordings import read_recording, sample_recording
+        >>> first, second = split(read_recording(sample_recording()), 0.25)
+        >>> round(second.duration / first.duration, 2)
+        3.0
+    """
+    require(0.0 < fraction < 1.0, "fraction", "lie between 0 and 1", fraction)
+    times = recording.events["local_time_ns"]
+    cut = int(times[0]) + max(1, round(fraction * int(times[-1] - times[0])))
+    return _between(recording, None, cut), _between(recording, cut, None)

@@ -1,0 +1,147 @@
+"""What a maker could see of a recording at each of its decisions, whatever it does: read once for all policies.
+
+A replay moves no market, so best bid, best ask, market orders and their intensities at the decision
+times are facts of the recording. They are taken by *local* time: nothing on the tape had not arrived.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numba import njit
+
+from flowhft.errors import DataError
+from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.ticks import BUY, SNAPSHOT, TRADE, Recording
+from flowhft.replay.settings import ReplaySettings
+
+
+class OrderFlow(NamedTuple):
+    """A Hawkes model of market orders, the same for both sides, that turns arrivals into intensities.
+
+    lambda_s(t) = base_intensity + sum over earlier orders of its own side of self_excitation
+    exp(-decay (t - t_i)) and over those of the other side of cross_excitation exp(-decay (t - t_i)).
+
+    Attributes:
+        base_intensity: of each side, 1 / second.
+        self_excitation: what an order adds to the intensity of its side, 1 / second.
+        cross_excitation: what it adds to the other side's, 1 / second.
+        decay: how fast that fades, 1 / second.
+    """
+
+    base_intensity: float
+    self_excitation: float = 0.0
+    cross_excitation: float = 0.0
+    decay: float = 1.0
+
+
+class Tape(NamedTuple):
+    """The market as it is known at each decision, and once more at the end of the last step.
+
+    Attributes:
+        time_ns: of the decision on the local clock.
+        best_bid, best_ask: ticks.
+        arrivals: market orders that arrived since the decision before, by the side of the book that they
+            come for: bids, asks.
+        intensity: conditional intensity of market orders, by side likewise, 1 / second.
+    """
+
+    time_ns: Int[np.ndarray, " step_and_end"]
+    best_bid: Int[np.ndarray, " step_and_end"]
+    best_ask: Int[np.ndarray, " step_and_end"]
+    arrivals: Float[np.ndarray, "step_and_end side"]
+    intensity: Float[np.ndarray, "step_and_end side"]
+
+    @property
+    def mid_price(self) -> Float[np.ndarray, " step_and_end"]:
+        """Return the mid price, ticks; half ticks exist."""
+        return 0.5 * (self.best_bid + self.best_ask)
+
+
+def market_order_arrivals(recording: Recording) -> tuple[Int[np.ndarray, " event"], Int[np.ndarray, " event"]]:
+    """Return when market orders were learned of (local ns, their first trade) and which side they came for.
+
+    A market order is a run of trades of one aggressor at one exchange time: the venue reports a trade
+    for every order that it meets. The side is 0 for those that come for bids, 1 for asks.
+    """
+    trades = recording.events[recording.events["kind"] == TRADE]
+    side, time = trades["side"], trades["exchange_time_ns"]
+    first = np.ones(len(trades), np.bool_)
+    first[1:] = (side[1:] != side[:-1]) | (time[1:] != time[:-1])
+    return trades["local_time_ns"][first], (side[first] == BUY).astype(np.int64)
+
+
+@njit(cache=True)
+def _intensity(
+    decision_ns: np.ndarray, order_ns: np.ndarray, order_side: np.ndarray, flow: OrderFlow
+) -> Float[np.ndarray, "step_and_end side"]:
+    """Return the intensities at decision times after every order up to them, by the exact recursion."""
+    intensity = np.empty((len(decision_ns), 2))
+    excitation = np.zeros(2)
+    time = min(decision_ns[0], order_ns[0]) if len(order_ns) else decision_ns[0]
+    i = 0
+    for step in range(len(decision_ns)):
+        while i < len(order_ns) and order_ns[i] <= decision_ns[step]:
+            excitation *= np.exp(-flow.decay * 1e-9 * (order_ns[i] - time))
+            time = order_ns[i]
+            excitation[order_side[i]] += flow.self_excitation
+            excitation[1 - order_side[i]] += flow.cross_excitation
+            i += 1
+        excitation *= np.exp(-flow.decay * 1e-9 * (decision_ns[step] - time))
+        time = decision_ns[step]
+        intensity[step] = flow.base_intensity + excitation
+    return intensity
+
+
+def read_tape(
+    recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None, top: TopOfBook | None = None
+) -> Tape:
+    """Return what is known at every decision of a replay.
+
+    The first decision is when both the snapshot and a best bid and ask have arrived; the last step ends
+    no later than the recording. While a side of the book is empty, the last prices of both are kept.
+
+    Args:
+        recording: with a snapshot.
+        settings: `decision_interval` is used.
+        flow: parameters of the intensities. None counts on a constant rate, which is estimated from the
+            orders seen so far, (n + 1) / (t + 1 s) for n orders of a side in t seconds.
+        top: top of the book of the recording, where the caller has it already.
+
+    Raises:
+        DataError: the recording is shorter than one decision interval, or has no snapshot.
+    """
+    top = top_of_book(recording) if top is None else top
+    top = TopOfBook(*(column[np.isfinite(top.mid_price)] for column in top))
+    events = recording.events
+    snapshot = np.flatnonzero(events["kind"] == SNAPSHOT)
+    interval = round(settings.decision_interval * 1e9)
+    steps = 0
+    if len(snapshot) and len(top.local_time_ns):
+        start = max(events["local_time_ns"][snapshot[0]], top.local_time_ns[0])
+        steps = int(events["local_time_ns"][-1] - start) // interval
+    if steps < 1:
+        raise DataError(
+            f"`{recording.name}` must last for at least one decision interval, {settings.decision_interval} s, after "
+            f"its snapshot and first best prices; received {recording.duration:.3f} s in all. Use a longer recording."
+        )
+    time = start + interval * np.arange(steps + 1)
+    row = np.searchsorted(top.local_time_ns, time, side="right") - 1
+
+    order_ns, order_side = market_order_arrivals(recording)
+    counted = np.stack(
+        [np.searchsorted(order_ns[order_side == side], time, side="right") for side in (0, 1)], axis=1
+    ).astype(np.float64)
+    before = np.stack([np.searchsorted(order_ns[order_side == side], start, side="right") for side in (0, 1)])
+    if flow is None:
+        elapsed = 1e-9 * (time - start)[:, None]
+        intensity = (counted - before + 1.0) / (elapsed + 1.0)
+    else:
+        intensity = _intensity(time, order_ns, order_side, flow)
+    return Tape(
+        time_ns=time,
+        best_bid=top.best_bid[row],
+        best_ask=top.best_ask[row],
+        arrivals=np.diff(counted, axis=0, prepend=before[None]),
+        intensity=intensity,
+    )

@@ -1,0 +1,176 @@
+"""What a run folder holds for a report: the edge that reads, so that everything after it is pure.
+
+The folder of a whole demonstration has one folder a stage (`calibrate/`, `evaluate/`, ...); the folder of
+a single command is a stage itself. Every file is optional; one that is there must have its columns.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft import runs
+from flowhft.errors import DataError
+from flowhft.experts import EXPERTS
+from flowhft.metrics import METRICS
+
+# The benchmark that bounds what can be reached: neither learned nor an expert that one could trade.
+ORACLE = "oracle"
+
+_JUDGED = ("scenario", "policy", *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")))
+
+# Every table a report reads, and the columns it must have.
+TABLES: dict[str, tuple[str, ...]] = {
+    "calibrate/signature": ("interval", "volatility", "standard_error"),
+    "calibrate/fill_curve": ("side", "distance", "rate", "standard_error", "fitted"),
+    "calibrate/hawkes_residuals": ("theoretical", "observed"),
+    "demonstrate/teachers": ("scenario", "expert", "risk_aversion", "score", "score_low", "score_high", "chosen"),
+    "adapt/search": (
+        *("round", "scale", "offset_bid", "offset_ask", "skew"),
+        *("difference", "difference_low", "difference_high", "chosen"),
+    ),
+    "evaluate/results": (*_JUDGED, "paths"),
+    "evaluate/differences": (*_JUDGED, "reference"),
+    "evaluate/equity": (
+        *("scenario", "policy", "time", "equity", "equity_low", "equity_high"),
+        *("drawdown", "drawdown_low", "drawdown_high"),
+        *("inventory_low", "inventory_median", "inventory_high"),
+    ),
+    "evaluate/fingerprint": ("policy", "inventory", "time_left", "half_spread_bid", "half_spread_ask"),
+    "backtest/results": _JUDGED,
+    "backtest/differences": (*_JUDGED, "reference"),
+    "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
+    "backtest/markouts": ("policy", "horizon", "markout", "standard_error", "fills"),
+    "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
+}
+CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
+
+# Every JSON file a report reads.
+RECORDS = (
+    "recording/recording",
+    "calibrate/calibration",
+    "adapt/adapter",
+    "evaluate/evaluate",
+    "backtest/backtest",
+)
+
+# A folder without stages is the stage whose mark it carries: the first that fits.
+_MARKS = {
+    "recording": "recording.json",
+    "calibrate": "calibration.json",
+    "demonstrate": "teachers.parquet",
+    "adapt": "adapter.json",
+    "backtest": "backtest.json",
+    "evaluate": "results.parquet",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found in a run folder.
+
+    Attributes:
+        tables: by name, a key of `TABLES`.
+        units: unit of each column, by table, as the file's metadata has them.
+        curves: training curves, by method.
+        records: JSON objects by name, one of `RECORDS`.
+        manifests: by stage, "" for the folder itself.
+    """
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    units: dict[str, dict[str, str]] = field(default_factory=dict)
+    curves: dict[str, pl.DataFrame] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        """Return a table, or None where there is none or it has no rows."""
+        found = self.tables.get(name)
+        return found if found is not None and found.height else None
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Return a JSON object, empty where there is none."""
+        return self.records.get(name, {})
+
+    @property
+    def currency(self) -> str:
+        """What money is counted in: the currency of the tables or of the recording, else tick x lot."""
+        for name in ("backtest/results", "evaluate/results"):
+            if unit := self.units.get(name, {}).get("pnl"):
+                return unit
+        return self.record("recording/recording").get("currency") or "tick x lot"
+
+    @property
+    def policies(self) -> list[str]:
+        """Every policy that was judged, in the order in which the tables name them."""
+        names: dict[str, None] = {}
+        for table in self.tables.values():
+            if "policy" in table.columns:
+                names |= dict.fromkeys(name for name in table["policy"].to_list() if name is not None)
+        return list(names)
+
+    @property
+    def learned(self) -> str | None:
+        """The learned policy that the report is about; the last one where no file names it."""
+        for name in ("backtest/backtest", "evaluate/evaluate"):
+            if named := self.record(name).get("learned"):
+                return str(named)
+        return next((name for name in reversed(self.policies) if is_learned(name)), None)
+
+
+def is_expert(policy: str) -> bool:
+    """Whether a policy is a closed form, also under a label such as `glft (0.1)` or `glft@0.1`."""
+    return any(policy == name or policy.startswith((f"{name} ", f"{name}(", f"{name}@")) for name in EXPERTS)
+
+
+def is_learned(policy: str) -> bool:
+    """Whether a policy was learned: neither a closed form nor the exact optimum."""
+    return not is_expert(policy) and policy.split("_")[0] != ORACLE
+
+
+def gather(folder: Path) -> Evidence:
+    """Read every file of a run folder that a report can show.
+
+    Raises:
+        DataError: the folder is missing, holds nothing that a report shows, or a table lacks a column.
+    """
+    if not folder.is_dir():
+        raise DataError(f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote.")
+    own = next((stage for stage, mark in _MARKS.items() if (folder / mark).is_file()), None)
+
+    def find(name: str, suffix: str) -> Path | None:
+        stage, file = name.split("/")
+        path = folder / (file if stage == own else name)
+        path = path.with_suffix(suffix)
+        return path if path.is_file() else None
+
+    tables, units = {}, {}
+    for name, columns in TABLES.items():
+        if path := find(name, ".parquet"):
+            tables[name] = _read(path, columns)
+            units[name] = runs.units_of(path)
+    paths = sorted([*folder.glob("imitate/*/curve.parquet"), *folder.glob("*/curve.parquet"), *folder.glob("curve.parquet")])
+    curves = {path.parent.name: _read(path, CURVE) for path in paths}
+    records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
+    if not tables and not curves and not records:
+        raise DataError(
+            f"`{folder}` must hold the tables of a run; it holds none. Name the folder that `flowhft demo`, "
+            "`calibrate`, `imitate`, `evaluate` or `backtest` wrote."
+        )
+    manifests = {
+        "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
+        for path in sorted(folder.rglob(runs.MANIFEST))
+    }
+    return Evidence(tables, units, curves, records, manifests)
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+    table = runs.read_table(path)
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"`{path}` must have the column {missing[0]!r}; received {', '.join(table.columns)}. "
+            "Make it again with this version."
+        )
+    return table

@@ -1,0 +1,142 @@
+"""Numbers for people: three significant digits, units, durations, intervals; never a raw 0.0034567.
+
+One place for the terminal and for the report, so that the same number reads the same in both. The
+minus sign is the plain hyphen, which can be pasted anywhere; `report.markup` sets it typographically.
+"""
+
+import math
+from datetime import timedelta
+
+from flowhft.metrics import METRICS
+from flowhft.types import Interval
+
+NOTHING = "n/a"
+DIGITS = 3
+
+# (seconds that one of the unit holds, its sign), from long to short.
+_SHORT_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def _decimals(magnitude: float, digits: int) -> int:
+    """Return how many decimals show `digits` significant digits of this magnitude."""
+    return max(0, digits - 1 - math.floor(math.log10(magnitude)))
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a finite number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def significant(value: float | None, digits: int = DIGITS) -> str:
+    """Write a number with a few significant digits, thousands separated.
+
+    Whole digits are never replaced by zeros unless the number has more than `digits` + 3 of them.
+
+    Example:
+        >>> significant(0.0034567), significant(-12345.6), significant(float("nan"))
+        ('0.00346', '-12,346', 'n/a')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value == 0.0:
+        return "0"
+    magnitude = abs(value)
+    if magnitude < 1e-4 or magnitude >= 10.0 ** (digits + 6):
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    # Rounding can carry into a new digit: 9.999 is 10.0 and not 10.00.
+    magnitude = float(f"{magnitude:.{digits - 1}e}")
+    return f"{value:,.{_decimals(magnitude, digits)}f}"
+
+
+def together(*values: float | None, digits: int = DIGITS) -> tuple[str, ...]:
+    """Write numbers that are read together with the same decimals: as many as the largest needs.
+
+    Example:
+        >>> together(0.012, -1.2, 1.18)
+        ('0.01', '-1.20', '1.18')
+    """
+    magnitudes = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0.0]
+    largest = max(magnitudes, default=1.0)
+    if largest < 1e-4 or largest >= 10.0 ** (digits + 6):
+        return tuple(significant(value, digits) for value in values)
+    decimals = _decimals(float(f"{largest:.{digits - 1}e}"), digits)
+
+    def write(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return NOTHING
+        text = f"{value:,.{decimals}f}"
+        return text.removeprefix("-") if float(text.replace(",", "")) == 0.0 else text
+
+    return tuple(write(value) for value in values)
+
+
+def between(low: float | None, high: float | None, value: float | None = None) -> str:
+    """Write an interval, `LOW to HIGH`, with the decimals that it shares with its estimate."""
+    if not known(low) or not known(high):
+        return NOTHING
+    _, first, last = together(value, low, high)
+    return f"{first} to {last}"
+
+
+def with_interval(interval: Interval, unit: str = "") -> str:
+    """Write an estimate, its unit and its interval.
+
+    Example:
+        >>> with_interval(Interval(12.34, 9.876, 14.8), "USD")
+        '12.3 USD (9.9 to 14.8)'
+    """
+    value, low, high = together(*interval)
+    estimate = with_unit(value, unit)
+    return estimate if NOTHING in (low, high) else f"{estimate} ({low} to {high})"
+
+
+def with_unit(number: str, unit: str) -> str:
+    """Put a unit behind a number that is written already; a number without a unit stays as it is."""
+    return f"{number} {unit}" if unit and unit != "1" and number != NOTHING else number
+
+
+def unit_of(metric: str, currency: str) -> str:
+    """Return the unit in which a metric is shown: money in its currency, a ratio without one."""
+    unit = METRICS[metric].unit
+    return "" if unit == "ratio" else unit.replace("money", currency)
+
+
+def count(number: float) -> str:
+    """Write a count in full, thousands separated.
+
+    Example:
+        >>> count(1234567)
+        '1,234,567'
+    """
+    return f"{round(number):,}"
+
+
+def share(part: float) -> str:
+    """Write a share between 0 and 1 as a percentage: `99 %`."""
+    return f"{significant(100.0 * part)} %" if round(100 * part) != 100 * part else f"{round(100 * part)} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time in the units that people use for one of that length.
+
+    Example:
+        >>> duration(8103.2), duration(75.0), duration(0.0123), duration(4.2e-6)
+        ('2 h 15 min', '1 min 15 s', '12.3 ms', '4.20 µs')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 0.0:
+        return f"-{duration(-seconds)}"
+    if seconds >= 60.0:
+        whole = timedelta(seconds=round(seconds) if seconds < 3600.0 else 60 * round(seconds / 60.0))
+        hours, rest = divmod(int(whole.total_seconds()), 3600)
+        named = ((hours, "h"), (rest // 60, "min"), (rest % 60, "s"))
+        return " ".join(f"{amount} {unit}" for amount, unit in named if amount)
+    if seconds == 0.0:
+        return "0 s"
+    for length, unit in _SHORT_TIMES:
+        if seconds >= length:
+            break
+    amount = seconds / length
+    return f"{round(amount)} {unit}" if amount == round(amount) else f"{significant(amount)} {unit}"

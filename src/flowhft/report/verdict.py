@@ -1,0 +1,244 @@
+"""The verdict in words: from tables of results and paired differences to sentences that claim no more than they show.
+
+A difference is *better* or *worse* only if its whole interval lies on one side of zero; otherwise the two
+policies cannot be told apart, and no sentence calls that a win.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import polars as pl
+
+from flowhft.metrics import CONFIDENCE, METRICS
+from flowhft.report import numbers
+from flowhft.report.evidence import Evidence, is_expert
+from flowhft.types import Interval
+
+Outcome = Literal["better", "worse", "even", "unknown"]
+LEVEL = numbers.share(CONFIDENCE)
+
+# Names of the scenario that the market was calibrated to, among perturbations of it.
+CENTRES = ("centre", "center", "calibrated", "base")
+
+
+def outcome(metric: str, difference: Interval) -> Outcome:
+    """Judge a difference, policy minus reference, by its interval and by what is good in this metric."""
+    if not all(math.isfinite(number) for number in difference):
+        return "unknown"
+    direction = METRICS[metric].direction
+    if difference.low <= 0.0 <= difference.high or direction == 0:
+        return "even"
+    return "better" if (difference.low > 0.0) == (direction > 0) else "worse"
+
+
+def interval_in(row: dict[str, Any], metric: str) -> Interval:
+    """Return a metric of a row with its interval; what is not there is NaN."""
+    found = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
+    return Interval(*(math.nan if number is None else float(number) for number in found))
+
+
+def centre_of(results: pl.DataFrame) -> str:
+    """Return the scenario that stands for the calibrated market: the one so named, else the first."""
+    names = results["scenario"].unique(maintain_order=True).to_list()
+    return next((name for name in names if name in CENTRES), names[0])
+
+
+def best_expert(results: pl.DataFrame, scenario: str) -> str | None:
+    """Return the closed form with the highest PnL in a scenario, in hindsight; None where none was judged."""
+    rows = [
+        row
+        for row in results.filter(pl.col("scenario") == scenario).iter_rows(named=True)
+        if is_expert(row["policy"]) and numbers.known(row["pnl"])
+    ]
+    return max(rows, key=lambda row: row["pnl"])["policy"] if rows else None
+
+
+def _select(table: pl.DataFrame | None, **values: str) -> dict[str, Any] | None:
+    if table is None:
+        return None
+    for name, value in values.items():
+        table = table.filter(pl.col(name) == value)
+    return next(table.iter_rows(named=True), None)
+
+
+def compared(policy: str, reference: str, where: str, difference: Interval, unit: str) -> str:
+    """Say in one sentence who earned more, by how much and how surely.
+
+    Args:
+        policy, reference: names.
+        where: for example "on the unseen 30 min of BTCUSDT".
+        difference: of PnL, policy minus reference, with its interval.
+        unit: of the PnL.
+    """
+    value, low, high = numbers.together(*difference)
+    measured = f"PnL difference {numbers.with_unit(value, unit)}, {LEVEL} interval {low} to {high}"
+    match outcome("pnl", difference):
+        case "better":
+            return f"{policy} beats {reference} {where} ({measured})."
+        case "worse":
+            return f"{policy} does not beat {reference} {where}: it earns less ({measured})."
+        case "even":
+            return f"{policy} does not beat {reference} {where}: the two cannot be told apart ({measured})."
+        case _:
+            sure = f"PnL difference {numbers.with_unit(value, unit)}, without an interval"
+            return f"Whether {policy} beats {reference} {where} cannot be said ({sure})."
+
+
+def beside_pnl(row: dict[str, Any], reference: str, currency: str) -> str:
+    """Say what the same comparison shows in Sharpe and in drawdown; empty where nothing is known."""
+    words = {"better": "better", "worse": "worse", "even": "not told apart"}
+    parts = []
+    for metric in ("sharpe", "max_drawdown"):
+        difference = interval_in(row, metric)
+        if (judged := outcome(metric, difference)) in words:
+            value, low, high = numbers.together(*difference)
+            written = numbers.with_unit(value, numbers.unit_of(metric, currency))
+            parts.append(f"{METRICS[metric].title} {words[judged]} ({written}, {low} to {high})")
+    return f"Against {reference}, beside PnL: {'; '.join(parts)}." if parts else ""
+
+
+def on_recording(
+    results: pl.DataFrame, differences: pl.DataFrame | None, learned: str | None, where: str, currency: str
+) -> Iterator[str]:
+    """Say who won on a recording, first of all whether the learned policy beats the best expert.
+
+    Args:
+        results: one row a policy; a single scenario, the recording's part.
+        differences: paired, policy minus reference.
+        learned: the policy that is judged, or None where only experts ran.
+        where: for example "on the unseen 30 min of BTCUSDT".
+        currency: of money.
+    """
+    yield from _judged(results, differences, learned, centre_of(results), where, currency)
+
+
+def _judged(
+    results: pl.DataFrame,
+    differences: pl.DataFrame | None,
+    learned: str | None,
+    scenario: str,
+    where: str,
+    currency: str,
+) -> Iterator[str]:
+    best = best_expert(results, scenario)
+    ours = _select(results, scenario=scenario, policy=learned) if learned else None
+    if ours is None:
+        if best is not None:
+            won = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl")
+            written = numbers.with_interval(won, currency)
+            yield f"{best} earns the most {where} among the experts: PnL {written}. No learned policy was judged."
+        return
+    name = str(learned)
+    references = [row for row in _rows(differences, scenario, name) if row["reference"] != name]
+    # The best expert in hindsight is the hardest of them; where it was not paired, the reference has to do.
+    chosen = next((row for row in references if row["reference"] == best), references[0] if references else None)
+    if chosen is not None:
+        against = str(chosen["reference"])
+        sentence = compared(name, against, where, interval_in(chosen, "pnl"), currency)
+    else:
+        against = ""
+        sentence = f"{name} earns {numbers.with_interval(interval_in(ours, 'pnl'), unit)} {where}."
+    if best is not None and best != against:
+        top = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl").value
+        mine, theirs = numbers.together(ours["pnl"], top)
+        totals = f"{mine} against {theirs} {currency} in total; this pair has no interval"
+        if numbers.known(ours["pnl"]) and ours["pnl"] > top:
+            sentence += f" It also earns more than {best}, the best expert there in hindsight ({totals})."
+        else:
+            yield f"{name} does not beat {best}, the best expert {where} in hindsight ({totals})."
+    yield sentence
+    if chosen is not None and (beside := beside_pnl(chosen, against, currency)):
+        yield beside
+
+
+def _rows(differences: pl.DataFrame | None, scenario: str, policy: str) -> list[dict[str, Any]]:
+    if differences is None:
+        return []
+    return differences.filter((pl.col("scenario") == scenario) & (pl.col("policy") == policy)).to_dicts()
+
+
+def in_simulation(
+    results: pl.DataFrame, differences: pl.DataFrame | None, learned: str | None, currency: str
+) -> Iterator[str]:
+    """Say who won in the calibrated market, and in how many of its perturbations.
+
+    Args:
+        results: one row a scenario and policy.
+        differences: paired, policy minus reference.
+        learned: the policy that is judged, or None where only experts ran.
+        currency: of money.
+    """
+    centre = centre_of(results)
+    scenarios = results["scenario"].n_unique()
+    where = f"in simulation (scenario {centre}{_paths(results, centre)})"
+    yield from _judged(results, differences, learned, centre, where, currency)
+    if differences is None or learned is None or scenarios < 2:
+        return
+    ours = differences.filter((pl.col("policy") == learned) & (pl.col("reference") != learned))
+    for (reference,), rows in ours.group_by("reference", maintain_order=True):
+        judged = [outcome("pnl", interval_in(row, "pnl")) for row in rows.iter_rows(named=True)]
+        won, lost = judged.count("better"), judged.count("worse")
+        rest = len(judged) - won - lost
+        yield (
+            f"Over all {len(judged)} simulated scenarios, {learned} earns more than {reference} in {won}, "
+            f"less in {lost}, and cannot be told apart from it in {rest} (each by its own {LEVEL} interval)."
+        )
+
+
+def _paths(results: pl.DataFrame, scenario: str) -> str:
+    row = _select(results, scenario=scenario) or {}
+    return f", {numbers.count(row['paths'])} sessions" if row.get("paths") else ""
+
+
+def unseen_part(evidence: Evidence) -> str:
+    """Return where a backtest happened, as it stands in a sentence."""
+    recording = evidence.record("recording/recording")
+    name = recording.get("symbol") or recording.get("name")
+    if name and recording.get("unseen_seconds"):
+        return f"on the unseen {numbers.duration(recording['unseen_seconds'])} of {name}"
+    return f"on the recording of {name}" if name else "on the recording"
+
+
+def about_recording(recording: dict[str, Any]) -> Iterator[str]:
+    """Say what data stood behind the result."""
+    if not recording:
+        return
+    name = recording.get("symbol") or recording.get("name") or "The recording"
+    venue = f" on {recording['venue']}" if recording.get("venue") else ""
+    size = f"{numbers.duration(recording.get('seconds'))}"
+    if recording.get("events") is not None:
+        size += f", {numbers.count(recording['events'])} events"
+    if recording.get("trades") is not None:
+        size += f", {numbers.count(recording['trades'])} trades"
+    split = ""
+    if recording.get("learn_seconds") and recording.get("unseen_seconds"):
+        split = (
+            f"; the first {numbers.duration(recording['learn_seconds'])} to learn from, "
+            f"the last {numbers.duration(recording['unseen_seconds'])} kept unseen"
+        )
+    yield f"Data: {name}{venue}, {size}{split}."
+
+
+def headline(evidence: Evidence) -> list[str]:
+    """Return what was learned, in plain words, the most important sentence first.
+
+    The judgement on the recording comes before the one in simulation, since it is the harder one.
+    """
+    currency = evidence.currency
+    sentences: list[str] = []
+    backtest = evidence.table("backtest/results")
+    if backtest is not None:
+        differences = evidence.table("backtest/differences")
+        sentences += on_recording(backtest, differences, evidence.learned, unseen_part(evidence), currency)
+    simulated = evidence.table("evaluate/results")
+    if simulated is not None:
+        sentences += in_simulation(simulated, evidence.table("evaluate/differences"), evidence.learned, currency)
+    if not sentences and (parameters := evidence.record("calibrate/calibration").get("parameters")):
+        sentences.append(f"The market was measured: {len(parameters)} parameters, each with its uncertainty.")
+    if not sentences and evidence.curves:
+        sentences.append(f"A policy was trained by {', '.join(evidence.curves)}; it has not been judged yet.")
+    sentences += about_recording(evidence.record("recording/recording"))
+    if backtest is not None:
+        sentences.append("One recording is one day: its interval says how sure the result is there, not elsewhere.")
+    return sentences or ["This run holds nothing that can be judged yet."]
