@@ -10,11 +10,11 @@ sqrt(paths): one rule for means, ratios and tails alike (the delta method).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
 from flowhft.errors import UnknownNameError, require
 from flowhft.types import Fill, Interval, Numeric, Observation, Quote, Trajectory
@@ -360,7 +360,7 @@ def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE
         influence: of every path on it; the difference of two influences for a paired difference.
         confidence: of the two-sided interval, between 0 and 1.
     """
-    reach = float(norm.ppf(0.5 + confidence / 2.0))
+    reach = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     if len(influence) < 2:
         return Interval(value, float("nan"), float("nan"))
     error = reach * float(np.std(influence, ddof=1)) / np.sqrt(len(influence))

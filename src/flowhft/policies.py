@@ -6,6 +6,8 @@ another policy, and the one place that turns what a user writes (`glft`, `runs/x
 a policy.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from jaxtyping import PRNGKeyArray
 
 from flowhft import experts
 from flowhft.adapter import IDENTITY, Adapter, adapt_quote
-from flowhft.errors import UnknownNameError
+from flowhft.errors import UnknownNameError, require
 from flowhft.experts import Expert
-from flowhft.flow.policy import load_policy
+from flowhft.flow.policy import FlowPolicy, load_policy
 from flowhft.frozen import Frozen, freeze_expert
 from flowhft.market.scenario import Scenario
 from flowhft.types import Observation, Policy, Quote
@@ -57,6 +60,14 @@ class Adapted(eqx.Module):
         return adapt_quote(self.adapter, quote, observation.inventory), memory
 
 
+def _coefficients(expert: Expert, scenario: Scenario, risk_aversion: float | None) -> tuple:
+    """Return an expert's coefficients for a scenario, numpy float64."""
+    told = scenario.raw_estimates() if expert.as_run else scenario.estimates()
+    gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
+    coefficients = expert.coefficients(told, gamma)
+    return type(coefficients)(*(np.float64(c) for c in coefficients))
+
+
 def closed_form(expert: Expert | str, scenario: Scenario, risk_aversion: float | None = None) -> ClosedForm:
     """Return an expert told what there is to know about a scenario.
 
@@ -66,74 +77,115 @@ def closed_form(expert: Expert | str, scenario: Scenario, risk_aversion: float |
         risk_aversion: gamma, 1 / (tick x lot); the scenario's own if none is given.
     """
     expert = experts.get(expert) if isinstance(expert, str) else expert
-    told = scenario.raw_estimates() if expert.as_run else scenario.estimates()
-    gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
-    coefficients = expert.coefficients(told, gamma)
+    coefficients = _coefficients(expert, scenario, risk_aversion)
     return ClosedForm(type(coefficients)(*(jnp.asarray(c, jnp.float32) for c in coefficients)), expert)
 
 
+@dataclass(frozen=True)
 class Named:
     """A policy as a user names it: an expert, to be told each scenario, or a saved policy.
 
     Attributes:
         name: what tables call it.
-        path: the file of a saved policy; None for an expert.
-        learned: the saved policy as an object of the lab; None for an expert.
+        expert: the closed form, or None.
+        risk_aversion: of the expert, if the user fixed it.
+        risk_aversions: of the expert by scenario, where they were chosen for it (see `tune`).
+        path: the file of a saved policy, or None.
+        learned: the saved policy, or None.
         adapter: the saved policy's adapter.
     """
 
-    def __init__(self, text: str) -> None:
-        """Find the policy.
+    name: str
+    expert: Expert | None = None
+    risk_aversion: float | None = None
+    risk_aversions: Mapping[str, float] = field(default_factory=dict)
+    path: Path | None = None
+    learned: FlowPolicy | None = None
+    adapter: Adapter = IDENTITY
 
-        Args:
-            text: an expert's name, a `.safetensors` file, or a run folder that holds `policy.safetensors`;
-                `label=path` gives a saved policy a name of its own.
-
-        Raises:
-            UnknownNameError: neither an expert nor a file.
-            DataError: the file is not a policy.
-        """
-        label, _, location = text.rpartition("=")
-        self.name, self.path, self.learned, self.adapter = location, None, None, IDENTITY
-        if location in experts.EXPERTS:
-            self.name = label or location
-            self.expert = experts.get(location)
-            return
-        path = Path(location)
-        if path.is_dir():
-            path = path / "policy.safetensors"
-        elif not path.suffix:
-            raise UnknownNameError(
-                "policy", location, experts.EXPERTS, hint="A saved policy is a .safetensors file or a run folder."
-            )
-        self.path = path
-        self.learned, self.adapter = load_policy(path)
-        self.name = label or (path.parent.name if path.stem == "policy" else path.stem)
+    def _risk_aversion(self, scenario: Scenario) -> float:
+        chosen = self.risk_aversions.get(scenario.name, scenario.risk_aversion)
+        return chosen if self.risk_aversion is None else self.risk_aversion
 
     def in_market(self, scenario: Scenario) -> Policy:
         """Return the policy as it quotes in a scenario: an expert is told it, a learned policy is not."""
-        if self.learned is None:
-            return closed_form(self.expert, scenario)
-        return Adapted(self.learned, Adapter(*(jnp.asarray(value, jnp.float32) for value in self.adapter)))
+        if self.learned is not None:
+            return Adapted(self.learned, Adapter(*(jnp.asarray(value, jnp.float32) for value in self.adapter)))
+        return closed_form(self.expert, scenario, self._risk_aversion(scenario))
 
     def frozen_for(self, scenario: Scenario) -> Frozen:
         """Return the same policy as plain arrays, for the desk."""
         if self.learned is not None:
             return self.learned.freeze(self.adapter)
-        return freeze_expert(self.expert, closed_form_coefficients(self.expert, scenario))
+        return freeze_expert(self.expert, _coefficients(self.expert, scenario, self._risk_aversion(scenario)))
 
 
-def closed_form_coefficients(expert: Expert, scenario: Scenario) -> tuple:
-    """Return an expert's coefficients for a scenario as numpy float64 numbers."""
-    told = scenario.raw_estimates() if expert.as_run else scenario.estimates()
-    coefficients = expert.coefficients(told, scenario.risk_aversion)
-    return type(coefficients)(*(np.float64(c) for c in coefficients))
+def find_policy(text: str) -> Named:
+    """Find the policy that a user names.
+
+    Args:
+        text: an expert's name, with `@` and a risk aversion in 1 / (tick x lot) if it is to be fixed; a
+            `.safetensors` file; or a run folder that holds `policy.safetensors`. `label=` in front gives
+            it another name.
+
+    Raises:
+        UnknownNameError: neither an expert nor a file.
+        UsageError: a risk aversion that is not a positive number.
+        DataError: the file is not a policy.
+    """
+    label, _, location = text.rpartition("=")
+    name, at, risk = location.partition("@")
+    path = Path(location)
+    if name in experts.EXPERTS:
+        if not at:
+            return Named(label or location, experts.get(name))
+        try:
+            risk_aversion = float(risk)
+        except ValueError:
+            risk_aversion = float("nan")
+        require(
+            0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'"
+        )
+        return Named(label or location, experts.get(name), risk_aversion)
+    if path.is_dir():
+        path = path / "policy.safetensors"
+    elif not path.suffix:
+        hint = "A saved policy is a .safetensors file or a run folder."
+        raise UnknownNameError("policy", location, experts.EXPERTS, hint=hint)
+    learned, adapter = load_policy(path)
+    own_name = path.resolve().parent.name if path.stem == "policy" else path.stem
+    return Named(label or own_name, path=path, learned=learned, adapter=adapter)
 
 
 def find_policies(names: str) -> list[Named]:
-    """Return the policies of a comma-separated list, in its order.
+    """Return the policies of a comma-separated list, in its order (see `find_policy`).
 
     Raises:
-        UnknownNameError: a name that is neither an expert nor a file, with a suggestion.
+        UsageError: two policies have the same name, or none is named.
     """
-    return [Named(name) for name in (part.strip() for part in names.split(",")) if name]
+    policies = [find_policy(text) for text in (part.strip() for part in names.split(",")) if text]
+    called = [policy.name for policy in policies]
+    require(len(policies) > 0, "policies", "name at least one policy", f"'{names}'")
+    require(
+        len(set(called)) == len(called), "policies", "have different names", f"'{names}'", "Write label=path."
+    )
+    return policies
+
+
+def tune(policies: list[Named], teachers: pl.DataFrame) -> list[Named]:
+    """Give every expert, scenario by scenario, the risk aversion that was best for it there.
+
+    Args:
+        policies: experts whose risk aversion is not fixed are changed, others are left alone.
+        teachers: the table of `flowhft.learn.demonstrate.select_teachers`.
+    """
+    ranked = teachers.sort("score", descending=True, nulls_last=True)
+    best = ranked.unique(["scenario", "expert"], keep="first", maintain_order=True)
+
+    def chosen_for(name: str) -> dict[str, float]:
+        return dict(best.filter(pl.col("expert") == name).select("scenario", "risk_aversion").iter_rows())
+
+    return [
+        replace(policy, risk_aversions=chosen_for(policy.expert.name)) if policy.expert else policy
+        for policy in policies
+    ]

@@ -26,7 +26,10 @@ T = TypeVar("T")
 # What tyro says when it refuses, and how we say it.
 REFUSALS = (
     (r"Error parsing (\S+): (must .*)", r"`\1` \2"),
-    (r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*?),?\)\.", r"`\2` must be one of \3; received '\1'."),
+    (
+        r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*?),?\)\.",
+        r"`\2` must be one of \3; received '\1'.",
+    ),
     (r"Missing value for argument '(.*?)'.*", r"`\1` must be followed by a value; received nothing."),
     (r"Missing from [^:]*: (\S+).*", r"`\1` must be given; received nothing."),
 )
@@ -59,21 +62,17 @@ def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
         prog=program,
         args=list(arguments),
         default=_default(kind, {} if path is None else read_toml(path), path),
-        return_unknown_args=True,
         registry=_spellings(),
     )
     if {"-h", "--help"} & set(arguments):
         read()
     refusal = io.StringIO()
     try:
-        # tyro draws for the terminal behind stdout: without one it writes plain text, which `_retell` reads.
+        # tyro draws for the terminal behind stdout: without one it writes plain text, which `_refusal` reads.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(refusal):
-            command, unknown = read()
+            return read()
     except SystemExit:
-        raise UsageError(f"{_retell(refusal.getvalue())} See `{program} --help`.") from None
-    if unknown:
-        _refuse(unknown[0], kind, program)
-    return command
+        raise _refusal(refusal.getvalue(), kind, f"See `{program} --help`.") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -123,7 +122,9 @@ def _default(kind: type[T], values: Mapping[str, Any], path: Path | None) -> T:
     given = {} if path is None else _read(kind, values, path)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         no_default = (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING and field.init
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+            and field.init
         )
         if no_default and field.name not in given:
             given[field.name] = tyro.MISSING
@@ -237,22 +238,18 @@ def _number(kind: type, word: str) -> Any:
         raise ValueError(f"must be {WORDS[kind]}; received {word!r}.") from None
 
 
-def _refuse(word: str, kind: Any, program: str) -> typing.NoReturn:
-    """Raise the error for a word that no field of the command took."""
-    see = f"See `{program} --help`."
-    if word.startswith("-"):
-        known = ["--help", *(f"--{name.replace('_', '-')}" for name in options(kind))]
-        raise UnknownNameError("option", word.split("=")[0], known, see)
-    raise UsageError(f"`{program}` must be given no further argument; received {word!r}. {see}")
-
-
-def _retell(refusal: str) -> str:
-    """Return as one sentence what tyro says between two rules; words that it has never used are kept."""
-    lines = [line.strip() for line in refusal.splitlines()]
+def _refusal(said: str, kind: Any, see: str) -> UsageError:
+    """Return as an error of ours what tyro said: one sentence, between the first two of its rules."""
+    lines = [line.strip() for line in said.splitlines()]
     rules = [place for place, line in enumerate(lines) if line and not line.strip("-")]
-    start, end = [*rules, -1, len(lines)][0] + 1, [*rules[1:], len(lines)][0]
+    start, end = [*rules, -1][0] + 1, [*rules[1:], len(lines)][0]
     text = " ".join(line for line in lines[start:end] if line)
+    if found := re.match(r"Unrecognized options: (.*?)(, |$)", text):
+        if not found[1].startswith("-"):
+            return UsageError(f"unknown argument '{found[1]}'; nothing more must follow. {see}")
+        known = ["--help", *(f"--{name.replace('_', '-')}" for name in options(kind))]
+        return UnknownNameError("option", found[1].split("=")[0], known, see)
     for pattern, sentence in REFUSALS:
         if found := re.match(pattern, text):
-            return found.expand(sentence)
-    return text
+            return UsageError(f"{found.expand(sentence)} {see}")
+    return UsageError(f"{text} {see}")  # words that tyro has not used before are kept as they are

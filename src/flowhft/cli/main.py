@@ -1,7 +1,7 @@
 """The program `flowhft`: finds the command, runs it, and turns whatever happens into a line and an exit code.
 
-    0  done            2  usage or configuration     4    a required result was not reached
-    1  unexpected      3  bad data, or no disk       130  interrupted
+0  done            2  usage or configuration     4    a required result was not reached
+1  unexpected      3  bad data, or no disk       130  interrupted
 """
 
 import contextlib
@@ -22,14 +22,26 @@ from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameE
 # name: (module, class, one line for people). A module is imported only when its command is asked for.
 COMMANDS = {
     "demo": ("flowhft.cli.demo", "Demo", "the whole story on the bundled recording, in minutes"),
-    "data check": ("flowhft.cli.data", "DataCheck", "read a recording, and say what is in it and what is wrong"),
+    "data check": (
+        "flowhft.cli.data",
+        "DataCheck",
+        "read a recording, and say what is in it and what is wrong",
+    ),
     "calibrate": ("flowhft.cli.calibrate", "Calibrate", "fit a market to a recording, with error bars"),
     "simulate": ("flowhft.cli.simulate", "Simulate", "run a policy in a simulated market"),
     "demonstrate": ("flowhft.cli.demonstrate", "Demonstrate", "let experts quote, and keep what the best do"),
     "imitate": ("flowhft.cli.imitate", "Imitate", "train a flow policy on demonstrations"),
     "adapt": ("flowhft.cli.adapt", "Adapt", "fit a trained policy to one market, the policy itself frozen"),
-    "evaluate": ("flowhft.cli.evaluate", "Evaluate", "judge policies in simulation, on the same random numbers"),
-    "backtest": ("flowhft.cli.backtest", "Backtest", "judge policies on a recording, with queues and latency"),
+    "evaluate": (
+        "flowhft.cli.evaluate",
+        "Evaluate",
+        "judge policies in simulation, on the same random numbers",
+    ),
+    "backtest": (
+        "flowhft.cli.backtest",
+        "Backtest",
+        "judge policies on a recording, with queues and latency",
+    ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
     "report": ("flowhft.cli.report", "Report", "make one page out of a run folder"),
     "info": ("flowhft.cli.info", "Info", "tell about the installation, a run folder or a policy file"),
@@ -54,16 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.interrupted()
         return 130
     except BrokenPipeError:
-        _discard_output()
         return PIPE_CLOSED
     except Exception as failure:
         if os.environ.get(TRACEBACK) == "1":
             traceback.print_exc()
-        known = _explained(failure)
-        terminal.error(str(known))
+        if isinstance(failure, FlowhftError):
+            terminal.error(str(failure))
+            return failure.exit_code
         if isinstance(failure, OSError):
-            _discard_output()
-        return known.exit_code
+            terminal.error(_os_error(failure))
+            return DataError.exit_code
+        text = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+        terminal.error(f"{text}; run with {TRACEBACK}=1 for the traceback", kind="unexpected error")
+        return FlowhftError.exit_code
+    finally:
+        _drop_unwritable_output()
 
 
 def _run(arguments: Sequence[str], terminal: Terminal) -> None:
@@ -103,7 +120,7 @@ def _split(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         raise UnknownNameError("option", arguments[0], ("--help", "--version"), "Options follow the command.")
     family = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
     asked = " ".join(arguments[:2]) if family else arguments[0]
-    raise UnknownNameError("command", asked, COMMANDS, "See `flowhft --help`.")
+    raise UnknownNameError("command", asked, family or COMMANDS, "See `flowhft --help`.")
 
 
 def _help() -> str:
@@ -112,8 +129,8 @@ def _help() -> str:
         [
             "usage: flowhft COMMAND [OPTIONS]",
             "",
-            "Quoting policies for market makers: learned from experts by flow matching, judged in simulation and on",
-            "tick data.",
+            "Quoting policies for market makers: learned from experts by flow matching,",
+            "judged in simulation and on tick data.",
             "",
             *(f"  {name:<{width}}  {summary}" for name, (_, _, summary) in COMMANDS.items()),
             "",
@@ -122,21 +139,13 @@ def _help() -> str:
     )
 
 
-def _explained(failure: Exception) -> FlowhftError:
-    """Return any failure as an error with a message for people and an exit code."""
-    if isinstance(failure, FlowhftError):
-        return failure
-    if isinstance(failure, OSError):
-        return DataError(_os_error(failure))
-    text = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
-    return FlowhftError(f"unexpected error: {text}; run with {TRACEBACK}=1 for the traceback")
-
-
 def _os_error(failure: OSError) -> str:
     name = f"`{failure.filename}`" if failure.filename is not None else "what is written"
     said = failure.strerror or str(failure)
     if failure.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in said.lower():
-        return f"{name} must fit on the disk; received: {said}. Free some space and run the same command again."
+        return (
+            f"{name} must fit on the disk; received: {said}. Free some space and run the same command again."
+        )
     if failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{name} must be open to you; received: {said}. Change its permissions or choose another path."
     return f"{name} must be readable and writable; received: {said}."
@@ -155,7 +164,9 @@ def _termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _discard_output() -> None:
-    """Send what is still buffered for stdout nowhere, so that the interpreter's end does not stumble on it."""
-    with contextlib.suppress(OSError, ValueError):
+def _drop_unwritable_output() -> None:
+    """Send what is buffered for a stdout that is gone or full nowhere: the interpreter's end trips on it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import numbers
 import os
 import sys
 import threading
@@ -11,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flowhft.report.numbers import count, duration, significant, with_interval
 from flowhft.types import Interval, Progress
 
 if TYPE_CHECKING:
@@ -58,9 +56,9 @@ class Terminal:
         if not self.quiet:
             self._say(text)
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, kind: str = "error") -> None:
         """Say what went wrong, in one line."""
-        self._say("error: " + " ".join(text.split()))
+        self._say(f"{kind}: {' '.join(text.split())}")
 
     def interrupted(self) -> None:
         """Say what an interruption leaves behind."""
@@ -95,6 +93,8 @@ class Terminal:
             outcome = "done in"
         finally:
             self._end(progress)
+            from flowhft.report.numbers import duration
+
             self.note(f"{title}: {outcome} {duration(round(time.monotonic() - started, 1))}")
 
     def _begin(self, title: str) -> "_Stage":
@@ -137,7 +137,7 @@ def _is_interactive(stream: Any) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-# rich is imported where it is used: it takes a third of the time in which a short command answers.
+# rich and the words for numbers are imported where they are used, so that short commands answer at once.
 
 
 def _bars() -> "Bars":
@@ -151,7 +151,9 @@ def _bars() -> "Bars":
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn(
+            "{task.fields[now]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+        ),
         console=Console(file=sys.stderr),
         transient=True,
         redirect_stdout=False,  # stdout is for the result alone
@@ -181,18 +183,24 @@ def _print_table(table: Table) -> None:
     console = Console(file=sys.stdout)
     natural = Measurement.get(console, console.options.update(width=100_000), grid).maximum
     console.width = max(console.width, natural)
-    console.print(grid)
+    with console.capture() as lines:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in lines.get().splitlines()))
 
 
 def _readable(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if not _is_number(value):
+        return str(value)
+    from flowhft.report.numbers import count, significant, with_interval
+
     if isinstance(value, Interval):
         return with_interval(value)
-    if isinstance(value, int | np.integer):
-        return count(value)
-    return significant(value) if value is None or isinstance(value, float | np.floating) else str(value)
+    if isinstance(value, numbers.Integral):
+        return count(int(value))
+    return significant(None if value is None else float(value))
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or isinstance(value, int | float | Interval | np.number)
+    return value is None or isinstance(value, numbers.Real | Interval)

@@ -132,11 +132,13 @@ class Network(eqx.Module):
             flow_time: from 0 (noise) to 1 (quotes).
             label: l of the step 2^-l that is asked for.
         """
-        hidden = jax.nn.silu(self.embed.weight_1 @ time_features(flow_time) + self.embed.bias_1)
-        c = jax.nn.silu(self.embed.weight_2 @ hidden + self.embed.bias_2 + self.embed.label[label])
+        hidden = jax.nn.silu(time_features(flow_time) @ self.embed.weight_1.T + self.embed.bias_1)
+        c = jax.nn.silu(hidden @ self.embed.weight_2.T + self.embed.bias_2 + self.embed.label[label])
+        blocks, three_widths, width = self.block.modulation_weight.shape
+        modulation = c @ self.block.modulation_weight.reshape(-1, width).T
         return Condition(
-            block=self.block.modulation_weight @ c + self.block.modulation_bias,
-            output=self.output.modulation_weight @ c + self.output.modulation_bias,
+            block=modulation.reshape(blocks, three_widths) + self.block.modulation_bias,
+            output=c @ self.output.modulation_weight.T + self.output.modulation_bias,
         )
 
     def velocity(
@@ -149,14 +151,15 @@ class Network(eqx.Module):
             x: scaled half-spreads, the chunk (horizon, side) in row-major order.
             features: scaled features.
         """
-        h = self.input.weight_x @ x + self.input.weight_features @ features + self.input.bias
+        # x @ W.T instead of W @ x: a vmapped product then needs no transposition.
+        h = x @ self.input.weight_x.T + features @ self.input.weight_features.T + self.input.bias
         for index in range(self.block.bias_1.shape[0]):
             shift, scale, gate = jnp.split(condition.block[index], 3)
             u = layer_norm(h) * (1.0 + scale) + shift
-            u = jax.nn.silu(self.block.weight_1[index] @ u + self.block.bias_1[index])
-            h = h + gate * (self.block.weight_2[index] @ u + self.block.bias_2[index])
+            u = jax.nn.silu(u @ self.block.weight_1[index].T + self.block.bias_1[index])
+            h = h + gate * (u @ self.block.weight_2[index].T + self.block.bias_2[index])
         shift, scale = jnp.split(condition.output, 2)
-        return self.output.weight @ (layer_norm(h) * (1.0 + scale) + shift) + self.output.bias
+        return (layer_norm(h) * (1.0 + scale) + shift) @ self.output.weight.T + self.output.bias
 
     def __call__(
         self,

@@ -31,7 +31,9 @@ from flowhft.frozen.policy import FLOW, SOLVERS, Frozen, Network, assemble
 Weights = Mapping[str, np.ndarray]
 
 
-def weight_shapes(feature: int, sample: int, width: int, block: int, label: int) -> dict[str, tuple[int, ...]]:
+def weight_shapes(
+    feature: int, sample: int, width: int, block: int, label: int
+) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight of a network, by the lengths of its axes."""
     embedding = 2 * len(PERIODS)
     return {
@@ -74,14 +76,18 @@ def _fold_at(weights: Weights, flow_time: float, label: int) -> tuple[np.ndarray
     angle = 2.0 * np.pi * flow_time / np.array(PERIODS)
     embedded = np.stack([np.sin(angle), np.cos(angle)], axis=-1).ravel()
     inner = silu(weights["embed.weight_1"] @ embedded + weights["embed.bias_1"])
-    condition = silu(weights["embed.weight_2"] @ inner + weights["embed.bias_2"] + weights["embed.label"][label])
+    condition = silu(
+        weights["embed.weight_2"] @ inner + weights["embed.bias_2"] + weights["embed.label"][label]
+    )
     modulation = []
     for block in range(weights["block.weight_1"].shape[0]):
         raw = weights["block.modulation_weight"][block] @ condition + weights["block.modulation_bias"][block]
         shift, scale, gate = np.split(raw, 3)
         bias_1 = weights["block.bias_1"][block] + weights["block.weight_1"][block] @ shift
         modulation.append(np.stack([1.0 + scale, bias_1, gate, gate * weights["block.bias_2"][block]]))
-    shift, scale = np.split(weights["output.modulation_weight"] @ condition + weights["output.modulation_bias"], 2)
+    shift, scale = np.split(
+        weights["output.modulation_weight"] @ condition + weights["output.modulation_bias"], 2
+    )
     bias = weights["output.bias"] + weights["output.weight"] @ shift
     return np.reshape(modulation, (-1, 4, len(scale))), 1.0 + scale, bias
 
@@ -122,7 +128,9 @@ def fold(
     Raises:
         UsageError: a name, a number or a shape that cannot be.
     """
-    require(feature_kind in FEATURE_KINDS, "feature_kind", f"be one of {', '.join(FEATURE_KINDS)}", feature_kind)
+    require(
+        feature_kind in FEATURE_KINDS, "feature_kind", f"be one of {', '.join(FEATURE_KINDS)}", feature_kind
+    )
     require(solver in SOLVERS, "solver", f"be one of {', '.join(SOLVERS)}", solver)
     require(steps >= 1, "steps", "be at least 1", steps)
     _check(weights, len(feature_mean))

@@ -165,7 +165,9 @@ def _check(network: Network) -> None:
     """Refuse a network whose shapes do not fit together: compiled code would read beyond its arrays."""
     kind = network.feature_kind
     require(kind in FEATURE_KINDS.values(), "feature_kind", f"be one of {list(FEATURE_KINDS.values())}", kind)
-    require(network.solver in SOLVERS.values(), "solver", f"be one of {list(SOLVERS.values())}", network.solver)
+    require(
+        network.solver in SOLVERS.values(), "solver", f"be one of {list(SOLVERS.values())}", network.solver
+    )
     require(network.steps >= 1, "steps", "be at least 1", network.steps)
     require(network.noise_scale >= 0.0, "noise_scale", "be 0 or more", network.noise_scale)
     feature = next(len(FEATURE_NAMES[name]) for name, number in FEATURE_KINDS.items() if number == kind)

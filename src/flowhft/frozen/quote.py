@@ -12,7 +12,7 @@ before the adapter.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
 
 from flowhft import adapter, features
@@ -22,7 +22,7 @@ from flowhft.frozen.chance import uniform
 from flowhft.frozen.compiled import compiled
 from flowhft.frozen.plain import REACH
 from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, WHITE_NOISE, Frozen, Network
-from flowhft.frozen.sampler import Scratch, sample_chunk, scratch_for
+from flowhft.frozen.sampler import sample_chunk, scratch_for
 from flowhft.types import Observation, Quote
 
 _numpy_rules = njit(error_model="numpy")
@@ -45,6 +45,7 @@ class Memory(NamedTuple):
         chunk: half-spreads that are being executed, ticks; bid, ask.
         cursor: steps of the chunk that have been quoted.
         random: state of the policy's own stream of random numbers.
+        features: standardised.
         scratch: room for intermediate results.
     """
 
@@ -52,7 +53,8 @@ class Memory(NamedTuple):
     chunk: Float[np.ndarray, "execute 2"]
     cursor: Int64[np.ndarray, "1"]
     random: UInt64[np.ndarray, "1"]
-    scratch: Scratch
+    features: Float32[np.ndarray, " feature"]
+    scratch: Float32[np.ndarray, "7 longest"]
 
 
 @njit
@@ -82,33 +84,16 @@ def _quote_flow(network: Network, memory: Memory, observation: Observation) -> Q
     sensed = _sense(network.sensor, _load(memory.sensed), observation)
     if memory.cursor[0] >= network.execute:
         if network.feature_kind == PAPER:
-            _standardise(network, _paper_features(network.sensor, sensed, observation), memory.scratch.features)
+            _standardise(network, _paper_features(network.sensor, sensed, observation), memory.features)
         else:
-            _standardise(network, _context_features(network.sensor, sensed, observation), memory.scratch.features)
-        sample_chunk(network, memory.scratch, memory.random, memory.chunk)
+            _standardise(network, _context_features(network.sensor, sensed, observation), memory.features)
+        sample_chunk(network, memory.features, memory.scratch, memory.random, memory.chunk)
         memory.cursor[0] = 0
     step = memory.cursor[0]
     own = Quote(memory.chunk[step, 0], memory.chunk[step, 1])
     memory.cursor[0] += 1
     _store(memory.sensed, _note_quote(sensed, own))
     return own
-
-
-@njit(error_model="numpy")
-def _quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
-    c = frozen.coefficients
-    if frozen.kind == WHITE_NOISE:
-        noise = (uniform(memory.random), uniform(memory.random))
-        own = _quote_white_noise(white_noise.Coefficients(c[0]), observation, noise)
-    elif frozen.kind == AVELLANEDA_STOIKOV:
-        own = _quote_avellaneda_stoikov(
-            avellaneda_stoikov.Coefficients(c[0], c[1], c[2]), observation, (0.0, 0.0)
-        )
-    elif frozen.kind == GLFT:
-        own = _quote_glft(glft.Coefficients(c[0], c[1], c[2], c[3]), observation, (0.0, 0.0))
-    else:
-        own = _quote_flow(frozen.network, memory, observation)
-    return _adapt_quote(frozen.adapter, own, observation.inventory)
 
 
 @compiled
@@ -126,7 +111,8 @@ def begin(frozen: Frozen, seed: int) -> Memory:
     random = np.zeros(1, np.uint64)
     random[0] = np.uint64(seed)
     chunk = np.zeros((frozen.network.execute, 2))
-    return Memory(sensed, chunk, cursor, random, scratch_for(frozen.network))
+    standard = np.zeros(frozen.network.feature_mean.size, np.float32)
+    return Memory(sensed, chunk, cursor, random, standard, scratch_for(frozen.network))
 
 
 @compiled
@@ -153,4 +139,14 @@ def quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
         float(observation.intensity_bid),
         float(observation.intensity_ask),
     )
-    return _quote(frozen, memory, seen)
+    c = frozen.coefficients
+    if frozen.kind == WHITE_NOISE:
+        noise = (uniform(memory.random), uniform(memory.random))
+        own = _quote_white_noise(white_noise.Coefficients(c[0]), seen, noise)
+    elif frozen.kind == AVELLANEDA_STOIKOV:
+        own = _quote_avellaneda_stoikov(avellaneda_stoikov.Coefficients(c[0], c[1], c[2]), seen, (0.0, 0.0))
+    elif frozen.kind == GLFT:
+        own = _quote_glft(glft.Coefficients(c[0], c[1], c[2], c[3]), seen, (0.0, 0.0))
+    else:
+        own = _quote_flow(frozen.network, memory, seen)
+    return _adapt_quote(frozen.adapter, own, seen.inventory)

@@ -6,7 +6,6 @@ allocation, sums in any order (hence `fastmath` where sums run); NaN stays NaN.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt64
@@ -25,47 +24,11 @@ _LARGEST_EXPONENT = np.float32(87.0)  # exp of it is still finite in float32
 _MANTISSA_BITS, _EXPONENT_BIAS = np.int32(23), np.int32(127)
 
 
-class Scratch(NamedTuple):
-    """Room for intermediate results, so that a quote allocates nothing.
-
-    Attributes:
-        features: standardised features.
-        base: the first layer's part that only depends on features.
-        hidden: the residual stream.
-        inner: normalised input of a block.
-        outer: first layer of a block.
-        sample: the chunk on its way from noise to data, flat.
-        trial: where Heun's second evaluation looks.
-        velocity, velocity_trial: at `sample` and at `trial`.
-    """
-
-    features: Float32[np.ndarray, " feature"]
-    base: Float32[np.ndarray, " width"]
-    hidden: Float32[np.ndarray, " width"]
-    inner: Float32[np.ndarray, " width"]
-    outer: Float32[np.ndarray, " width"]
-    sample: Float32[np.ndarray, " sample"]
-    trial: Float32[np.ndarray, " sample"]
-    velocity: Float32[np.ndarray, " sample"]
-    velocity_trial: Float32[np.ndarray, " sample"]
-
-
 @njit
-def scratch_for(network: Network) -> Scratch:
-    """Return scratch room for a network."""
+def scratch_for(network: Network) -> Float32[np.ndarray, "7 longest"]:
+    """Return room for intermediate results, so that a quote allocates nothing."""
     width, sample = network.input_sample.shape
-    feature = network.input_features.shape[1]
-    return Scratch(
-        np.zeros(feature, np.float32),
-        np.zeros(width, np.float32),
-        np.zeros(width, np.float32),
-        np.zeros(width, np.float32),
-        np.zeros(width, np.float32),
-        np.zeros(sample, np.float32),
-        np.zeros(sample, np.float32),
-        np.zeros(sample, np.float32),
-        np.zeros(sample, np.float32),
-    )
+    return np.zeros((7, max(width, sample, network.feature_mean.size)), np.float32)
 
 
 @njit(fastmath=_ANY_ORDER, error_model="numpy")
@@ -121,15 +84,20 @@ def _silu(x: np.ndarray) -> None:
 
 @njit(fastmath=_ANY_ORDER, error_model="numpy")
 def _velocity(
-    network: Network, scratch: Scratch, time: int, x: np.ndarray, at_zero: bool, rows: int, out: np.ndarray
+    network: Network, scratch: np.ndarray, time: int, x: np.ndarray, at_zero: bool, rows: int, out: np.ndarray
 ) -> None:
     """Write the first `rows` numbers of the velocity at x and at the sampler's flow time number `time`."""
     width = network.input_bias.size
-    hidden, inner, outer = scratch.hidden, scratch.inner, scratch.outer
+    base, hidden, inner, outer = (
+        scratch[0, :width],
+        scratch[1, :width],
+        scratch[2, :width],
+        scratch[3, :width],
+    )
     if at_zero:
-        hidden[:] = scratch.base
+        hidden[:] = base
     else:
-        _affine(network.input_sample, x, scratch.base, width, hidden)
+        _affine(network.input_sample, x, base, width, hidden)
     for block in range(network.weight_1.shape[0]):
         scale, bias_1, gate, bias_2 = network.modulation[time, block]
         _norm(hidden, scale, inner)
@@ -148,51 +116,50 @@ def _velocity(
 @njit(fastmath=_ANY_ORDER, error_model="numpy")
 def sample_chunk(
     network: Network,
-    scratch: Scratch,
+    features: Float32[np.ndarray, " feature"],
+    scratch: Float32[np.ndarray, "7 longest"],
     random: UInt64[np.ndarray, "1"],
     chunk: Float[np.ndarray, "execute 2"],
 ) -> None:
-    """Sample a chunk of half-spreads for `scratch.features` and write the steps that will be quoted.
+    """Sample a chunk of half-spreads and write the steps of it that will be quoted.
 
     The last evaluation of the network feeds nothing but the final sample, so that only the rows which are
     quoted are worked out there; every earlier one is needed whole. Without noise the first starts at x = 0.
 
     Args:
         network: folded.
-        scratch: with standardised features.
+        features: standardised.
+        scratch: from `scratch_for`.
         random: state of the stream of random numbers.
         chunk: written: ticks.
     """
-    start, trial = scratch.sample, scratch.trial
-    velocity, velocity_trial = scratch.velocity, scratch.velocity_trial
-    count, quoted = start.size, chunk.size
+    width, count = network.input_sample.shape
+    x, point, velocity = scratch[4, :count], scratch[5, :count], scratch[6, :count]
     chance = network.noise_scale > 0.0
+    x[:] = np.float32(0.0)
     if chance:
         for i in range(0, count, 2):
             first, second = normal_pair(random)
-            start[i] = network.noise_scale * first
-            start[i + 1] = network.noise_scale * second
-    else:
-        start[:] = np.float32(0.0)
+            x[i] = network.noise_scale * first
+            x[i + 1] = network.noise_scale * second
+    point[:] = x
+    _affine(network.input_features, features, network.input_bias, width, scratch[0, :width])
+    stages = 1 + network.solver  # Heun: the mean of the velocities here and at the end of an Euler step
+    evaluations = network.steps * stages
     step_size = np.float32(1.0 / network.steps)
-    _affine(network.input_features, scratch.features, network.input_bias, network.input_bias.size, scratch.base)
-    for step in range(network.steps):
-        at_zero = step == 0 and not chance
-        rows = quoted if step == network.steps - 1 else count
-        if network.solver == 0:
-            _velocity(network, scratch, step, start, at_zero, rows, velocity)
-            for i in range(rows):
-                start[i] += step_size * velocity[i]
-        else:
-            _velocity(network, scratch, step, start, at_zero, count, velocity)
-            for i in range(count):
-                trial[i] = start[i] + step_size * velocity[i]
-            _velocity(network, scratch, step + 1, trial, False, rows, velocity_trial)
-            for i in range(rows):
-                start[i] += step_size * _HALF * (velocity[i] + velocity_trial[i])
-    for i in range(quoted):
+    share = step_size / np.float32(stages)
+    for evaluation in range(evaluations):
+        step, stage = evaluation // stages, evaluation % stages
+        rows = chunk.size if evaluation == evaluations - 1 else count
+        _velocity(network, scratch, step + stage, point, evaluation == 0 and not chance, rows, velocity)
+        predict = stage < stages - 1
+        for i in range(rows):
+            ahead = x[i] + step_size * velocity[i]
+            x[i] += share * velocity[i]
+            point[i] = ahead if predict else x[i]
+    for i in range(chunk.size):
         side = i % 2
-        scaled = start[i]
+        scaled = x[i]
         if scaled > REACH:  # comparisons, not min and max, so that NaN stays NaN
             scaled = np.float32(REACH)
         elif scaled < -REACH:

@@ -14,6 +14,7 @@ from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.ticks import BUY, SNAPSHOT, TRADE, Recording
 from flowhft.replay.settings import ReplaySettings
+from flowhft.types import Observation
 
 
 class OrderFlow(NamedTuple):
@@ -144,4 +145,30 @@ def read_tape(
         best_ask=top.best_ask[row],
         arrivals=np.diff(counted, axis=0, prepend=before[None]),
         intensity=intensity,
+    )
+
+
+@njit(cache=True)
+def observe(tape: Tape, step: int, horizon_ns: int, inventory: float, cash: float) -> Observation:
+    """Return what a policy sees at a decision: the tape at that step, and its own inventory and cash.
+
+    Args:
+        tape: from `read_tape`.
+        step: of the decision, from 0.
+        horizon_ns: length of a rolling session.
+        inventory: lots (of the trajectory).
+        cash: tick x lot, for trades priced relative to the first mid, after fees.
+    """
+    elapsed = tape.time_ns[step] - tape.time_ns[0]
+    mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
+    return Observation(
+        1e-9 * elapsed,
+        1e-9 * (horizon_ns - elapsed % horizon_ns),
+        mid - 0.5 * (tape.best_bid[0] + tape.best_ask[0]),
+        inventory,
+        cash,
+        tape.arrivals[step, 0],
+        tape.arrivals[step, 1],
+        tape.intensity[step, 0],
+        tape.intensity[step, 1],
     )

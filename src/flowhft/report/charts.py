@@ -22,7 +22,13 @@ def _short(values: np.ndarray) -> np.ndarray:
 
 
 def over_time(
-    table: pl.DataFrame, column: str, unit: str, styles: Styles, title: str, height: int = 340, step: bool = False
+    table: pl.DataFrame,
+    column: str,
+    unit: str,
+    styles: Styles,
+    title: str,
+    height: int = 340,
+    step: bool = False,
 ) -> go.Figure:
     """Draw a column against time, one line a policy, with a band where the table has `_low` and `_high`.
 
@@ -53,13 +59,17 @@ def over_time(
                 plot.add_trace(_band(time, low, high, name, style.colour))
         shape = "hv" if step else "linear"
         line = {"color": style.colour, "dash": style.dash, "width": style.width, "shape": shape}
-        lines.append(go.Scatter(x=time, y=_short(values[kept]), mode="lines", name=name, meta=name, line=line))
+        lines.append(
+            go.Scatter(x=time, y=_short(values[kept]), mode="lines", name=name, meta=name, line=line)
+        )
     plot.add_traces(lines)  # above every band
     plot.update_xaxes(hoverformat=",.4~r")
     return plot
 
 
-def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, colour: str, opacity: float = 0.13) -> go.Scatter:
+def _band(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, colour: str, opacity: float = 0.13
+) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=_short(np.concatenate([high, low[::-1]])),
@@ -119,8 +129,19 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
             y=names,
             name=f"PnL, {LEVEL} interval",
             mode="markers",
-            marker={"color": look.BLACK, "symbol": "diamond", "size": 9, "line": {"color": "white", "width": 1}},
-            error_x={"array": high - pnl, "arrayminus": pnl - low, "color": look.BLACK, "thickness": 1.4, "width": 5},
+            marker={
+                "color": look.BLACK,
+                "symbol": "diamond",
+                "size": 9,
+                "line": {"color": "white", "width": 1},
+            },
+            error_x={
+                "array": high - pnl,
+                "arrayminus": pnl - low,
+                "color": look.BLACK,
+                "thickness": 1.4,
+                "width": 5,
+            },
         )
     )
     plot.update_layout(barmode="relative", bargap=0.35, showlegend=True, hovermode="y unified")
@@ -130,7 +151,16 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
 
 
 def points(
-    table: pl.DataFrame, x: str, y: str, error: str, plot: go.Figure, *, name: str, colour: str, reach: float, line: bool
+    table: pl.DataFrame,
+    x: str,
+    y: str,
+    error: str,
+    plot: go.Figure,
+    *,
+    name: str,
+    colour: str,
+    reach: float,
+    line: bool,
 ) -> None:
     """Add points with error bars of `reach` standard errors to a figure."""
     plot.add_trace(

@@ -25,7 +25,15 @@ TABLES: dict[str, tuple[str, ...]] = {
     "calibrate/signature": ("interval", "volatility", "standard_error"),
     "calibrate/fill_curve": ("side", "distance", "rate", "standard_error", "fitted"),
     "calibrate/hawkes_residuals": ("theoretical", "observed"),
-    "demonstrate/teachers": ("scenario", "expert", "risk_aversion", "score", "score_low", "score_high", "chosen"),
+    "demonstrate/teachers": (
+        "scenario",
+        "expert",
+        "risk_aversion",
+        "score",
+        "score_low",
+        "score_high",
+        "chosen",
+    ),
     "adapt/search": (
         *("round", "scale", "offset_bid", "offset_ask", "skew"),
         *("difference", "difference_low", "difference_high", "chosen"),
@@ -136,7 +144,9 @@ def gather(folder: Path) -> Evidence:
         DataError: the folder is missing, holds nothing that a report shows, or a table lacks a column.
     """
     if not folder.is_dir():
-        raise DataError(f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote.")
+        raise DataError(
+            f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
+        )
     own = next((stage for stage, mark in _MARKS.items() if (folder / mark).is_file()), None)
 
     def find(name: str, suffix: str) -> Path | None:
@@ -150,7 +160,13 @@ def gather(folder: Path) -> Evidence:
         if path := find(name, ".parquet"):
             tables[name] = _read(path, columns)
             units[name] = runs.units_of(path)
-    paths = sorted([*folder.glob("imitate/*/curve.parquet"), *folder.glob("*/curve.parquet"), *folder.glob("curve.parquet")])
+    paths = sorted(
+        [
+            *folder.glob("imitate/*/curve.parquet"),
+            *folder.glob("*/curve.parquet"),
+            *folder.glob("curve.parquet"),
+        ]
+    )
     curves = {path.parent.name: _read(path, CURVE) for path in paths}
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
     if not tables and not curves and not records:

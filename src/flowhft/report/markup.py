@@ -26,7 +26,9 @@ def join(parts: Iterable[object], separator: str = "") -> Markup:
 def element(name: str, *content: object, **attributes: str) -> Markup:
     """Write one element; an attribute `class_` is `class`, and `data_x` is `data-x`."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items() if value
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"'
+        for key, value in attributes.items()
+        if value
     )
     return Markup(f"<{name}{written}>{join(content)}</{name}>")
 
@@ -51,7 +53,8 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], class_: str 
     """
     titles = element("tr", *(element("th", title, scope="col") for title in head))
     body = (
-        element("tr", element("th", row[0], scope="row"), *(_as_cell(value) for value in row[1:])) for row in rows
+        element("tr", element("th", row[0], scope="row"), *(_as_cell(value) for value in row[1:]))
+        for row in rows
     )
     whole = element("table", element("thead", titles), element("tbody", *body), class_=class_)
     return element("div", whole, class_="scroll", tabindex="0")
@@ -68,7 +71,9 @@ def _as_cell(value: object) -> Markup:
 
 def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
     """Write names with their values, as many in a line as fit."""
-    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in pairs))
+    return element(
+        "dl", *(element("div", element("dt", name), element("dd", value)) for name, value in pairs)
+    )
 
 
 def figure(plot: go.Figure, caption: str) -> Markup:
@@ -78,15 +83,21 @@ def figure(plot: go.Figure, caption: str) -> Markup:
     height = plot.layout.height or 360
     return element(
         "figure",
-        element("div", class_="plot", style=f"height:{height}px", role="img", aria_label=caption),
+        element(
+            "div",
+            class_="plot",
+            style=f"height:{height}px",
+            role="img",
+            aria_label=caption or str(plot.layout.title.text),
+        ),
         element("script", data, type="application/json"),
-        element("figcaption", caption),
+        element("figcaption", caption) if caption else "",
     )
 
 
-def row(*figures: Markup) -> Markup:
-    """Put figures beside one another where the page is wide enough."""
-    return element("div", *figures, class_="row")
+def row(*figures: Markup, small: bool = False) -> Markup:
+    """Put figures beside one another where the page is wide enough; small ones three or four in a row."""
+    return element("div", *figures, class_="row small" if small else "row")
 
 
 def folded(summary: object, *content: object) -> Markup:

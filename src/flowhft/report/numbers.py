@@ -56,7 +56,9 @@ def together(*values: float | None, digits: int = DIGITS) -> tuple[str, ...]:
         >>> together(0.012, -1.2, 1.18)
         ('0.01', '-1.20', '1.18')
     """
-    magnitudes = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0.0]
+    magnitudes = [
+        abs(value) for value in values if value is not None and math.isfinite(value) and value != 0.0
+    ]
     largest = max(magnitudes, default=1.0)
     if largest < 1e-4 or largest >= 10.0 ** (digits + 6):
         return tuple(significant(value, digits) for value in values)

@@ -23,7 +23,9 @@ def page(title: str, subtitle: str, sections: list[tuple[str, str, Markup]], foo
     style = Markup(package.joinpath("page.css").read_text(encoding="utf-8"))
     script = Markup(package.joinpath("page.js").read_text(encoding="utf-8"))
     first, *rest = sections
-    contents = element("nav", listing(element("a", name, href=f"#{key}") for key, name, _ in rest), aria_label="Contents")
+    contents = element(
+        "nav", listing(element("a", name, href=f"#{key}") for key, name, _ in rest), aria_label="Contents"
+    )
     head = join(
         [
             Markup('<meta charset="utf-8">'),
@@ -36,8 +38,13 @@ def page(title: str, subtitle: str, sections: list[tuple[str, str, Markup]], foo
     )
     body = join(
         [
-            element("header", element("h1", title), element("p", subtitle, class_="subtitle"), first[2], contents),
-            element("noscript", element("p", "The figures of this page are drawn by JavaScript; its tables are not.")),
+            element(
+                "header", element("h1", title), element("p", subtitle, class_="subtitle"), first[2], contents
+            ),
+            element(
+                "noscript",
+                element("p", "The figures of this page are drawn by JavaScript; its tables are not."),
+            ),
             element("main", *(markup for _, _, markup in rest)),
             element("footer", text(footer)),
             element("script", Markup(get_plotlyjs())),

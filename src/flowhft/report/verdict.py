@@ -132,13 +132,15 @@ def _judged(
     name = str(learned)
     references = [row for row in _rows(differences, scenario, name) if row["reference"] != name]
     # The best expert in hindsight is the hardest of them; where it was not paired, the reference has to do.
-    chosen = next((row for row in references if row["reference"] == best), references[0] if references else None)
+    chosen = next(
+        (row for row in references if row["reference"] == best), references[0] if references else None
+    )
     if chosen is not None:
         against = str(chosen["reference"])
         sentence = compared(name, against, where, interval_in(chosen, "pnl"), currency)
     else:
         against = ""
-        sentence = f"{name} earns {numbers.with_interval(interval_in(ours, 'pnl'), unit)} {where}."
+        sentence = f"{name} earns {numbers.with_interval(interval_in(ours, 'pnl'), currency)} {where}."
     if best is not None and best != against:
         top = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl").value
         mine, theirs = numbers.together(ours["pnl"], top)
@@ -233,12 +235,16 @@ def headline(evidence: Evidence) -> list[str]:
         sentences += on_recording(backtest, differences, evidence.learned, unseen_part(evidence), currency)
     simulated = evidence.table("evaluate/results")
     if simulated is not None:
-        sentences += in_simulation(simulated, evidence.table("evaluate/differences"), evidence.learned, currency)
+        sentences += in_simulation(
+            simulated, evidence.table("evaluate/differences"), evidence.learned, currency
+        )
     if not sentences and (parameters := evidence.record("calibrate/calibration").get("parameters")):
         sentences.append(f"The market was measured: {len(parameters)} parameters, each with its uncertainty.")
     if not sentences and evidence.curves:
         sentences.append(f"A policy was trained by {', '.join(evidence.curves)}; it has not been judged yet.")
     sentences += about_recording(evidence.record("recording/recording"))
     if backtest is not None:
-        sentences.append("One recording is one day: its interval says how sure the result is there, not elsewhere.")
+        sentences.append(
+            "One recording is one day: its interval says how sure the result is there, not elsewhere."
+        )
     return sentences or ["This run holds nothing that can be judged yet."]

@@ -1,0 +1,52 @@
+"""`flowhft freeze`: a policy as plain arrays that quote in microseconds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flowhft.cli.command import Command, Result
+from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.terminal import Terminal
+from flowhft.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freeze(Command):
+    """Turn a policy into plain arrays that quote in microseconds, without jax.
+
+    Writes frozen.safetensors, which `flowhft backtest` takes, and any program by `flowhft.frozen`.
+    """
+
+    policy: Positional[str]
+    """A .safetensors file, a run folder, or an expert (then --scenario says what it is told)."""
+    scenario: str = ""
+    """Name or TOML file of the one scenario that an expert is told."""
+
+    def run(self, terminal: Terminal) -> Result:
+        """Freeze and save."""
+        from flowhft.frozen.store import save_frozen
+        from flowhft.market.presets import find_scenarios
+        from flowhft.policies import find_policy
+
+        named = find_policy(self.policy)
+        scenarios = find_scenarios(self.scenario) if self.scenario else []
+        if named.learned is None and len(scenarios) != 1:
+            raise UsageError(
+                f"`scenario` must name the one market that {named.name} is told; received '{self.scenario}'."
+            )
+        parents = {"policy": identity_of(named.path)} if named.path else {}
+        if self.scenario.endswith(".toml"):
+            parents["scenario"] = identity_of(Path(self.scenario))
+        run = run_of(self, "freeze", parents)
+        path = run.folder / "frozen.safetensors"
+        if begin(run, terminal):
+            # A learned policy is told nothing, so any scenario will do for it.
+            frozen = named.learned.freeze(named.adapter) if named.learned else named.frozen_for(scenarios[0])
+            save_frozen(frozen, path)
+            run.finish(policy=named.name, bytes=path.stat().st_size)
+        summary = summary_of(run.folder)
+        return Result(
+            summary={"folder": run.folder, "path": path, **summary},
+            shown=[f"{summary['policy']} is frozen to {path} ({summary['bytes']:,} bytes)"],
+        )

@@ -1,0 +1,69 @@
+"""`flowhft imitate`: train a flow policy on demonstrations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flowhft.cli.command import Command, Result
+from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.terminal import Terminal
+from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.settings import TrainingSettings
+from flowhft.runs import plain, read_json, read_table, write_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imitate(Command):
+    """Train a flow policy on the demonstrations of experts.
+
+    Writes policy.safetensors (everything that quoting needs) and curve.parquet; an interrupted training
+    resumes from its last checkpoint and ends bit for bit as it would have.
+    """
+
+    demonstrations: Positional[Path]
+    """Run folder of `flowhft demonstrate`."""
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def run(self, terminal: Terminal) -> Result:
+        """Train."""
+        from flowhft.devices import prepare
+
+        prepare()
+        from dataclasses import replace
+
+        from flowhft.features import Sensor
+        from flowhft.flow.policy import save_policy
+        from flowhft.learn.dataset import from_table
+        from flowhft.learn.imitate import CURVE_UNITS, imitate
+
+        run = run_of(self, "imitate", {"demonstrations": identity_of(self.demonstrations)})
+        if begin(run, terminal):
+            scales = read_json(self.demonstrations / "sensor.json")
+            network = replace(self.network, features=scales["features"])
+            table = read_table(self.demonstrations / "demonstrations.parquet")
+            with terminal.stage(f"train ({self.training.objective})") as progress:
+                policy, curve = imitate(
+                    from_table(table, scales["features"]),
+                    Sensor(**scales["sensor"]),
+                    network,
+                    self.training,
+                    self.seed,
+                    run.folder / "checkpoints",
+                    progress,
+                )
+            write_table(run.folder / "curve.parquet", curve, CURVE_UNITS)
+            training = {"seed": self.seed, "settings": plain(self.training), "parents": run.parents}
+            save_policy(run.folder / "policy.safetensors", policy, training=training)
+            last = curve.row(-1, named=True)
+            run.finish(objective=self.training.objective, **last)
+        summary = summary_of(run.folder)
+        return Result(
+            summary={"folder": run.folder, **summary},
+            shown=[
+                f"{summary['objective']}: {summary['update']:,} updates in {summary['seconds']:.0f} s, "
+                f"validation loss {summary['validation_loss']:.4f}",
+                f"The policy is {run.folder / 'policy.safetensors'}",
+            ],
+        )

@@ -1,0 +1,111 @@
+"""`flowhft simulate`: run policies in simulated markets and keep every step."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from flowhft.cli.command import Command, Result
+from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.terminal import Table, Terminal
+from flowhft.errors import require
+from flowhft.runs import write_table
+from flowhft.types import Trajectory
+
+UNITS = {
+    "time": "s",
+    "time_left": "s",
+    "mid_price": "ticks from the session's first",
+    "inventory": "lots",
+    "cash": "tick x lot",
+    "half_spread_bid": "ticks",
+    "half_spread_ask": "ticks",
+    "fill_bid": "lots",
+    "fill_ask": "lots",
+    "spread_pnl": "tick x lot",
+    "inventory_pnl": "tick x lot",
+    "fee": "tick x lot",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(Command):
+    """Run policies in simulated markets and keep every step of every session.
+
+    Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned, a row per step.
+    """
+
+    scenarios: str
+    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    policies: str
+    """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders."""
+    market: Literal["correct", "paper"] = "correct"
+    """Preset of the named scenarios."""
+    paths: int = 100
+    """Sessions simulated per policy and scenario."""
+
+    def run(self, terminal: Terminal) -> Result:
+        """Simulate and write."""
+        from flowhft.devices import prepare
+
+        prepare()
+        from flowhft.market.market import build
+        from flowhft.market.presets import find_scenarios
+        from flowhft.policies import find_policies
+        from flowhft.rollout import rollout
+
+        require(self.paths >= 1, "paths", "be at least 1", self.paths)
+        scenarios = find_scenarios(self.scenarios, self.market)
+        policies = find_policies(self.policies)
+        parents = {f"policy {policy.name}": identity_of(policy.path) for policy in policies if policy.path}
+        parents |= {s: identity_of(Path(s)) for s in self.scenarios.split(",") if s.endswith(".toml")}
+        run = run_of(self, "simulate", parents)
+        if begin(run, terminal):
+            rows = []
+            with terminal.stage("simulate") as progress:
+                for i, scenario in enumerate(scenarios):
+                    for j, policy in enumerate(policies):
+                        done = (i * len(policies) + j) / (len(scenarios) * len(policies))
+                        progress(done, f"{policy.name} in {scenario.name}")
+                        trajectory = rollout(
+                            build(scenario),
+                            policy.in_market(scenario),
+                            paths=self.paths,
+                            seed=self.seed,
+                            scenario=f"simulate/{scenario.name}",
+                        )
+                        table = trajectory_table(trajectory)
+                        file = f"{i:03d}-{j:02d}.parquet"
+                        write_table(run.folder / file, table, UNITS)
+                        rows.append({"scenario": scenario.name, "policy": policy.name, "file": file, "rows": len(table)})
+            run.finish(tables=rows)
+        tables = summary_of(run.folder)["tables"]
+        return Result(
+            summary={"folder": run.folder, "tables": tables},
+            shown=[
+                Table(columns=list(tables[0]), rows=[list(row.values()) for row in tables]),
+                f"Tables are in {run.folder}",
+            ],
+        )
+
+
+def trajectory_table(trajectory: Trajectory) -> pl.DataFrame:
+    """Lay a trajectory out as a table: one row per path and step.
+
+    Args:
+        trajectory: arrays of shape (path, step).
+    """
+    paths, steps = np.shape(trajectory.fee)
+    columns = {
+        **trajectory.observation._asdict(),
+        **trajectory.quote._asdict(),
+        "fill_bid": trajectory.fill.bid,
+        "fill_ask": trajectory.fill.ask,
+        "spread_pnl": trajectory.spread_pnl,
+        "inventory_pnl": trajectory.inventory_pnl,
+        "fee": trajectory.fee,
+    }
+    index = {"path": np.repeat(np.arange(paths), steps), "step": np.tile(np.arange(steps), paths)}
+    return pl.DataFrame(index | {name: np.asarray(values).reshape(-1) for name, values in columns.items()})

@@ -1,0 +1,48 @@
+"""Build the report of a run folder: the one function that reads and writes."""
+
+from pathlib import Path
+
+from flowhft import __version__, runs
+from flowhft.report.evidence import Evidence, gather
+from flowhft.report.look import styles_of
+from flowhft.report.markup import section
+from flowhft.report.page import page
+from flowhft.report.sections import SECTIONS
+
+REPORT = "report.html"
+
+
+def render(evidence: Evidence) -> str:
+    """Return the page that shows what was found, each section only if there is something to show."""
+    styles = styles_of(evidence.policies, evidence.learned)
+    shown = []
+    for part in SECTIONS:
+        content = part.content(evidence, styles)
+        if content:
+            shown.append((part.key, part.title, section(part.key, part.title, content)))
+    recording = evidence.record("recording/recording")
+    about = " on ".join(
+        filter(None, (recording.get("symbol") or recording.get("name"), recording.get("venue")))
+    )
+    return page(
+        title=f"flowhft report{f': {about}' if about else ''}",
+        subtitle="Quoting policies for a market maker: measured, learned, judged.",
+        sections=shown,
+        footer=f"Made by flowhft {__version__} from the files of this run folder alone.",
+    )
+
+
+def build(folder: Path) -> Path:
+    """Write `report.html` into a run folder, whole or not at all, and return its path.
+
+    Args:
+        folder: of a whole demonstration, with one folder a stage, or of a single command.
+
+    Raises:
+        DataError: the folder is missing, holds nothing to show, or a file of it is damaged.
+    """
+    document = render(gather(folder))
+    path = folder / REPORT
+    with runs.replacing(path) as temporary:
+        temporary.write_text(document, encoding="utf-8")
+    return path

@@ -1,0 +1,50 @@
+"""The sections of the report, in reading order: each shows what the run folder holds for it, or nothing."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flowhft.report.charts import Styles
+from flowhft.report.evidence import Evidence
+from flowhft.report.markup import Markup
+from flowhft.report.sections import (
+    calibration,
+    closing,
+    fingerprint,
+    headline,
+    recording,
+    replayed,
+    simulated,
+    teachers,
+    training,
+)
+
+
+class Section(NamedTuple):
+    """A part of the report.
+
+    Attributes:
+        key: anchor in the page.
+        title: what people read.
+        content: (evidence, styles of the policies) -> markup, or None where there is nothing to show.
+    """
+
+    key: str
+    title: str
+    content: Callable[[Evidence, Styles], Markup | None]
+
+
+SECTIONS = (
+    Section("headline", "Headline", headline.content),
+    Section("recording", "The recording", recording.content),
+    Section("backtest", "Judgement on the recording", replayed.content),
+    Section("simulation", "Judgement in simulation", simulated.content),
+    Section("fingerprint", "How the policies quote", fingerprint.content),
+    Section("calibration", "Calibration of the market", calibration.content),
+    Section("teachers", "Teachers", teachers.content),
+    Section("training", "Training", training.curves),
+    Section("adaptation", "Adaptation", training.adaptation),
+    Section("choices", "What was chosen, on what data", closing.choices),
+    Section("definitions", "Definitions of the metrics", closing.definitions),
+    Section("warnings", "Warnings", closing.warnings),
+    Section("provenance", "Provenance", closing.provenance),
+)

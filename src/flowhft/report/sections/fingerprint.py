@@ -1,0 +1,63 @@
+"""The fingerprint of the policies: what each would quote, against inventory and time left."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from flowhft.report import look, numbers
+from flowhft.report.charts import Styles
+from flowhft.report.evidence import Evidence
+from flowhft.report.markup import Markup, figure, join, paragraph, row
+from flowhft.report.sections.comparison import key_of
+
+_TIMES = 3  # shown: the first, the middle and the last of a session
+
+
+def content(evidence: Evidence, styles: Styles) -> Markup | None:
+    """Write figures of half-spreads against inventory, the bid beside the ask, one line of them a time left."""
+    table = evidence.table("evaluate/fingerprint")
+    if table is None:
+        return None
+    times = sorted(table["time_left"].unique().to_list(), reverse=True)
+    shown = times if len(times) <= _TIMES else [times[0], times[len(times) // 2], times[-1]]
+    parts = [
+        paragraph(
+            "Half-spreads are distances from the mid: small is eager, large is reluctant. A policy that fears its "
+            "inventory has lines that rise for the bid and fall for the ask; where the learned line leaves its teachers' "
+            "lines, it does something that none of them does."
+        ),
+        key_of(table["policy"].unique(maintain_order=True).to_list(), styles),
+    ]
+    for time_left in shown:
+        here = table.filter(pl.col("time_left") == time_left)
+        left = f"{numbers.duration(time_left)} left"
+        panels = [
+            figure(quotes(here, side, styles, f"{side.capitalize()}, {left}"), "") for side in ("bid", "ask")
+        ]
+        parts.append(row(*panels))
+    return join(parts)
+
+
+def quotes(table: pl.DataFrame, side: str, styles: Styles, title: str) -> go.Figure:
+    """Draw the half-spread of one side against inventory, one line a policy.
+
+    Args:
+        table: rows of one time left.
+        side: "bid" or "ask".
+        styles: of the policies.
+        title: of the figure.
+    """
+    plot = look.blank("inventory, lots", "half-spread, ticks", 300, title)
+    for (name,), rows in table.sort("inventory").group_by("policy", maintain_order=True):
+        style = styles[str(name)]
+        line = {"color": style.colour, "dash": style.dash, "width": style.width}
+        plot.add_trace(
+            go.Scatter(
+                x=rows["inventory"].to_numpy(),
+                y=rows[f"half_spread_{side}"].to_numpy(),
+                mode="lines",
+                name=str(name),
+                meta=str(name),
+                line=line,
+            )
+        )
+    return plot

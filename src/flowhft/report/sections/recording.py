@@ -1,0 +1,42 @@
+"""The recording: what it is, and what its validation found."""
+
+from flowhft.report import numbers
+from flowhft.report.charts import Styles
+from flowhft.report.evidence import Evidence
+from flowhft.report.markup import Markup, element, facts, join, paragraph, subtitle
+from flowhft.report.sections.wording import pairs
+
+_SEVERITIES = ("error", "warning")
+
+
+def content(evidence: Evidence, styles: Styles) -> Markup | None:
+    """Write the facts of the recording and the findings of its validation, the gravest first."""
+    record = evidence.record("recording/recording")
+    if not record:
+        return None
+    found = record.get("findings") or []
+    return join(
+        [facts(pairs(record, without=("findings",))), subtitle("What the validation found"), findings(found)]
+    )
+
+
+def findings(found: list[dict[str, str]]) -> Markup:
+    """Write findings as a list, the gravest first.
+
+    Args:
+        found: objects with `severity` and `message`.
+    """
+    if not found:
+        return paragraph("Nothing to report: every check of the recording passed.")
+    rank = {name: place for place, name in enumerate(_SEVERITIES)}
+    ordered = sorted(found, key=lambda item: rank.get(item.get("severity", ""), len(rank)))
+    items = []
+    for item in ordered:
+        severity = str(item.get("severity", "note"))
+        line = join([element("span", severity.capitalize(), class_="severity"), item.get("message", "")], " ")
+        items.append(element("li", line, class_=severity))
+    grave = sum(item.get("severity") in _SEVERITIES for item in found)
+    intro = paragraph(
+        f"{numbers.count(len(found))} findings, {numbers.count(grave)} of them warnings or errors."
+    )
+    return join([intro, element("ul", *items, class_="findings")])

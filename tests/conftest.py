@@ -1,0 +1,44 @@
+"""What every test shares: compile caches, a reproducible hypothesis, and the recordings beside the repository."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+
+# Compiled programs outlive a test run: set before anything imports jax or numba.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path(tempfile.gettempdir()) / f"cache-{os.getuid()}")) / "flowhft-tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
+
+settings.register_profile(
+    "flowhft",
+    derandomize=True,  # the same examples in every run: a red test stays red
+    max_examples=50,
+    deadline=None,  # the first example compiles
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("flowhft")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of recordings beside the repository, which users do not have."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the recordings in {folder}")
+    return folder
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Return a monkeypatch with none of the variables set that change how the program speaks."""
+    for name in ("FLOWHFT_TRACEBACK", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
