@@ -5,9 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from flowhft.errors import require
+from flowhft import features
+from flowhft.errors import DataError, require
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_features, scale_quotes
 
@@ -151,3 +153,47 @@ def draw_windows(sessions: Sessions, key: PRNGKeyArray, samples: int, horizon: i
     path = jax.random.randint(key_path, (samples,), 0, len(sessions.lengths))
     start = jax.random.randint(key_start, (samples,), 0, sessions.lengths[path])
     return windows(sessions, path, start, horizon)
+
+
+def to_table(demonstrations: Demonstrations, kind: str, scenarios: list[str]) -> pl.DataFrame:
+    """Lay demonstrations out as a table: one row per step, features by name.
+
+    Args:
+        demonstrations: sessions of equal length.
+        kind: of features, "context" or "paper".
+        scenarios: name of the scenario of every session.
+    """
+    paths, steps, _ = demonstrations.features.shape
+    columns = dict(zip(features.NAMES[kind], demonstrations.features.reshape(paths * steps, -1).T, strict=True))
+    quotes = demonstrations.quotes.reshape(paths * steps, 2)
+    return pl.DataFrame(
+        {
+            "path": np.repeat(np.arange(paths, dtype=np.int32), steps),
+            "scenario": pl.Series(np.repeat(scenarios, steps), dtype=pl.Categorical),
+            **columns,
+            "half_spread_bid": quotes[:, 0],
+            "half_spread_ask": quotes[:, 1],
+        }
+    )
+
+
+def from_table(table: pl.DataFrame, kind: str) -> Demonstrations:
+    """Read demonstrations back from the table of `to_table`, or from one like it; sessions may differ in length.
+
+    Args:
+        table: with a column `path`, the features of this kind by name, half_spread_bid and half_spread_ask.
+        kind: of features, "context" or "paper".
+
+    Raises:
+        DataError: a column is missing.
+    """
+    needed = ["path", *features.NAMES[kind], "half_spread_bid", "half_spread_ask"]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise DataError(f"demonstrations must have the columns {', '.join(needed)}; {', '.join(missing)} missing.")
+    _, lengths = np.unique(table["path"].to_numpy(), return_counts=True)
+    rows = table.sort("path", maintain_order=True).select(needed[1:]).to_numpy().astype(np.float32)
+    padded = np.zeros((len(lengths), lengths.max(), rows.shape[1]), np.float32)
+    within = np.arange(lengths.max()) < lengths[:, None]
+    padded[within] = rows
+    return Demonstrations(padded[..., :-2], padded[..., -2:], lengths.astype(np.int32))

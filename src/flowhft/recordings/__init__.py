@@ -1,1 +1,32 @@
 """Recordings of real markets: the tick schema, readers, validation and the order book."""
+
+from flowhft.recordings.book import (
+    MarketOrders,
+    TopOfBook,
+    book_at,
+    market_orders,
+    mid_at,
+    rebuild,
+    split,
+    top_of_book,
+    window,
+)
+from flowhft.recordings.read import read_recording
+from flowhft.recordings.sample import sample_recording
+from flowhft.recordings.ticks import Finding, Recording
+
+__all__ = [
+    "Finding",
+    "MarketOrders",
+    "Recording",
+    "TopOfBook",
+    "book_at",
+    "market_orders",
+    "mid_at",
+    "read_recording",
+    "rebuild",
+    "sample_recording",
+    "split",
+    "top_of_book",
+    "window",
+]

@@ -4,16 +4,15 @@ By default a broken rule is an error with its file, row and value. With `repair`
 is applied instead, and a finding says how many rows it touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.files import ROW
 from flowhft.recordings.ticks import Finding
-
-ROW = "row"  # column that `read_columns` adds: the row of the file as stored, from 0
 
 # What `repair` does with the rows that break a rule, and what the error tells to do by hand.
 REMEDIES = {
@@ -35,7 +34,6 @@ YEAR_2100_NS = 4_102_444_800 * 10**9
 YEAR_2000_MS, YEAR_2100_MS = YEAR_2000_NS // 10**6, YEAR_2100_NS // 10**6
 DAY_NS = 86_400 * 10**9
 LARGEST = 2**53  # of a price or quantity: whole numbers up to here survive float64
-SAME_SCALE = 3.0  # medians of two files further apart than this factor are in different units
 
 
 class Check(NamedTuple):
@@ -104,7 +102,7 @@ def hold(
     return table, findings
 
 
-# Broken rules that several files share ---------------------------------------------------------------
+# Broken rules that several files share.
 
 
 def _null(*columns: str) -> list[Check]:
@@ -153,8 +151,6 @@ def _plus_minus(column: str, where: pl.Expr | None = None) -> Check:
 _BACK = "not go back"
 _local_order = Check("local_ns", _BACK, _goes_back("local_ns"), "sort", before=True)
 
-# Binance --------------------------------------------------------------------------------------------
-
 SNAPSHOT_COLUMNS = ("local_ns", "last_update_id", "side", "price", "qty")
 SNAPSHOT_CHECKS = (
     *_null(*SNAPSHOT_COLUMNS),
@@ -191,24 +187,31 @@ DEPTH_CHECKS = (
         before=True,
     ),
 )
-# Of messages numbered from the snapshot's on; the first row of each message links it to the one before.
-_new_message = pl.col("final_id") != pl.col("final_id").shift()
-SPOT_CHAIN = (
-    Check(
-        "first_id",
-        "be the `final_id` before plus 1: messages are lost",
-        _new_message & (pl.col("first_id") != pl.col("final_id").shift() + 1),
-        "cut",
-    ),
-)
-FUTURES_CHAIN = (
-    Check(
-        "prev_id",
-        "be the `final_id` of the message before: messages are lost",
-        _new_message & (pl.col("prev_id") != pl.col("final_id").shift()),
-        "cut",
-    ),
-)
+
+
+def chain_checks(spot: bool, last_update_id: int) -> list[Check]:
+    """Return the checks that no depth message is lost between the snapshot and the end.
+
+    Args:
+        spot: spot numbers every update, futures name the message before.
+        last_update_id: of the snapshot; the table holds the messages with `final_id` from it on.
+    """
+    first = pl.int_range(pl.len()) == 0
+    new_message = pl.col("final_id") != pl.col("final_id").shift()
+    before = pl.col("final_id").shift()
+    if spot:
+        column, rule = "first_id", "be the `final_id` before plus 1: messages are lost"
+        late, gap = pl.col(column) > last_update_id + 1, pl.col(column) != before + 1
+    else:
+        column, rule = "prev_id", "be the `final_id` of the message before: messages are lost"
+        late, gap = pl.col(column) > last_update_id, pl.col(column) != before
+    return [
+        Check(column, f"reach back to the snapshot's `last_update_id`, {last_update_id}", first & late, "none"),
+        Check(column, rule, new_message & gap, "cut"),
+    ]
+
+
+CROSSED = (Check("price", "not cross the book: best bid below best ask after each message", pl.col("crossed"), "cut"),)
 
 TRADES_COLUMNS = ("local_ns", "exch_ms", "txn_ms", "trade_id", "price", "qty", "aggressor", "kind")
 TRADES_CHECKS = (
@@ -238,8 +241,6 @@ BBO_CHECKS = (
     _local_order,
     Check("update_id", _BACK, pl.col("update_id") < pl.col("update_id").cum_max(), "drop", before=True),
 )
-
-# LOBSTER --------------------------------------------------------------------------------------------
 
 HALT = 7
 TICK = 100  # USD x 10,000 in one tick of 0.01 USD
@@ -287,101 +288,3 @@ def book_checks(levels: int) -> list[Check]:
     both = (pl.col("bid_px_1") != -1) & (pl.col("ask_px_1") != -1)
     crossed = both & (pl.col("bid_px_1") >= pl.col("ask_px_1"))
     return [*checks, Check("bid_px_1", "stand below `ask_px_1`: the book is crossed", crossed, "drop")]
-
-
-# Files ----------------------------------------------------------------------------------------------
-
-
-def opened(path: Path) -> pl.DataFrame:
-    """Return a Parquet file as it is.
-
-    Raises:
-        RecordingError: it is missing, damaged, or holds no row.
-    """
-    if not path.is_file():
-        raise RecordingError("must exist; it does not. A session needs all of its files.", path)
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as cause:
-        # A damaged file can make the decoder itself panic, which polars does not count among its errors.
-        first_line = str(cause).strip().split("\n")[0]
-        raise RecordingError(
-            f"must be Parquet; received {first_line or 'nothing'}. It is damaged or cut short: copy it again.", path
-        ) from cause
-    if table.height == 0:
-        raise RecordingError("must hold rows; received 0. Record the session again.", path)
-    return table
-
-
-def whole_numbers(table: pl.DataFrame, columns: Sequence[str], path: Path) -> pl.DataFrame:
-    """Return the columns as int64 behind the column `ROW`.
-
-    Raises:
-        RecordingError: a column is missing, or holds anything but whole numbers and nulls.
-    """
-    for name in columns:
-        if name not in table.columns:
-            raise RecordingError(
-                f"must have the column `{name}`; received {', '.join(table.columns)}. Convert the file again.", path
-            )
-        kind = table.schema[name]
-        if kind.is_integer():
-            continue
-        row = None
-        if kind.is_float():
-            odd = (table[name].is_nan() | (table[name] != table[name].round())).fill_null(False).arg_true()
-            row = int(odd[0]) if len(odd) else None
-        value = "" if row is None else f" {table[name][row]}"
-        raise RecordingError(
-            f"`{name}` must hold whole numbers; received {kind}{value}. Store prices and quantities times "
-            "their scale, times in ns or ms.",
-            path,
-            row,
-        )
-    try:
-        cast = table.select(pl.col(columns).cast(pl.Int64))
-    except pl.exceptions.PolarsError as cause:
-        raise RecordingError("must hold numbers below 2^63; some are not. Convert it again.", path) from cause
-    return cast.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
-
-
-def read_columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the columns of a Parquet file as int64, with the column `ROW`.
-
-    Raises:
-        RecordingError: the file is missing, damaged, empty, or not made of these columns.
-    """
-    return whole_numbers(opened(path), columns, path)
-
-
-def scale_of(metadata: Mapping[str, str], name: str, path: Path) -> int:
-    """Return a scale from a Parquet file's schema metadata: stored number = scale x value.
-
-    Raises:
-        RecordingError: the scale is missing, or not a power of ten from 1 to 10^12.
-    """
-    text = metadata.get(name)
-    if text not in {str(10**power) for power in range(13)}:
-        raise RecordingError(
-            f"`{name}` in the schema metadata must be a power of ten from 1 to 10^12; received {text!r}. "
-            "Write the scale that prices and quantities were multiplied by.",
-            path,
-        )
-    return int(text)
-
-
-def same_scale(prices: pl.Series, path: Path, reference: pl.Series, reference_path: Path) -> None:
-    """Require that two files state prices in the same unit, by their medians.
-
-    Raises:
-        RecordingError: the medians differ by more than a factor `SAME_SCALE`.
-    """
-    here, there = prices.median(), reference.median()
-    if not isinstance(here, float) or not isinstance(there, float):
-        return
-    if not there / SAME_SCALE < here < there * SAME_SCALE:
-        raise RecordingError(
-            f"`{prices.name}` must be in the unit of `{reference_path.name}`; received a median of {here:,.0f} "
-            f"where that file's is {there:,.0f}, {here / there:.3g} times as much. Mend its `price_scale`.",
-            path,
-        )
