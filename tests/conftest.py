@@ -1,4 +1,4 @@
-"""What every test shares: compile caches, a reproducible hypothesis, and the recordings beside the repository."""
+"""What every test shares: compile caches, a reproducible hypothesis, the recordings beside the repository."""
 
 import os
 import tempfile
@@ -10,10 +10,14 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).parents[1]
 
 # Compiled programs outlive a test run: set before anything imports jax or numba.
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path(tempfile.gettempdir()) / f"cache-{os.getuid()}")) / "flowhft-tests"
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME", Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"))
+    / "flowhft-tests"
+)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("FLOWHFT_CACHE", str(CACHE))
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tests of the mark `gpu` are run with another value
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
 
 settings.register_profile(
@@ -34,11 +38,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the recordings in {folder}")
     return folder
-
-
-@pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Return a monkeypatch with none of the variables set that change how the program speaks."""
-    for name in ("FLOWHFT_TRACEBACK", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch

@@ -185,7 +185,9 @@ def fingerprint(
     Returns:
         Columns policy, inventory (lots), time_left (seconds), half_spread_bid, half_spread_ask (ticks).
     """
-    inventory, left = (grid.ravel() for grid in np.meshgrid(inventories, np.multiply(shares_left, scenario.horizon)))
+    inventory, left = (
+        grid.ravel() for grid in np.meshgrid(inventories, np.multiply(shares_left, scenario.horizon))
+    )
     zero = np.zeros_like(inventory)
     rate = zero + scenario.mean_intensity
     observation = Observation(scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate)

@@ -21,6 +21,7 @@ from flowhft.types import Fill, Interval, Numeric, Observation, Quote, Trajector
 
 CONFIDENCE = 0.99  # of every interval, unless said otherwise
 RISK_WEIGHT = 0.5  # standard deviations that the criterion "utility" takes off the mean
+ROUNDING = 1e-12  # relative to the values: a standard deviation below this is that of equal values
 TAIL = 0.05  # share of the worst paths in the expected shortfall
 
 PathValues = Float[np.ndarray, " path"]
@@ -36,7 +37,7 @@ def _mean(values: PathValues) -> tuple[float, PathValues]:
 def _sharpe(values: PathValues) -> tuple[float, PathValues]:
     """Mean over standard deviation; its influence is z - value (z^2 - 1) / 2 with z standardised."""
     mean, deviation = float(np.mean(values)), float(np.std(values))
-    if deviation == 0.0:
+    if deviation <= ROUNDING * float(np.max(np.abs(values))):
         return float("nan"), np.full_like(values, np.nan)
     standard = (values - mean) / deviation
     value = mean / deviation
@@ -363,7 +364,7 @@ def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE
     reach = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     if len(influence) < 2:
         return Interval(value, float("nan"), float("nan"))
-    error = reach * float(np.std(influence, ddof=1)) / np.sqrt(len(influence))
+    error = reach * float(np.std(influence, ddof=1)) / len(influence) ** 0.5
     return Interval(value, value - error, value + error)
 
 

@@ -110,11 +110,13 @@ class Named:
     def in_market(self, scenario: Scenario) -> Policy:
         """Return the policy as it quotes in a scenario: an expert is told it, a learned policy is not."""
         if self.learned is not None:
-            return Adapted(self.learned, Adapter(*(jnp.asarray(value, jnp.float32) for value in self.adapter)))
+            return Adapted(
+                self.learned, Adapter(*(jnp.asarray(value, jnp.float32) for value in self.adapter))
+            )
         return closed_form(self.expert, scenario, self._risk_aversion(scenario))
 
-    def frozen_for(self, scenario: Scenario) -> Frozen:
-        """Return the same policy as plain arrays, for the desk."""
+    def frozen(self, scenario: Scenario | None) -> Frozen:
+        """Return the same policy as plain arrays, for the desk; only an expert needs the scenario."""
         if self.learned is not None:
             return self.learned.freeze(self.adapter)
         return freeze_expert(self.expert, _coefficients(self.expert, scenario, self._risk_aversion(scenario)))
@@ -143,9 +145,7 @@ def find_policy(text: str) -> Named:
             risk_aversion = float(risk)
         except ValueError:
             risk_aversion = float("nan")
-        require(
-            0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'"
-        )
+        require(0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'")
         return Named(label or location, experts.get(name), risk_aversion)
     if path.is_dir():
         path = path / "policy.safetensors"

@@ -44,7 +44,9 @@ def _advance(
     observation = market.observe(state)
     quote, memory = policy.act(memory, observation, jax.random.fold_in(key, index))
     state, outcome = market.step(state, quote, world)
-    record = Trajectory(observation, quote, outcome.fill, outcome.spread_pnl, outcome.inventory_pnl, outcome.fee)
+    record = Trajectory(
+        observation, quote, outcome.fill, outcome.spread_pnl, outcome.inventory_pnl, outcome.fee
+    )
     return state, memory, record
 
 
@@ -143,7 +145,12 @@ def judge(
     """Simulate a policy in a market and return only its measures, in memory that steps do not grow.
 
     Args:
-        market, policy, paths, seed, scenario, first: as for `rollout`.
+        market: as for `rollout`, like all that follow.
+        policy: who quotes.
+        paths: how many.
+        seed: of the run.
+        scenario: name of the random streams.
+        first: index of the first path.
 
     Returns:
         What `flowhft.metrics.measure` would return for the trajectory of `rollout`: arrays of shape (path,).

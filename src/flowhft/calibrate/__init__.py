@@ -1,1 +1,1 @@
-"""Calibration: from a recording to the parameters of a market, each with its error and its goodness of fit."""
+"""Calibration: from a recording to the parameters of a market, with errors and goodness of fit."""

@@ -9,13 +9,18 @@ from jaxtyping import Float, Int
 from numba import njit
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from scipy.stats import kstest
+from scipy.stats import chi2, kstest
 
 from flowhft.calibrate.parameter import Parameter, positive, reach_of
 from flowhft.errors import DataError
 
-ORDERS_PER_SIDE = 100  # fewer cannot tell four parameters apart: at 100 the branching ratio's error is about 0.15
+ORDERS_PER_SIDE = (
+    100  # fewer cannot tell four parameters apart: at 100 the branching ratio's error is about 0.15
+)
 QUANTILES = 199
+LARGEST_KS_STATISTIC = 0.05  # above it, where it is also significant, a warning says that the fit is poor
+LARGEST_BRANCHING = 0.95
+SIGNIFICANCE = 0.01
 RESIDUAL_UNITS = {"probability": "1", "theoretical": "1", "observed": "1", "poisson": "1"}
 METHOD = "maximum likelihood"
 
@@ -47,7 +52,7 @@ class Hawkes(NamedTuple):
 
     @property
     def branching_ratio(self) -> float:
-        """Return the mean number of orders that one order sets off; below 1 where the process is stationary."""
+        """Return the mean number of orders that one order sets off; below 1 if stationary."""
         return (self.self_excitation + self.cross_excitation) / self.decay
 
     @property
@@ -64,11 +69,12 @@ class HawkesFit(NamedTuple):
         parameters: the same with errors, and `branching_ratio`, by name.
         log_likelihood_gain: over a Poisson process of the same rate, nats per order.
         ks_statistic: largest distance between the distribution of the residuals and the exponential.
-        p_value: of that distance. The parameters were fitted to the same orders, so it is somewhat too large.
+        p_value: of that distance; somewhat too large, since the same orders were fitted.
         ks_statistic_poisson: the same distance for the Poisson process.
-        residuals: columns `probability`, `theoretical` (exponential quantile), `observed` (residual quantile),
-            `poisson` (the same under the Poisson process).
+        residuals: columns `probability`, `theoretical` (exponential quantile), `observed` (quantile of the
+            residuals), `poisson` (the same under the Poisson process).
         at_bounds: names of what the likelihood pushed to the edge of the search; their errors are not known.
+        orders: both sides.
     """
 
     process: Hawkes
@@ -79,6 +85,30 @@ class HawkesFit(NamedTuple):
     ks_statistic_poisson: float
     residuals: pl.DataFrame
     at_bounds: tuple[str, ...]
+    orders: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is not to be trusted, in plain words."""
+        said = []
+        if self.ks_statistic > LARGEST_KS_STATISTIC and self.p_value < SIGNIFICANCE:
+            said.append(
+                f"Hawkes process: poor fit: rescaled waiting times are {self.ks_statistic:.3f} from the "
+                f"exponential (Kolmogorov-Smirnov; {self.ks_statistic_poisson:.3f} for a Poisson process), more "
+                "than chance allows. One decay does not hold all time scales; standard errors are too small."
+            )
+        # Twice the gain of three parameters more; near the edge of the search this test is conservative.
+        if 2.0 * self.log_likelihood_gain * self.orders < chi2.ppf(1.0 - SIGNIFICANCE, 3):
+            said.append("Hawkes process: no better than Poisson: its excitation and decay mean nothing.")
+        elif self.at_bounds:
+            names = ", ".join(self.at_bounds)
+            said.append(f"Hawkes process: {names} at the edge of what is possible, without an error.")
+        if self.process.branching_ratio > LARGEST_BRANCHING:
+            said.append(
+                f"Hawkes process: branching ratio {self.process.branching_ratio:.3f}, close to explosion: a sign "
+                "of a rate that changes over the recording."
+            )
+        return tuple(said)
 
 
 Times = Float[np.ndarray, " event"]
@@ -99,12 +129,11 @@ def spread_ties(times_ns: Int[np.ndarray, " event"], start_ns: int, seed: int) -
         seed: of the draw.
 
     Returns:
-        Times in seconds, increasing, shape (event,); `np.argsort` of nothing is needed for orders of
-        distinct clock ticks, and within one tick any order is as good as another.
+        Times in seconds, increasing, shape (event,).
     """
     resolution = int(np.gcd.reduce(np.diff(times_ns))) if len(times_ns) > 1 else 0
     jitter = np.random.default_rng(seed).random(len(times_ns)) * resolution
-    # Sorted within each tick of the clock, so that the result increases and sides keep their places.
+    # Sorting moves times within a tick of the clock only; sides keep their places, the venue's order.
     return np.sort((times_ns - start_ns) * 1e-9 + jitter * 1e-9)
 
 
@@ -224,7 +253,7 @@ def _from_free(free: Float[np.ndarray, "4"]) -> Hawkes:
 
 
 def _log_slopes(free: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4 4"]:
-    """Return d log(parameter) / d free: rows as the fields of `Hawkes`, columns as `_from_free` takes them."""
+    """Return d log(parameter) / d free: rows as in `Hawkes`, columns as in `_from_free`."""
     branching, share = expit(free[1]), expit(free[2])
     return np.array(
         [
@@ -259,7 +288,9 @@ def _maximise(times: Times, sides: Sides, seconds: float) -> Float[np.ndarray, "
         for speed in (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
     ]
     found = [
-        minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-8})
+        minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-8}
+        )
         for start in starts
     ]
     return min(found, key=lambda result: result.fun).x
@@ -283,8 +314,8 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
     for side, count in enumerate(np.bincount(sides, minlength=2)):
         if count < ORDERS_PER_SIDE:
             raise DataError(
-                f"`decay` and `branching_ratio` must rest on {ORDERS_PER_SIDE} market orders a side; received "
-                f"{count:,} {('sell', 'buy')[side]} orders. Use a longer recording."
+                f"`decay` and `branching_ratio` must rest on {ORDERS_PER_SIDE} market orders a side; "
+                f"received {count:,} {('sell', 'buy')[side]} orders. Use a longer recording."
             )
     free = _maximise(times, sides, seconds)
     process = _from_free(free)
@@ -311,6 +342,7 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
             }
         ),
         at_bounds,
+        len(times),
     )
 
 
@@ -328,7 +360,16 @@ def _errors(
     slopes = _log_slopes(free)
     natural = slopes * np.array(process)[:, None]
     information = -natural.T @ hessian @ natural
-    inside = np.array([True, not edges["branching_ratio"], abs(free[2]) < LOGIT_BOUND - 1e-3, not edges["decay"]])
+    if free[1] < 1e-3 - LOGIT_BOUND:  # Poisson: nothing excites, so there is neither a share nor a decay
+        edges = dict.fromkeys(edges, True)
+    inside = np.array(
+        [
+            True,
+            not edges["branching_ratio"],
+            not (edges["cross_excitation"] or edges["self_excitation"]),
+            not edges["decay"],
+        ]
+    )
     covariance = np.zeros((4, 4))
     try:
         covariance[np.ix_(inside, inside)] = np.linalg.inv(information[np.ix_(inside, inside)])

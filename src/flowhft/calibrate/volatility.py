@@ -17,6 +17,9 @@ NOISE_STEPS = 10  # the shorter of the two scales, a tenth of the interval
 SIGNATURE_INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 SIGNATURE_WINDOWS = 10  # fewer intervals end to end than this say nothing
 
+LARGEST_NOISE = 0.1  # share of the plain volatility from which on a warning says so
+STEEPEST_SIGNATURE = 1.4  # highest over lowest volatility, from a tenth to three times the interval
+
 SIGNATURE_UNITS = {"interval": "s", "volatility": "ticks / sqrt(s)", "standard_error": "ticks / sqrt(s)"}
 
 Mids = Float[np.ndarray, " sample"]
@@ -39,6 +42,30 @@ class VolatilityFit(NamedTuple):
     plain: float
     signature: pl.DataFrame
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is not to be trusted, in plain words."""
+        said = []
+        if abs(self.plain / self.volatility.value - 1.0) > LARGEST_NOISE:
+            said.append(
+                f"volatility: moves over {self.interval:g} s alone give {self.plain:.3g} ticks / sqrt(s), two "
+                f"scales give {self.volatility.value:.3g}: the mid does not yet diffuse at this interval."
+            )
+        near = pl.col("interval").is_between(0.099 * self.interval, 3.01 * self.interval)
+        around = self.signature.filter(near)["volatility"].to_list()
+        if around and max(around) > STEEPEST_SIGNATURE * min(around):
+            said.append(
+                f"volatility: from {around[0]:.3g} to {around[-1]:.3g} ticks / sqrt(s) around {self.interval:g} s: "
+                f"the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no one volatility holds at all "
+                "intervals (see the signature)."
+            )
+        if self.drift.low <= 0.0 <= self.drift.high:
+            said.append(
+                f"drift: {self.drift.value:.3g} ticks / s cannot be told from 0 (standard error "
+                f"{self.drift.standard_error:.3g}): experts are told 0."
+            )
+        return tuple(said)
+
 
 def interval_for(seconds: float, longest: float) -> float:
     """Return the sampling interval for a recording: the longest that still fits `WINDOWS` times.
@@ -49,8 +76,8 @@ def interval_for(seconds: float, longest: float) -> float:
     interval = min(longest, seconds / WINDOWS)
     if interval < min(SHORTEST_INTERVAL, longest):
         raise DataError(
-            f"`volatility` must be measured on {WINDOWS} intervals of at least {SHORTEST_INTERVAL:g} s; received "
-            f"{seconds:.1f} s of mid prices. Use a recording of {WINDOWS * SHORTEST_INTERVAL:.0f} s or more."
+            f"`volatility` must be measured on {WINDOWS} intervals of at least {SHORTEST_INTERVAL:g} s; "
+            f"received {seconds:.1f} s of mid prices. Use {WINDOWS * SHORTEST_INTERVAL:.0f} s or more."
         )
     return interval
 
@@ -112,17 +139,19 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
     Source: L. Zhang, P. Mykland, Y. Ait-Sahalia, "A tale of two time scales", JASA 100, 2005, with the
     smaller scale of Y. Ait-Sahalia, P. Mykland, L. Zhang, "Ultra high frequency volatility estimation with
-    dependent microstructure noise", J. Econometrics 160, 2011; quarticity: O. Barndorff-Nielsen, N. Shephard, 2002.
+    dependent microstructure noise", J. Econometrics 160, 2011; quarticity as in O. Barndorff-Nielsen,
+    N. Shephard, JRSS B 64, 2002.
     """
     seconds = (len(mids) - 1) * step
     interval = GRID_STEPS * step
+    shorter = NOISE_STEPS * step
     long, short = mean_square_move(mids, GRID_STEPS), mean_square_move(mids, NOISE_STEPS)
-    variance = (long - short) / (interval * (1.0 - NOISE_STEPS / GRID_STEPS))
+    variance = (long - short) / (interval - shorter)
     if variance <= 0.0:
         raise DataError(
-            f"`volatility` must show in moves over {interval:g} s that exceed those over "
-            f"{interval * NOISE_STEPS / GRID_STEPS:g} s; received root mean squares of {np.sqrt(long):.3g} and "
-            f"{np.sqrt(short):.3g} ticks. The mid stands still or only bounces: use a longer recording."
+            f"`volatility` must show in moves over {interval:g} s that exceed those over {shorter:g} s; "
+            f"received root mean squares of {np.sqrt(long):.3g} and {np.sqrt(short):.3g} ticks. "
+            "The mid stands still or only bounces: use a longer recording."
         )
     value = float(np.sqrt(variance))
     # The delta method takes the error of the variance to that of its root.
@@ -138,7 +167,7 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
 
 def signature(mids: Mids, step: float) -> pl.DataFrame:
-    """Return plain volatility against sampling interval: level where the price diffuses, bent where noise rules.
+    """Return plain volatility against sampling interval: level where the price diffuses, bent by noise.
 
     Args:
         mids: ticks, shape (sample,).
@@ -171,7 +200,9 @@ def fit_volatility(top: TopOfBook, longest_interval: float = 10.0, confidence: f
         DataError: too short, or the mid does not move; the message names the parameter and what it needs.
     """
     if len(top.local_time_ns) == 0:
-        raise DataError("`volatility` must be measured on mid prices; received none. Record best prices or depth.")
+        raise DataError(
+            "`volatility` must be measured on mid prices; received none. Record best prices or depth."
+        )
     seconds = float(top.local_time_ns[-1] - top.local_time_ns[0]) * 1e-9
     step = interval_for(seconds, longest_interval) / GRID_STEPS
     return estimate(mids_on_grid(top, step), step, confidence)

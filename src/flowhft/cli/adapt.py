@@ -44,12 +44,21 @@ class Adapt(Command):
 
         named = find_policy(self.policy)
         if named.learned is None or named.path is None:
-            raise UsageError(f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file.")
+            raise UsageError(
+                f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
+            )
         scenarios = find_scenarios(self.scenarios, self.market)
         if self.only:
             scenarios = [scenario for scenario in scenarios if scenario.name == self.only]
-        require(len(scenarios) > 0, "scenarios", "hold the scenario to adapt to", f"'{self.scenarios}', '{self.only}'")
-        files = {name: identity_of(Path(name)) for name in self.scenarios.split(",") if name.endswith(".toml")}
+        require(
+            len(scenarios) > 0,
+            "scenarios",
+            "hold the scenario to adapt to",
+            f"'{self.scenarios}', '{self.only}'",
+        )
+        files = {
+            name: identity_of(Path(name)) for name in self.scenarios.split(",") if name.endswith(".toml")
+        }
         run = run_of(self, "adapt", {"policy": identity_of(named.path), **files})
         if begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
@@ -73,7 +82,10 @@ class Adapt(Command):
             write_json(run.folder / "adapter.json", result)
             run.finish(**result)
         summary = summary_of(run.folder)
-        gains = [[stage, *(summary[stage][part] for part in ("value", "low", "high"))] for stage in ("validation", "fresh")]
+        gains = [
+            [stage, *(summary[stage][part] for part in ("value", "low", "high"))]
+            for stage in ("validation", "fresh")
+        ]
         return Result(
             summary={"folder": run.folder, **summary},
             shown=[

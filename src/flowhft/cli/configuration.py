@@ -173,8 +173,6 @@ def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
             raise _wrong(name, f"be one of {', '.join(map(str, inside))}", value, path)
         return value
     if origin is tuple:
-        if isinstance(value, str):
-            value = value.split(",")
         if not isinstance(value, list):
             raise _wrong(name, "be a list", value, path)
         return tuple(_convert(item, inside[0], name, path) for item in value)

@@ -9,7 +9,6 @@ from tyro.conf import Positional
 
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.report.numbers import duration, significant
 
 if TYPE_CHECKING:
     from flowhft.recordings.ticks import Recording
@@ -30,6 +29,7 @@ class DataCheck(Action):
     def run(self, terminal: Terminal) -> Result:
         """Read it, rebuild the best prices, count the market orders."""
         from flowhft.recordings.read import read_recording
+        from flowhft.report.numbers import duration, significant
 
         with terminal.stage(f"reading {self.path}") as progress:
             recording = read_recording(self.path, repair=self.repair)

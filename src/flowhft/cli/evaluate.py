@@ -37,7 +37,7 @@ class Evaluate(Command):
     reference: str = ""
     """Policy that paired differences are taken against; the first one if none is named."""
     teachers: Path | None = None
-    """A demonstrate run: experts then quote with the risk aversion that was best for them in each scenario."""
+    """A demonstrate run: experts then quote with the risk aversion that was best for them in each."""
     confidence: float = 0.99
     """Of every interval."""
 

@@ -59,10 +59,10 @@ def begin(run: Run, terminal: Terminal) -> bool:
         terminal.note(f"{run.command}: already done in {run.folder}")
         return False
     if run.folder.is_dir() and not (run.folder / MANIFEST).is_file():
-        foreign = [path.name for path in run.folder.iterdir() if not _ours(path)]
+        foreign = sorted(path.name for path in run.folder.iterdir() if not _ours(path))
         if foreign:
             raise DataError(
-                f"`out` must be a new folder or one of flowhft; `{run.folder}` holds {', '.join(sorted(foreign)[:3])}. "
+                f"`out` must be a new folder or one of flowhft; `{run.folder}` holds {', '.join(foreign[:3])}. "
                 "Choose another folder."
             )
     run.begin()

@@ -41,9 +41,7 @@ class Freeze(Command):
         run = run_of(self, "freeze", parents)
         path = run.folder / "frozen.safetensors"
         if begin(run, terminal):
-            # A learned policy is told nothing, so any scenario will do for it.
-            frozen = named.learned.freeze(named.adapter) if named.learned else named.frozen_for(scenarios[0])
-            save_frozen(frozen, path)
+            save_frozen(named.frozen(scenarios[0] if scenarios else None), path)
             run.finish(policy=named.name, bytes=path.stat().st_size)
         summary = summary_of(run.folder)
         return Result(

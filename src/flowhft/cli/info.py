@@ -10,11 +10,13 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from flowhft import __version__
+import flowhft
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError
-from flowhft.recordings.sample import sample_recording
+
+# The folder of the bundled recording; its module would bring numba, for which nobody waits here.
+SAMPLE = Path(flowhft.__file__).parent / "recordings" / "sample"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,10 @@ class Info(Action):
 
 def _installation(devices: bool) -> Result:
     summary: dict[str, Any] = {
-        "flowhft": __version__,
+        "flowhft": flowhft.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "sample_recording": str(sample_recording()),
+        "sample_recording": str(SAMPLE),
         "packages": {},
         "missing": {},
     }

@@ -34,13 +34,13 @@ UNITS = {
 class Simulate(Command):
     """Run policies in simulated markets and keep every step of every session.
 
-    Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned, a row per step.
+    Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned.
     """
 
     scenarios: str
     """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
     policies: str
-    """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders."""
+    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files or run folders."""
     market: Literal["correct", "paper"] = "correct"
     """Preset of the named scenarios."""
     paths: int = 100
@@ -79,7 +79,14 @@ class Simulate(Command):
                         table = trajectory_table(trajectory)
                         file = f"{i:03d}-{j:02d}.parquet"
                         write_table(run.folder / file, table, UNITS)
-                        rows.append({"scenario": scenario.name, "policy": policy.name, "file": file, "rows": len(table)})
+                        rows.append(
+                            {
+                                "scenario": scenario.name,
+                                "policy": policy.name,
+                                "file": file,
+                                "rows": len(table),
+                            }
+                        )
             run.finish(tables=rows)
         tables = summary_of(run.folder)["tables"]
         return Result(

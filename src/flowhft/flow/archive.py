@@ -24,10 +24,14 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray], header: dict[str, A
     """
     text = json.dumps(finite(plain(header)), allow_nan=False)
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, temporary, {HEADER: text})
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in arrays.items()}, temporary, {HEADER: text}
+        )
 
 
-def read_archive(path: Path, what: str, file_format: str, version: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_archive(
+    path: Path, what: str, file_format: str, version: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read arrays and header.
 
     Args:
@@ -40,11 +44,14 @@ def read_archive(path: Path, what: str, file_format: str, version: int) -> tuple
         DataError: the file is missing, damaged, of another kind, or of another version.
     """
     if not path.is_file():
-        raise DataError(f"`{path}` must be a file that holds {what}; there is none. Name the file that training wrote.")
+        raise DataError(
+            f"`{path}` must be a file that holds {what}; there is none. Name the file that training wrote."
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as cause:
         raise DataError(
             f"`{path}` must be a whole safetensors file; {cause}. The file is damaged or of another kind: "
@@ -55,10 +62,13 @@ def read_archive(path: Path, what: str, file_format: str, version: int) -> tuple
         found = header["format"], header["version"]
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
-            f"`{path}` must hold {what}; its metadata have no readable `{HEADER}` header. Name a file that flowhft wrote."
+            f"`{path}` must hold {what}; its metadata have no readable `{HEADER}` header. "
+            "Name a file that flowhft wrote."
         ) from cause
     if found[0] != file_format:
-        raise DataError(f"`{path}` must hold {what} (format {file_format!r}); received {found[0]!r}. Name another file.")
+        raise DataError(
+            f"`{path}` must hold {what} (format {file_format!r}); received {found[0]!r}. Name another file."
+        )
     if found[1] != version:
         raise DataError(
             f"`{path}` must be of version {version} of {what}; received {found[1]!r}. "

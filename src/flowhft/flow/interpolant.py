@@ -42,7 +42,9 @@ def flat(batch: Batch) -> tuple[Float[Array, "sample chunk"], Float[Array, "samp
 
 
 def between(
-    noise: Float[Array, "sample chunk"], chunk: Float[Array, "sample chunk"], flow_time: Float[Array, " group"]
+    noise: Float[Array, "sample chunk"],
+    chunk: Float[Array, "sample chunk"],
+    flow_time: Float[Array, " group"],
 ) -> Float[Array, "sample chunk"]:
     """Return (1 - t) noise + t chunk, each sample at the flow time of its group."""
     t = jnp.repeat(flow_time, SHARED)[:, None]

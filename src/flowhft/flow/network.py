@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from flowhft import frozen
 from flowhft.flow.settings import NetworkSettings
 
 # Periods of the flow-time features. Smooth ones: a method that differentiates in flow time stays tame.
@@ -174,27 +175,13 @@ class Network(eqx.Module):
 
 def weight_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of a network by its name, as a policy file holds them."""
-    width, blocks, chunk = settings.width, settings.blocks, settings.chunk_size
-    return {
-        "embed.weight_1": (width, EMBEDDING_SIZE),
-        "embed.bias_1": (width,),
-        "embed.weight_2": (width, width),
-        "embed.bias_2": (width,),
-        "embed.label": (settings.finest_label + 1, width),
-        "input.weight_x": (width, chunk),
-        "input.weight_features": (width, settings.feature_count),
-        "input.bias": (width,),
-        "block.modulation_weight": (blocks, 3 * width, width),
-        "block.modulation_bias": (blocks, 3 * width),
-        "block.weight_1": (blocks, width, width),
-        "block.bias_1": (blocks, width),
-        "block.weight_2": (blocks, width, width),
-        "block.bias_2": (blocks, width),
-        "output.modulation_weight": (2 * width, width),
-        "output.modulation_bias": (2 * width,),
-        "output.weight": (chunk, width),
-        "output.bias": (chunk,),
-    }
+    return frozen.weight_shapes(
+        feature=settings.feature_count,
+        sample=settings.chunk_size,
+        width=settings.width,
+        block=settings.blocks,
+        label=settings.finest_label + 1,
+    )
 
 
 def network_from(weights: dict[str, Array] | dict[str, np.ndarray]) -> Network:

@@ -30,11 +30,13 @@ def _mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation of each column, worked out in float64."""
     mean = np.mean(values, axis=0, dtype=np.float64)
     deviation = np.std(values, axis=0, dtype=np.float64)
-    deviation = np.where(deviation > SMALLEST_DEVIATION * (1.0 + np.abs(mean)), deviation, 1.0)
-    return mean.astype(np.float32), deviation.astype(np.float32)
+    varies = deviation > SMALLEST_DEVIATION * (1.0 + np.abs(mean))
+    return np.asarray(mean, np.float32), np.where(varies, deviation, 1.0).astype(np.float32)
 
 
-def fit_normaliser(features: Float[np.ndarray, "sample feature"], quotes: Float[np.ndarray, "sample side"]) -> Normaliser:
+def fit_normaliser(
+    features: Float[np.ndarray, "sample feature"], quotes: Float[np.ndarray, "sample side"]
+) -> Normaliser:
     """Fit the normaliser. Give it the training split only: what is held out must stay unseen.
 
     Args:
@@ -43,10 +45,14 @@ def fit_normaliser(features: Float[np.ndarray, "sample feature"], quotes: Float[
     """
     feature_mean, feature_std = _mean_and_deviation(features)
     action_mean, action_scale = _mean_and_deviation(quotes)
-    return Normaliser(*(jnp.asarray(value) for value in (feature_mean, feature_std, action_mean, action_scale)))
+    return Normaliser(
+        *(jnp.asarray(value) for value in (feature_mean, feature_std, action_mean, action_scale))
+    )
 
 
-def scale_features(normaliser: Normaliser, features: Float[Array, "*batch feature"]) -> Float[Array, "*batch feature"]:
+def scale_features(
+    normaliser: Normaliser, features: Float[Array, "*batch feature"]
+) -> Float[Array, "*batch feature"]:
     """Return (features - mean) / std, clipped to +-5."""
     return jnp.clip((features - normaliser.feature_mean) / normaliser.feature_std, -REACH, REACH)
 
@@ -56,6 +62,8 @@ def scale_quotes(normaliser: Normaliser, quotes: Float[Array, "*batch side"]) ->
     return (quotes - normaliser.action_mean) / normaliser.action_scale
 
 
-def unscale_quotes(normaliser: Normaliser, actions: Float[Array, "*batch side"]) -> Float[Array, "*batch side"]:
-    """Return half-spreads in ticks from scaled ones, which are clipped to +-5 first: the final sample only."""
+def unscale_quotes(
+    normaliser: Normaliser, actions: Float[Array, "*batch side"]
+) -> Float[Array, "*batch side"]:
+    """Return half-spreads in ticks from scaled ones, clipped to +-5 first: the final sample only."""
     return jnp.clip(actions, -REACH, REACH) * normaliser.action_scale + normaliser.action_mean

@@ -18,6 +18,7 @@ from flowhft.flow.archive import read_archive, require_arrays, write_archive
 from flowhft.flow.network import Network, network_from, weight_shapes, weights_of
 from flowhft.flow.normaliser import Normaliser, scale_features, unscale_quotes
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.frozen import Frozen, fold
 from flowhft.types import Observation, Quote
 
 FORMAT = "flowhft.policy"
@@ -39,8 +40,24 @@ class Memory(NamedTuple):
     cursor: Int[Array, ""]
 
 
+def require_sampler(sampler: SamplerSettings, settings: NetworkSettings, objective: str) -> None:
+    """Require a sampler that a network of these settings, trained by this objective, can honour.
+
+    Raises:
+        UsageError: more is executed than predicted, or the objective does not train such steps.
+        UnknownNameError: no such objective.
+    """
+    require(
+        sampler.execute <= settings.horizon,
+        "execute",
+        f"be at most the horizon of {settings.horizon} steps",
+        sampler.execute,
+    )
+    objectives.get(objective).label_of(sampler, settings.finest_label)
+
+
 class FlowPolicy(eqx.Module):
-    """A policy that draws chunks of quotes from a velocity network. It is a `flowhft.types.Policy` for one path.
+    """A policy that draws chunks of quotes from a velocity network: a `flowhft.types.Policy` for one path.
 
     Attributes:
         network: the velocity network.
@@ -60,13 +77,7 @@ class FlowPolicy(eqx.Module):
 
     def __check_init__(self) -> None:
         """Refuse a sampler that this network cannot honour."""
-        require(
-            self.sampler.execute <= self.settings.horizon,
-            "execute",
-            f"be at most the horizon of {self.settings.horizon} steps",
-            self.sampler.execute,
-        )
-        objectives.get(self.objective).label_of(self.sampler, self.settings.finest_label)
+        require_sampler(self.sampler, self.settings, self.objective)
 
     @property
     def label(self) -> int:
@@ -85,13 +96,35 @@ class FlowPolicy(eqx.Module):
         """Return the network's arrays by name, float32."""
         return {name: np.asarray(value) for name, value in weights_of(self.network).items()}
 
+    def freeze(self, adapter: Adapter = IDENTITY) -> Frozen:
+        """Return the policy as plain arrays for the desk: the same quotes without jax, in microseconds.
+
+        Args:
+            adapter: the map that belongs behind it.
+        """
+        scales = {name: np.asarray(value) for name, value in self.normaliser._asdict().items()}
+        return fold(
+            self.weights(),
+            **scales,
+            sensor=self.sensor,
+            feature_kind=self.settings.features,
+            steps=self.sampler.steps,
+            solver=self.sampler.solver,
+            label=self.label,
+            noise_scale=self.sampler.noise_scale,
+            execute=self.sampler.execute,
+            adapter=Adapter(*(float(value) for value in adapter)),
+        )
+
     def init(self) -> Memory:
         """Return the memory of a session that has just begun."""
         sensed = features.remember_nothing(self.sensor)
         return Memory(
             sensed=features.Memory(*(jnp.asarray(value, jnp.float32) for value in sensed)),
             chunk=jnp.zeros((self.settings.horizon, 2), jnp.float32),
-            cursor=jnp.asarray(self.sampler.execute, jnp.int32),  # nothing left to execute: the first step draws
+            cursor=jnp.asarray(
+                self.sampler.execute, jnp.int32
+            ),  # nothing left to execute: the first step draws
         )
 
     def draw(self, raw_features: Float[Array, " feature"], key: PRNGKeyArray) -> Float[Array, "horizon side"]:
@@ -122,7 +155,9 @@ class FlowPolicy(eqx.Module):
         """
         sensed = features.sense(self.sensor, memory.sensed, observation)
         feature_function = features.FUNCTIONS[self.settings.features]
-        raw = jnp.stack([jnp.asarray(x, jnp.float32) for x in feature_function(self.sensor, sensed, observation)])
+        raw = jnp.stack(
+            [jnp.asarray(x, jnp.float32) for x in feature_function(self.sensor, sensed, observation)]
+        )
         if self.sampler.execute == 1:
             chunk, cursor = self.draw(raw, key), jnp.zeros_like(memory.cursor)
         else:
@@ -146,7 +181,9 @@ def save_policy(
         adapter: the map that belongs behind it.
         training: how it came about, for people and manifests: what JSON can hold.
     """
-    normaliser = {f"normaliser.{name}": np.asarray(value) for name, value in policy.normaliser._asdict().items()}
+    normaliser = {
+        f"normaliser.{name}": np.asarray(value) for name, value in policy.normaliser._asdict().items()
+    }
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -172,10 +209,12 @@ def load_policy(path: Path) -> tuple[FlowPolicy, Adapter]:
         settings = NetworkSettings(**header["settings"])
         sampler = SamplerSettings(**header["sampler"])
         sensor, adapter = Sensor(**header["sensor"]), Adapter(**header["adapter"])
-        objective = objectives.get(header["objective"]).name
+        objective = header["objective"]
+        require_sampler(sampler, settings, objective)
     except (KeyError, TypeError, UsageError) as cause:
         raise DataError(
-            f"`{path}` must describe {_WHAT}; its header is not one: {cause} The file was changed: make it again."
+            f"`{path}` must describe {_WHAT}; its header is not one: {cause} "
+            "The file was changed: make it again."
         ) from cause
     sides = (2,)
     shapes = weight_shapes(settings) | {
@@ -196,25 +235,3 @@ def describe_policy(path: Path) -> dict[str, Any]:
         DataError: the file is missing, damaged, not a policy, or of an unknown version.
     """
     return read_archive(path, _WHAT, FORMAT, VERSION)[1]
-
-
-def freeze(policy: FlowPolicy, adapter: Adapter = IDENTITY) -> "frozen.Frozen":
-    """Return the policy as plain arrays for the desk: the same quotes without jax, in microseconds."""
-    from flowhft import frozen
-
-    normaliser = policy.normaliser
-    return frozen.fold(
-        policy.weights(),
-        np.asarray(normaliser.feature_mean),
-        np.asarray(normaliser.feature_std),
-        np.asarray(normaliser.action_mean),
-        np.asarray(normaliser.action_scale),
-        policy.sensor,
-        features.KINDS[policy.settings.features],
-        steps=policy.sampler.steps,
-        solver=policy.sampler.solver,
-        label=policy.label,
-        noise_scale=policy.sampler.noise_scale,
-        execute=policy.sampler.execute,
-        adapter=Adapter(*(float(value) for value in adapter)),
-    )

@@ -33,7 +33,9 @@ class NetworkSettings:
     """Most steps of a shortcut sampler, a power of two: its ladder is 1, 2, 4, ... up to this."""
 
     def __post_init__(self) -> None:
-        require(self.features in NAMES, "features", f"be one of {', '.join(sorted(NAMES))}", repr(self.features))
+        require(
+            self.features in NAMES, "features", f"be one of {', '.join(sorted(NAMES))}", repr(self.features)
+        )
         require(self.horizon >= 1, "horizon", "be at least 1 step", self.horizon)
         require(self.width >= 2, "width", "be at least 2 units", self.width)
         require(self.blocks >= 1, "blocks", "be at least 1", self.blocks)
@@ -77,5 +79,10 @@ class SamplerSettings:
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", "be at least 1", self.steps)
         require(self.solver in ("euler", "heun"), "solver", "be euler or heun", repr(self.solver))
-        require(0.0 <= self.noise_scale < float("inf"), "noise_scale", "be 0 or more, and finite", self.noise_scale)
+        require(
+            0.0 <= self.noise_scale < float("inf"),
+            "noise_scale",
+            "be 0 or more, and finite",
+            self.noise_scale,
+        )
         require(self.execute >= 1, "execute", "be at least 1 step", self.execute)

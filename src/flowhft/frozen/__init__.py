@@ -8,6 +8,7 @@ from flowhft.frozen.compiled import compiled
 from flowhft.frozen.fold import fold, weight_shapes
 from flowhft.frozen.policy import KINDS, Frozen, Network, freeze_expert
 from flowhft.frozen.quote import Memory, begin, quote
+from flowhft.frozen.store import load_frozen, save_frozen
 
 __all__ = [
     "KINDS",
@@ -18,6 +19,8 @@ __all__ = [
     "compiled",
     "fold",
     "freeze_expert",
+    "load_frozen",
     "quote",
+    "save_frozen",
     "weight_shapes",
 ]

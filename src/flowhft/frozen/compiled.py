@@ -41,10 +41,11 @@ def compiled(function: Callable) -> Any:
     Returns:
         The compiled function; `py_func` is the one given.
     """
-    chosen = numba.config.CACHE_DIR
+    config: Any = numba.config  # whose settings it defines only when it runs
+    chosen = config.CACHE_DIR
     base = Path(chosen) if chosen else Path(__file__).parent / "__pycache__"
     try:
-        numba.config.CACHE_DIR = str(base / _digest(Path(inspect.getfile(function)).parent))
+        config.CACHE_DIR = str(base / _digest(Path(inspect.getfile(function)).parent))
         return numba.njit(cache=True, error_model="numpy")(function)
     finally:
-        numba.config.CACHE_DIR = chosen
+        config.CACHE_DIR = chosen

@@ -72,7 +72,7 @@ def _check(weights: Weights, feature: int) -> None:
 
 
 def _fold_at(weights: Weights, flow_time: float, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the modulation (block, 4, width), the output's scale (width,) and bias (sample,) at one flow time."""
+    """Return `modulation`, `output_scale` and `output_bias` of `Network` at one flow time."""
     angle = 2.0 * np.pi * flow_time / np.array(PERIODS)
     embedded = np.stack([np.sin(angle), np.cos(angle)], axis=-1).ravel()
     inner = silu(weights["embed.weight_1"] @ embedded + weights["embed.bias_1"])
@@ -120,7 +120,7 @@ def fold(
         feature_kind: "paper" or "context".
         steps: of the sampler.
         solver: "euler" or "heun".
-        label: passed at every flow time: the finest for a flow-matching sampler, log2(steps) for a shortcut one.
+        label: passed at every flow time: the finest one for flow matching, log2(steps) for a shortcut.
         noise_scale: standard deviation of the sampler's start; 0 samples without chance.
         execute: steps of a chunk that are quoted before the next is sampled.
         adapter: what is done to every quote last.

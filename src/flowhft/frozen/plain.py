@@ -15,8 +15,8 @@ EPSILON = 1e-6  # keeps the layer norm of a constant vector finite
 
 
 def silu(x: np.ndarray) -> np.ndarray:
-    """Return x / (1 + exp(-x))."""
-    return x / (1.0 + np.exp(-x))
+    """Return x / (1 + exp(-x)), written so that nothing overflows."""
+    return 0.5 * x * (1.0 + np.tanh(0.5 * x))
 
 
 def norm(x: Float[np.ndarray, " width"]) -> Float[np.ndarray, " width"]:

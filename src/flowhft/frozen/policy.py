@@ -4,7 +4,9 @@ Since the type is one, a compiled loop that quotes with one frozen policy quotes
 being compiled again. The arrays of a network are *folded*: see `flowhft.frozen.fold`.
 """
 
-from typing import NamedTuple
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -15,6 +17,7 @@ from flowhft.experts import Expert, avellaneda_stoikov, glft, white_noise
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import NAMES as FEATURE_NAMES
 from flowhft.features import Sensor
+from flowhft.types import Numeric
 
 WHITE_NOISE = 0
 AVELLANEDA_STOIKOV = 1
@@ -120,22 +123,24 @@ NO_NETWORK = Network(
 )
 
 
-def _same_type(value: NamedTuple, like: NamedTuple) -> NamedTuple:
-    """Return `value` with every number and array of exactly the type that it has in `like`."""
-    fields = []
-    for name, item, model in zip(value._fields, value, like, strict=True):  # type: ignore[arg-type]
+def _same_type(value: Any, like: Any) -> Any:
+    """Return a named tuple with every number and array of exactly the type that it has in `like`."""
+    fields: list[Any] = []
+    for name, item, model in zip(value._fields, value, like, strict=True):
         if isinstance(model, tuple):
-            fields.append(_same_type(item, model))  # type: ignore[arg-type]
+            fields.append(_same_type(item, model))
         elif isinstance(model, np.ndarray):
             array = np.array(item, dtype=model.dtype, order="C")  # a copy of its own: aligned and writable
             require(array.ndim == model.ndim, name, f"have {model.ndim} axes", f"the shape {array.shape}")
             fields.append(array)
         else:
-            fields.append(type(model)(item))
+            fields.append(operator.index(item) if isinstance(model, int) else float(item))
     return type(value)(*fields)
 
 
-def assemble(kind: int, coefficients: object, adapter: Adapter, network: Network = NO_NETWORK) -> Frozen:
+def assemble(
+    kind: int, coefficients: Sequence[Numeric] | np.ndarray, adapter: Adapter, network: Network = NO_NETWORK
+) -> Frozen:
     """Return a frozen policy of the one type, after checking all that compiled code takes on trust.
 
     Args:
@@ -147,8 +152,8 @@ def assemble(kind: int, coefficients: object, adapter: Adapter, network: Network
     Raises:
         UsageError: a number or a shape that cannot be.
     """
-    model = Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK)
-    frozen: Frozen = _same_type(Frozen(kind, coefficients, adapter, network), model)  # type: ignore[assignment, arg-type]
+    given = Frozen(kind, np.asarray(coefficients), adapter, network)
+    frozen: Frozen = _same_type(given, Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK))
     require(frozen.kind in KINDS.values(), "kind", f"be one of {sorted(KINDS.values())}", kind)
     wanted = 0 if frozen.kind == FLOW else _EXPERTS[frozen.kind][1]
     _require_shape("coefficients", frozen.coefficients, (wanted,))

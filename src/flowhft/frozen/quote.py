@@ -4,9 +4,9 @@
     while trading:
         half_spread_bid, half_spread_ask = quote(frozen, memory, observation)
 
-Features, experts and adapter are the very functions that the lab runs, compiled here. As in the lab, where the
-adapter wraps a policy from outside, the previous spread that a policy remembers is that of its own quote,
-before the adapter.
+Features, experts and adapter are the very functions that the lab runs, compiled here. As in the lab, where
+the adapter wraps a policy from outside, the previous spread that a policy remembers is that of its own
+quote, before the adapter.
 """
 
 from typing import NamedTuple
@@ -22,11 +22,10 @@ from flowhft.frozen.chance import uniform
 from flowhft.frozen.compiled import compiled
 from flowhft.frozen.plain import REACH
 from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, WHITE_NOISE, Frozen, Network
-from flowhft.frozen.sampler import sample_chunk, scratch_for
+from flowhft.frozen.sampler import SCRATCH_ROWS, sample_chunk
 from flowhft.types import Observation, Quote
 
 _numpy_rules = njit(error_model="numpy")
-_remember_nothing = _numpy_rules(features.remember_nothing)
 _sense = _numpy_rules(features.sense)
 _paper_features = _numpy_rules(features.paper_features)
 _context_features = _numpy_rules(features.context_features)
@@ -96,23 +95,24 @@ def _quote_flow(network: Network, memory: Memory, observation: Observation) -> Q
     return own
 
 
-@compiled
 def begin(frozen: Frozen, seed: int) -> Memory:
-    """Return the memory with which a session begins.
+    """Return the memory with which a session begins. Python calls it, before a compiled loop.
 
     Args:
         frozen: the policy.
-        seed: of its stream of random numbers, see `flowhft.runs.stream`; policies that draw nothing ignore it.
+        seed: of its stream of random numbers, see `flowhft.runs.stream`; without effect where none is drawn.
     """
-    sensed = np.zeros(10)
-    _store(sensed, _remember_nothing(frozen.network.sensor))
-    cursor = np.zeros(1, np.int64)
-    cursor[0] = frozen.network.execute  # the first quote samples a chunk
-    random = np.zeros(1, np.uint64)
-    random[0] = np.uint64(seed)
-    chunk = np.zeros((frozen.network.execute, 2))
-    standard = np.zeros(frozen.network.feature_mean.size, np.float32)
-    return Memory(sensed, chunk, cursor, random, standard, scratch_for(frozen.network))
+    network = frozen.network
+    width, sample = network.input_sample.shape
+    feature = network.feature_mean.size
+    return Memory(
+        sensed=np.array(features.remember_nothing(network.sensor)),
+        chunk=np.zeros((network.execute, 2)),
+        cursor=np.array([network.execute]),  # a chunk at its end: the first quote samples one
+        random=np.array([seed % 2**64], np.uint64),
+        features=np.zeros(feature, np.float32),
+        scratch=np.zeros((SCRATCH_ROWS, max(width, sample)), np.float32),
+    )
 
 
 @compiled

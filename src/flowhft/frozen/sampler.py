@@ -21,14 +21,8 @@ _MINUS_LOG2_E = np.float32(-1.0 / math.log(2.0))
 # Taylor series of 2^f; on |f| <= 1/2 what is left out is below 6e-9.
 _POWER_SERIES = tuple(np.float32(math.log(2.0) ** n / math.factorial(n)) for n in range(8))
 _LARGEST_EXPONENT = np.float32(87.0)  # exp of it is still finite in float32
+SCRATCH_ROWS = 7  # vectors of intermediate results, so that a quote allocates nothing
 _MANTISSA_BITS, _EXPONENT_BIAS = np.int32(23), np.int32(127)
-
-
-@njit
-def scratch_for(network: Network) -> Float32[np.ndarray, "7 longest"]:
-    """Return room for intermediate results, so that a quote allocates nothing."""
-    width, sample = network.input_sample.shape
-    return np.zeros((7, max(width, sample, network.feature_mean.size)), np.float32)
 
 
 @njit(fastmath=_ANY_ORDER, error_model="numpy")
@@ -95,7 +89,8 @@ def _velocity(
         scratch[3, :width],
     )
     if at_zero:
-        hidden[:] = base
+        for row in range(width):  # by element: numba takes seconds to compile an assignment of arrays
+            hidden[row] = base[row]
     else:
         _affine(network.input_sample, x, base, width, hidden)
     for block in range(network.weight_1.shape[0]):
@@ -129,20 +124,17 @@ def sample_chunk(
     Args:
         network: folded.
         features: standardised.
-        scratch: from `scratch_for`.
+        scratch: room for `SCRATCH_ROWS` vectors of the longer of width and sample.
         random: state of the stream of random numbers.
         chunk: written: ticks.
     """
     width, count = network.input_sample.shape
     x, point, velocity = scratch[4, :count], scratch[5, :count], scratch[6, :count]
     chance = network.noise_scale > 0.0
-    x[:] = np.float32(0.0)
-    if chance:
-        for i in range(0, count, 2):
-            first, second = normal_pair(random)
-            x[i] = network.noise_scale * first
-            x[i + 1] = network.noise_scale * second
-    point[:] = x
+    for i in range(0, count, 2):
+        first, second = normal_pair(random) if chance else (0.0, 0.0)
+        x[i] = point[i] = network.noise_scale * first
+        x[i + 1] = point[i + 1] = network.noise_scale * second
     _affine(network.input_features, features, network.input_bias, width, scratch[0, :width])
     stages = 1 + network.solver  # Heun: the mean of the velocities here and at the end of an Euler step
     evaluations = network.steps * stages

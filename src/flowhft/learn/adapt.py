@@ -118,7 +118,11 @@ def adapt(
 
 
 def _row(
-    turn: int, direction: str, adapter: Adapter, found: tuple[float, np.ndarray], unadapted: tuple[float, np.ndarray]
+    turn: int,
+    direction: str,
+    adapter: Adapter,
+    found: tuple[float, np.ndarray],
+    unadapted: tuple[float, np.ndarray],
 ) -> dict:
     difference = interval(found[0] - unadapted[0], found[1] - unadapted[1])
     return {

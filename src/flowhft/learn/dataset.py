@@ -121,7 +121,7 @@ def fit(demonstrations: Demonstrations) -> Normaliser:
 
 
 def to_device(demonstrations: Demonstrations, normaliser: Normaliser) -> Sessions:
-    """Return the demonstrations scaled and on the device; what pads a session is scaled too, and never read."""
+    """Return the demonstrations scaled and on the device; padding is scaled too, and never read."""
     return Sessions(
         scale_features(normaliser, jnp.asarray(demonstrations.features, jnp.float32)),
         scale_quotes(normaliser, jnp.asarray(demonstrations.quotes, jnp.float32)),
@@ -164,7 +164,9 @@ def to_table(demonstrations: Demonstrations, kind: str, scenarios: list[str]) ->
         scenarios: name of the scenario of every session.
     """
     paths, steps, _ = demonstrations.features.shape
-    columns = dict(zip(features.NAMES[kind], demonstrations.features.reshape(paths * steps, -1).T, strict=True))
+    columns = dict(
+        zip(features.NAMES[kind], demonstrations.features.reshape(paths * steps, -1).T, strict=True)
+    )
     quotes = demonstrations.quotes.reshape(paths * steps, 2)
     return pl.DataFrame(
         {
@@ -178,7 +180,9 @@ def to_table(demonstrations: Demonstrations, kind: str, scenarios: list[str]) ->
 
 
 def from_table(table: pl.DataFrame, kind: str) -> Demonstrations:
-    """Read demonstrations back from the table of `to_table`, or from one like it; sessions may differ in length.
+    """Read demonstrations back from the table of `to_table`, or from one like it.
+
+    Sessions may differ in length.
 
     Args:
         table: with a column `path`, the features of this kind by name, half_spread_bid and half_spread_ask.
@@ -190,7 +194,9 @@ def from_table(table: pl.DataFrame, kind: str) -> Demonstrations:
     needed = ["path", *features.NAMES[kind], "half_spread_bid", "half_spread_ask"]
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise DataError(f"demonstrations must have the columns {', '.join(needed)}; {', '.join(missing)} missing.")
+        raise DataError(
+            f"demonstrations must have the columns {', '.join(needed)}; {', '.join(missing)} missing."
+        )
     _, lengths = np.unique(table["path"].to_numpy(), return_counts=True)
     rows = table.sort("path", maintain_order=True).select(needed[1:]).to_numpy().astype(np.float32)
     padded = np.zeros((len(lengths), lengths.max(), rows.shape[1]), np.float32)

@@ -71,7 +71,9 @@ def select_teachers(
         market = build(scenario, like=list(scenarios))
         found = []
         for j, (expert, risk) in enumerate(candidates):
-            progress((i * len(candidates) + j) / (len(scenarios) * len(candidates)), f"{expert} in {scenario.name}")
+            progress(
+                (i * len(candidates) + j) / (len(scenarios) * len(candidates)), f"{expert} in {scenario.name}"
+            )
             risk_aversion = risk * scenario.fill_decay
             measures = judge(
                 market,
@@ -128,7 +130,9 @@ def sensor_for(scenario: Scenario) -> Sensor:
 @eqx.filter_jit
 def _features_of(sensor: Sensor, kind: str, observation: Observation, quote: Quote) -> jax.Array:
     def one_path(observation: Observation, quote: Quote) -> jax.Array:
-        def step(memory: features.Memory, now: tuple[Observation, Quote]) -> tuple[features.Memory, jax.Array]:
+        def step(
+            memory: features.Memory, now: tuple[Observation, Quote]
+        ) -> tuple[features.Memory, jax.Array]:
             observation, quote = now
             memory = features.sense(sensor, memory, observation)
             seen = features.FUNCTIONS[kind](sensor, memory, observation)

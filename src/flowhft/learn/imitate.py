@@ -18,7 +18,7 @@ from flowhft.features import Sensor
 from flowhft.flow import objectives
 from flowhft.flow.archive import read_archive, write_archive
 from flowhft.flow.network import Network, init_network
-from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.policy import FlowPolicy, require_sampler
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn import dataset
 from flowhft.learn.dataset import Demonstrations, Sessions
@@ -150,7 +150,9 @@ def _resume(path: Path, state: State) -> tuple[State, list[tuple[float, ...]]]:
     expected = {name: (value.shape, value.dtype) for name, value in _named(state).items()}
     found = {name: (value.shape, value.dtype) for name, value in arrays.items()}
     if found != expected:
-        raise DataError(f"`{path}` must hold {_WHAT} of these settings; its arrays differ. Delete it to begin again.")
+        raise DataError(
+            f"`{path}` must hold {_WHAT} of these settings; its arrays differ. Delete it to begin again."
+        )
     leaves = [jnp.asarray(arrays[name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(state), leaves), curve
 
@@ -175,9 +177,9 @@ def imitate(
 ) -> tuple[FlowPolicy, pl.DataFrame]:
     """Train a flow policy on demonstrations, and return its running average.
 
-    Whole sessions are held out for the validation loss; the normaliser never sees them. Windows are drawn on the
-    device, and many updates run in one compiled loop. Update n draws from a key of (seed, n), so that a training
-    resumed from a checkpoint ends bit for bit where an uninterrupted one ends (on the same machine).
+    Whole sessions are held out for the validation loss; the normaliser never sees them. Windows are drawn on
+    the device, and many updates run in one compiled loop. Update n draws from a key of (seed, n), so that a
+    training resumed from a checkpoint ends bit for bit where an uninterrupted one ends (on the same machine).
 
     Args:
         demonstrations: what experts saw and quoted.
@@ -200,26 +202,25 @@ def imitate(
         DataError: the checkpoint is damaged.
     """
     settings = training_settings
+    sampler = sampler or objectives.get(settings.objective).sampler
+    require_sampler(sampler, network_settings, settings.objective)
     dataset.require_demonstrations(demonstrations, network_settings.feature_count)
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
     normaliser = dataset.fit(learned)
     training, validation = (dataset.to_device(part, normaliser) for part in (learned, held_out))
 
     key_network, key_training, key_validation = (
-        jax.random.key(stream(seed, "imitate", name) & 0xFFFFFFFF) for name in ("network", "training", "validation")
+        jax.random.key(stream(seed, "imitate", name) & 0xFFFFFFFF)
+        for name in ("network", "training", "validation")
     )
     state = _begin(network_settings, settings, key_network)
-
-    def policy_of(network: Network) -> FlowPolicy:
-        chosen = sampler or objectives.get(settings.objective).sampler
-        return FlowPolicy(network, normaliser, sensor, network_settings, chosen, settings.objective)
-
-    policy_of(state.network)  # refuses a sampler that does not fit before any time is spent
 
     checkpoint = None
     curve: list[tuple[float, ...]] = []
     if folder is not None:
-        checkpoint = folder / f"training-{_fingerprint(demonstrations, network_settings, settings, seed)}.safetensors"
+        checkpoint = (
+            folder / f"training-{_fingerprint(demonstrations, network_settings, settings, seed)}.safetensors"
+        )
         if checkpoint.is_file():
             state, curve = _resume(checkpoint, state)
 
@@ -247,5 +248,7 @@ def imitate(
             _save(checkpoint, state, curve)
         progress(done / settings.updates, f"update {done:,} of {settings.updates:,}, loss {loss:.4f}")
 
-    table = pl.DataFrame(curve, schema=list(CURVE_UNITS), orient="row").with_columns(pl.col("update").cast(pl.Int64))
-    return policy_of(state.ema), table
+    table = pl.DataFrame(curve, schema=list(CURVE_UNITS), orient="row").with_columns(
+        pl.col("update").cast(pl.Int64)
+    )
+    return FlowPolicy(state.ema, normaliser, sensor, network_settings, sampler, settings.objective), table

@@ -78,7 +78,9 @@ class TeacherSettings:
             "be positive",
             self.risk_aversions,
         )
-        require(self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion))
+        require(
+            self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
+        )
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
 
 
@@ -100,11 +102,16 @@ class AdaptSettings:
     """Factor on the grid from one round to the next."""
 
     def __post_init__(self) -> None:
-        require(self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion))
+        require(
+            self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
+        )
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
         require(self.fresh_paths >= 2, "fresh_paths", "be at least 2", self.fresh_paths)
         require(self.rounds >= 1, "rounds", "be at least 1", self.rounds)
         require(
-            self.candidates >= 3 and self.candidates % 2 == 1, "candidates", "be an odd number from 3", self.candidates
+            self.candidates >= 3 and self.candidates % 2 == 1,
+            "candidates",
+            "be an odd number from 3",
+            self.candidates,
         )
         require(0.0 < self.shrink <= 1.0, "shrink", "lie in (0, 1]", self.shrink)

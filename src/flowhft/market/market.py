@@ -116,7 +116,9 @@ class Market(eqx.Module):
             noise = jax.random.normal(noise_key, (self.steps,))
         else:
             noise = price.fractional_noise(noise_key, self.amplitude)
-        gain = self.volatility * self.dt**self.hurst_exponent * noise + (self.drift - self.compensator) * self.dt
+        gain = (
+            self.volatility * self.dt**self.hurst_exponent * noise + (self.drift - self.compensator) * self.dt
+        )
         if self.jump_terms:
             mean_count = self.jump_intensity * self.dt
             gain = gain + price.jumps(

@@ -63,7 +63,12 @@ def paper_train(market: Preset = "correct") -> dict[str, Scenario]:
     """Return the 486 training scenarios: 2 x 3^5 (the paper multiplies its own grid wrongly)."""
     grid = {}
     for dt, drift, volatility, hurst, jumps, rate in itertools.product(
-        (0.01, 0.02), (0.01, 0.05, 0.2), (0.1, 0.2, 0.4), (0.3, 0.5, 0.7), (0.05, 0.1, 0.2), (10.0, 20.0, 40.0)
+        (0.01, 0.02),
+        (0.01, 0.05, 0.2),
+        (0.1, 0.2, 0.4),
+        (0.3, 0.5, 0.7),
+        (0.05, 0.1, 0.2),
+        (10.0, 20.0, 40.0),
     ):
         name = f"dt{dt:g}.drift{drift:g}.vol{volatility:g}.H{hurst:g}.jumps{jumps:g}.rate{rate:g}"
         grid[name] = _scenario(

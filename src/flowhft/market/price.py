@@ -77,7 +77,7 @@ def poisson(uniform: Float[Array, "..."], mean: Float[Array, "..."], terms: int)
 def jumps(
     key: PRNGKeyArray, steps: int, mean_count: Scalar, mean: Scalar, deviation: Scalar, terms: int
 ) -> Float[Array, " step"]:
-    """Draw the sum of the jumps in every step: N jumps of N(mean, deviation^2) add to N(N mean, N deviation^2)."""
+    """Draw the sum of the jumps in every step: n of them add to N(n mean, n deviation^2)."""
     count_key, size_key = jax.random.split(key)
     count = poisson(jax.random.uniform(count_key, (steps,)), jnp.asarray(mean_count), terms)
     return count * mean + jnp.sqrt(count) * deviation * jax.random.normal(size_key, (steps,))

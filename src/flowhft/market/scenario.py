@@ -92,7 +92,12 @@ class Scenario:
             require(value >= 0 and math.isfinite(value), name, "not be negative", f"{value} {where}")
         for name in ("drift", "jump_mean", "maker_fee"):
             require(math.isfinite(getattr(self, name)), name, "be finite", f"{getattr(self, name)} {where}")
-        require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 lot", f"{self.inventory_limit} {where}")
+        require(
+            self.inventory_limit >= 1,
+            "inventory_limit",
+            "be at least 1 lot",
+            f"{self.inventory_limit} {where}",
+        )
         require(
             0.0 < self.hurst_exponent < 1.0,
             "hurst_exponent",

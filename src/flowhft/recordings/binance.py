@@ -5,8 +5,9 @@
     PREFIX_trades.parquet     trades with their aggressor
     PREFIX_bbo.parquet        best bid and ask (bookTicker); may be missing
 
-with PREFIX = MARKET_SYMBOL_DATE, MARKET one of spot, usdm, coinm. Numbers are integers; the scales stand in each
-file's schema metadata as `price_scale` and `qty_scale`. One tick is 1 / price_scale, one lot 1 / qty_scale.
+with PREFIX = MARKET_SYMBOL_DATE, MARKET one of spot, usdm, coinm. Numbers are integers; the scales stand in
+each file's schema metadata as `price_scale` and `qty_scale`. One tick is 1 / price_scale, one lot
+1 / qty_scale.
 """
 
 import re
@@ -19,11 +20,10 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.book import agreement, rebuild
-from flowhft.recordings.files import read_columns, same_scale, scale_of
+from flowhft.recordings.files import metadata_of, read_columns, same_scale, scale_of
 from flowhft.recordings.ticks import (
     BUY,
     DEPTH,
-    EVENT,
     SELL,
     SNAPSHOT,
     TOP,
@@ -51,6 +51,7 @@ KINDS = {1: "insurance fund", 2: "auto-deleveraging", 9: "other"}
 # What prices are quoted in: the end of the symbol's first part; longer names before those they end with.
 CURRENCIES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "TRY", "BRL", "JPY", "BTC", "ETH", "BNB")
 PREFIX = re.compile(r"(spot|usdm|coinm)_([a-z0-9]+(?:_[a-z0-9]+)?)_\d{8}", re.IGNORECASE)
+SUSPECT_LATENCY_NS = 10**9  # a median above it: one message with a wrong time may have moved the clock
 TRUSTED_AGREEMENT = 0.99  # share of messages below which the rebuilt book earns a warning
 
 
@@ -89,7 +90,8 @@ def names_of(prefix: Path) -> Names:
     currency = next((name for name in CURRENCIES if pair.endswith(name)), None)
     if currency is None:
         raise RecordingError(
-            f"the symbol must end with one of {', '.join(CURRENCIES)}; received {symbol}. Rename the files.", prefix
+            f"the symbol must end with one of {', '.join(CURRENCIES)}; received {symbol}. Rename the files.",
+            prefix,
         )
     return Names(f"binance-{match[1].lower()}", symbol, currency)
 
@@ -98,7 +100,7 @@ def _scales(paths: Sequence[Path]) -> tuple[int, int]:
     """Return price and quantity scale, the same in all files."""
     found = []
     for path in paths:
-        metadata = pl.read_parquet_metadata(path)
+        metadata = metadata_of(path)
         found.append(tuple(scale_of(metadata, name, path) for name in ("price_scale", "qty_scale")))
         if found[-1] != found[0]:
             raise RecordingError(
@@ -134,14 +136,17 @@ def _events(session: Session, offset: int) -> np.ndarray:
     """Return the session as events, from its snapshot on, by corrected local time.
 
     The snapshot answers a request, so that the depth messages that follow *its* update number may have
-    arrived before it did. It is stamped with the earlier of the two, and what came before is left out.
+    arrived before it did. It is stamped with the earlier of the two. What came before is left out, but for the
+    last best prices, which stand at the start.
     Where local times are equal, trades come before the changes of the book that they cause.
     """
     snapshot, depth, trades, bbo = session
     depth_local = depth["local_ns"].to_numpy() + offset
     depth_exchange = _known_or_local(_exchange_ns(depth), depth_local)
     start = min(int(snapshot["local_ns"][0]) + offset, int(depth_local[0]))
-    trades_local, bbo_local = trades["local_ns"].to_numpy() + offset, bbo["local_ns"].to_numpy() + offset
+    trades_local = trades["local_ns"].to_numpy() + offset
+    bbo = bbo.slice(max(0, int((bbo["local_ns"] < start - offset).sum()) - 1))
+    bbo_local = np.maximum(bbo["local_ns"].to_numpy() + offset, start)
     tops = [
         make_events(
             TOP,
@@ -195,7 +200,8 @@ def _until(session: Session) -> Session:
     """End trades and best prices where the depth ends."""
     end = session.depth["local_ns"].max()
     return session._replace(
-        trades=session.trades.filter(pl.col("local_ns") <= end), bbo=session.bbo.filter(pl.col("local_ns") <= end)
+        trades=session.trades.filter(pl.col("local_ns") <= end),
+        bbo=session.bbo.filter(pl.col("local_ns") <= end),
     )
 
 
@@ -208,9 +214,9 @@ def _crossed_messages(recording: Recording) -> np.ndarray:
 def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
     """Read a Binance session.
 
-    Exchange times are the matching engine's (`txn_ms`), else the event's (`exch_ms`), else the local time. A
-    local clock that runs behind the exchange's is moved forward until the fastest message takes no time, which makes
-    latencies relative to that message. Only trades of market orders are kept: insurance fund and
+    Exchange times are the matching engine's (`txn_ms`), else the event's (`exch_ms`), else the local time.
+    A local clock that runs behind the exchange's is moved forward until the fastest message takes no time,
+    which makes latencies relative to that message. Only trades of market orders are kept: insurance fund and
     auto-deleveraging trades meet no order in the book. `message` is the venue's own update or trade number.
 
     Args:
@@ -238,11 +244,11 @@ def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
         bbo = pl.DataFrame(schema=dict.fromkeys(BBO_COLUMNS, pl.Int64))
         del path["bbo"]
         findings.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
-    price_scale, lot_scale = _scales(list(path.values()))
+    price_scale, quantity_scale = _scales(list(path.values()))
     same_scale(depth["price"], path["depth"], snapshot["price"], path["snapshot"])
     market = trades.filter(pl.col("kind") == MARKET_ORDER)
     same_scale(market["price"], path["trades"], snapshot["price"], path["snapshot"])
-    same_scale(bbo["bid_px"], path["bbo"] if "bbo" in path else prefix, snapshot["price"], path["snapshot"])
+    same_scale(bbo["bid_px"], path.get("bbo", prefix), snapshot["price"], path["snapshot"])
 
     known = int(snapshot["last_update_id"][0])
     depth = depth.filter(pl.col("final_id") >= known)
@@ -264,7 +270,7 @@ def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
         return Recording(
             *names,
             1.0 / price_scale,
-            1.0 / lot_scale,
+            1.0 / quantity_scale,
             _events(session, offset),
             clock_offset_ns=offset,
             files=tuple(path.values()),
@@ -286,11 +292,14 @@ def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: 
     """Return what a reader of the recording should know, errors apart."""
     facts = []
     if recording.clock_offset_ns > 0:
+        latency = recording.events["local_time_ns"] - recording.events["exchange_time_ns"]
+        usual = float(np.median(latency))
         facts.append(
             Finding(
-                "note",
-                f"the local clock ran behind the exchange's: {recording.clock_offset_ns / 1e6:,.3f} ms were added, so that "
-                "the fastest message takes no time. Latencies are relative to that message.",
+                "note" if usual < SUSPECT_LATENCY_NS else "warning",
+                f"the local clock ran behind the exchange's: {recording.clock_offset_ns / 1e6:,.3f} ms were "
+                "added, so that the fastest message takes no time. Latencies are relative to that message; "
+                f"their median is {usual / 1e6:,.3f} ms.",
             )
         )
     if np.all(_exchange_ns(session.bbo) == 0) and session.bbo.height:
@@ -308,7 +317,10 @@ def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: 
         facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))
     if names.venue == "binance-coinm":
         facts.append(
-            Finding("warning", "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.")
+            Finding(
+                "warning",
+                "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.",
+            )
         )
     if session.bbo.height:
         equal, compared = agreement(recording)
@@ -316,8 +328,8 @@ def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: 
         facts.append(
             Finding(
                 "note" if share >= TRUSTED_AGREEMENT else "warning",
-                f"the rebuilt book has the venue's best prices and quantities after {equal:,} of {compared:,} depth "
-                f"messages ({share:.2%}).",
+                f"the rebuilt book has the venue's best prices and quantities after {equal:,} of "
+                f"{compared:,} depth messages ({share:.2%}).",
             )
         )
     return facts

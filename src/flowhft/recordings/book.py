@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from flowhft.errors import require
-from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording, make_events
+from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording
 
 Integers = Int[np.ndarray, " sample"]
 
@@ -63,7 +63,9 @@ def _changes(top: TopOfBook) -> TopOfBook:
 def _ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
     """Whether an event is the last of its message, in events of a book or of its top."""
     ends = np.ones(len(events), bool)
-    ends[:-1] = (events["message"][1:] != events["message"][:-1]) | (events["kind"][1:] != events["kind"][:-1])
+    ends[:-1] = (events["message"][1:] != events["message"][:-1]) | (
+        events["kind"][1:] != events["kind"][:-1]
+    )
     return ends
 
 
@@ -77,7 +79,7 @@ def _clears_book(events: np.ndarray) -> Bool[np.ndarray, " event"]:
 
 @njit(cache=True)
 def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[no-untyped-def]
-    """Follow both sides over the ranks of all prices; return the best rank and quantity at each message's end.
+    """Follow both sides over the ranks of all prices; return best rank and quantity at each message's end.
 
     A pointer a side rests on the best level. It jumps to a better level that appears and walks on only when
     its own level goes, so that the work is a few steps an event however many levels there are.
@@ -242,7 +244,7 @@ class MarketOrders(NamedTuple):
         worst_price: the price furthest from where the order began, ticks.
         mid_before: the last mid price strictly before the order, ticks.
         reach: side x (worst_price - mid_before), ticks: a quote resting at a half-spread below this
-            was traded through. Negative where a hidden order inside the spread gave a better price than the mid.
+            was traded through. Negative where a hidden order inside the spread gave a better price.
     """
 
     time_ns: Integers
@@ -302,8 +304,8 @@ def book_at(recording: Recording, time_ns: int) -> np.ndarray:
         time_ns: corrected local clock, nanoseconds; events at this very time are not in the book.
 
     Returns:
-        One `SNAPSHOT` event a level, dtype `EVENT`: bids from the best down, then asks from the best up. Their
-        times and message are those of the last change before; empty where there was none.
+        One `SNAPSHOT` event a level, dtype `EVENT`: bids from the best down, then asks from the best up.
+        Their times and message are those of the last change before; empty where there was none.
     """
     events = recording.events[: np.searchsorted(recording.events["local_time_ns"], time_ns)]
     changes = events[(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
@@ -329,11 +331,13 @@ def _standing(backwards: np.ndarray) -> np.ndarray:
 
 
 def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
-    """Cut out the events of [start, end) and open them with the book and the top as they stood at the start."""
+    """Cut out the events of [start, end) and open them with book and top as they stood at the start."""
     times = recording.events["local_time_ns"]
     first = 0 if start_ns is None else int(np.searchsorted(times, start_ns))
     last = len(times) if end_ns is None else int(np.searchsorted(times, end_ns))
-    require(first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s.")
+    require(
+        first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s."
+    )
     opening = []
     if first > 0 and start_ns is not None:
         opening.append(book_at(recording, start_ns))

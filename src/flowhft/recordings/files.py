@@ -1,6 +1,7 @@
 """The files of a recording as tables of whole numbers: read, or refused with what is wrong."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -11,25 +12,50 @@ ROW = "row"  # column that readers add: the row of the file as stored, from 0
 SAME_SCALE = 3.0  # medians of two files further apart than this factor are in different units
 
 
+@contextlib.contextmanager
+def decoding(path: Path, form: str) -> Iterator[None]:
+    """Turn whatever a decoder throws at a damaged file into a `RecordingError`.
+
+    Args:
+        path: the file that is decoded.
+        form: what it must be.
+
+    Raises:
+        RecordingError: it is missing, or damaged.
+    """
+    if not path.is_file():
+        raise RecordingError("must exist; it does not. A session needs all of its files.", path)
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as cause:
+        # A damaged file can make the decoder itself panic, which polars does not count among its errors.
+        received = str(cause).strip().split("\n")[0] or "nothing"
+        raise RecordingError(
+            f"must be {form}; received: {received}. It is damaged or cut short: copy it again.", path
+        ) from cause
+
+
 def opened(path: Path) -> pl.DataFrame:
     """Return a Parquet file as it is.
 
     Raises:
         RecordingError: it is missing, damaged, or holds no row.
     """
-    if not path.is_file():
-        raise RecordingError("must exist; it does not. A session needs all of its files.", path)
-    try:
+    with decoding(path, "Parquet"):
         table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as cause:
-        # A damaged file can make the decoder itself panic, which polars does not count among its errors.
-        first_line = str(cause).strip().split("\n")[0]
-        raise RecordingError(
-            f"must be Parquet; received {first_line or 'nothing'}. It is damaged or cut short: copy it again.", path
-        ) from cause
     if table.height == 0:
         raise RecordingError("must hold rows; received 0. Record the session again.", path)
     return table
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """Return the schema metadata of a Parquet file.
+
+    Raises:
+        RecordingError: it is missing or damaged.
+    """
+    with decoding(path, "Parquet"):
+        return pl.read_parquet_metadata(path)
 
 
 def whole_numbers(table: pl.DataFrame, columns: Sequence[str], path: Path) -> pl.DataFrame:
@@ -41,7 +67,8 @@ def whole_numbers(table: pl.DataFrame, columns: Sequence[str], path: Path) -> pl
     for name in columns:
         if name not in table.columns:
             raise RecordingError(
-                f"must have the column `{name}`; received {', '.join(table.columns)}. Convert the file again.", path
+                f"must have the column `{name}`; received {', '.join(table.columns)}. Convert it again.",
+                path,
             )
         kind = table.schema[name]
         if kind.is_integer():
@@ -100,7 +127,8 @@ def same_scale(prices: pl.Series, path: Path, reference: pl.Series, reference_pa
         return
     if not there / SAME_SCALE < here < there * SAME_SCALE:
         raise RecordingError(
-            f"`{prices.name}` must be in the unit of `{reference_path.name}`; received a median of {here:,.0f} "
-            f"where that file's is {there:,.0f}, {here / there:.3g} times as much. Mend its `price_scale`.",
+            f"`{prices.name}` must be in the unit of `{reference_path.name}`; received a median of "
+            f"{here:,.0f} where that file's is {there:,.0f}, {here / there:.3g} times as much. "
+            "Mend its `price_scale`.",
             path,
         )

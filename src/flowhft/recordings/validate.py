@@ -1,4 +1,4 @@
-"""What the files of a recording must keep, as tables of checks, and the one function that holds a file to them.
+"""What the files of a recording must keep, as tables of checks, and the function that holds files to them.
 
 By default a broken rule is an error with its file, row and value. With `repair` each check's own remedy
 is applied instead, and a finding says how many rows it touched.
@@ -33,6 +33,7 @@ YEAR_2000_NS = 946_684_800 * 10**9
 YEAR_2100_NS = 4_102_444_800 * 10**9
 YEAR_2000_MS, YEAR_2100_MS = YEAR_2000_NS // 10**6, YEAR_2100_NS // 10**6
 DAY_NS = 86_400 * 10**9
+HOUR_NS = 3_600 * 10**9
 LARGEST = 2**53  # of a price or quantity: whole numbers up to here survive float64
 
 
@@ -126,20 +127,26 @@ def _epoch_ns(column: str) -> Check:
     )
 
 
-def _epoch_ms(column: str) -> Check:
-    return Check(
-        column,
-        "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100",
-        (pl.col(column) != 0) & _outside(column, YEAR_2000_MS, YEAR_2100_MS),
-        "drop",
-    )
+def _epoch_ms(column: str) -> list[Check]:
+    known = pl.col(column) != 0
+    apart = (pl.col("local_ns") - pl.col(column) * 10**6).abs() > HOUR_NS
+    return [
+        Check(
+            column,
+            "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100",
+            known & _outside(column, YEAR_2000_MS, YEAR_2100_MS),
+            "drop",
+        ),
+        Check(column, "be within an hour of `local_ns`", known & apart, "drop"),
+    ]
 
 
 def _positive(*columns: str, where: pl.Expr | None = None) -> list[Check]:
     """Return checks that prices or quantities are above 0 and not absurd, in the rows `where` says."""
     rows = pl.lit(True) if where is None else where
     return [
-        Check(name, "be positive and at most 2^53", rows & _outside(name, 1, LARGEST), "drop") for name in columns
+        Check(name, "be positive and at most 2^53", rows & _outside(name, 1, LARGEST), "drop")
+        for name in columns
     ]
 
 
@@ -157,7 +164,13 @@ SNAPSHOT_CHECKS = (
     _epoch_ns("local_ns"),
     _plus_minus("side"),
     *_positive("price", "qty"),
-    Check("last_update_id", "be one for the whole book", pl.col("last_update_id").diff() != 0, "none", before=True),
+    Check(
+        "last_update_id",
+        "be one for the whole book",
+        pl.col("last_update_id").diff() != 0,
+        "none",
+        before=True,
+    ),
     Check("price", "be listed once a side", pl.struct("side", "price").is_first_distinct().not_(), "drop"),
     Check(
         "price",
@@ -173,8 +186,8 @@ DEPTH_COLUMNS = (
 DEPTH_CHECKS = (
     *_null(*DEPTH_COLUMNS),
     _epoch_ns("local_ns"),
-    _epoch_ms("exch_ms"),
-    _epoch_ms("txn_ms"),
+    *_epoch_ms("exch_ms"),
+    *_epoch_ms("txn_ms"),
     _plus_minus("side"),
     *_positive("price"),
     Check("qty", "be 0 (gone) or more and at most 2^53", _outside("qty", 0, LARGEST), "drop"),
@@ -206,19 +219,25 @@ def chain_checks(spot: bool, last_update_id: int) -> list[Check]:
         column, rule = "prev_id", "be the `final_id` of the message before: messages are lost"
         late, gap = pl.col(column) > last_update_id, pl.col(column) != before
     return [
-        Check(column, f"reach back to the snapshot's `last_update_id`, {last_update_id}", first & late, "none"),
+        Check(
+            column, f"reach back to the snapshot's `last_update_id`, {last_update_id}", first & late, "none"
+        ),
         Check(column, rule, new_message & gap, "cut"),
     ]
 
 
-CROSSED = (Check("price", "not cross the book: best bid below best ask after each message", pl.col("crossed"), "cut"),)
+CROSSED = (
+    Check(
+        "price", "not cross the book: best bid below best ask after each message", pl.col("crossed"), "cut"
+    ),
+)
 
 TRADES_COLUMNS = ("local_ns", "exch_ms", "txn_ms", "trade_id", "price", "qty", "aggressor", "kind")
 TRADES_CHECKS = (
     *_null(*TRADES_COLUMNS),
     _epoch_ns("local_ns"),
-    _epoch_ms("exch_ms"),
-    _epoch_ms("txn_ms"),
+    *_epoch_ms("exch_ms"),
+    *_epoch_ms("txn_ms"),
     *_positive("price", "qty", where=pl.col("kind") == 0),
     _plus_minus("aggressor", where=pl.col("kind") == 0),
     Check("trade_id", "be unique", pl.col("trade_id").is_first_distinct().not_(), "drop"),
@@ -234,10 +253,12 @@ BBO_COLUMNS = ("local_ns", "exch_ms", "txn_ms", "update_id", "bid_px", "bid_qty"
 BBO_CHECKS = (
     *_null(*BBO_COLUMNS),
     _epoch_ns("local_ns"),
-    _epoch_ms("exch_ms"),
-    _epoch_ms("txn_ms"),
+    *_epoch_ms("exch_ms"),
+    *_epoch_ms("txn_ms"),
     *_positive("bid_px", "bid_qty", "ask_px", "ask_qty"),
-    Check("bid_px", "stand below `ask_px`: the book is crossed", pl.col("bid_px") >= pl.col("ask_px"), "drop"),
+    Check(
+        "bid_px", "stand below `ask_px`: the book is crossed", pl.col("bid_px") >= pl.col("ask_px"), "drop"
+    ),
     _local_order,
     Check("update_id", _BACK, pl.col("update_id") < pl.col("update_id").cum_max(), "drop", before=True),
 )
@@ -259,12 +280,14 @@ MESSAGE_CHECKS = (
 def book_columns(levels: int) -> tuple[str, ...]:
     """Return the columns of a LOBSTER book, in the vendor's order."""
     return tuple(
-        f"{name}_{level}" for level in range(1, levels + 1) for name in ("ask_px", "ask_sz", "bid_px", "bid_sz")
+        f"{name}_{level}"
+        for level in range(1, levels + 1)
+        for name in ("ask_px", "ask_sz", "bid_px", "bid_sz")
     )
 
 
 def book_checks(levels: int) -> list[Check]:
-    """Return the checks of a LOBSTER book; a price of -1 is an empty level, which only empty levels follow."""
+    """Return the checks of a LOBSTER book; a price of -1 is an empty level: only empty levels follow it."""
     checks = _null(*book_columns(levels))
     for level in range(1, levels + 1):
         for side, further in (("ask", 1), ("bid", -1)):

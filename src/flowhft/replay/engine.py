@@ -8,7 +8,7 @@ and the venue's book; the accounting is done here, in whole lots and ticks.
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,22 +23,32 @@ from flowhft.replay.events import exchange_events
 from flowhft.replay.latency import charged_latency, measure_latency
 from flowhft.replay.settings import ReplaySettings
 from flowhft.replay.tape import OrderFlow, Tape, observe, read_tape
+from flowhft.replay.venue import (
+    ASSET,
+    CANCELED,
+    EXPIRED,
+    FAILED,
+    FILLED,
+    LIMIT,
+    NO_WAIT,
+    NONE,
+    POST_ONLY,
+    Venue,
+    advance,
+    close_venue,
+    look_up,
+    open_venue,
+)
 from flowhft.runs import stream
 from flowhft.types import Fill, Observation, Progress, Quote, Trajectory, no_progress
 
-# hftbacktest's numbers for the state of an order and for kinds of orders; `hftbacktest.order` names them.
-NEW, EXPIRED, FILLED, CANCELED, PARTIALLY_FILLED = 1, 2, 3, 4, 5
-POST_ONLY, LIMIT = 1, 0
-FAILED = 10  # calls into the library return this or more where they fail, less where all is well
-
-ASSET = 0
 BID, ASK = 0, 1
 WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
 ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
 NO_PRICE = -(2**62)
 
-# With partial fills the library forgets to take an order off the book that a trade fills to the last lot exactly,
-# and stops at the next one. An order that is smaller by this is always overfilled instead; it rounds to whole lots.
+# With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
+# stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
 CRUMB = 1e-6
 
 
@@ -73,7 +83,7 @@ class Account(NamedTuple):
 
 
 class OrderCounts(NamedTuple):
-    """What was sent: orders, cancellations, and orders that the venue rejected since they would have crossed."""
+    """What was sent: orders, cancellations, and orders that the venue rejected lest they cross."""
 
     submitted: int
     cancelled: int
@@ -84,8 +94,8 @@ class Replayed(NamedTuple):
     """What a policy did in a replay.
 
     Attributes:
-        trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step in
-            which we learned of it. `quote` is what the policy asked for, before the tick grid and the limits.
+        trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step
+            in which we learned of it. `quote` is what the policy asked for, before tick grid and limits.
         fills: one row a fill, units in `FILL_UNITS`.
         orders: counts.
         decision_latency_us: charged in every decision.
@@ -111,13 +121,7 @@ FILL_UNITS = {
 
 
 @njit
-def _advance(engine: Any, time_ns: int) -> int:
-    """Let the engine's time run until `time_ns`."""
-    return engine.elapse(max(time_ns - engine.current_timestamp, 0))
-
-
-@njit
-def _collect(engine: Any, account: Account, rules: Rules, fills: np.ndarray, count: int, step: int) -> int:
+def _collect(venue: Venue, account: Account, rules: Rules, fills: np.ndarray, count: int, step: int) -> int:
     """Learn what became of our orders: book their fills, forget those that are done.
 
     Fills are written to the rows of `fills` from `count` on: step, exchange time, side, price, lots.
@@ -125,24 +129,21 @@ def _collect(engine: Any, account: Account, rules: Rules, fills: np.ndarray, cou
     Returns:
         The new count of fills.
     """
-    orders = engine.orders(ASSET)
     for side in range(2):
         sign = 1 - 2 * side
         for state in range(2):
             slot = account.slots[side, state]
             if slot[ORDER_ID] == 0:
                 continue
-            order = orders.get(slot[ORDER_ID])
-            if order is None:
-                continue
-            lots = slot[LEFT] - round(order.leaves_qty)
+            order = look_up(venue, slot[ORDER_ID])
+            lots = slot[LEFT] - order.lots_left
             if lots > 0:
                 slot[LEFT] -= lots
                 account.inventory[0] += sign * lots
                 account.cash[0] -= sign * lots * slot[PRICE]
                 account.fee[0] += rules.fee_rate * lots * slot[PRICE]
                 fills[count, 0] = step
-                fills[count, 1] = order.exch_timestamp
+                fills[count, 1] = order.exchange_time_ns
                 fills[count, 2] = sign
                 fills[count, 3] = slot[PRICE]
                 fills[count, 4] = lots
@@ -151,12 +152,12 @@ def _collect(engine: Any, account: Account, rules: Rules, fills: np.ndarray, cou
                 account.counts[2] += 1
             if order.status == FILLED or order.status == CANCELED or order.status == EXPIRED:
                 slot[ORDER_ID] = slot[LEFT] = 0
-    engine.clear_inactive_orders(ASSET)
+    venue.forget(venue.pointer, ASSET)
     return count
 
 
 @njit
-def _send(engine: Any, account: Account, rules: Rules, side: int, price: int) -> int:
+def _send(venue: Venue, account: Account, rules: Rules, side: int, price: int) -> int:
     """Bring one side's order to a price, or withdraw it where the price is `NO_PRICE`.
 
     A cancellation and the order that takes its place leave together and arrive in this order, so the venue
@@ -168,10 +169,9 @@ def _send(engine: Any, account: Account, rules: Rules, side: int, price: int) ->
     if working[ORDER_ID] != 0:
         if price != NO_PRICE and abs(price - working[PRICE]) < rules.minimum_change:
             return 0
-        order = engine.orders(ASSET).get(working[ORDER_ID])
-        if leaving[ORDER_ID] != 0 or order is None or not order.cancellable:
+        if leaving[ORDER_ID] != 0 or look_up(venue, working[ORDER_ID]).asked != NONE:
             return 0
-        code = engine.cancel(ASSET, working[ORDER_ID], False)
+        code = venue.cancel(venue.pointer, ASSET, working[ORDER_ID], NO_WAIT)
         if code >= FAILED:
             return code
         account.counts[1] += 1
@@ -181,14 +181,15 @@ def _send(engine: Any, account: Account, rules: Rules, side: int, price: int) ->
         return 0
     account.counts[0] += 1
     working[ORDER_ID], working[PRICE], working[LEFT] = account.counts[0], price, rules.order_lots
-    if side == BID:
-        return engine.submit_buy_order(ASSET, account.counts[0], price, rules.quantity, POST_ONLY, LIMIT, False)
-    return engine.submit_sell_order(ASSET, account.counts[0], price, rules.quantity, POST_ONLY, LIMIT, False)
+    send = venue.buy if side == BID else venue.sell
+    return send(
+        venue.pointer, ASSET, account.counts[0], float(price), rules.quantity, POST_ONLY, LIMIT, NO_WAIT
+    )
 
 
 @compiled
 def _trade(
-    engine: Any, frozen: Frozen, memory: Memory, tape: Tape, rules: Rules, account: Account
+    venue: Venue, frozen: Frozen, memory: Memory, tape: Tape, rules: Rules, account: Account
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Let one policy quote through a recording.
 
@@ -198,33 +199,38 @@ def _trade(
     """
     steps = len(tape.time_ns) - 1
     columns = np.zeros((9, steps))
-    fills = np.empty((64, 5), np.int64)
+    fills: np.ndarray = np.empty((64, 5), np.int64)
     count = 0
     first_mid = 0.5 * (tape.best_bid[0] + tape.best_ask[0])
     unit = 1.0 / rules.order_lots
-    code = max(engine.elapse(0), _advance(engine, tape.time_ns[0]))
+    code = max(
+        venue.elapse(venue.pointer, 0), advance(venue, tape.time_ns[0])
+    )  # the first call only sets the clock
     for step in range(steps):
         if code >= FAILED:
             return columns, fills[:count], code, step
         if count + 8 > len(fills):  # two collections of four orders
-            fills = np.concatenate((fills, np.empty_like(fills)))
+            fills = np.concatenate((fills, np.empty((len(fills), 5), np.int64)))
         mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
         inventory, cash, fee = account.inventory[0], account.cash[0], account.fee[0]
         before = count
         worth = unit * (cash + inventory * first_mid - fee)
         wanted = quote(frozen, memory, observe(tape, step, rules.horizon_ns, unit * inventory, worth))
 
-        bid, ask = NO_PRICE, NO_PRICE  # a policy that does not know (NaN) or wants out (infinite) does not quote
+        bid, ask = (
+            NO_PRICE,
+            NO_PRICE,
+        )  # a policy that does not know (NaN) or wants out (infinite) does not quote
         if np.isfinite(wanted.half_spread_bid):
             bid = min(int(np.floor(mid - wanted.half_spread_bid)), tape.best_ask[step] - 1)
         if np.isfinite(wanted.half_spread_ask):
             ask = max(int(np.ceil(mid + wanted.half_spread_ask)), tape.best_bid[step] + 1)
         if rules.decision_latency_ns > 0:
-            code = _advance(engine, tape.time_ns[step] + rules.decision_latency_ns)
-            count = _collect(engine, account, rules, fills, count, step)
-        code = max(code, _send(engine, account, rules, BID, bid), _send(engine, account, rules, ASK, ask))
-        code = max(code, _advance(engine, tape.time_ns[step + 1]))
-        count = _collect(engine, account, rules, fills, count, step)
+            code = advance(venue, tape.time_ns[step] + rules.decision_latency_ns)
+            count = _collect(venue, account, rules, fills, count, step)
+        code = max(code, _send(venue, account, rules, BID, bid), _send(venue, account, rules, ASK, ask))
+        code = max(code, advance(venue, tape.time_ns[step + 1]))
+        count = _collect(venue, account, rules, fills, count, step)
 
         bought = sold = 0
         for fill in range(before, count):
@@ -243,37 +249,6 @@ def _trade(
         columns[7, step] = unit * (account.inventory[0] * (next_mid - mid))
         columns[8, step] = unit * (account.fee[0] - fee)
     return columns, fills[:count], code, steps
-
-
-def build_engine(events: np.ndarray, settings: ReplaySettings) -> Any:
-    """Return hftbacktest's engine on a venue's events, with a tick and a lot of 1.
-
-    Args:
-        events: from `exchange_events`; they must outlive the engine, which reads them where they are.
-        settings: latencies, queue model, partial fills and fee are used.
-    """
-    import hftbacktest
-
-    model, _, digit = settings.queue_model.partition("prob")
-    asset = (
-        hftbacktest.BacktestAsset()
-        .data(events)
-        .linear_asset(1.0)
-        .constant_order_latency(
-            round(settings.order_latency_ms * 1e6), round(settings.response_latency_ms * 1e6)
-        )
-        .trading_value_fee_model(1e-4 * settings.maker_fee_bps, 0.0)
-        .tick_size(1.0)
-        .lot_size(1.0)
-    )
-    if settings.queue_model.startswith("power"):
-        asset = getattr(asset, f"{model}prob_queue_model{digit}")(settings.queue_power)
-    elif settings.queue_model.startswith("log"):
-        asset = getattr(asset, f"{model}prob_queue_model{digit}")()
-    else:
-        asset = asset.risk_adverse_queue_model()
-    asset = asset.partial_fill_exchange() if settings.partial_fills else asset.no_partial_fill_exchange()
-    return hftbacktest.HashMapMarketDepthBacktest([asset])
 
 
 def replay(
@@ -346,17 +321,21 @@ def _replay_one(
         quantity=settings.order_lots - (CRUMB if settings.partial_fills else 0.0),
     )
     account = Account(
-        np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1), np.zeros((2, 2, 3), np.int64), np.zeros(3, np.int64)
+        np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
+        np.zeros(1),
+        np.zeros((2, 2, 3), np.int64),
+        np.zeros(3, np.int64),
     )
-    engine = build_engine(events, settings)
+    venue = open_venue(events, settings)
     try:
-        columns, fills, code, step = _trade(engine, frozen, begin(frozen, seed), tape, rules, account)
+        columns, fills, code, step = _trade(venue, frozen, begin(frozen, seed), tape, rules, account)
     finally:
-        engine.close()
+        close_venue(venue)
     if code >= FAILED:
         raise FlowhftError(
-            f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step {step:,}. "
-            "Report it with the settings of the replay."
+            f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
+            f"{step:,}. Report it with the settings of the replay."
         )
     return Replayed(
         trajectory=_trajectory(columns, tape, settings),

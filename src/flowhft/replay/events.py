@@ -63,8 +63,10 @@ def _changes(
     """Walk through events in exchange order and say what each does to the book.
 
     Args:
-        kind, side, quantity: columns of the events.
+        kind: column of the events.
+        side: column of the events.
         level: rank of each event's price among the distinct prices, from 0.
+        quantity: column of the events, lots.
         levels: number of distinct prices.
 
     Returns:

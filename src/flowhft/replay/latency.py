@@ -8,7 +8,9 @@ from jaxtyping import Float
 from flowhft.frozen import Frozen, Memory, begin, compiled, quote
 from flowhft.replay.tape import Tape, observe
 
-BATCH = 32  # quotes timed together, so that neither the clock nor the call into compiled code is what is measured
+BATCH = (
+    32  # quotes timed together, so that neither the clock nor the call into compiled code is what is measured
+)
 BATCHES = 64
 ROUNDING_US = 100.0
 

@@ -20,11 +20,11 @@ class ReplaySettings:
     """Seconds between two decisions. At 0.1 both sides send up to 1,200 new orders a minute, which is what
     Binance allows."""
     horizon: float = 60.0
-    """Length of a session, seconds. Sessions roll: time_left falls to 0 and begins again, the inventory stays."""
+    """Length of a session, seconds. Sessions roll: time_left falls to 0 and begins again; inventory stays."""
     order_latency_ms: float = 5.0
-    """From us to the venue, milliseconds: about the median feed latency of the bundled recording (4.3 ms above
-    its fastest message). The local clock of a recording may be shifted so that the fastest message took 0 ms;
-    whoever knows that time adds it here."""
+    """From us to the venue, milliseconds: about the median feed latency of the bundled recording, 4.3 ms
+    above its fastest message. Where the local clock was shifted so that this message took no time, add
+    that time here if you know it."""
     response_latency_ms: float = 5.0
     """From the venue back to us, milliseconds: how late we learn of a fill."""
     decision_latency_us: float | None = None
@@ -35,20 +35,23 @@ class ReplaySettings:
     queue_power: float = 3.0
     """Exponent of the `power_prob` queue models: larger guesses that more cancellations were behind us."""
     partial_fills: bool = False
-    """Whether a trade fills no more than its own quantity. Otherwise the first trade that reaches an order fills
-    it whole, which is fair only for orders that are small beside the trades."""
+    """Whether a trade fills no more than its own quantity. Otherwise the first trade that reaches an order
+    fills it whole, which is fair only for orders that are small beside the trades."""
     maker_fee_bps: float = 0.0
-    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares policies before fees."""
+    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees."""
     order_lots: int = 10
     """Size of our orders in lots of the recording: one lot of the trajectory."""
     inventory_limit: int = 10
-    """Most orders' worth of inventory, long or short. A side is not quoted where all that may still fill could
+    """Most inventory, long or short, in orders. A side is not quoted where all that may still fill could
     exceed it."""
     minimum_change: int = 1
-    """Ticks by which a price must differ for a working order to be replaced; it loses its place in the queue."""
+    """Ticks by which a price must differ for a working order to be replaced, which costs its place in the
+    queue."""
 
     def __post_init__(self) -> None:
-        require(self.decision_interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.decision_interval)
+        require(
+            self.decision_interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.decision_interval
+        )
         require(
             self.horizon >= self.decision_interval,
             "horizon",
@@ -67,10 +70,18 @@ class ReplaySettings:
                 "A policy must have decided before it decides again.",
             )
         models = get_args(QueueModel)
-        require(self.queue_model in models, "queue_model", f"be one of {', '.join(models)}", repr(self.queue_model))
+        require(
+            self.queue_model in models,
+            "queue_model",
+            f"be one of {', '.join(models)}",
+            repr(self.queue_model),
+        )
         require(self.queue_power > 0.0, "queue_power", "be positive", self.queue_power)
         require(
-            abs(self.maker_fee_bps) < 10_000.0, "maker_fee_bps", "be below 10,000 in absolute value", self.maker_fee_bps
+            abs(self.maker_fee_bps) < 10_000.0,
+            "maker_fee_bps",
+            "be below 10,000 in absolute value",
+            self.maker_fee_bps,
         )
         require(self.order_lots >= 1, "order_lots", "be at least 1 lot", self.order_lots)
         require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 order", self.inventory_limit)

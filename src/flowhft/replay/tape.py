@@ -1,4 +1,4 @@
-"""What a maker could see of a recording at each of its decisions, whatever it does: read once for all policies.
+"""What a maker could see of a recording at each of its decisions: read once for all policies.
 
 A replay moves no market, so best bid, best ask, market orders and their intensities at the decision
 times are facts of the recording. They are taken by *local* time: nothing on the tape had not arrived.
@@ -59,7 +59,9 @@ class Tape(NamedTuple):
         return 0.5 * (self.best_bid + self.best_ask)
 
 
-def market_order_arrivals(recording: Recording) -> tuple[Int[np.ndarray, " event"], Int[np.ndarray, " event"]]:
+def market_order_arrivals(
+    recording: Recording,
+) -> tuple[Int[np.ndarray, " event"], Int[np.ndarray, " event"]]:
     """Return when market orders were learned of (local ns, their first trade) and which side they came for.
 
     A market order is a run of trades of one aggressor at one exchange time: the venue reports a trade
@@ -95,7 +97,10 @@ def _intensity(
 
 
 def read_tape(
-    recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None, top: TopOfBook | None = None
+    recording: Recording,
+    settings: ReplaySettings,
+    flow: OrderFlow | None = None,
+    top: TopOfBook | None = None,
 ) -> Tape:
     """Return what is known at every decision of a replay.
 
@@ -123,8 +128,9 @@ def read_tape(
         steps = int(events["local_time_ns"][-1] - start) // interval
     if steps < 1:
         raise DataError(
-            f"`{recording.name}` must last for at least one decision interval, {settings.decision_interval} s, after "
-            f"its snapshot and first best prices; received {recording.duration:.3f} s in all. Use a longer recording."
+            f"`{recording.name}` must last for a decision interval, {settings.decision_interval} s, after "
+            f"its snapshot and first best prices; received {recording.duration:.3f} s in all. "
+            "Use a longer recording."
         )
     time = start + interval * np.arange(steps + 1)
     row = np.searchsorted(top.local_time_ns, time, side="right") - 1

@@ -1,6 +1,6 @@
-"""What a flow policy learns, one file a method: a loss over demonstrated chunks, and how to draw from its minimiser.
+"""What a flow policy learns, one file a method: a loss, and how to draw from its minimiser.
 
-`loss` works on a batch, since methods differ in how they share it out; networks and samplers work on one chunk.
+`loss` works on a batch, since methods differ in how they share it out; `sample` draws one chunk.
 `OBJECTIVES` is the table of names.
 """
 

@@ -21,8 +21,8 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     """Return E |v(x_t, features, t, L) - (chunk - noise)|^2 with x_t = (1 - t) noise + t chunk.
 
     Its minimiser is v = E[chunk - noise | x_t, features], which carries noise to the distribution of the
-    demonstrated chunks. Flow time is uniform on (0, 1), stratified over the batch; noise is independent of the
-    chunk (optimal pairing within a batch is biased when quotes depend on features).
+    demonstrated chunks. Flow time is uniform on (0, 1), stratified over the batch; noise is independent of
+    the chunk (optimal pairing within a batch is biased when quotes depend on features).
 
     Args:
         network: the velocity field that learns.
@@ -30,7 +30,8 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
         key: for flow times and noise.
         batch: demonstrated chunks, a multiple of 8 of them.
 
-    Source: Y. Lipman et al., "Flow matching for generative modeling", 2023, section 4.1, with flow time 0 at noise.
+    Source: Y. Lipman et al., "Flow matching for generative modeling", 2023, section 4.1; flow time 0 is
+    noise here.
     """
     key_time, key_noise = jax.random.split(key)
     chunk, mask = flat(batch)

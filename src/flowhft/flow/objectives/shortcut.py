@@ -19,8 +19,8 @@ def label_of(sampler: SamplerSettings, finest_label: int) -> int:
     """Return the label with which this sampler asks: log2(steps).
 
     Raises:
-        UsageError: the steps are not on the ladder 1, 2, 4, ..., finest that was trained, or the solver is not
-            Euler's (a shortcut is a whole step already: there is no derivative to correct).
+        UsageError: the steps are not on the ladder 1, 2, 4, ..., finest that was trained, or the solver is
+            not Euler's (a shortcut is a whole step already: there is no derivative to correct).
     """
     finest = 2**finest_label
     require(
@@ -36,11 +36,12 @@ def label_of(sampler: SamplerSettings, finest_label: int) -> int:
 def bootstrap_loss(
     network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch
 ) -> Float[Array, ""]:
-    """Return E |u(x_t, t, d) - (u'(x_t, t, d/2) + u'(x', t + d/2, d/2)) / 2|^2, x' = x_t + d/2 u'(x_t, t, d/2).
+    """Return E |u(x_t, t, d) - (u'(x_t, t, d/2) + u'(x', t + d/2, d/2)) / 2|^2.
 
-    A step of d must land where two of d/2 land, taken by the teacher u' (an average of past networks, without
-    gradient). The label is uniform on 0 .. L - 1, d = 2^-label, and t is uniform on the multiples of d. The
-    student is asked at the label of d, the teacher at that of d/2; the finest of these is the flow-matching label.
+    Here x' = x_t + d/2 u'(x_t, t, d/2) is where the first half-step lands. A step of d must land where two of
+    d/2 land, taken by the teacher u' (an average of past networks, without gradient). The label is uniform on
+    0 .. L - 1, d = 2^-label, and t is uniform on the multiples of d. The student is asked at the label of d,
+    the teacher at that of d/2; the finest of these is the flow-matching label.
 
     Args:
         network: the velocity field that learns.

@@ -1,0 +1,88 @@
+"""Markouts: where the mid price goes after our fills, the cost of trading with those who know more."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from flowhft.errors import require
+from flowhft.recordings.book import TopOfBook, mid_at
+
+HORIZONS = (0.0, 0.1, 1.0, 10.0, 60.0)  # seconds
+
+MARKOUT_UNITS = {
+    "policy": "name",
+    "horizon": "seconds after the fill",
+    "fills": "fills whose horizon lies within the recording",
+    "capture": "ticks a fill: side x (last mid before the fill - price)",
+    "markout": "ticks a fill: side x (mid at the horizon - last mid before the fill)",
+    "markout_error": "ticks, standard error of the markout",
+    "realised": "ticks a fill: capture + markout",
+    "realised_error": "ticks, standard error of the sum",
+}
+
+
+def markout(
+    fills: Mapping[str, pl.DataFrame], top: TopOfBook, horizons: Sequence[float] = HORIZONS
+) -> pl.DataFrame:
+    """Return the mean signed move of the mid after the fills of policies, by policy and horizon.
+
+    A markout is side x (mid at the horizon - last mid strictly before the fill), side +1 where we bought:
+    negative where the market went against us. At horizon 0 it is what the trade itself did to the mid.
+    What a fill was worth at the horizon, the realised half-spread, is capture + markout. All on the
+    venue's clock. Fills count alike, whatever their size.
+
+    Args:
+        fills: tables of `Replayed.fills` by policy.
+        top: of the recording that was replayed.
+        horizons: seconds after the fill, each 0 or more.
+
+    Returns:
+        One row a policy and horizon, units in `MARKOUT_UNITS`; NaN where there is nothing to average.
+    """
+    require(min(horizons, default=0.0) >= 0.0, "horizons", "all be 0 s or more", tuple(horizons))
+    end_ns = int(np.max(top.exchange_time_ns))
+    rows = []
+    for policy, table in fills.items():
+        for horizon in horizons:
+            later_ns = table["exchange_time_ns"].to_numpy() + round(horizon * 1e9)
+            known = later_ns <= end_ns
+            side = table["side"].to_numpy()[known]
+            before = table["mid_price"].to_numpy()[known]
+            capture = side * (before - table["price"].to_numpy()[known])
+            move = side * (mid_at(top, later_ns[known]) - before)
+            # Fills within a horizon of each other are marked against the same moves: one block, one vote.
+            block = np.floor(table["time"].to_numpy()[known] / max(2.0 * horizon, 1.0)).astype(np.int64)
+            worth = capture + move
+            rows.append(
+                (
+                    policy,
+                    float(horizon),
+                    int(np.sum(known)),
+                    _mean(capture),
+                    _mean(move),
+                    _error_of_mean(move, block),
+                    _mean(worth),
+                    _error_of_mean(worth, block),
+                )
+            )
+    types = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
+    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, types, strict=True)), orient="row")
+
+
+def _mean(values: Float[np.ndarray, " fill"]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _error_of_mean(values: Float[np.ndarray, " fill"], block: Int[np.ndarray, " fill"]) -> float:
+    """Return the standard error of a mean whose values may depend on each other within a block.
+
+    The variance of the sum is the sum over blocks of the squared sum of deviations, times b / (b - 1) for b
+    blocks; NaN for fewer than two.
+    """
+    labels, member = np.unique(block, return_inverse=True)
+    if len(labels) < 2:
+        return float("nan")
+    sums = np.bincount(member, values - np.mean(values))
+    return float(np.sqrt(np.sum(sums**2) * len(labels) / (len(labels) - 1)) / len(values))

@@ -1,0 +1,565 @@
+"""Frozen policies: what the desk quotes is what the lab's definition says, whatever is folded or compiled."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from flowhft import adapter as adapters
+from flowhft import experts, features
+from flowhft.adapter import IDENTITY, Adapter
+from flowhft.errors import DataError, UsageError
+from flowhft.frozen import begin, fold, freeze_expert, load_frozen, plain, quote, save_frozen, weight_shapes
+from flowhft.types import Estimates, Observation, Quote
+
+SENSOR = features.Sensor(2.0, 5.0, 1.0, 0.7, 3.0, 0.2, 0.05)
+ESTIMATES = Estimates(volatility=1.5, drift=0.3, intensity=4.0, fill_decay=1.5, horizon=1.0)
+FEATURES = {kind: len(names) for kind, names in features.NAMES.items()}
+HORIZON, WIDTH, BLOCKS, FINEST = 4, 24, 2, 3
+ACTION_MEAN, ACTION_SCALE = np.array([1.0, 1.4]), np.array([0.5, 0.3])
+FLOW_MATCHING = {"steps": 1, "solver": "euler", "label": FINEST, "noise_scale": 0.0, "execute": 1}
+
+
+def weights_of(kind, seed=0, loud=1.0):
+    """Weights at which no part of the network is negligible: modulations of order one, not adaLN's zeros."""
+    random = np.random.default_rng(seed)
+    shapes = weight_shapes(FEATURES[kind], 2 * HORIZON, WIDTH, BLOCKS, FINEST + 1)
+    return {
+        name: (
+            random.normal(size=shape) * (0.5 * loud if "bias" in name else loud / math.sqrt(shape[-1]))
+        ).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def scaling_of(kind, seed=1):
+    random = np.random.default_rng(seed)
+    return random.normal(size=FEATURES[kind]) * 0.2, random.uniform(0.3, 1.5, FEATURES[kind])
+
+
+def flow(kind="context", weights=None, adapter=IDENTITY, **sampler):
+    return fold(
+        weights_of(kind) if weights is None else weights,
+        *scaling_of(kind),
+        ACTION_MEAN,
+        ACTION_SCALE,
+        SENSOR,
+        kind,
+        adapter=adapter,
+        **(FLOW_MATCHING | sampler),
+    )
+
+
+def observations(count=12, seed=2):
+    random = np.random.default_rng(seed)
+    time = np.cumsum(random.uniform(0.005, 0.03, count))
+    return [
+        Observation(
+            time=float(time[i]),
+            time_left=float(1.0 - time[i]),
+            mid_price=float(random.normal()),
+            inventory=float(random.integers(-4, 5)),
+            cash=float(random.normal() * 5.0),
+            arrivals_bid=float(random.poisson(0.3)),
+            arrivals_ask=float(random.poisson(0.3)),
+            intensity_bid=float(random.uniform(1.0, 9.0)),
+            intensity_ask=float(random.uniform(1.0, 9.0)),
+        )
+        for i in range(count)
+    ]
+
+
+def quotes_of(frozen, seen, seed=0):
+    memory = begin(frozen, seed)
+    return np.array([quote(frozen, memory, observation) for observation in seen])
+
+
+class SplitMix:
+    """SplitMix64 in Python's unbounded integers."""
+
+    def __init__(self, seed):
+        self.state = seed % 2**64
+
+    def bits(self):
+        self.state = (self.state + 0x9E3779B97F4A7C15) % 2**64
+        mixed = self.state
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) % 2**64
+        return mixed ^ (mixed >> 31)
+
+    def uniform(self):
+        return (self.bits() >> 11) / 2**53
+
+    def normal(self, count):
+        numbers = []
+        for _ in range(count // 2):
+            radius, angle = math.sqrt(-2.0 * math.log(1.0 - self.uniform())), 2.0 * math.pi * self.uniform()
+            numbers += [radius * math.cos(angle), radius * math.sin(angle)]
+        return np.array(numbers)
+
+
+def plain_quotes(kind, weights, seen, sampler, seed=0):
+    """The whole policy in plain Python: unfolded float64 weights, the features' own Python, explicit memory."""
+    exact = {name: weight.astype(np.float64) for name, weight in weights.items()}
+    chance = SplitMix(seed)
+    remembered, chunk, cursor, quoted = features.remember_nothing(SENSOR), None, sampler["execute"], []
+    for observation in seen:
+        remembered = features.sense(SENSOR, remembered, observation)
+        if cursor == sampler["execute"]:
+            raw = np.array(features.FUNCTIONS[kind](SENSOR, remembered, observation))
+            noise = chance.normal(2 * HORIZON) if sampler["noise_scale"] > 0.0 else np.zeros(2 * HORIZON)
+            scaled = plain.sample(
+                exact,
+                plain.standardise(raw, *scaling_of(kind)).astype(np.float64),
+                sampler["noise_scale"] * noise,
+                steps=sampler["steps"],
+                solver=sampler["solver"],
+                label=sampler["label"],
+            )
+            chunk, cursor = ACTION_MEAN + ACTION_SCALE * scaled, 0
+        quoted.append(Quote(*chunk[cursor]))
+        remembered = features.note_quote(remembered, quoted[-1])
+        cursor += 1
+    return np.array(quoted)
+
+
+SAMPLERS = [
+    {"steps": steps, "solver": solver, "label": label, "noise_scale": noise_scale, "execute": execute}
+    for steps, solver, label, noise_scale, execute in [
+        (1, "euler", 3, 0.0, 1),
+        (1, "euler", 0, 0.0, 1),
+        (1, "heun", 3, 0.0, 1),
+        (2, "euler", 1, 0.0, 3),
+        (3, "heun", 3, 0.0, 2),
+        (4, "euler", 2, 1.0, 1),
+        (5, "heun", 3, 0.4, 4),
+    ]
+]
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: "-".join(map(str, sampler.values())))
+def test_the_frozen_policy_is_the_plain_one(kind, sampler):
+    weights, seen = weights_of(kind), observations()
+    expected = plain_quotes(kind, weights, seen, sampler, seed=7)
+    received = quotes_of(flow(kind, weights, **sampler), seen, seed=7)
+    np.testing.assert_allclose((received - expected) / ACTION_SCALE, 0.0, atol=1e-5)
+    assert np.ptp(expected, axis=0).min() > 0.05  # the policy does respond to what it sees
+
+
+def test_saturated_units_and_clipped_samples_agree():
+    weights, seen = weights_of("context", loud=12.0), observations()
+    expected = plain_quotes("context", weights, seen, FLOW_MATCHING)
+    np.testing.assert_allclose(quotes_of(flow(weights=weights), seen), expected, rtol=2e-5)
+    edge = np.abs((expected - ACTION_MEAN) / ACTION_SCALE)
+    assert edge.max() == pytest.approx(plain.REACH)
+
+
+def test_plain_and_frozen_agree_with_the_definition_in_jax():
+    weights = weights_of("context", seed=3)
+    w = {name: jnp.asarray(weight) for name, weight in weights.items()}
+    z = np.random.default_rng(4).normal(size=FEATURES["context"]).astype(np.float32)
+
+    def normed(h):
+        return (h - h.mean()) * jax.lax.rsqrt(h.var() + 1e-6)
+
+    def velocity(x, flow_time, label):
+        angles = [2 * jnp.pi * flow_time / period for period in (0.5, 1, 2, 4)]
+        e = jnp.array([f(angle) for angle in angles for f in (jnp.sin, jnp.cos)])
+        c = jax.nn.silu(w["embed.weight_1"] @ e + w["embed.bias_1"])
+        c = jax.nn.silu(w["embed.weight_2"] @ c + w["embed.bias_2"] + w["embed.label"][label])
+        h = w["input.weight_x"] @ x + w["input.weight_features"] @ z + w["input.bias"]
+        for b in range(BLOCKS):
+            modulation = w["block.modulation_weight"][b] @ c + w["block.modulation_bias"][b]
+            shift, scale, gate = jnp.split(modulation, 3)
+            inner = w["block.weight_1"][b] @ (normed(h) * (1 + scale) + shift) + w["block.bias_1"][b]
+            h = h + gate * (w["block.weight_2"][b] @ jax.nn.silu(inner) + w["block.bias_2"][b])
+        shift, scale = jnp.split(w["output.modulation_weight"] @ c + w["output.modulation_bias"], 2)
+        return w["output.weight"] @ (normed(h) * (1 + scale) + shift) + w["output.bias"]
+
+    with jax.default_matmul_precision("highest"):
+        x = jnp.linspace(-1.0, 1.0, 2 * HORIZON)
+        for flow_time, label in [(0.0, 3), (0.3, 1), (1.0, 0)]:
+            mine = plain.velocity(weights, np.asarray(x), z, flow_time, label)
+            np.testing.assert_allclose(mine, velocity(x, flow_time, label), atol=1e-5)
+        seen = observations(1)[0]
+        raw = features.context_features(
+            SENSOR, features.sense(SENSOR, features.remember_nothing(SENSOR), seen), seen
+        )
+        z = plain.standardise(np.array(raw), *scaling_of("context"))
+        half = velocity(jnp.zeros(2 * HORIZON), 0.0, 1) / 2
+        whole = np.clip(half + velocity(half, 0.5, 1) / 2, -5, 5).reshape(HORIZON, 2)
+    received = quotes_of(flow(weights=weights, steps=2, label=1), [seen])[0]
+    np.testing.assert_allclose((received - ACTION_MEAN) / ACTION_SCALE, whole[0], atol=1e-5)
+
+
+def without_gate(network):
+    network.modulation[:, :, 2] = 1.0
+
+
+def without_scale(network):
+    network.modulation[:, :, 0] = 1.0
+
+
+def without_shift(network):
+    network.modulation[:, :, 1] = weights_of("context")["block.bias_1"]
+
+
+def with_ungated_bias(network):
+    network.modulation[:, :, 3] = weights_of("context")["block.bias_2"]
+
+
+def with_all_at_flow_time_zero(network):
+    network.modulation[:] = network.modulation[:1]
+
+
+def without_output_scale(network):
+    network.output_scale[:] = 1.0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without_gate,
+        without_scale,
+        without_shift,
+        with_ungated_bias,
+        with_all_at_flow_time_zero,
+        without_output_scale,
+    ],
+)
+def test_a_wrong_fold_would_be_seen(spoil):
+    sampler = FLOW_MATCHING | {"steps": 2}
+    frozen, seen = flow(**sampler), observations()
+    expected = plain_quotes("context", weights_of("context"), seen, sampler)
+    np.testing.assert_allclose(quotes_of(frozen, seen), expected, atol=1e-5)
+    spoil(frozen.network)
+    assert np.abs(quotes_of(frozen, seen) - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_rows_that_are_not_quoted_change_nothing(solver, steps):
+    seen = observations(1)[0]
+    chunks = []
+    for execute in range(1, HORIZON + 1):
+        frozen = flow(steps=steps, solver=solver, execute=execute)
+        memory = begin(frozen, 0)
+        quote(frozen, memory, seen)
+        chunks.append(memory.chunk)
+    for execute, chunk in enumerate(chunks, start=1):
+        np.testing.assert_array_equal(chunk, chunks[-1][:execute])
+
+
+def test_a_chunk_is_executed_before_the_next_is_sampled():
+    frozen, seen = flow(execute=3), observations(5)
+    other = [seen[0], *observations(5, seed=9)[1:3], *seen[3:]]
+    first, second = quotes_of(frozen, seen), quotes_of(frozen, other)
+    np.testing.assert_array_equal(first[:3], second[:3])  # the chunk was fixed by the first observation
+    assert np.abs(first[3] - second[3]).min() > 1e-6  # but what was seen meanwhile is remembered
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+def test_compiled_senses_are_the_python_ones(kind):
+    frozen = flow(kind)
+    memory = begin(frozen, 0)
+    remembered = features.remember_nothing(SENSOR)
+    for observation in observations(30):
+        own = quote(frozen, memory, observation)
+        remembered = features.note_quote(features.sense(SENSOR, remembered, observation), own)
+        np.testing.assert_allclose(memory.sensed, remembered, rtol=1e-14)
+
+
+bounded = st.floats(-50.0, 50.0)
+positive = st.floats(0.01, 50.0)
+
+
+@pytest.mark.parametrize("name", experts.EXPERTS)
+@settings(max_examples=30)
+@given(
+    observation=st.builds(
+        Observation, positive, positive, bounded, bounded, bounded, positive, positive, positive, positive
+    ),
+    gamma=st.floats(0.01, 2.0),
+    seed=st.integers(-(2**63), 2**64),
+)
+def test_an_expert_quotes_exactly_as_its_own_function(name, observation, gamma, seed):
+    expert = experts.get(name)
+    coefficients = expert.coefficients(ESTIMATES, gamma)
+    frozen = freeze_expert(expert, coefficients)
+    memory, chance = begin(frozen, seed), SplitMix(seed)
+    for _ in range(2):
+        received = quote(frozen, memory, observation)
+        noise = (chance.uniform(), chance.uniform())
+        assert received == expert.quote(coefficients, observation, noise)
+
+
+def test_the_random_stream_is_splitmix64():
+    # The published first outputs for the seed 1234567.
+    chance = SplitMix(1234567)
+    known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert [chance.bits() for _ in known] == known
+
+
+def test_noise_has_the_scale_asked_for():
+    frozen = flow(noise_scale=1.0)
+    memory = begin(frozen, 11)
+    for array in frozen.network[-6:]:
+        array[:] = 0.0  # no velocity: the sample is its own start
+    starts = np.array([quote(frozen, memory, observations(1)[0]) for _ in range(4000)])
+    starts = (starts - ACTION_MEAN) / ACTION_SCALE
+    # Fixed seed; each bound is 4.5 standard errors, a false alarm of about 1e-5 over all seeds.
+    np.testing.assert_allclose(starts.mean(axis=0), 0.0, atol=4.5 / math.sqrt(4000))
+    np.testing.assert_allclose(starts.var(axis=0), 1.0, atol=4.5 * math.sqrt(2 / 4000))
+    assert abs(np.corrcoef(starts.T)[0, 1]) < 4.5 / math.sqrt(4000)
+
+
+def test_policies_side_by_side_do_not_shift_each_others_numbers():
+    expert = experts.get("white_noise")
+    frozen, seen = freeze_expert(expert, expert.coefficients(ESTIMATES, 1.0)), observations()
+    alone = quotes_of(frozen, seen, seed=5)
+    first, second = begin(frozen, 5), begin(frozen, 6)
+    together = []
+    for observation in seen:
+        together.append(quote(frozen, first, observation))
+        assert quote(frozen, second, observation) != together[-1]
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+def test_the_adapter_acts_last_and_is_not_remembered(kind):
+    adapter = Adapter(scale=1.3, offset_bid=0.2, offset_ask=-0.1, skew=0.05)
+    seen = observations()
+    own = quotes_of(flow(kind), seen)
+    expected = [
+        adapters.adapt_quote(adapter, Quote(*row), observation.inventory)
+        for row, observation in zip(own, seen, strict=True)
+    ]
+    np.testing.assert_allclose(quotes_of(flow(kind, adapter=adapter), seen), expected, rtol=1e-14)
+
+
+def test_a_nan_reaches_the_quote():
+    seen = observations(1)[0]._replace(mid_price=math.nan)
+    assert np.isnan(quotes_of(flow("paper"), [seen])).all()
+
+
+def every_policy():
+    for name in experts.EXPERTS:
+        expert = experts.get(name)
+        yield (
+            name,
+            freeze_expert(expert, expert.coefficients(ESTIMATES, 0.5), Adapter(2, 1, 0, np.float32(0.1))),
+        )
+    for number, sampler in enumerate(SAMPLERS):
+        yield f"flow_{number}", flow("paper" if number % 2 else "context", **sampler)
+
+
+def test_all_policies_are_of_one_type_and_compile_once(tmp_path):
+    types = set()
+    for name, frozen in every_policy():
+        path = tmp_path / f"{name}.safetensors"
+        save_frozen(frozen, path)
+        for policy in (frozen, load_frozen(path)):
+            types.add((numba.typeof(policy), numba.typeof(begin(policy, 2**63 - 1))))
+            quotes_of(policy, observations(2))
+    assert len(types) == 1
+    assert len(quote.signatures) == 1
+
+
+@pytest.mark.parametrize(("name", "frozen"), list(every_policy()))
+def test_a_file_gives_back_the_policy_bit_for_bit(name, frozen, tmp_path):
+    path = tmp_path / "policy.safetensors"
+    save_frozen(frozen, path)
+    loaded = load_frozen(path)
+    assert loaded.network[:6] == frozen.network[:6]
+    assert (loaded.kind, loaded.adapter) == (frozen.kind, frozen.adapter)
+    pairs = [
+        (loaded.coefficients, frozen.coefficients),
+        *zip(loaded.network[6:], frozen.network[6:], strict=True),
+    ]
+    for mine, theirs in pairs:
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(quotes_of(loaded, observations()), quotes_of(frozen, observations()))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "policy.safetensors"
+    save_frozen(flow(), path)
+    return path
+
+
+@given(share=st.floats(0.0, 1.0, exclude_max=True))
+def test_a_truncated_file_is_a_data_error(saved, share):
+    content = saved.read_bytes()
+    path = saved.with_name("truncated.safetensors")
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="truncated"):
+        load_frozen(path)
+
+
+def test_a_file_cut_within_its_header_is_a_data_error(saved):
+    content = saved.read_bytes()
+    path = saved.with_name("cut.safetensors")
+    end = 8 + int.from_bytes(content[:8], "little")
+    for length in [*range(0, 40), *range(40, end, 37), end - 1, end, end + 1, len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError):
+            load_frozen(path)
+
+
+@given(position=st.floats(0.0, 1.0, exclude_max=True), byte=st.integers(0, 255))
+def test_a_changed_header_byte_is_a_data_error_or_still_a_policy(saved, position, byte):
+    content = bytearray(saved.read_bytes())
+    end = 8 + int.from_bytes(content[:8], "little")
+    content[int(position * end)] = byte
+    path = saved.with_name("changed.safetensors")
+    path.write_bytes(content)
+    try:
+        frozen = load_frozen(path)
+    except DataError:
+        return
+    assert quotes_of(frozen, observations(3)).shape == (3, 2)
+
+
+def rewrite(saved, tmp_path, change):
+    """Write the saved policy again with another header (a dict or a text) or other arrays."""
+    arrays = load_file(saved)
+    content = saved.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["flowhft"])
+    header = change(header, arrays) or header
+    path = tmp_path / "rewritten.safetensors"
+    save_file(arrays, path, {"flowhft": header if isinstance(header, str) else json.dumps(header)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header, arrays: "{", "header of .* must be JSON"),
+        (lambda header, arrays: "[]", "another program"),
+        (lambda header, arrays: header | {"format": "flowhft.policy"}, "received flowhft.policy"),
+        (lambda header, arrays: header | {"version": 2}, "must be 1; received 2"),
+        (lambda header, arrays: header | {"kind": "ppo"}, "ppo"),
+        (lambda header, arrays: header | {"adapter": {"scale": 1.0}}, "adapter|argument"),
+        (lambda header, arrays: header | {"network": None}, "fit together"),
+        (lambda header, arrays: header["network"].update(steps=2), "`modulation` must have the shape"),
+        (lambda header, arrays: header["network"].update(solver="heun"), "`modulation` must have the shape"),
+        (lambda header, arrays: header["network"].update(execute=9), "`execute` must lie in 1..4"),
+        (lambda header, arrays: header["network"].update(execute=1.5), "integer"),
+        (lambda header, arrays: header["network"].update(features="paper"), "`feature_mean` must have"),
+        (
+            lambda header, arrays: header["network"]["sensor"].update(rate=-1.0),
+            "`sensor.rate` must be positive",
+        ),
+        (lambda header, arrays: arrays.pop("input_bias") is None, "input_bias"),
+        (lambda header, arrays: arrays.update(input_bias=np.zeros(WIDTH)), "must be float32"),
+        (lambda header, arrays: arrays.update(weight_1=np.zeros((1, 2, 3), np.float32)), "`weight_1`"),
+        (lambda header, arrays: arrays.update(weight_1=np.zeros(3, np.float32)), "have 3 axes"),
+        (lambda header, arrays: arrays.update(feature_std=np.zeros(9)), "be positive everywhere"),
+    ],
+)
+def test_a_file_that_is_not_a_whole_policy_is_a_data_error(saved, tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        load_frozen(rewrite(saved, tmp_path, change))
+
+
+def test_an_unchanged_rewrite_is_still_a_policy(saved, tmp_path):
+    loaded = load_frozen(rewrite(saved, tmp_path, lambda header, arrays: None))
+    np.testing.assert_array_equal(quotes_of(loaded, observations()), quotes_of(flow(), observations()))
+
+
+def test_a_missing_or_foreign_file_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="there is none"):
+        load_frozen(tmp_path / "nothing.safetensors")
+    with pytest.raises(DataError):
+        load_frozen(tmp_path)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"weights": np.zeros(3, np.float32)}, foreign)
+    with pytest.raises(DataError, match="another program"):
+        load_frozen(foreign)
+    foreign.write_text("<html>not found</html>")
+    with pytest.raises(DataError, match="safetensors"):
+        load_frozen(foreign)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        ({"steps": 0}, "`steps` must be at least 1"),
+        ({"solver": "rk4"}, "`solver` must be one of euler, heun"),
+        ({"label": FINEST + 1}, "`label` must lie in 0..3"),
+        ({"label": -1}, "`label` must lie in 0..3"),
+        ({"execute": 0}, "`execute` must lie in 1..4"),
+        ({"execute": HORIZON + 1}, "`execute` must lie in 1..4"),
+        ({"noise_scale": -1.0}, "`noise_scale` must be 0 or more"),
+        ({"noise_scale": math.nan}, "`noise_scale` must be 0 or more"),
+    ],
+)
+def test_a_sampler_that_cannot_be_is_refused(sampler, message):
+    with pytest.raises(UsageError, match=message):
+        flow(**sampler)
+
+
+@pytest.mark.parametrize("name", weight_shapes(9, 8, WIDTH, BLOCKS, FINEST + 1))
+def test_weights_that_do_not_fit_are_refused_by_name(name):
+    weights = weights_of("context")
+    kept = weights.pop(name)
+    with pytest.raises(UsageError, match=name):
+        flow(weights=weights)
+    axes = {"input.weight_x", "block.weight_1", "embed.label"}  # these define the lengths: any shape is one
+    with pytest.raises(UsageError, match=r"must have the shape|must be an array" if name in axes else name):
+        flow(weights=weights | {name: kept[..., :-1]})
+
+
+def test_a_policy_that_no_loop_knows_is_refused():
+    expert = experts.Expert("mine", "", experts.glft.coefficients, lambda *_: Quote(1.0, 1.0))
+    with pytest.raises(UsageError, match="received 'mine'"):
+        freeze_expert(expert, (1.0, 2.0, 3.0, 4.0))
+    with pytest.raises(UsageError, match="`coefficients` must have the shape"):
+        freeze_expert(experts.get("glft"), (1.0,))
+
+
+INNER = "def inner(x):\n    return x + {}\n"
+OUTER = """
+from numba import njit
+from flowhft.frozen import compiled
+from inner import inner
+inner = njit(inner)
+def outer(x):
+    return inner(x)
+careful, careless = compiled(outer), njit(cache=True)(outer)
+print(int(careful(1.0)), int(careless(1.0)))
+"""
+
+
+def test_the_cache_notices_a_change_in_another_file(tmp_path):
+    (tmp_path / "outer.py").write_text(OUTER)
+    answers = []
+    for added in (10, 20):
+        (tmp_path / "inner.py").write_text(INNER.format(added))
+        command = [sys.executable, "-B", "-c", "import outer"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        answers.append(done.stdout.split())
+    assert answers == [["11", "11"], ["21", "11"]]  # numba's own cache goes on with the old code
+
+
+def test_the_desk_runs_without_the_lab(saved):
+    program = "import sys, flowhft.frozen as f; f.load_frozen(sys.argv[1]); print('jax' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(saved)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+    assert not list(Path(saved).parent.glob("*.part"))
