@@ -107,8 +107,8 @@ class FillCurveFit(NamedTuple):
         bid, ask = self.parameters["intensity_bid"], self.parameters["intensity_ask"]
         if bid.high < ask.low or ask.high < bid.low:
             said.append(
-                f"fill curve: the sides differ: intensity {bid.value:.3g} / s at the bid, {ask.value:.3g} / s "
-                "at the ask; the market that is calibrated takes their mean."
+                f"fill curve: the sides differ: intensity {bid.value:.3g} / s at the bid, "
+                f"{ask.value:.3g} / s at the ask; the market that is calibrated takes their mean."
             )
         return tuple(said)
 

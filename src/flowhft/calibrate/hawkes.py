@@ -94,8 +94,8 @@ class HawkesFit(NamedTuple):
         if self.ks_statistic > LARGEST_KS_STATISTIC and self.p_value < SIGNIFICANCE:
             said.append(
                 f"Hawkes process: poor fit: rescaled waiting times are {self.ks_statistic:.3f} from the "
-                f"exponential (Kolmogorov-Smirnov; {self.ks_statistic_poisson:.3f} for a Poisson process), more "
-                "than chance allows. One decay does not hold all time scales; standard errors are too small."
+                f"exponential (Kolmogorov-Smirnov; {self.ks_statistic_poisson:.3f} for a Poisson process), "
+                "more than chance allows. One decay does not hold all time scales; standard errors are too small."
             )
         # Twice the gain of three parameters more; near the edge of the search this test is conservative.
         if 2.0 * self.log_likelihood_gain * self.orders < chi2.ppf(1.0 - SIGNIFICANCE, 3):
@@ -105,8 +105,8 @@ class HawkesFit(NamedTuple):
             said.append(f"Hawkes process: {names} at the edge of what is possible, without an error.")
         if self.process.branching_ratio > LARGEST_BRANCHING:
             said.append(
-                f"Hawkes process: branching ratio {self.process.branching_ratio:.3f}, close to explosion: a sign "
-                "of a rate that changes over the recording."
+                f"Hawkes process: branching ratio {self.process.branching_ratio:.3f}, close to explosion: a "
+                "sign of a rate that changes over the recording."
             )
         return tuple(said)
 

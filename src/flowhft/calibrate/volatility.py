@@ -48,16 +48,16 @@ class VolatilityFit(NamedTuple):
         said = []
         if abs(self.plain / self.volatility.value - 1.0) > LARGEST_NOISE:
             said.append(
-                f"volatility: moves over {self.interval:g} s alone give {self.plain:.3g} ticks / sqrt(s), two "
-                f"scales give {self.volatility.value:.3g}: the mid does not yet diffuse at this interval."
+                f"volatility: moves over {self.interval:g} s alone give {self.plain:.3g} ticks / sqrt(s), "
+                f"two scales give {self.volatility.value:.3g}: the mid does not yet diffuse at this interval."
             )
         near = pl.col("interval").is_between(0.099 * self.interval, 3.01 * self.interval)
         around = self.signature.filter(near)["volatility"].to_list()
         if around and max(around) > STEEPEST_SIGNATURE * min(around):
             said.append(
-                f"volatility: from {around[0]:.3g} to {around[-1]:.3g} ticks / sqrt(s) around {self.interval:g} s: "
-                f"the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no one volatility holds at all "
-                "intervals (see the signature)."
+                f"volatility: from {around[0]:.3g} to {around[-1]:.3g} ticks / sqrt(s) around "
+                f"{self.interval:g} s: the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no one "
+                "volatility holds at all intervals (see the signature)."
             )
         if self.drift.low <= 0.0 <= self.drift.high:
             said.append(

@@ -78,7 +78,7 @@ def _standardise(network: Network, values: tuple, out: np.ndarray) -> None:
         out[i] = standard
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inline="always")
 def _quote_flow(network: Network, memory: Memory, observation: Observation) -> Quote:
     sensed = _sense(network.sensor, _load(memory.sensed), observation)
     if memory.cursor[0] >= network.execute:

@@ -76,7 +76,7 @@ def _silu(x: np.ndarray) -> None:
         x[i] = x[i] / (_ONE + power * two_to_whole)
 
 
-@njit(fastmath=_ANY_ORDER, error_model="numpy")
+@njit(fastmath=_ANY_ORDER, error_model="numpy", inline="always")
 def _velocity(
     network: Network, scratch: np.ndarray, time: int, x: np.ndarray, at_zero: bool, rows: int, out: np.ndarray
 ) -> None:

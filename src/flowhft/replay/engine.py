@@ -46,6 +46,7 @@ BID, ASK = 0, 1
 WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
 ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
 NO_PRICE = -(2**62)
+FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hold
 
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
@@ -202,10 +203,9 @@ def _trade(
     fills: np.ndarray = np.empty((64, 5), np.int64)
     count = 0
     first_mid = 0.5 * (tape.best_bid[0] + tape.best_ask[0])
-    unit = 1.0 / rules.order_lots
-    code = max(
-        venue.elapse(venue.pointer, 0), advance(venue, tape.time_ns[0])
-    )  # the first call only sets the clock
+    unit = float(rules.order_lots)
+    venue.elapse(venue.pointer, 0)  # sets the clock to the first event
+    code = advance(venue, tape.time_ns[0])
     for step in range(steps):
         if code >= FAILED:
             return columns, fills[:count], code, step
@@ -214,16 +214,14 @@ def _trade(
         mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
         inventory, cash, fee = account.inventory[0], account.cash[0], account.fee[0]
         before = count
-        worth = unit * (cash + inventory * first_mid - fee)
-        wanted = quote(frozen, memory, observe(tape, step, rules.horizon_ns, unit * inventory, worth))
+        worth = (cash + inventory * first_mid - fee) / unit
+        wanted = quote(frozen, memory, observe(tape, step, rules.horizon_ns, inventory / unit, worth))
 
-        bid, ask = (
-            NO_PRICE,
-            NO_PRICE,
-        )  # a policy that does not know (NaN) or wants out (infinite) does not quote
-        if np.isfinite(wanted.half_spread_bid):
+        # A policy that does not know (NaN), or wants to be far away, does not quote.
+        bid, ask = NO_PRICE, NO_PRICE
+        if -FARTHEST < wanted.half_spread_bid < min(mid, FARTHEST):
             bid = min(int(np.floor(mid - wanted.half_spread_bid)), tape.best_ask[step] - 1)
-        if np.isfinite(wanted.half_spread_ask):
+        if -FARTHEST < wanted.half_spread_ask < FARTHEST:
             ask = max(int(np.ceil(mid + wanted.half_spread_ask)), tape.best_bid[step] + 1)
         if rules.decision_latency_ns > 0:
             code = advance(venue, tape.time_ns[step] + rules.decision_latency_ns)
@@ -239,15 +237,15 @@ def _trade(
             else:
                 sold += fills[fill, 4]
         next_mid = 0.5 * (tape.best_bid[step + 1] + tape.best_ask[step + 1])
-        columns[0, step] = unit * inventory
+        columns[0, step] = inventory / unit
         columns[1, step] = worth
         columns[2, step] = wanted.half_spread_bid
         columns[3, step] = wanted.half_spread_ask
-        columns[4, step] = unit * bought
-        columns[5, step] = unit * sold
-        columns[6, step] = unit * (account.cash[0] - cash + (bought - sold) * mid)
-        columns[7, step] = unit * (account.inventory[0] * (next_mid - mid))
-        columns[8, step] = unit * (account.fee[0] - fee)
+        columns[4, step] = bought / unit
+        columns[5, step] = sold / unit
+        columns[6, step] = (account.cash[0] - cash + (bought - sold) * mid) / unit
+        columns[7, step] = account.inventory[0] * (next_mid - mid) / unit
+        columns[8, step] = (account.fee[0] - fee) / unit
     return columns, fills[:count], code, steps
 
 
@@ -337,8 +335,17 @@ def _replay_one(
             f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
             f"{step:,}. Report it with the settings of the replay."
         )
+    seen = _observations(tape, rules.horizon_ns, columns[0], columns[1])
+    path = columns[:, None, :]
     return Replayed(
-        trajectory=_trajectory(columns, tape, settings),
+        trajectory=Trajectory(
+            observation=Observation(*seen[:, None, :]),
+            quote=Quote(path[2], path[3]),
+            fill=Fill(path[4], path[5]),
+            spread_pnl=path[6],
+            inventory_pnl=path[7],
+            fee=path[8],
+        ),
         fills=_fills_table(fills, tape, top),
         orders=OrderCounts(*map(int, account.counts)),
         decision_latency_us=latency,
@@ -346,27 +353,14 @@ def _replay_one(
     )
 
 
-def _trajectory(columns: Float[np.ndarray, "9 step"], tape: Tape, settings: ReplaySettings) -> Trajectory:
-    """Lay the loop's columns beside what the tape showed."""
-    path = columns[:, None, :]
-    seen = [
-        np.array(observation)
-        for observation in zip(
-            *(
-                observe(tape, step, round(settings.horizon * 1e9), columns[0, step], columns[1, step])
-                for step in range(columns.shape[1])
-            ),
-            strict=True,
-        )
-    ]
-    return Trajectory(
-        observation=Observation(*(values[None, :] for values in seen)),
-        quote=Quote(path[2], path[3]),
-        fill=Fill(path[4], path[5]),
-        spread_pnl=path[6],
-        inventory_pnl=path[7],
-        fee=path[8],
-    )
+@compiled
+def _observations(tape: Tape, horizon_ns: int, inventory: np.ndarray, cash: np.ndarray) -> np.ndarray:
+    """Return what was observed at every decision, shape (column, step), columns as in `Observation`."""
+    columns = np.empty((9, len(inventory)))
+    for step in range(len(inventory)):
+        for column, value in enumerate(observe(tape, step, horizon_ns, inventory[step], cash[step])):
+            columns[column, step] = value
+    return columns
 
 
 def _fills_table(fills: Int[np.ndarray, "fill 5"], tape: Tape, top: TopOfBook) -> pl.DataFrame:

@@ -1,0 +1,73 @@
+"""From a calibration to a simulated market: the centre of the scenarios that a policy learns in."""
+
+import math
+
+from flowhft.calibrate.calibrate import Calibration
+from flowhft.errors import require
+from flowhft.market.scenario import Scenario
+
+# Of the intensity at the mid: decisions this often per order that would reach the mid on one side.
+DECISIONS_PER_ORDER = 10.0
+STEPS = 300
+RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selected
+
+
+def natural_dt(calibration: Calibration) -> float:
+    """Return a time between decisions that suits the market: 1, 2 or 5 x 10^n seconds.
+
+    The largest such time at which ten decisions fall on one order that would reach a quote at the mid, so
+    that two fills of a side within a step are rare.
+    """
+    wanted = 1.0 / (DECISIONS_PER_ORDER * calibration.parameters["intensity"].value)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= wanted * (1.0 + 1e-9))
+
+
+def scenario_of(
+    calibration: Calibration,
+    initial_price: float,
+    *,
+    dt: float | None = None,
+    horizon: float | None = None,
+    order_lots: int = 1,
+    inventory_limit: float = 10.0,
+    maker_fee_bps: float = 0.0,
+) -> Scenario:
+    """Return the market that a calibration describes.
+
+    An additive price without drift (one recording cannot tell a drift from none), without memory and
+    without jumps; market orders by the fitted Hawkes process, each reaching a quote with probability
+    min(1, reach exp(-k delta)).
+
+    Args:
+        calibration: of a recording.
+        initial_price: mid price at the start, ticks.
+        dt: seconds between two decisions; None for `natural_dt`.
+        horizon: length of a session, seconds; None for 300 decisions.
+        order_lots: our order size in lots of the recording: one lot of the scenario.
+        inventory_limit: orders.
+        maker_fee_bps: basis points of the traded value.
+    """
+    require(order_lots >= 1, "order_lots", "be at least 1", order_lots)
+    values = {name: parameter.value for name, parameter in calibration.parameters.items()}
+    facts = calibration.facts
+    dt = natural_dt(calibration) if dt is None else dt
+    return Scenario(
+        name="centre",
+        horizon=STEPS * dt if horizon is None else horizon,
+        dt=dt,
+        price="additive",
+        initial_price=initial_price,
+        volatility=values["volatility"],
+        base_intensity=values["base_intensity"],
+        self_excitation=values["self_excitation"],
+        cross_excitation=values["cross_excitation"],
+        decay=values["decay"],
+        reach=values["reach"],
+        fill_decay=values["fill_decay"],
+        maker_fee=1e-4 * maker_fee_bps,
+        inventory_limit=inventory_limit,
+        risk_aversion=RISK_AVERSION * values["fill_decay"],
+        currency=facts.currency,
+        tick_value=facts.tick_size * facts.lot_size * order_lots,
+    )

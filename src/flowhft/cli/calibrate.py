@@ -1,0 +1,93 @@
+"""`flowhft calibrate`: fit a market to a recording."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flowhft.calibrate.calibrate import CalibrationSettings
+from flowhft.cli.command import Command, Result
+from flowhft.cli.folder import begin, run_of, summary_of
+from flowhft.cli.terminal import Table, Terminal
+from flowhft.runs import read_json, write_json
+
+SCENARIOS = "scenarios.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(Command):
+    """Fit a market to a recording, with standard errors and goodness of fit, and build scenarios around it.
+
+    Writes calibration.json, signature.parquet, fill_curve.parquet, hawkes_residuals.parquet,
+    recording.json, and scenarios.toml: the calibrated market ("centre") and a grid of regimes around it.
+    """
+
+    recording: Positional[Path]
+    """Session prefix (.../usdm_btcusdt_20240718), any of its files, or a folder that holds one session."""
+    share: float = 1.0
+    """Share of the recording's time to learn from, from its start; the rest is not looked at."""
+    dt: float | None = None
+    """Seconds between two decisions in the scenarios; by default what suits the rate of orders."""
+    horizon: float | None = None
+    """Length of a session in the scenarios, seconds; by default 300 decisions."""
+    order_lots: int = 10
+    """Our order size in lots of the recording; one lot of the scenarios."""
+    inventory_limit: int = 10
+    """Most orders' worth of inventory in the scenarios, long or short."""
+    maker_fee_bps: float = 0.0
+    """Fee on what is traded, basis points of its value; negative is a rebate."""
+    repair: bool = False
+    """Mend what can be mended in the recording, and say what was done."""
+    calibration: CalibrationSettings = CalibrationSettings()
+
+    def run(self, terminal: Terminal) -> Result:
+        """Read, calibrate, write."""
+        from flowhft.calibrate.calibrate import calibrate, save
+        from flowhft.calibrate.scenario import scenario_of
+        from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, learn_and_judge
+        from flowhft.market.presets import grid_around
+        from flowhft.market.scenario import scenarios_to_toml
+
+        with terminal.stage("read the recording"):
+            learn, unseen = learn_and_judge(self.recording, self.share, self.repair)
+        run = run_of(self, "calibrate", {"recording": identity_of_recording(learn)})
+        if begin(run, terminal):
+            with terminal.stage("calibrate the market") as progress:
+                found = calibrate(learn, self.calibration, self.seed, progress)
+            centre = scenario_of(
+                found,
+                first_mid(learn),
+                dt=self.dt,
+                horizon=self.horizon,
+                order_lots=self.order_lots,
+                inventory_limit=self.inventory_limit,
+                maker_fee_bps=self.maker_fee_bps,
+            )
+            save(found, run.folder)
+            write_json(run.folder / "recording.json", facts_of(learn, unseen))
+            (run.folder / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)))
+            run.finish(recording=learn.name, dt=centre.dt, horizon=centre.horizon)
+        return result_of(run.folder)
+
+
+def result_of(folder: Path) -> Result:
+    """Return what a finished calibration found, read back from its folder."""
+    content = read_json(folder / "calibration.json")
+    summary = summary_of(folder)
+    rows = [
+        [name, p["value"], p["standard_error"], p["low"], p["high"], p["unit"]]
+        for name, p in content["parameters"].items()
+    ]
+    return Result(
+        summary={"folder": folder, **summary, **content},
+        shown=[
+            Table(
+                columns=["parameter", "value", "standard error", "low", "high", "unit"],
+                rows=rows,
+                title=f"{summary['recording']}: {content['facts']['seconds']:.0f} s, "
+                f"{content['facts']['market_orders']:,} market orders",
+            ),
+            *(f"warning: {text}" for text in content["warnings"]),
+            f"Scenarios around it: {folder / SCENARIOS}",
+        ],
+    )
