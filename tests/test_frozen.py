@@ -19,6 +19,10 @@ from flowhft import adapter as adapters
 from flowhft import experts, features
 from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import DataError, UsageError
+from flowhft.flow.network import network_from
+from flowhft.flow.normaliser import Normaliser
+from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.frozen import begin, fold, freeze_expert, load_frozen, plain, quote, save_frozen, weight_shapes
 from flowhft.types import Estimates, Observation, Quote
 
@@ -34,11 +38,9 @@ def weights_of(kind, seed=0, loud=1.0):
     """Weights at which no part of the network is negligible: modulations of order one, not adaLN's zeros."""
     random = np.random.default_rng(seed)
     shapes = weight_shapes(FEATURES[kind], 2 * HORIZON, WIDTH, BLOCKS, FINEST + 1)
+    scale = {name: loud * (0.5 if "bias" in name else shape[-1] ** -0.5) for name, shape in shapes.items()}
     return {
-        name: (
-            random.normal(size=shape) * (0.5 * loud if "bias" in name else loud / math.sqrt(shape[-1]))
-        ).astype(np.float32)
-        for name, shape in shapes.items()
+        name: (random.normal(size=shape) * scale[name]).astype(np.float32) for name, shape in shapes.items()
     }
 
 
@@ -109,7 +111,7 @@ class SplitMix:
 
 
 def plain_quotes(kind, weights, seen, sampler, seed=0):
-    """The whole policy in plain Python: unfolded float64 weights, the features' own Python, explicit memory."""
+    """The whole policy in plain Python: unfolded float64 weights, the features' own Python, memory by hand."""
     exact = {name: weight.astype(np.float64) for name, weight in weights.items()}
     chance = SplitMix(seed)
     remembered, chunk, cursor, quoted = features.remember_nothing(SENSOR), None, sampler["execute"], []
@@ -201,6 +203,28 @@ def test_plain_and_frozen_agree_with_the_definition_in_jax():
         whole = np.clip(half + velocity(half, 0.5, 1) / 2, -5, 5).reshape(HORIZON, 2)
     received = quotes_of(flow(weights=weights, steps=2, label=1), [seen])[0]
     np.testing.assert_allclose((received - ACTION_MEAN) / ACTION_SCALE, whole[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize(
+    "sampler", [SamplerSettings(steps=1), SamplerSettings(steps=3, solver="heun", execute=2)]
+)
+def test_a_policy_of_the_lab_quotes_the_same_when_frozen(kind, sampler):
+    scaling = (*scaling_of(kind), ACTION_MEAN, ACTION_SCALE)
+    policy = FlowPolicy(
+        network=network_from(weights_of(kind)),
+        normaliser=Normaliser(*(jnp.asarray(values, jnp.float32) for values in scaling)),
+        sensor=SENSOR,
+        settings=NetworkSettings(kind, horizon=HORIZON, width=WIDTH, blocks=BLOCKS, finest=2**FINEST),
+        sampler=sampler,
+        objective="flow_matching",
+    )
+    act, memory, expected, seen = jax.jit(policy.act), policy.init(), [], observations()
+    for observation in seen:
+        own, memory = act(memory, jax.tree.map(jnp.float32, observation), jax.random.key(0))
+        expected.append(own)
+    difference = quotes_of(policy.freeze(), seen) - np.array(expected)
+    np.testing.assert_allclose(difference / ACTION_SCALE, 0.0, atol=1e-5)
 
 
 def without_gate(network):

@@ -75,8 +75,8 @@ class FillCurveFit(NamedTuple):
 
     Attributes:
         curve: the average of both sides: A is per side.
-        parameters: `intensity` and `fill_decay`, the same with `_bid` and `_ask`, `market_order_rate` and
-            `reach`, with errors.
+        parameters: `intensity` and `fill_decay`, the same with `_bid` and `_ask` (NaN where a side alone has
+            too few bursts), `market_order_rate` and `reach`, with errors.
         table: columns of `FILL_CURVE_UNITS`; `side` is "bid", "ask" (of our quote) or "mean".
         likelihood: the maximum-likelihood curve over the same distances, to compare.
         fitted_from, fitted_to: ticks, the distances of the fit.
@@ -263,7 +263,7 @@ def fit_fill_curve(
         distances: ticks, where the fit begins and ends; None chooses.
 
     Raises:
-        DataError: too few bursts, or they reach too few distances.
+        DataError: too few bursts of both sides together, or they reach too few distances.
     """
     start, end = where_quotes_live(bursts.reach) if distances is None else distances
     distance = _distances(start, end)
@@ -281,7 +281,8 @@ def fit_fill_curve(
     for name, counts in counted.items():
         observed = 2.0 * seconds if name == "mean" else seconds  # the mean looks at two sides for so long
         totals, drawn = counts.sum(0), draws @ counts
-        _require_enough(name, totals[inside], start)
+        if name == "mean":
+            _require_enough(totals[inside], start)
         curve = least_squares(distance[inside], totals[inside], observed)
         again = least_squares(distance[inside], drawn[:, inside], observed)
         ending = "" if name == "mean" else f"_{name}"
@@ -333,12 +334,12 @@ def _block_of(times: Reaches, seconds: float, blocks: int) -> Int[np.ndarray, " 
     return np.clip((times / seconds * blocks).astype(np.int64), 0, blocks - 1)
 
 
-def _require_enough(side: str, counts: Reaches, start: float) -> None:
-    """Refuse a side whose bursts cannot carry a curve."""
+def _require_enough(counts: Reaches, start: float) -> None:
+    """Refuse bursts of both sides that cannot carry a curve; a side alone that cannot has NaN for it."""
     enough = int(np.sum(counts >= FEWEST_AT_DISTANCE))
     if counts[0] < FEWEST_BURSTS or enough < FEWEST_DISTANCES:
         raise DataError(
-            f"`fill_decay` ({side}) must rest on {FEWEST_BURSTS} market orders that reach {start:g} ticks, "
+            f"`fill_decay` must rest on {FEWEST_BURSTS} market orders that reach {start:g} ticks, "
             f"and on {FEWEST_DISTANCES} distances that {FEWEST_AT_DISTANCE} of them reach; received "
             f"{counts[0]:,.0f} orders and {enough} distances. Use a longer recording, or a nearer `fit_from`."
         )

@@ -95,7 +95,7 @@ class HawkesFit(NamedTuple):
             said.append(
                 f"Hawkes process: poor fit: rescaled waiting times are {self.ks_statistic:.3f} from the "
                 f"exponential (Kolmogorov-Smirnov; {self.ks_statistic_poisson:.3f} for a Poisson process), "
-                "more than chance allows. One decay does not hold all time scales; standard errors are too small."
+                "more than chance allows. One decay does not hold all time scales; errors are too small."
             )
         # Twice the gain of three parameters more; near the edge of the search this test is conservative.
         if 2.0 * self.log_likelihood_gain * self.orders < chi2.ppf(1.0 - SIGNIFICANCE, 3):

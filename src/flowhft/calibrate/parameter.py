@@ -61,7 +61,7 @@ def resampled(
 ) -> Parameter:
     """Return a parameter whose error is the spread of bootstrap samples, its interval their quantiles."""
     samples = samples[np.isfinite(samples)]
-    if len(samples) < 2:
+    if len(samples) < 2 or not math.isfinite(value):
         return Parameter(name, value, math.nan, math.nan, math.nan, unit, method)
     tail = 0.5 - confidence / 2.0
     low, high = np.quantile(samples, [tail, 1.0 - tail])

@@ -10,7 +10,7 @@ from flowhft.calibrate.parameter import Parameter, positive, signed
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, mid_at
 
-WINDOWS = 30  # the recording holds at least so many intervals end to end: the error is then below 18 %
+WINDOWS = 30  # the recording holds at least so many intervals end to end: the error is then about 12 %
 SHORTEST_INTERVAL = 1.0  # seconds; below it the mid is mostly the bounce of the book
 GRID_STEPS = 100  # grid steps an interval; overlapping windows start at each
 NOISE_STEPS = 10  # the shorter of the two scales, a tenth of the interval
@@ -56,8 +56,8 @@ class VolatilityFit(NamedTuple):
         if around and max(around) > STEEPEST_SIGNATURE * min(around):
             said.append(
                 f"volatility: from {around[0]:.3g} to {around[-1]:.3g} ticks / sqrt(s) around "
-                f"{self.interval:g} s: the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no one "
-                "volatility holds at all intervals (see the signature)."
+                f"{self.interval:g} s: the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no "
+                "one volatility holds at all intervals (see the signature)."
             )
         if self.drift.low <= 0.0 <= self.drift.high:
             said.append(
@@ -99,8 +99,12 @@ def mids_on_grid(top: TopOfBook, step: float) -> Mids:
 
 
 def mean_square_move(mids: Mids, steps: int) -> float:
-    """Return the mean squared move over so many grid steps, over all overlapping windows."""
-    return float(np.mean((mids[steps:] - mids[:-steps]) ** 2))
+    """Return the mean squared move over so many grid steps, over all overlapping windows, without the drift.
+
+    The path is tied down at both ends, as a bridge; a bridge of length T moves by sigma^2 h (1 - h / T) over h.
+    """
+    moves = mids[steps:] - mids[:-steps] - (mids[-1] - mids[0]) * steps / (len(mids) - 1)
+    return float(np.mean(moves**2)) / (1.0 - steps / (len(mids) - 1))
 
 
 def _variance_error(mids: Mids, step: float, steps: int, noise_steps: int) -> float:
@@ -116,7 +120,7 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
     The observed mid is taken as a price with independent moves plus noise whose memory is shorter than a
     tenth of the interval h. With D(h) the mean squared move over h, over all windows of h that start on the
-    grid, E D(h) = sigma^2 h + 2 omega^2, so that two scales free the estimate of the noise:
+    grid and net of the drift, E D(h) = sigma^2 h + 2 omega^2, so that two scales free the estimate of the noise:
 
         sigma^2 = (D(h) - D(h / 10)) / (h - h / 10)
 
@@ -126,7 +130,7 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
         Var sigma^2 = 2 Q / n x (1 + 2 sum_{l < K} w_l^2),     n moves of the grid
 
-    which is about 0.8 sigma^4 h / T, against 2 sigma^4 h / T without overlap. Not modelled: what volatility
+    which is about 1.6 sigma^4 h / T where volatility is constant; one scale without overlap, 2 sigma^4 h / T. Not modelled: what volatility
     will be on another day; the interval is for the volatility of this recording.
 
     Args:

@@ -89,7 +89,7 @@ class Evaluate(Command):
                     results += judged["results"]
                     differences += judged["differences"]
             self._write_courses(run.folder, scenarios[0], policies, terminal)
-            units = _units(scenarios[0].currency)
+            units = units_of_metrics(scenarios[0].currency)
             write_table(
                 run.folder / "results.parquet", pl.DataFrame(results, infer_schema_length=None), units
             )
@@ -128,7 +128,8 @@ def alike(scenario: Any, scenarios: list[Any]) -> list[Any]:
     return [s for s in scenarios if all(getattr(s, name) == getattr(scenario, name) for name in same)]
 
 
-def _units(currency: str) -> dict[str, str]:
+def units_of_metrics(currency: str) -> dict[str, str]:
+    """Return the unit of every metric, money in this currency."""
     return {m.name: m.unit.replace("money", currency) for m in METRICS.values()}
 
 

@@ -23,7 +23,9 @@ def learn_and_judge(path: Path, share: float, repair: bool) -> tuple[Recording, 
         UsageError: the share is not between 0 and 1.
         RecordingError: a fault in the files.
     """
-    require(0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share, "0.6 learns from the first 60 %.")
+    require(
+        0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share, "0.6 learns from the first 60 %."
+    )
     recording = read_recording(path, repair=repair)
     return (recording, None) if share == 1.0 else split(recording, share)
 

@@ -76,6 +76,7 @@ def _silu(x: np.ndarray) -> None:
         x[i] = x[i] / (_ONE + power * two_to_whole)
 
 
+# Inlined before compiling: else numba would optimise it here and again in every caller, for seconds.
 @njit(fastmath=_ANY_ORDER, error_model="numpy", inline="always")
 def _velocity(
     network: Network, scratch: np.ndarray, time: int, x: np.ndarray, at_zero: bool, rows: int, out: np.ndarray
@@ -94,11 +95,11 @@ def _velocity(
     else:
         _affine(network.input_sample, x, base, width, hidden)
     for block in range(network.weight_1.shape[0]):
-        scale, bias_1, gate, bias_2 = network.modulation[time, block]
-        _norm(hidden, scale, inner)
-        _affine(network.weight_1[block], inner, bias_1, width, outer)
+        _norm(hidden, network.modulation[time, block, 0], inner)
+        _affine(network.weight_1[block], inner, network.modulation[time, block, 1], width, outer)
         _silu(outer)
         weight_2 = network.weight_2[block]
+        gate, bias_2 = network.modulation[time, block, 2], network.modulation[time, block, 3]
         for row in range(width):
             total = np.float32(0.0)
             for column in range(width):

@@ -136,9 +136,9 @@ def _events(session: Session, offset: int) -> np.ndarray:
     """Return the session as events, from its snapshot on, by corrected local time.
 
     The snapshot answers a request, so that the depth messages that follow *its* update number may have
-    arrived before it did. It is stamped with the earlier of the two. What came before is left out, but for the
-    last best prices, which stand at the start.
-    Where local times are equal, trades come before the changes of the book that they cause.
+    arrived before it did. It is stamped with the earlier of the two. What came before is left out, but for
+    the last best prices, which stand at the start. Where local times are equal, trades come before the
+    changes of the book that they cause.
     """
     snapshot, depth, trades, bbo = session
     depth_local = depth["local_ns"].to_numpy() + offset
@@ -307,11 +307,17 @@ def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: 
             Finding("note", "best prices carry no exchange time: their local time stands in for it.")
         )
     start = recording.events["local_time_ns"][0] - recording.clock_offset_ns
-    early = [(int((table["local_ns"] < start).sum()), what) for table, what in
-             ((session.trades, "trades"), (session.bbo, "best prices"))]  # fmt: skip
-    if any(count for count, _ in early):
-        listed = " and ".join(f"{count:,} {what}" for count, what in early)
-        facts.append(Finding("note", f"{listed} arrived before the book was known and are left out."))
+    trades_early, tops_early = (
+        int((table["local_ns"] < start).sum()) for table in (session.trades, session.bbo)
+    )
+    if trades_early or tops_early > 1:
+        facts.append(
+            Finding(
+                "note",
+                f"{trades_early:,} trades and {max(0, tops_early - 1):,} best prices that arrived before "
+                "the book was known are left out.",
+            )
+        )
     for kind, count in trades.filter(pl.col("kind") != MARKET_ORDER)["kind"].value_counts(sort=True).rows():
         what = KINDS.get(kind, f"kind {kind}")
         facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))

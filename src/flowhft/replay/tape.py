@@ -4,6 +4,7 @@ A replay moves no market, so best bid, best ask, market orders and their intensi
 times are facts of the recording. They are taken by *local* time: nothing on the tape had not arrived.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -80,19 +81,22 @@ def _intensity(
 ) -> Float[np.ndarray, "step_and_end side"]:
     """Return the intensities at decision times after every order up to them, by the exact recursion."""
     intensity = np.empty((len(decision_ns), 2))
-    excitation = np.zeros(2)
+    bid = ask = 0.0  # excitation of each side at `time`
     time = min(decision_ns[0], order_ns[0]) if len(order_ns) else decision_ns[0]
     i = 0
     for step in range(len(decision_ns)):
         while i < len(order_ns) and order_ns[i] <= decision_ns[step]:
-            excitation *= np.exp(-flow.decay * 1e-9 * (order_ns[i] - time))
+            kept = math.exp(-flow.decay * 1e-9 * (order_ns[i] - time))
+            to_bid = flow.self_excitation if order_side[i] == 0 else flow.cross_excitation
+            to_ask = flow.cross_excitation if order_side[i] == 0 else flow.self_excitation
+            bid, ask = kept * bid + to_bid, kept * ask + to_ask
             time = order_ns[i]
-            excitation[order_side[i]] += flow.self_excitation
-            excitation[1 - order_side[i]] += flow.cross_excitation
             i += 1
-        excitation *= np.exp(-flow.decay * 1e-9 * (decision_ns[step] - time))
+        kept = math.exp(-flow.decay * 1e-9 * (decision_ns[step] - time))
+        bid, ask = kept * bid, kept * ask
         time = decision_ns[step]
-        intensity[step] = flow.base_intensity + excitation
+        intensity[step, 0] = flow.base_intensity + bid
+        intensity[step, 1] = flow.base_intensity + ask
     return intensity
 
 

@@ -49,7 +49,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "backtest/results": _JUDGED,
     "backtest/differences": (*_JUDGED, "reference"),
     "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
-    "backtest/markouts": ("policy", "horizon", "markout", "standard_error", "fills"),
+    "backtest/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
     "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
 }
 CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
@@ -59,19 +59,11 @@ RECORDS = (
     "recording/recording",
     "calibrate/calibration",
     "adapt/adapter",
-    "evaluate/evaluate",
     "backtest/backtest",
 )
 
-# A folder without stages is the stage whose mark it carries: the first that fits.
-_MARKS = {
-    "recording": "recording.json",
-    "calibrate": "calibration.json",
-    "demonstrate": "teachers.parquet",
-    "adapt": "adapter.json",
-    "backtest": "backtest.json",
-    "evaluate": "results.parquet",
-}
+# Two stages use the same names; the folder of a single backtest carries this mark.
+_BACKTEST_MARK = "backtest.json"
 
 
 @dataclass(frozen=True)
@@ -101,6 +93,11 @@ class Evidence:
         """Return a JSON object, empty where there is none."""
         return self.records.get(name, {})
 
+    def manifest(self, stage: str) -> dict[str, Any]:
+        """Return the manifest of a stage, empty where there is none."""
+        own = self.manifests.get("", {})
+        return self.manifests.get(stage, own if own.get("command") == stage else {})
+
     @property
     def currency(self) -> str:
         """What money is counted in: the currency of the tables or of the recording, else tick x lot."""
@@ -121,9 +118,8 @@ class Evidence:
     @property
     def learned(self) -> str | None:
         """The learned policy that the report is about; the last one where no file names it."""
-        for name in ("backtest/backtest", "evaluate/evaluate"):
-            if named := self.record(name).get("learned"):
-                return str(named)
+        if named := self.record("backtest/backtest").get("learned"):
+            return str(named)
         return next((name for name in reversed(self.policies) if is_learned(name)), None)
 
 
@@ -147,13 +143,16 @@ def gather(folder: Path) -> Evidence:
         raise DataError(
             f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
         )
-    own = next((stage for stage, mark in _MARKS.items() if (folder / mark).is_file()), None)
+    own_backtest = (folder / _BACKTEST_MARK).is_file()
 
     def find(name: str, suffix: str) -> Path | None:
         stage, file = name.split("/")
-        path = folder / (file if stage == own else name)
-        path = path.with_suffix(suffix)
-        return path if path.is_file() else None
+        places = [folder / name]
+        if stage not in ("backtest", "evaluate") or own_backtest == (stage == "backtest"):
+            places.append(folder / file)
+        if stage == "recording":  # calibration writes it down beside its own files
+            places.append(folder / "calibrate" / file)
+        return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
     tables, units = {}, {}
     for name, columns in TABLES.items():

@@ -1,8 +1,9 @@
-"""How figures look: one template, one style a policy throughout, colours that colour-blind readers tell apart.
+"""How figures look: one template, one style a policy, colours that colour-blind readers tell apart.
 
 Source of the colours: M. Okabe, K. Ito, "Color Universal Design", 2008.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,8 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
     """Return an empty figure in the look of the report.
 
     Args:
-        x, y: titles of the axes, with units.
+        x: title of the horizontal axis, with its unit.
+        y: title of the vertical axis, with its unit.
         height: pixels.
         title: of the figure, where several stand beside one another.
     """
@@ -85,7 +87,7 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
         "ticks": "outside",
         "tickcolor": "#b6bcc4",
         "automargin": True,
-        "title": {"standoff": 8},
+        "title": {"standoff": 8, "font": {"size": 13}},
     }
     plot.update_layout(
         template="none",
@@ -100,7 +102,7 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
         title={
             "text": title,
             "x": 0.0,
-            "xref": "paper",
+            "xref": "container",
             "y": 1.0,
             "yref": "container",
             "pad": {"t": 10},
@@ -110,7 +112,7 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
         hovermode="x unified",
         hoverlabel={"namelength": -1},
         showlegend=False,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0, "xref": "container", "xanchor": "left"},
         paper_bgcolor="white",
         plot_bgcolor="white",
         xaxis=axis,
@@ -144,7 +146,7 @@ def thinned(values: np.ndarray, points: int = 600) -> np.ndarray:
     edges = np.linspace(0, count, points // 2 + 1).astype(int)
     kept = {0, count - 1}
     filled = np.where(np.isfinite(values), values, 0.0)
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         kept.add(first + int(np.argmin(filled[first:last])))
         kept.add(first + int(np.argmax(filled[first:last])))
     return np.array(sorted(kept))

@@ -104,6 +104,22 @@ def unit_of(metric: str, currency: str) -> str:
     return "" if unit == "ratio" else unit.replace("money", currency)
 
 
+def exact(value: float) -> str:
+    """Write a number that was set rather than measured: no digits that nobody wrote.
+
+    Example:
+        >>> exact(0.001), exact(5.0), exact(-3.21784)
+        ('0.001', '5', '-3.22')
+    """
+    written = significant(value)
+    return written.rstrip("0").rstrip(".") if "." in written and "e" not in written else written
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count with its noun: `1 finding`, `2 findings`."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def count(number: float) -> str:
     """Write a count in full, thousands separated.
 
@@ -131,14 +147,12 @@ def duration(seconds: float | None) -> str:
     if seconds < 0.0:
         return f"-{duration(-seconds)}"
     if seconds >= 60.0:
-        whole = timedelta(seconds=round(seconds) if seconds < 3600.0 else 60 * round(seconds / 60.0))
+        whole = timedelta(seconds=round(seconds) if seconds < 600.0 else 60 * round(seconds / 60.0))
         hours, rest = divmod(int(whole.total_seconds()), 3600)
         named = ((hours, "h"), (rest // 60, "min"), (rest % 60, "s"))
         return " ".join(f"{amount} {unit}" for amount, unit in named if amount)
     if seconds == 0.0:
         return "0 s"
-    for length, unit in _SHORT_TIMES:
-        if seconds >= length:
-            break
+    length, unit = next((pair for pair in _SHORT_TIMES if seconds >= pair[0]), _SHORT_TIMES[-1])
     amount = seconds / length
     return f"{round(amount)} {unit}" if amount == round(amount) else f"{significant(amount)} {unit}"

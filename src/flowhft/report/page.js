@@ -1,6 +1,7 @@
 "use strict";
 const plots = [...document.querySelectorAll(".plot")];
-const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+// Drag to zoom, double-click for the whole: the only button saves a picture, and none sends data anywhere.
+const settings = { responsive: true, displaylogo: false, modeBarButtons: [["toImage"]] };
 
 for (const plot of plots) {
   const { data, layout } = JSON.parse(plot.nextElementSibling.textContent);

@@ -18,6 +18,8 @@ from flowhft.types import Interval
 Outcome = Literal["better", "worse", "even", "unknown"]
 LEVEL = numbers.share(CONFIDENCE)
 
+_TITLES = {"sharpe": "Sharpe ratio", "max_drawdown": "max drawdown"}
+
 # Names of the scenario that the market was calibrated to, among perturbations of it.
 CENTRES = ("centre", "center", "calibrated", "base")
 
@@ -87,15 +89,15 @@ def compared(policy: str, reference: str, where: str, difference: Interval, unit
 
 def beside_pnl(row: dict[str, Any], reference: str, currency: str) -> str:
     """Say what the same comparison shows in Sharpe and in drawdown; empty where nothing is known."""
-    words = {"better": "better", "worse": "worse", "even": "not told apart"}
+    words = {"better": "is better", "worse": "is worse", "even": "cannot be told apart"}
     parts = []
     for metric in ("sharpe", "max_drawdown"):
         difference = interval_in(row, metric)
         if (judged := outcome(metric, difference)) in words:
             value, low, high = numbers.together(*difference)
-            written = numbers.with_unit(value, numbers.unit_of(metric, currency))
-            parts.append(f"{METRICS[metric].title} {words[judged]} ({written}, {low} to {high})")
-    return f"Against {reference}, beside PnL: {'; '.join(parts)}." if parts else ""
+            measured = numbers.with_unit(value, numbers.unit_of(metric, currency))
+            parts.append(f"its {_TITLES[metric]} {words[judged]} ({measured}, interval {low} to {high})")
+    return f"Against {reference} there, {' and '.join(parts)}." if parts else ""
 
 
 def on_recording(
@@ -127,7 +129,7 @@ def _judged(
         if best is not None:
             won = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl")
             written = numbers.with_interval(won, currency)
-            yield f"{best} earns the most {where} among the experts: PnL {written}. No learned policy was judged."
+            yield f"Of the experts, {best} earns the most {where}: PnL {written}. No learned policy was judged."
         return
     name = str(learned)
     references = [row for row in _rows(differences, scenario, name) if row["reference"] != name]
@@ -173,7 +175,7 @@ def in_simulation(
     """
     centre = centre_of(results)
     scenarios = results["scenario"].n_unique()
-    where = f"in simulation (scenario {centre}{_paths(results, centre)})"
+    where = f"in {_sessions(results, centre)} of the scenario {centre}"
     yield from _judged(results, differences, learned, centre, where, currency)
     if differences is None or learned is None or scenarios < 2:
         return
@@ -188,9 +190,9 @@ def in_simulation(
         )
 
 
-def _paths(results: pl.DataFrame, scenario: str) -> str:
+def _sessions(results: pl.DataFrame, scenario: str) -> str:
     row = _select(results, scenario=scenario) or {}
-    return f", {numbers.count(row['paths'])} sessions" if row.get("paths") else ""
+    return f"{numbers.count(row['paths'])} simulated sessions" if row.get("paths") else "simulated sessions"
 
 
 def unseen_part(evidence: Evidence) -> str:

@@ -28,7 +28,7 @@ def described(key: str, value: Any) -> tuple[str, str]:
             return key.removesuffix(ending).replace("_", " "), numbers.with_unit(
                 numbers.significant(value), unit
             )
-    written = numbers.count(value) if isinstance(value, int) else numbers.significant(value)
+    written = numbers.count(value) if isinstance(value, int) else numbers.exact(value)
     return key.replace("_", " "), written
 
 

@@ -1,0 +1,221 @@
+"""`flowhft demo`: the whole line, from a recording to a judged policy and a report."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft.cli.adapt import Adapt
+from flowhft.cli.backtest import Backtest
+from flowhft.cli.calibrate import SCENARIOS, Calibrate
+from flowhft.cli.command import Command, Result
+from flowhft.cli.demonstrate import Demonstrate
+from flowhft.cli.evaluate import Evaluate
+from flowhft.cli.folder import RUNS
+from flowhft.cli.freeze import Freeze
+from flowhft.cli.imitate import Imitate
+from flowhft.cli.report import Report
+from flowhft.cli.terminal import Table, Terminal
+from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
+from flowhft.replay.settings import ReplaySettings
+from flowhft.runs import read_json, read_table
+from flowhft.types import Interval
+
+EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
+OBJECTIVES = ("flow_matching", "shortcut")
+REFERENCE = "glft"  # what paired differences are taken against: the strongest closed form without a view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Command):
+    """From a recording of a market to a judged quoting policy, in minutes, with a report to read.
+
+    Calibrates a market on the first part of the recording, lets experts demonstrate in a grid of regimes
+    around it, learns from the best of them by flow matching, adapts the learned policy, and judges it
+    against the experts: in simulation, and by replaying the part of the recording that nothing has seen.
+
+    Every stage leaves a finished folder. The same command again resumes after the last of them.
+    """
+
+    recording: Path | None = None
+    """Session to learn from: its prefix, any of its files, or a folder; the bundled one if none is given."""
+    share: float = 0.6
+    """Share of the recording's time to learn from, from its start; the rest stays unseen until the end."""
+    repair: bool = False
+    """Mend what can be mended in the recording, and say what was done."""
+    demonstrations: int = 60
+    """Sessions that the best expert demonstrates in each of the regimes."""
+    updates: int = 4_000
+    """Updates of each of the two trainings."""
+    paths: int = 2_000
+    """Sessions of the judgement in simulation, per policy and regime."""
+    replay: ReplaySettings = ReplaySettings()
+    teachers: TeacherSettings = TeacherSettings(paths=1_000)
+    network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
+    search: AdaptSettings = AdaptSettings(paths=512, fresh_paths=2_000)
+
+    def run(self, terminal: Terminal) -> Result:
+        """Run stage after stage, each in a folder of its own."""
+        from flowhft.recordings.sample import sample_recording
+
+        began = time.monotonic()
+        recording = self.recording or sample_recording()
+        folder = self.out or RUNS / "demo"
+        common: dict[str, Any] = {"seed": self.seed, "quiet": self.quiet}
+        scenarios = str(folder / "calibrate" / SCENARIOS)
+
+        def done(command: Command, *place: str) -> Path:
+            """Run a stage in its folder, and return the folder."""
+            stage = folder.joinpath(*place)
+            replace(command, out=stage).run(terminal)
+            terminal.where = folder
+            return stage
+
+        calibrated = done(
+            Calibrate(
+                recording=recording,
+                share=self.share,
+                order_lots=self.replay.order_lots,
+                inventory_limit=self.replay.inventory_limit,
+                maker_fee_bps=self.replay.maker_fee_bps,
+                repair=self.repair,
+                **common,
+            ),
+            "calibrate",
+        )
+        demonstrated = done(
+            Demonstrate(
+                scenarios=scenarios,
+                features=self.network.features,
+                paths=self.demonstrations,
+                teachers=self.teachers,
+                **common,
+            ),
+            "demonstrate",
+        )
+        learned = {
+            objective: done(
+                Imitate(
+                    demonstrations=demonstrated,
+                    network=self.network,
+                    training=TrainingSettings(
+                        objective=objective,
+                        updates=self.updates,
+                        batch=512,
+                        learning_rate=1e-3,
+                        checkpoint_every=1_000,
+                    ),
+                    **common,
+                ),
+                "imitate",
+                objective,
+            )
+            for objective in OBJECTIVES
+        }
+        adapted = done(
+            Adapt(
+                policy=str(learned["shortcut"]),
+                scenarios=scenarios,
+                only="centre",
+                search=self.search,
+                **common,
+            ),
+            "adapt",
+        )
+        frozen = done(Freeze(policy=str(adapted), **common), "freeze")
+        policies = ",".join(
+            [EXPERTS, *(f"{name}={path}" for name, path in learned.items()), f"adapted={adapted}"]
+        )
+        simulated = done(
+            Evaluate(
+                scenarios=scenarios,
+                policies=policies,
+                teachers=demonstrated,
+                paths=self.paths,
+                reference=REFERENCE,
+                **common,
+            ),
+            "evaluate",
+        )
+        replayed = done(
+            Backtest(
+                recording=recording,
+                calibration=calibrated,
+                policies=policies,
+                after=self.share,
+                teachers=demonstrated,
+                reference=REFERENCE,
+                repair=self.repair,
+                replay=self.replay,
+                **common,
+            ),
+            "backtest",
+        )
+        report = folder / "report.html"
+        Report(folder=folder, quiet=self.quiet).run(terminal)
+        return self._result(folder, simulated, replayed, frozen, report, time.monotonic() - began)
+
+    def _result(
+        self, folder: Path, simulated: Path, replayed: Path, frozen: Path, report: Path, seconds: float
+    ) -> Result:
+        """Return the table that a person reads first: every policy, in simulation and on the recording."""
+        from flowhft.report.evidence import gather
+        from flowhft.report.verdict import headline
+
+        inside = read_table(simulated / "results.parquet").filter(pl.col("scenario") == "centre")
+        outside = read_table(replayed / "results.parquet")
+        by_policy = {row["policy"]: row for row in outside.to_dicts()}
+        record = read_json(replayed / "backtest.json")
+        currency = inside["currency"][0]
+        rows = [
+            [
+                row["policy"],
+                Interval(row["pnl"], row["pnl_low"], row["pnl_high"]),
+                row["sharpe"],
+                row["max_drawdown"],
+                Interval(real["pnl"], real["pnl_low"], real["pnl_high"]),
+                real["sharpe"],
+                real["max_drawdown"],
+                real["fills"],
+                record["break_even_fee_bps"][row["policy"]],
+            ]
+            for row in inside.to_dicts()
+            for real in [by_policy[row["policy"]]]
+        ]
+        sentences = headline(gather(folder))
+        return Result(
+            summary={
+                "folder": folder,
+                "report": report,
+                "frozen": frozen / "frozen.safetensors",
+                "seconds": seconds,
+                "verdict": sentences,
+                "simulation": inside.to_dicts(),
+                "recording": outside.to_dicts(),
+                "backtest": record,
+            },
+            shown=[
+                Table(
+                    columns=[
+                        "policy",
+                        f"simulated PnL ({currency})",
+                        "Sharpe",
+                        "drawdown",
+                        f"replayed PnL ({currency})",
+                        "Sharpe",
+                        "drawdown",
+                        "fills",
+                        "break-even fee (bps)",
+                    ],
+                    rows=rows,
+                    title=f"Per session of {record['session_seconds']:g} s: in the calibrated market, "
+                    f"and on {record['sessions']} unseen sessions of the recording",
+                ),
+                *sentences,
+                f"Done in {seconds:.0f} s. The run folder is {folder}",
+                f"The report is {report}",
+            ],
+        )

@@ -1,0 +1,168 @@
+"""Features: one function in three libraries, estimates that converge, priors that hold until they do."""
+
+import jax
+import jax.numpy as jnp
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowhft import features
+from flowhft.features import FUNCTIONS, NAMES, Sensor, note_quote, remember_nothing, sense
+from flowhft.types import Observation, Quote
+
+SENSOR = Sensor(
+    volatility=2.0, rate=5.0, horizon=60.0, half_spread=1.5, inventory=4.0, memory=10.0, burst=0.5
+)
+CONTEXT = {name: place for place, name in enumerate(NAMES["context"])}
+
+
+def see(
+    time: float, mid: float = 0.0, bid: float = 0.0, ask: float = 0.0, inventory: float = 0.0
+) -> Observation:
+    return Observation(time, 60.0 - time, mid, inventory, 3.0, bid, ask, 0.0, 0.0)
+
+
+def session(
+    seed: int, steps: int, dt: float, volatility: float, rates: tuple[float, float], drift: float = 0.0
+):
+    """Return the observations of a Brownian mid with Poisson arrivals at irregular times."""
+    rng = np.random.default_rng(seed)
+    gaps = dt * rng.uniform(0.5, 1.5, steps)
+    mid = np.cumsum(drift * gaps + volatility * np.sqrt(gaps) * rng.normal(size=steps))
+    times = np.cumsum(gaps)
+    return [
+        see(float(times[i]), float(mid[i]), *(float(rng.poisson(rate * gaps[i])) for rate in rates))
+        for i in range(steps)
+    ]
+
+
+def follow(observations: list[Observation], sensor: Sensor = SENSOR):
+    """Return the memory after every observation, in plain Python."""
+    memory, memories = remember_nothing(sensor), []
+    for observation in observations:
+        memory = sense(sensor, memory, observation)
+        memories.append(memory)
+    return memories
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_python_numba_and_jax_make_the_same_features(kind):
+    """A session long, the memory carried by each library itself: to 1e-6, in float32 to 1e-4."""
+    observations = session(0, 200, 0.1, 2.5, (4.0, 7.0))
+    compiled_sense, compiled_note = numba.njit(sense), numba.njit(note_quote)
+    compiled = numba.njit(FUNCTIONS[kind])
+
+    def lab_step(memory, observation):
+        memory = sense(SENSOR, memory, observation)
+        found = FUNCTIONS[kind](SENSOR, memory, observation)
+        return note_quote(memory, Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)), jnp.stack(found)
+
+    begin = jax.tree.map(jnp.float32, remember_nothing(SENSOR))
+    stacked = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *observations)
+    in_lab = np.asarray(jax.jit(lambda: jax.lax.scan(lab_step, begin, stacked)[1])())
+
+    memory = remember_nothing(SENSOR)
+    desk = type(memory)(*(float(value) for value in memory))
+    for i, observation in enumerate(observations):
+        quote = Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)
+        memory, desk = sense(SENSOR, memory, observation), compiled_sense(SENSOR, desk, observation)
+        plain = FUNCTIONS[kind](SENSOR, memory, observation)
+        np.testing.assert_allclose(compiled(SENSOR, desk, observation), plain, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(in_lab[i], plain, rtol=1e-4, atol=1e-4)
+        memory, desk = note_quote(memory, quote), compiled_note(desk, quote)
+    assert len(plain) == len(NAMES[kind])
+
+
+def test_the_first_observation_leaves_every_prior():
+    """Whatever has happened before the session, and however late it begins."""
+    memory = sense(SENSOR, remember_nothing(SENSOR), see(37.5, 1234.5, 99.0, 99.0))
+    prior = remember_nothing(SENSOR)
+    assert memory._replace(time=0, mid_price=0) == prior._replace(time=0, mid_price=0)
+    found = features.context_features(SENSOR, memory, see(37.5, 1234.5))
+    assert found[2:] == pytest.approx([0.0] * 7, abs=1e-9)
+
+
+@pytest.mark.parametrize("true_volatility", [0.5, 2.0, 8.0])
+def test_volatility_rates_and_trend_are_sensed_without_being_told(true_volatility):
+    """Averages over 190 memories, standard errors below 2 %; bands are four of them."""
+    drift = 0.5 * true_volatility
+    memories = follow(session(1, 40_000, 0.05, true_volatility, (2.0, 20.0), drift))[2_000:]
+    mean = {name: np.mean([getattr(memory, name) for memory in memories]) for name in memories[0]._fields}
+    assert np.sqrt(mean["variance"]) == pytest.approx(true_volatility, rel=0.02)
+    assert mean["rate_bid"] == pytest.approx(2.0, rel=0.08)
+    assert mean["rate_ask"] == pytest.approx(20.0, rel=0.03)
+    assert mean["burst_bid"] == pytest.approx(2.0, rel=0.08)
+    assert mean["burst_ask"] == pytest.approx(20.0, rel=0.03)
+    # The mean of a random walk over 2,000 s has a standard error of volatility / sqrt(2,000).
+    assert mean["trend"] == pytest.approx(drift, abs=4.0 * true_volatility / np.sqrt(1_900.0))
+
+
+def test_the_feature_of_the_trend_has_order_one_where_there_is_none():
+    """An exponential mean of moves has the variance sigma^2 / (2 memory): the feature divides by that."""
+    found = np.array(
+        [
+            features.context_features(SENSOR, memory, see(0.0))[CONTEXT["trend"]]
+            for memory in follow(session(2, 40_000, 0.05, SENSOR.volatility, (5.0, 5.0)))[2_000:]
+        ]
+    )
+    assert np.std(found) == pytest.approx(1.0, rel=0.15)
+
+
+def test_a_burst_is_noticed_before_it_is_believed():
+    quiet = [see(0.1 * i, 0.0, 0.5, 0.5) for i in range(1, 100)]  # 5 / second: the prior
+    memory = follow([*quiet, see(10.0, 0.0, 20.0, 0.5)])[-1]
+    found = features.context_features(SENSOR, memory, see(10.0))
+    assert found[CONTEXT["excitation_bid"]] > 0.7
+    assert 0.0 < found[CONTEXT["rate_bid"]] < 0.25
+    assert found[CONTEXT["excitation_ask"]] == pytest.approx(0.0, abs=1e-9)  # the other side is left alone
+    assert found[CONTEXT["rate_ask"]] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_estimates_do_not_depend_on_how_time_is_cut():
+    """A steady flow and a steady slope, seen every 0.1 s or every 0.5 s, end in the same rates and trend."""
+    fine = follow([see(0.1 * i, 0.3 * i, 1.0, 2.0) for i in range(101)])[-1]
+    coarse = follow([see(0.5 * i, 1.5 * i, 5.0, 10.0) for i in range(21)])[-1]
+    for name in ("rate_bid", "rate_ask", "burst_bid", "burst_ask", "trend"):
+        assert getattr(coarse, name) == pytest.approx(getattr(fine, name), rel=1e-9), name
+
+
+def test_two_observations_at_one_time_change_no_average():
+    memory = follow([see(1.0, 5.0), see(2.0, 6.0, 3.0, 1.0)])[-1]
+    again = sense(SENSOR, memory, see(2.0, 6.0, 50.0, 50.0))
+    assert again._replace(last_move=memory.last_move) == memory
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 10**11), st.floats(-1e6, 1e6), st.floats(0.0, 1e5)), min_size=1, max_size=20
+    )
+)
+def test_wild_markets_keep_features_finite_and_squashed_ones_bounded(steps):
+    now_ns, memory = 0, remember_nothing(SENSOR)
+    for gap_ns, mid, arrivals in steps:
+        now_ns += gap_ns
+        time = now_ns * 1e-9
+        memory = sense(SENSOR, memory, see(time, mid, arrivals, 0.0))
+        found = features.context_features(SENSOR, memory, see(time, mid))
+        assert np.all(np.isfinite(found))
+        squashed = found[CONTEXT["volatility"] : CONTEXT["excitation_ask"] + 1]
+        assert all(-1.0 <= value <= 1.0 for value in squashed)
+
+
+def test_features_of_the_paper_are_in_the_order_of_their_names():
+    memory = note_quote(follow([see(12.0, 7.0)])[-1], Quote(2.0, 4.0))
+    swing = SENSOR.volatility * np.sqrt(SENSOR.horizon)
+    found = dict(
+        zip(
+            NAMES["paper"],
+            features.paper_features(SENSOR, memory, see(12.0, 7.0, inventory=-2.0)),
+            strict=True,
+        )
+    )
+    assert found["time_left"] == pytest.approx(48.0 / 60.0)
+    assert found["cash"] == pytest.approx(3.0 / (4.0 * swing))
+    assert found["inventory"] == -0.5
+    assert found["mid_price"] == pytest.approx(7.0 / swing)
+    assert found["previous_spread"] == pytest.approx(6.0 / 3.0)

@@ -1,0 +1,241 @@
+"""Run folders: finished means finished, whole or not at all, and the same run is known by its fingerprint."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowhft import runs
+from flowhft.errors import DataError
+from flowhft.runs import (
+    Run,
+    manifest_of,
+    read_json,
+    read_table,
+    stream,
+    units_of,
+    write_json,
+    write_table,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    width: int = 64
+    levels: tuple[float, ...] = (0.5, 1.0)
+    path: Path | None = None
+
+
+class Pair(NamedTuple):
+    left: float
+    right: float
+
+
+def run_in(folder: Path, **changes) -> Run:
+    return Run(**{"folder": folder, "command": "toy", "config": Settings(), "seed": 0, **changes})
+
+
+# --- finished or not --------------------------------------------------------------------------------------
+
+
+def test_a_run_is_finished_only_when_its_manifest_is_written(tmp_path):
+    run = run_in(tmp_path / "run")
+    assert not run.finished
+    run.begin()
+    write_json(run.folder / "numbers.json", {"a": 1})
+    assert not run.finished
+    with pytest.raises(DataError, match=r"must be a finished run folder; it has no manifest\.json"):
+        manifest_of(run.folder)
+    run.finish(pnl=1.5)
+    assert run.finished
+    manifest = manifest_of(run.folder)
+    assert manifest["summary"] == {"pnl": 1.5}
+    assert manifest["config"] == {"width": 64, "levels": [0.5, 1.0], "path": None}
+    assert manifest["fingerprint"] == run.fingerprint
+    content = (run.folder / "numbers.json").read_bytes()
+    assert manifest["files"] == {"numbers.json": hashlib.sha256(content).hexdigest()}
+
+
+def test_beginning_again_withdraws_the_old_manifest_and_keeps_the_files(tmp_path):
+    run = run_in(tmp_path)
+    run.begin()
+    write_json(tmp_path / "stage" / "numbers.json", [1])
+    run.finish()
+    run.begin()
+    assert not run.finished
+    assert read_json(tmp_path / "stage" / "numbers.json") == [1]
+
+
+def test_the_manifest_is_the_last_file_and_an_interrupted_run_has_none(tmp_path, monkeypatch):
+    run = run_in(tmp_path)
+    run.begin()
+    write_json(tmp_path / "numbers.json", [1])
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run.finish()
+    assert not run.finished
+    assert [path.name for path in tmp_path.iterdir()] == ["numbers.json"]
+
+
+def test_what_was_being_written_is_not_listed_as_a_result(tmp_path):
+    run = run_in(tmp_path)
+    run.begin()
+    (tmp_path / ".curve.parquet.123.part").write_bytes(b"half")
+    run.finish()
+    assert manifest_of(tmp_path)["files"] == {}
+
+
+def test_a_run_of_another_configuration_is_not_this_one(tmp_path):
+    run_in(tmp_path).begin()
+    run_in(tmp_path).finish()
+    assert run_in(tmp_path).finished
+    assert not run_in(tmp_path, seed=1).finished
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": "other"},
+        {"config": Settings(width=65)},
+        {"config": Settings(levels=(0.5,))},
+        {"seed": 1},
+        {"parents": {"policy": "0123"}},
+    ],
+)
+def test_everything_that_could_change_the_result_changes_the_fingerprint(tmp_path, changes, monkeypatch):
+    before = run_in(tmp_path)
+    assert run_in(tmp_path, **changes).fingerprint != before.fingerprint
+    assert run_in(tmp_path / "elsewhere").fingerprint == before.fingerprint  # where it is kept does not
+    found = before.fingerprint
+    monkeypatch.setattr(runs, "__version__", "99")
+    assert before.fingerprint != found
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(
+        DataError, match=r"`out` must be a folder; received the file .*file\. Choose another path\."
+    ):
+        run_in(file).begin()
+    with pytest.raises(DataError, match="must be a run folder; it does not exist"):
+        manifest_of(tmp_path / "none")
+
+
+# --- whole or not at all ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure", [ValueError("bad"), KeyboardInterrupt(), OSError(28, "No space left on device")]
+)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "x.json"
+    write_json(path, {"old": True})
+
+    def write() -> None:
+        with runs.replacing(path) as temporary:
+            temporary.write_text('{"new"')
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
+    assert read_json(path) == {"old": True}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_what_json_cannot_hold_becomes_null_and_nothing_else_changes(tmp_path):
+    write_json(
+        tmp_path / "x.json",
+        {
+            "bad": [math.nan, math.inf, -math.inf, np.float32("nan")],
+            "pair": Pair(1.0, math.nan),
+            "settings": Settings(path=Path("a/b")),
+            "array": np.array([[1.0, np.nan]]),
+            3: True,
+        },
+    )
+    text = (tmp_path / "x.json").read_text()
+    found = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert found == {
+        "bad": [None, None, None, None],
+        "pair": {"left": 1.0, "right": None},
+        "settings": {"width": 64, "levels": [0.5, 1.0], "path": "a/b"},
+        "array": [[1.0, None]],
+        "3": True,
+    }
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=JSON_VALUES)
+def test_json_comes_back_as_it_went(value, tmp_path_factory):
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_a_table_comes_back_with_its_units(tmp_path):
+    table = pl.DataFrame({"time": [0.0, 1.0], "equity": [1.0, None], "policy": ["a", "b"]})
+    write_table(tmp_path / "deep" / "x.parquet", table, {"time": "s", "equity": "USD"})
+    assert read_table(tmp_path / "deep" / "x.parquet").equals(table)
+    assert units_of(tmp_path / "deep" / "x.parquet") == {"time": "s", "equity": "USD"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b'{"a": ', b"\xff\xfe\x00"])
+def test_damaged_files_are_refused_by_name(tmp_path, content):
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"`{path}` must be JSON; .* The file is damaged: make it again\."):
+        read_json(path)
+    with pytest.raises(
+        DataError, match=rf"`{path}` must be Parquet; .* The file is damaged: make it again\."
+    ):
+        read_table(path)
+
+
+def test_missing_files_are_refused_by_name(tmp_path):
+    for read in (read_json, read_table):
+        with pytest.raises(DataError, match=rf"`{tmp_path}/none` must exist; it does not\."):
+            read(tmp_path / "none")
+
+
+# --- random streams ---------------------------------------------------------------------------------------
+
+
+def test_streams_of_a_run_differ_by_seed_and_name_and_stay_what_they_are():
+    seeds = [
+        stream(seed, *names)
+        for seed in range(50)
+        for names in ((), ("market",), ("market", 0), ("market", 1))
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert stream(0, "market", "T1.HH") == 5573890346487794909
+
+
+def test_streams_are_independent_of_each_other():
+    """Bits of neighbouring streams: 63 x 500 fair coins agree in half of the cases, +- 4 standard errors."""
+    agree = sum(63 - (stream(seed, "a") ^ stream(seed, "b")).bit_count() for seed in range(500))
+    assert abs(agree / (63 * 500) - 0.5) < 4 * 0.5 / math.sqrt(63 * 500)
