@@ -1,4 +1,4 @@
-"""A run folder with plausible numbers and every file that a report can show: `python synthetic_run.py FOLDER`."""
+"""A run folder with plausible numbers and all that a report shows: `python synthetic_run.py FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -20,8 +20,9 @@ POLICIES = {  # mean PnL per session, its deviation, typical inventory
     "oracle": (5.9, 3.1, 1.5),
 }
 SCENARIOS = (
-    *("centre", "volatility_high", "volatility_low", "rate_high", "rate_low", "depth_thin"),
-    *("depth_thick", "trend_up", "jumps", "volatility_burst"),
+    "centre",
+    *(f"volatility x{v}, demand x{d}" for v in (0.5, 1, 2) for d in (0.5, 1, 2) if (v, d) != (1, 1)),
+    *("trend -1 sd", "trend +1 sd"),
 )
 LEARNED, REFERENCE = "shortcut_adapted", "glft"
 CURRENCY = "USDT"
@@ -67,9 +68,9 @@ def differences(table: pl.DataFrame, half: float, references: tuple[str, ...] = 
     rows = []
     for reference in references:
         for row in table.iter_rows(named=True):
-            other = table.filter((pl.col("scenario") == row["scenario"]) & (pl.col("policy") == reference)).row(
-                0, named=True
-            )
+            other = table.filter(
+                (pl.col("scenario") == row["scenario"]) & (pl.col("policy") == reference)
+            ).row(0, named=True)
             if row["policy"] == reference:
                 continue
             line = {"scenario": row["scenario"], "policy": row["policy"], "reference": reference}
@@ -81,9 +82,7 @@ def differences(table: pl.DataFrame, half: float, references: tuple[str, ...] = 
 
 
 def _units(table: pl.DataFrame) -> dict[str, str]:
-    return {
-        name: METRICS[name].unit.replace("money", CURRENCY) for name in table.columns if name in METRICS
-    }
+    return {name: METRICS[name].unit.replace("money", CURRENCY) for name in table.columns if name in METRICS}
 
 
 def _equity_of_sessions(scenarios: tuple[str, ...], rng: np.random.Generator) -> pl.DataFrame:
@@ -166,8 +165,14 @@ def _recording(folder: Path) -> None:
             "learn_seconds": 1800.0,
             "unseen_seconds": 1805.2,
             "findings": [
-                {"severity": "note", "message": "12 trades carry no exchange time; the local time stands in."},
-                {"severity": "warning", "message": "the update chain breaks once, at row 120,411: 0.8 s are missing."},
+                {
+                    "severity": "note",
+                    "message": "12 trades carry no exchange time; the local time stands in.",
+                },
+                {
+                    "severity": "warning",
+                    "message": "the update chain breaks once, at row 120,411: 0.8 s are missing.",
+                },
             ],
         },
     )
@@ -198,7 +203,9 @@ def _calibration(folder: Path, rng: np.random.Generator) -> None:
         {
             "parameters": parameters,
             "facts": {"market_orders": 8123, "market_spread": 1.031, "market_order_rate": 4.512},
-            "warnings": ["Hawkes residuals differ from the exponential (KS p-value 0.003): bursts are fatter."],
+            "warnings": [
+                "Hawkes residuals differ from the exponential (KS p-value 0.003): bursts are fatter."
+            ],
         },
     )
     interval = np.array([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0])
@@ -225,7 +232,9 @@ def _calibration(folder: Path, rng: np.random.Generator) -> None:
     theory = -np.log1p(-(np.arange(1, 2000) - 0.5) / 2000)
     runs.write_table(
         folder / "calibrate/hawkes_residuals.parquet",
-        pl.DataFrame({"theoretical": theory, "observed": theory * (1 + 0.02 * theory)}),
+        pl.DataFrame(
+            {"theoretical": theory, "observed": theory * (1 + 0.02 * theory), "poisson": theory**1.4}
+        ),
         {},
     )
 
@@ -252,6 +261,8 @@ def _learning(folder: Path, rng: np.random.Generator) -> None:
     teachers = pl.DataFrame(rows).with_columns(
         chosen=pl.col("score") == pl.col("score").max().over("scenario")
     )
+    margin = pl.when("chosen").then(0.31)
+    teachers = teachers.with_columns(margin=margin, margin_low=margin - 0.12, margin_high=margin + 0.12)
     runs.write_table(folder / "demonstrate/teachers.parquet", teachers, {"score": CURRENCY})
     for method, floor in (("flow_matching", 0.31), ("shortcut", 0.36)):
         update = np.arange(0, 60_000, 50)
@@ -287,11 +298,21 @@ def _learning(folder: Path, rng: np.random.Generator) -> None:
                     "difference_high": difference + 0.25,
                 }
             )
-    table = pl.DataFrame(search).with_columns(chosen=pl.col("score") == pl.col("score").max().over("round"))
+    table = pl.DataFrame(search).with_columns(chosen=pl.col("score") == pl.col("score").max())
     runs.write_table(folder / "adapt/search.parquet", table, {"score": CURRENCY})
     runs.write_json(
         folder / "adapt/adapter.json",
-        {"scale": 0.93271, "offset_bid": 1.2345, "offset_ask": -0.4321, "skew": 2.1098, "validation_score": 5.61},
+        {
+            "scale": 0.93271,
+            "offset_bid": 1.2345,
+            "offset_ask": -0.4321,
+            "skew": 2.1098,
+            "criterion": "pnl",
+            "scenarios": ["centre"],
+            "validation": {"value": 0.713, "low": 0.52, "high": 0.91},
+            "fresh": {"value": 0.541, "low": 0.38, "high": 0.70},
+            "winners_curse": 0.172,
+        },
     )
 
 
@@ -327,13 +348,16 @@ def _backtest(folder: Path, rng: np.random.Generator) -> None:
     runs.write_table(folder / "backtest/results.parquet", table, _units(table))
     runs.write_table(folder / "backtest/differences.parquet", differences(table, 4.0), _units(table))
     runs.write_table(folder / "backtest/equity.parquet", _equity_of_replay(rng), {"equity": CURRENCY})
-    horizons = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0]
+    horizons = [0.0, 0.1, 1.0, 10.0, 60.0]
     markouts = [
         {
             "policy": policy,
             "horizon": horizon,
-            "markout": -2.0 + place * 0.3 - 1.2 * np.log10(horizon),
-            "standard_error": 0.2 + 0.1 * np.sqrt(horizon),
+            "markout": -2.0 + place * 0.3 - 1.2 * np.log10(1 + horizon),
+            "markout_error": 0.2 + 0.1 * np.sqrt(horizon),
+            "capture": 4.0,
+            "realised": 2.0 + place * 0.3 - 1.2 * np.log10(1 + horizon),
+            "realised_error": 0.2 + 0.1 * np.sqrt(horizon),
             "fills": 0 if policy == "white_noise" and horizon == 60.0 else 400,
         }
         for place, policy in enumerate(list(POLICIES)[:-1])
@@ -341,12 +365,21 @@ def _backtest(folder: Path, rng: np.random.Generator) -> None:
     ]
     runs.write_table(folder / "backtest/markouts.parquet", pl.DataFrame(markouts), {"markout": "ticks"})
     latency = [("feed", None, 4100.0), ("order", None, 5000.0), ("response", None, 5000.0)]
-    latency += [("decision", policy, 0.4 + 3.0 * (place > 3)) for place, policy in enumerate(list(POLICIES)[:-1])]
+    latency += [
+        ("decision", policy, 0.4 + 3.0 * (place > 3)) for place, policy in enumerate(list(POLICIES)[:-1])
+    ]
     runs.write_table(
         folder / "backtest/latency.parquet",
         pl.DataFrame(
             [
-                {"kind": kind, "policy": policy, "p50": p50, "p90": 1.2 * p50, "p99": 2.1 * p50, "maximum": 30 * p50}
+                {
+                    "kind": kind,
+                    "policy": policy,
+                    "p50": p50,
+                    "p90": 1.2 * p50,
+                    "p99": 2.1 * p50,
+                    "maximum": 30 * p50,
+                }
                 for kind, policy, p50 in latency
             ]
         ),
@@ -355,7 +388,12 @@ def _backtest(folder: Path, rng: np.random.Generator) -> None:
     runs.write_json(
         folder / "backtest/backtest.json",
         {
-            "settings": {"decision_interval": 0.1, "order_latency_ms": 5.0, "maker_fee_bps": -0.5, "order_lots": 10},
+            "settings": {
+                "decision_interval": 0.1,
+                "order_latency_ms": 5.0,
+                "maker_fee_bps": -0.5,
+                "order_lots": 10,
+            },
             "reference": REFERENCE,
             "learned": LEARNED,
             "warnings": ["white_noise was at its inventory limit for 41 % of the time."],
@@ -371,8 +409,10 @@ def write_run(folder: Path, seed: int = 1) -> Path:
     _learning(folder, rng)
     _evaluation(folder, rng)
     _backtest(folder, rng)
-    for stage in ("recording", "calibrate", "demonstrate", "adapt", "evaluate", "backtest"):
-        runs.Run(folder / stage, stage, {"seed": seed, "paths": PATHS}, seed).finish()
+    for stage in ("calibrate", "demonstrate", "adapt", "evaluate", "backtest"):
+        runs.Run(folder / stage, stage, {"paths": PATHS, "calibration": {"confidence": 0.95}}, seed).finish()
+    for method in ("flow_matching", "shortcut"):
+        runs.Run(folder / "imitate" / method, "imitate", {"updates": 60_000}, seed).finish(objective=method)
     return folder
 
 

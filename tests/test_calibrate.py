@@ -34,8 +34,8 @@ TRUTH = Hawkes(base_intensity=0.5, self_excitation=1.0, cross_excitation=0.4, de
 def simulate_hawkes(process, seconds, rng):
     """Draw a two-sided Hawkes process on [0, seconds] exactly, as clusters: immigrants and descendants.
 
-    A. Hawkes, D. Oakes, "A cluster process representation of a self-exciting process", 1974. It shares nothing
-    with the likelihood, which is written in intensities.
+    A. Hawkes, D. Oakes, "A cluster process representation of a self-exciting process", 1974. It shares
+    nothing with the likelihood, which is written in intensities.
     """
     count = rng.poisson(process.base_intensity * seconds, 2)
     times = rng.uniform(0.0, seconds, count.sum())
@@ -90,13 +90,13 @@ class TestHawkesLikelihood:
         scale = np.sqrt(np.abs(np.diag(hessian)))
         for index in range(4):
             step = 1e-5 * process[index]
-            sides_of_it = [
-                log_likelihood(process._replace(**{Hawkes._fields[index]: process[index] + sign * step}), self.times,
-                               self.sides, 60.0)
-                for sign in (1, -1)
-            ]  # fmt: skip
-            slope = (sides_of_it[0][0] - sides_of_it[1][0]) / (2 * step)
-            bend = (sides_of_it[0][1] - sides_of_it[1][1]) / (2 * step)
+            name = Hawkes._fields[index]
+            above, below = (
+                log_likelihood(process._replace(**{name: moved}), self.times, self.sides, 60.0)
+                for moved in (process[index] + step, process[index] - step)
+            )
+            slope = (above[0] - below[0]) / (2 * step)
+            bend = (above[1] - below[1]) / (2 * step)
             assert slope == pytest.approx(gradient[index], rel=1e-5, abs=1e-6 * scale[index])
             np.testing.assert_allclose(
                 bend, hessian[index], rtol=1e-4, atol=1e-6 * scale.max() * scale[index]
@@ -121,8 +121,8 @@ class TestHawkesLikelihood:
 
 class TestHawkesFit:
     def test_truth_lies_within_the_intervals_as_often_as_stated(self):
-        # 30 recordings, 95 % intervals: each parameter misses Binomial(30, 0.05) times. P(more than 6) = 0.06 %
-        # a parameter: five parameters raise a false alarm in 0.3 % of all choices of seeds.
+        # 30 recordings, 95 % intervals: each parameter misses Binomial(30, 0.05) times. P(more than 6) =
+        # 0.06 % a parameter: five parameters raise a false alarm in 0.3 % of all choices of seeds.
         truth = {**TRUTH._asdict(), "branching_ratio": TRUTH.branching_ratio}
         missed, distances = dict.fromkeys(truth, 0), []
         for seed in range(30):
@@ -216,8 +216,8 @@ def brownian(seconds, step, volatility, rng):
 
 class TestVolatility:
     def test_truth_lies_within_the_interval_as_often_as_stated(self):
-        # 100 recordings of 10 minutes: misses are Binomial(100, 0.05) if the error is right; the quarticity is
-        # estimated from some 60 windows, which costs a little. P(more than 15 at 0.07) = 0.2 %.
+        # 100 recordings of 10 minutes: misses are Binomial(100, 0.05) if the error is right; the quarticity
+        # is estimated from some 60 windows, which costs a little. P(more than 15 at 0.07) = 0.2 %.
         rng = np.random.default_rng(1)
         fits = [estimate(brownian(600.0, 0.1, 3.0, rng), 0.1) for _ in range(100)]
         values = np.array([fit.volatility.value for fit in fits])
@@ -396,7 +396,7 @@ class TestFillCurve:
 
 class TestBursts:
     def test_a_burst_counts_once_and_from_where_it_began(self):
-        # Time in ms, side, worst price, mid before: buys at 0, 20 and 49 ms are one burst, that at 50 the next.
+        # Time in ms, side, worst price, mid before: buys at 0, 20 and 49 ms are a burst, that at 50 the next.
         tape = [
             (0, BUY, 101, 100.0),
             (10, SELL, 98, 100.5),
@@ -514,14 +514,20 @@ class TestSample:
             calibration.parameters["decay"].value, rel=0.01
         )
 
-    def test_halves_agree_with_the_whole_within_their_errors(self, sample, calibration):
-        # Four standard errors of the half: a false alarm in under 1 in 10,000 were the market the same all along.
-        for part in split(sample, 0.5):
-            half = calibrate(part)
+    def test_halves_can_be_calibrated_alone(self, sample, calibration):
+        halves = [calibrate(part) for part in split(sample, 0.5)]
+        for half in halves:
             assert half.facts.seconds == pytest.approx(calibration.facts.seconds / 2.0, rel=0.01)
-            for name in ("volatility", "fill_decay", "market_order_rate"):
+            # Four standard errors of the half: 1 in 10,000, were the market the same all along.
+            for name in ("volatility", "fill_decay"):
                 one, all_of_it = half.parameters[name], calibration.parameters[name]
                 assert abs(one.value - all_of_it.value) < 4.0 * one.standard_error, name
+            # Not the chance pairs of opposite sides within a millisecond, which a free decay would take up.
+            assert 0.5 < half.parameters["branching_ratio"].value < 0.95
+            assert half.facts.hawkes_ks_statistic < 0.03
+        # An order that the cut divides, or that comes before the second half's first mid, may differ.
+        orders = sum(half.facts.market_orders for half in halves)
+        assert abs(orders - calibration.facts.market_orders) <= 5
 
     def test_progress_runs_from_0_to_1(self, sample):
         told = []
@@ -580,7 +586,7 @@ class TestNasdaq:
         calibration = calibrate(read_recording(shared_data / "lobster_nasdaq_2012" / "GOOG"))
         value = {name: parameter.value for name, parameter in calibration.parameters.items()}
         assert value["volatility_in_currency"] == pytest.approx(0.039, rel=0.05)
-        # 0.34 / s and 16.6 / USD over 1 to 25 ticks, unweighted, visible orders, each piece of a burst for itself.
+        # 0.34 / s and 16.6 / USD over 1 to 25 ticks, unweighted, visible orders, each piece of a burst alone.
         assert value["intensity_both_sides"] == pytest.approx(0.34, rel=0.3)
         assert value["fill_decay_in_currency"] == pytest.approx(16.6, rel=0.2)
         assert calibration.facts.market_spread == pytest.approx(27.3, rel=0.01)

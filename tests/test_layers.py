@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 DESK = (
     "types",
@@ -26,32 +24,21 @@ DESK = (
 
 def test_imports_go_down_the_layers():
     program = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("module", DESK)
-def test_the_desk_runs_without_the_lab(module, tmp_path):
+def test_the_desk_runs_without_the_lab(tmp_path):
     """Where jax is not installed at all: a module of that name that fails stands in its place."""
     for lab in ("jax", "equinox", "optax"):
-        (tmp_path / f"{lab}.py").write_text(f"raise ImportError('{module} reached {lab}')\n")
+        (tmp_path / f"{lab}.py").write_text(f"raise ImportError('the desk reached {lab}')\n")
     code = (
-        "import importlib, pkgutil, sys\n"
-        f"package = importlib.import_module('flowhft.{module}')\n"
-        "for found in pkgutil.walk_packages(getattr(package, '__path__', []), package.__name__ + '.'):\n"
-        "    importlib.import_module(found.name)\n"
+        "import importlib, pkgutil\n"
+        f"for name in {DESK}:\n"
+        "    package = importlib.import_module(f'flowhft.{name}')\n"
+        "    for found in pkgutil.walk_packages(getattr(package, '__path__', []), package.__name__ + '.'):\n"
+        "        importlib.import_module(found.name)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2_000:]
-
-
-def test_no_module_is_longer_than_one_idea():
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in (ROOT / "src").rglob("*.py")
-        if (lines := len(path.read_text().splitlines())) > 400
-    }
-    assert long == {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -75,19 +75,25 @@ def test_poisson_counts_by_inversion(mean):
     assert abs(counts.var() - mean) < 5e-3 * max(mean, 0.1)
 
 
-def test_jumps_have_their_moments():
-    keys = jax.random.split(jax.random.key(1), PATHS)
-    draw = jax.jit(jax.vmap(lambda key: price.jumps(key, STEPS, 0.05, 0.3, 0.2, 6)))
-    total = np.asarray(draw(keys), np.float64).sum(axis=1)
-    mean, variance = 0.05 * STEPS * 0.3, 0.05 * STEPS * (0.3**2 + 0.2**2)
-    assert abs(total.mean() - mean) < SIGMAS * np.sqrt(variance / PATHS)
-    assert abs(total.var() - variance) < 0.05 * variance
-
-
 def worlds(scenario: Scenario, paths: int = PATHS, seed: int = 3):
     market = build(scenario)
     keys = jax.random.split(jax.random.key(seed), paths)
     return market, jax.jit(jax.vmap(market.draw))(keys)
+
+
+@pytest.mark.parametrize("hurst", [0.5, 0.7])
+def test_jumps_have_their_moments(hurst):
+    scenario = Scenario(
+        "jumps", price="additive", volatility=0.5, hurst_exponent=hurst, jump_intensity=3.0, jump_mean=0.3,
+        jump_deviation=0.2, jumps_compensated=False, dt=0.02,
+    )  # fmt: skip
+    _, world = worlds(scenario)
+    total = np.asarray(world.move, np.float64).sum(axis=1)
+    mean, variance = 3.0 * 0.3, 0.5**2 + 3.0 * (0.3**2 + 0.2**2)
+    assert abs(total.mean() - mean) < SIGMAS * np.sqrt(variance / PATHS)
+    assert abs(total.var() - variance) < SIGMAS * variance * np.sqrt(3 / PATHS)
+    third = np.mean((total - total.mean()) ** 3)  # 3 (mean^3 + 3 mean deviation^2): a Gaussian has none
+    assert abs(third - 3.0 * (0.3**3 + 3 * 0.3 * 0.2**2)) < 0.06
 
 
 LOGNORMAL = Scenario(

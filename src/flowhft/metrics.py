@@ -361,6 +361,7 @@ def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE
         influence: of every path on it; the difference of two influences for a paired difference.
         confidence: of the two-sided interval, between 0 and 1.
     """
+    require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
     reach = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     if len(influence) < 2:
         return Interval(value, float("nan"), float("nan"))
@@ -375,7 +376,6 @@ def summarise(measures: dict[str, PathValues], confidence: float = CONFIDENCE) -
         measures: from `measure`, possibly concatenated over chunks of paths.
         confidence: of the two-sided interval, between 0 and 1.
     """
-    require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
     return {
         name: interval(*metric.estimator(np.asarray(measures[metric.of], np.float64)), confidence)
         for name, metric in METRICS.items()
@@ -388,12 +388,12 @@ def compare(
     """Return metric(policy) - metric(reference) with paired intervals.
 
     Args:
-        measures, reference: from `measure` on the same random numbers: row i of both is path i.
+        measures: of the policy, from `measure`.
+        reference: of the other one, on the same random numbers: row i of both is path i.
         confidence: of the two-sided interval, between 0 and 1.
     """
-    require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
-    paths, others = len(measures["pnl"]), len(reference["pnl"])
-    require(paths == others, "reference", f"hold the same {paths:,} paths", f"{others:,}", "Pair equal paths.")
+    paths, others = f"{len(measures['pnl']):,}", f"{len(reference['pnl']):,}"
+    require(paths == others, "reference", f"hold the same {paths} paths", others, "Pair equal paths.")
     differences = {}
     for name, metric in METRICS.items():
         value, influence = metric.estimator(np.asarray(measures[metric.of], np.float64))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.calibrate.fill_curve import FILL_CURVE_UNITS, bursts_of, fit_fill_curve
-from flowhft.calibrate.hawkes import RESIDUAL_UNITS, fit_hawkes, spread_ties
+from flowhft.calibrate.hawkes import FASTEST_DECAY, RESIDUAL_UNITS, fit_hawkes, spread_ties
 from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.volatility import SIGNATURE_UNITS, fit_volatility
 from flowhft.errors import DataError, require
@@ -241,7 +241,8 @@ def calibrate(
     )
 
     progress(0.6, "Hawkes process")
-    hawkes = fit_hawkes(times, sides, seconds, settings.confidence)
+    fastest = 1.0 / settings.order_window if settings.order_window > 0.0 else FASTEST_DECAY
+    hawkes = fit_hawkes(times, sides, seconds, settings.confidence, fastest)
     parameters = {
         **{parameter.name: parameter for parameter in (volatility.volatility, volatility.drift)},
         **fill_curve.parameters,

@@ -24,10 +24,10 @@ SIGNIFICANCE = 0.01
 RESIDUAL_UNITS = {"probability": "1", "theoretical": "1", "observed": "1", "poisson": "1"}
 METHOD = "maximum likelihood"
 
-# Where the search looks: every order its own family, or nearly all of them offspring; only the own side
-# excites, or only the other. A solution on a bound is reported as such.
+# Where the search looks: from no offspring to nothing else, from own excitation alone to cross alone.
+# A solution on a bound is reported as such.
 LOGIT_BOUND = 9.0
-MOST_DECAY = 1e6  # 1 / s; no venue's orders answer each other within a microsecond
+FASTEST_DECAY = 1e6  # 1 / s; no venue's orders answer each other within a microsecond
 
 
 class Hawkes(NamedTuple):
@@ -118,10 +118,9 @@ Sides = Int[np.ndarray, " event"]
 def spread_ties(times_ns: Int[np.ndarray, " event"], start_ns: int, seed: int) -> Times:
     """Turn the ticks of a coarse clock into times without ties, in seconds since `start_ns`.
 
-    A clock of resolution r that shows t says that the order came within [t, t + r). Each order is put there
-    uniformly at random, which keeps the order of all events the clock could tell apart. Left tied, orders of
-    one millisecond would look like infinitely fast excitation, and the decay would run off to infinity. The
-    resolution is the greatest common divisor of all gaps: 1 ms on Binance, 1 ns on NASDAQ.
+    A clock of resolution r that shows t says that the order came within [t, t + r): it is put there uniformly
+    at random. Left tied, orders of one millisecond would look like infinitely fast excitation. The resolution
+    is the greatest common divisor of all gaps: 1 ms on Binance, 1 ns on NASDAQ.
 
     Args:
         times_ns: exchange times, never decreasing, shape (event,).
@@ -265,7 +264,7 @@ def _log_slopes(free: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4 4"]:
     )
 
 
-def _maximise(times: Times, sides: Sides, seconds: float) -> Float[np.ndarray, "4"]:
+def _maximise(times: Times, sides: Sides, seconds: float, fastest_decay: float) -> Float[np.ndarray, "4"]:
     """Return the unconstrained parameters of the highest likelihood that several starts find."""
     orders = len(times)
     rate = orders / (2.0 * seconds)
@@ -273,7 +272,7 @@ def _maximise(times: Times, sides: Sides, seconds: float) -> Float[np.ndarray, "
         (math.log(rate) - LOGIT_BOUND, math.log(rate) + 1.0),
         (-LOGIT_BOUND, LOGIT_BOUND),
         (-LOGIT_BOUND, LOGIT_BOUND),
-        (-math.log(seconds), math.log(MOST_DECAY)),
+        (-math.log(seconds), math.log(max(fastest_decay, 2.0 / seconds))),
     ]
 
     def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
@@ -296,10 +295,16 @@ def _maximise(times: Times, sides: Sides, seconds: float) -> Float[np.ndarray, "
     return min(found, key=lambda result: result.fun).x
 
 
-def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0.95) -> HawkesFit:
+def fit_hawkes(
+    times: Times,
+    sides: Sides,
+    seconds: float,
+    confidence: float = 0.95,
+    fastest_decay: float = FASTEST_DECAY,
+) -> HawkesFit:
     """Fit the two-sided Hawkes process to the market orders of a recording.
 
-    Errors come from the observed information (the exact Hessian) by the delta method. They suppose that the
+    Errors come from the observed information (exact Hessian) by the delta method, and suppose that the
     process is right; where the residuals say that it is not, they are too small.
 
     Args:
@@ -307,6 +312,8 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
         sides: aggressor, 0 or 1, shape (event,).
         seconds: length of the recording.
         confidence: of the intervals.
+        fastest_decay: 1 / second; one over the window in which orders were taken together, if they were:
+            faster excitation is gone, and only chance pairs of the two sides would be fitted.
 
     Raises:
         DataError: fewer than `ORDERS_PER_SIDE` orders on a side.
@@ -317,7 +324,7 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
                 f"`decay` and `branching_ratio` must rest on {ORDERS_PER_SIDE} market orders a side; "
                 f"received {count:,} {('sell', 'buy')[side]} orders. Use a longer recording."
             )
-    free = _maximise(times, sides, seconds)
+    free = _maximise(times, sides, seconds, fastest_decay)
     process = _from_free(free)
     value, _, hessian = log_likelihood(process, times, sides, seconds)
     rate = len(times) / (2.0 * seconds)
@@ -325,7 +332,7 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
     waits, waits_poisson = residuals(process, times, sides), residuals(poisson, times, sides)
     distance = kstest(waits, "expon")
     probabilities = np.arange(1, QUANTILES + 1) / (QUANTILES + 1.0)
-    parameters, at_bounds = _errors(free, hessian, confidence)
+    parameters, at_bounds = _errors(free, hessian, confidence, fastest_decay)
     return HawkesFit(
         process,
         parameters,
@@ -347,7 +354,7 @@ def fit_hawkes(times: Times, sides: Sides, seconds: float, confidence: float = 0
 
 
 def _errors(
-    free: Float[np.ndarray, "4"], hessian: Float[np.ndarray, "4 4"], confidence: float
+    free: Float[np.ndarray, "4"], hessian: Float[np.ndarray, "4 4"], confidence: float, fastest_decay: float
 ) -> tuple[dict[str, Parameter], tuple[str, ...]]:
     """Return every parameter with its error, and the names of those on the edge of the search."""
     process = _from_free(free)
@@ -355,21 +362,15 @@ def _errors(
         "branching_ratio": abs(free[1]) > LOGIT_BOUND - 1e-3,
         "cross_excitation": free[2] > LOGIT_BOUND - 1e-3,
         "self_excitation": free[2] < 1e-3 - LOGIT_BOUND,
-        "decay": free[3] > math.log(MOST_DECAY) - 1e-3,
+        "decay": free[3] > math.log(fastest_decay) - 1e-3,
     }
     slopes = _log_slopes(free)
     natural = slopes * np.array(process)[:, None]
     information = -natural.T @ hessian @ natural
     if free[1] < 1e-3 - LOGIT_BOUND:  # Poisson: nothing excites, so there is neither a share nor a decay
         edges = dict.fromkeys(edges, True)
-    inside = np.array(
-        [
-            True,
-            not edges["branching_ratio"],
-            not (edges["cross_excitation"] or edges["self_excitation"]),
-            not edges["decay"],
-        ]
-    )
+    share_known = not (edges["cross_excitation"] or edges["self_excitation"])
+    inside = np.array([True, not edges["branching_ratio"], share_known, not edges["decay"]])
     covariance = np.zeros((4, 4))
     try:
         covariance[np.ix_(inside, inside)] = np.linalg.inv(information[np.ix_(inside, inside)])

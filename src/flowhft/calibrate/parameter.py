@@ -62,7 +62,8 @@ def resampled(
     """Return a parameter whose error is the spread of bootstrap samples, its interval their quantiles."""
     samples = samples[np.isfinite(samples)]
     if len(samples) < 2 or not math.isfinite(value):
-        return Parameter(name, value, math.nan, math.nan, math.nan, unit, method)
+        return Parameter(name, float(value), math.nan, math.nan, math.nan, unit, method)
     tail = 0.5 - confidence / 2.0
     low, high = np.quantile(samples, [tail, 1.0 - tail])
-    return Parameter(name, value, float(np.std(samples, ddof=1)), float(low), float(high), unit, method)
+    error = float(np.std(samples, ddof=1))
+    return Parameter(name, float(value), error, float(low), float(high), unit, method)

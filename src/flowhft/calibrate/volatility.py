@@ -1,5 +1,6 @@
 """Volatility and drift of the mid price, with the signature that shows at which interval noise ends."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -101,7 +102,7 @@ def mids_on_grid(top: TopOfBook, step: float) -> Mids:
 def mean_square_move(mids: Mids, steps: int) -> float:
     """Return the mean squared move over so many grid steps, over all overlapping windows, without the drift.
 
-    The path is tied down at both ends, as a bridge; a bridge of length T moves by sigma^2 h (1 - h / T) over h.
+    Without it the path is a bridge, whose mean squared move over h is sigma^2 h (1 - h / T).
     """
     moves = mids[steps:] - mids[:-steps] - (mids[-1] - mids[0]) * steps / (len(mids) - 1)
     return float(np.mean(moves**2)) / (1.0 - steps / (len(mids) - 1))
@@ -120,7 +121,7 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
     The observed mid is taken as a price with independent moves plus noise whose memory is shorter than a
     tenth of the interval h. With D(h) the mean squared move over h, over all windows of h that start on the
-    grid and net of the drift, E D(h) = sigma^2 h + 2 omega^2, so that two scales free the estimate of the noise:
+    grid and net of the drift, E D(h) = sigma^2 h + 2 omega^2, so that two scales free the estimate of noise:
 
         sigma^2 = (D(h) - D(h / 10)) / (h - h / 10)
 
@@ -130,8 +131,8 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
 
         Var sigma^2 = 2 Q / n x (1 + 2 sum_{l < K} w_l^2),     n moves of the grid
 
-    which is about 1.6 sigma^4 h / T where volatility is constant; one scale without overlap, 2 sigma^4 h / T. Not modelled: what volatility
-    will be on another day; the interval is for the volatility of this recording.
+    which is about 1.6 sigma^4 h / T where volatility is constant; one scale without overlap has 2. Not
+    modelled: what volatility will be on another day; the interval is for the volatility of this recording.
 
     Args:
         mids: ticks, shape (sample,); `GRID_STEPS` samples an interval.
@@ -163,7 +164,7 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
     drift = float(mids[-1] - mids[0]) / seconds
     return VolatilityFit(
         positive("volatility", value, error, "ticks / sqrt(s)", f"two scales, {interval:g} s", confidence),
-        signed("drift", drift, value / np.sqrt(seconds), "ticks / s", "first and last mid", confidence),
+        signed("drift", drift, value / math.sqrt(seconds), "ticks / s", "first and last mid", confidence),
         interval,
         float(np.sqrt(long / interval)),
         signature(mids, step),

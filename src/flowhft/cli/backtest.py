@@ -204,7 +204,7 @@ def course_of(name: str, replayed: "Replayed", money: float) -> pl.DataFrame:
 
 
 def break_even_fee(replayed: "Replayed") -> float | None:
-    """Return the maker fee at which the policy would have earned nothing, basis points; None without fills."""
+    """Return the maker fee in basis points at which nothing would have been earned; None without fills."""
     traded = float((replayed.fills["price"] * replayed.fills["lots"]).sum())
     if traded == 0.0:
         return None

@@ -62,7 +62,7 @@ def begin(run: Run, terminal: Terminal) -> bool:
         foreign = sorted(path.name for path in run.folder.iterdir() if not _ours(path))
         if foreign:
             raise DataError(
-                f"`out` must be a new folder or one of flowhft; `{run.folder}` holds {', '.join(foreign[:3])}. "
+                f"`out` must be new or a run folder; `{run.folder}` holds {', '.join(foreign[:3])}. "
                 "Choose another folder."
             )
     run.begin()

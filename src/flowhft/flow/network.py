@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from flowhft import frozen
 from flowhft.flow.settings import NetworkSettings
@@ -207,23 +207,25 @@ def weights_of(network: Network) -> dict[str, Array]:
     }
 
 
-def init_network(settings: NetworkSettings, key: PRNGKeyArray) -> Network:
+def init_network(settings: NetworkSettings, seed: int) -> Network:
     """Return an untrained network.
 
     Matrices are normal with variance 1 / inputs; the input's two matrices act as one. Biases, modulations
     (adaLN-zero: every block begins as the identity) and the output (the velocity begins at 0) are zero.
+
+    Args:
+        settings: its shape.
+        seed: of the draw, by numpy: there is nothing to compile.
     """
-    fan_in_of_input = settings.chunk_size + settings.feature_count
+    random = np.random.default_rng(seed)
+    inputs = settings.chunk_size + settings.feature_count
     weights = {}
-    for index, (name, shape) in enumerate(weight_shapes(settings).items()):
-        # A key from the array's place in the table: the same array gets the same key whatever its shape.
-        draw = jax.random.normal(jax.random.fold_in(key, index), shape, jnp.float32)
+    for name, shape in weight_shapes(settings).items():
         if name == "embed.label":
-            weights[name] = LABEL_DEVIATION * draw
+            deviation = LABEL_DEVIATION
         elif "modulation" in name or "bias" in name or name == "output.weight":
-            weights[name] = jnp.zeros(shape, jnp.float32)
-        elif name.startswith("input."):
-            weights[name] = draw / fan_in_of_input**0.5
+            deviation = 0.0
         else:
-            weights[name] = draw / shape[-1] ** 0.5
+            deviation = (inputs if name.startswith("input.") else shape[-1]) ** -0.5
+        weights[name] = deviation * random.standard_normal(shape, np.float32)
     return network_from(weights)

@@ -75,8 +75,8 @@ def _optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
     )
 
 
-def _begin(network_settings: NetworkSettings, settings: TrainingSettings, key: PRNGKeyArray) -> State:
-    network = init_network(network_settings, key)
+def _begin(network_settings: NetworkSettings, settings: TrainingSettings, seed: int) -> State:
+    network = init_network(network_settings, seed)
     # The average begins as a copy, not an alias: both are donated to the compiled loop.
     ema = jax.tree.map(jnp.copy, network)
     return State(jnp.asarray(0, jnp.int32), network, ema, _optimiser(settings).init(network))
@@ -209,11 +209,10 @@ def imitate(
     normaliser = dataset.fit(learned)
     training, validation = (dataset.to_device(part, normaliser) for part in (learned, held_out))
 
-    key_network, key_training, key_validation = (
-        jax.random.key(stream(seed, "imitate", name) & 0xFFFFFFFF)
-        for name in ("network", "training", "validation")
+    key_training, key_validation = (
+        jax.random.key(stream(seed, "imitate", name)) for name in ("training", "validation")
     )
-    state = _begin(network_settings, settings, key_network)
+    state = _begin(network_settings, settings, stream(seed, "imitate", "network"))
 
     checkpoint = None
     curve: list[tuple[float, ...]] = []

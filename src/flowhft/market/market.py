@@ -112,18 +112,23 @@ class Market(eqx.Module):
             key: of the path; used once.
         """
         noise_key, jump_key, arrival_key, contact_key = jax.random.split(key, 4)
-        if self.amplitude is None:
-            noise = jax.random.normal(noise_key, (self.steps,))
-        else:
-            noise = price.fractional_noise(noise_key, self.amplitude)
-        gain = (
-            self.volatility * self.dt**self.hurst_exponent * noise + (self.drift - self.compensator) * self.dt
+        deviation = self.volatility * self.dt**self.hurst_exponent
+        trend = (self.drift - self.compensator) * self.dt
+        count = (
+            price.jump_counts(jump_key, self.steps, self.jump_intensity * self.dt, self.jump_terms)
+            if self.jump_terms
+            else 0.0
         )
-        if self.jump_terms:
-            mean_count = self.jump_intensity * self.dt
-            gain = gain + price.jumps(
-                jump_key, self.steps, mean_count, self.jump_mean, self.jump_deviation, self.jump_terms
-            )
+        if self.amplitude is None:
+            # Without memory the sum of n jumps and the diffusion is one Gaussian: N(n mean, deviation^2 + n var).
+            spread = jnp.sqrt(deviation**2 + count * self.jump_deviation**2)
+            gain = trend + count * self.jump_mean + spread * jax.random.normal(noise_key, (self.steps,))
+        else:
+            diffusion_key, size_key = jax.random.split(noise_key)
+            gain = trend + deviation * price.fractional_noise(diffusion_key, self.amplitude)
+            if self.jump_terms:
+                sizes = jax.random.normal(size_key, (self.steps,))
+                gain = gain + count * self.jump_mean + jnp.sqrt(count) * self.jump_deviation * sizes
         if self.lognormal:
             time = self.dt * jnp.arange(1, self.steps + 1)
             log_price = jnp.cumsum(gain) - 0.5 * self.volatility**2 * time ** (2.0 * self.hurst_exponent)
@@ -233,7 +238,8 @@ class Market(eqx.Module):
             filled = (world.contact[side] < -jnp.expm1(-rate * reaching * self.dt)).astype(jnp.float32)
             return filled, filled
         arrived = price.poisson(world.arrival[side], rate * self.dt, self.arrival_terms)
-        missed = (1.0 - jnp.minimum(reaching, 1.0)) ** arrived
+        # (1 - reaching)^arrived by its logarithm; the guard keeps it finite where every order reaches us.
+        missed = jnp.exp(arrived * jnp.log1p(-jnp.minimum(reaching, 1.0 - 1e-7)))
         return arrived, (world.contact[side] < 1.0 - missed).astype(jnp.float32)
 
 

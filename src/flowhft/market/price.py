@@ -74,10 +74,13 @@ def poisson(uniform: Float[Array, "..."], mean: Float[Array, "..."], terms: int)
     return count
 
 
-def jumps(
-    key: PRNGKeyArray, steps: int, mean_count: Scalar, mean: Scalar, deviation: Scalar, terms: int
-) -> Float[Array, " step"]:
-    """Draw the sum of the jumps in every step: n of them add to N(n mean, n deviation^2)."""
-    count_key, size_key = jax.random.split(key)
-    count = poisson(jax.random.uniform(count_key, (steps,)), jnp.asarray(mean_count), terms)
-    return count * mean + jnp.sqrt(count) * deviation * jax.random.normal(size_key, (steps,))
+def jump_counts(key: PRNGKeyArray, steps: int, mean: Scalar, terms: int) -> Float[Array, " step"]:
+    """Draw how many jumps fall into every step.
+
+    Args:
+        key: used once.
+        steps: of the path.
+        mean: of the counts.
+        terms: the largest count that can occur.
+    """
+    return poisson(jax.random.uniform(key, (steps,)), jnp.asarray(mean), terms)

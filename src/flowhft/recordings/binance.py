@@ -12,6 +12,7 @@ each file's schema metadata as `price_scale` and `qty_scale`. One tick is 1 / pr
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ from flowhft.recordings.validate import (
     SNAPSHOT_COLUMNS,
     TRADES_CHECKS,
     TRADES_COLUMNS,
+    Check,
     chain_checks,
     hold,
 )
@@ -230,7 +232,7 @@ def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
     path = {kind: prefix.with_name(f"{prefix.name}_{kind}.parquet") for kind in Session._fields}
     findings: list[Finding] = []
 
-    def held(kind: str, columns: Sequence[str], checks: Sequence) -> pl.DataFrame:
+    def held(kind: str, columns: Sequence[str], checks: Sequence[Check]) -> pl.DataFrame:
         table, found = hold(read_columns(path[kind], columns), checks, path[kind], repair)
         findings.extend(found)
         return table
@@ -285,7 +287,7 @@ def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
         session = _until(session._replace(depth=kept))
         recording = recording_of(session)
     findings += _facts(recording, session, trades, names)
-    return Recording(**{**vars(recording), "findings": tuple(findings)})
+    return replace(recording, findings=tuple(findings))
 
 
 def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: Names) -> list[Finding]:

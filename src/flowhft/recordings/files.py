@@ -16,6 +16,9 @@ SAME_SCALE = 3.0  # medians of two files further apart than this factor are in d
 def decoding(path: Path, form: str) -> Iterator[None]:
     """Turn whatever a decoder throws at a damaged file into a `RecordingError`.
 
+    One damage is beyond it: at a page header that asks for more memory than there is, polars ends the
+    process.
+
     Args:
         path: the file that is decoded.
         form: what it must be.

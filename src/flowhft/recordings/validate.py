@@ -46,7 +46,6 @@ class Check(NamedTuple):
         broken: true in the rows that break it.
         remedy: what `repair` does, a key of `REMEDIES`.
         before: whether the message also shows the value of the row before.
-        by: the column that "sort" sorts by, where it is not `column`.
     """
 
     column: str
@@ -54,7 +53,6 @@ class Check(NamedTuple):
     broken: pl.Expr
     remedy: str
     before: bool = False
-    by: str | None = None
 
 
 def hold(
@@ -64,7 +62,7 @@ def hold(
 
     Args:
         table: with the column `ROW`.
-        checks: each sees what the ones before it left.
+        checks: each sees what the ones before it left, so that a later one may rely on an earlier one.
         path: the file, for messages.
         repair: apply remedies instead of raising.
 
@@ -89,14 +87,13 @@ def hold(
             raise RecordingError(
                 f"`{check.column}` must {check.must}; received {value}. {REMEDIES[check.remedy]}", path, row
             )
-        by = check.by or check.column
         if check.remedy == "drop":
             table = table.filter(~broken)
         elif check.remedy == "sort":
-            table = table.sort(by, maintain_order=True)
+            table = table.sort(check.column, maintain_order=True)
         elif check.remedy == "cut":
             table = table.head(position)
-        what = REPAIRED[check.remedy].format(count=count, row=row, column=by)
+        what = REPAIRED[check.remedy].format(count=count, row=row, column=check.column)
         findings.append(Finding("warning", f"`{path.name}`: {what}; `{check.column}` must {check.must}."))
         if table.height == 0:
             raise RecordingError("repair must leave rows; received none. Record the session again.", path)

@@ -190,7 +190,7 @@ def _send(venue: Venue, account: Account, rules: Rules, side: int, price: int) -
 
 @njit
 def _with_room(fills: np.ndarray) -> np.ndarray:
-    """Return the fills in an array of twice the length. (np.concatenate takes seconds to compile.)"""
+    """Return the fills in an array of twice the length; np.concatenate would take seconds to compile."""
     longer = np.empty((2 * len(fills), fills.shape[1]), np.int64)
     for row in range(len(fills)):
         for column in range(fills.shape[1]):

@@ -7,7 +7,8 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from flowhft.errors import require
-from flowhft.recordings.book import TopOfBook, mid_at
+from flowhft.recordings.book import mid_at, top_of_book
+from flowhft.recordings.ticks import Recording
 
 HORIZONS = (0.0, 0.1, 1.0, 10.0, 60.0)  # seconds
 
@@ -24,7 +25,7 @@ MARKOUT_UNITS = {
 
 
 def markout(
-    fills: Mapping[str, pl.DataFrame], top: TopOfBook, horizons: Sequence[float] = HORIZONS
+    fills: Mapping[str, pl.DataFrame], recording: Recording, horizons: Sequence[float] = HORIZONS
 ) -> pl.DataFrame:
     """Return the mean signed move of the mid after the fills of policies, by policy and horizon.
 
@@ -35,14 +36,15 @@ def markout(
 
     Args:
         fills: tables of `Replayed.fills` by policy.
-        top: of the recording that was replayed.
+        recording: that was replayed.
         horizons: seconds after the fill, each 0 or more.
 
     Returns:
         One row a policy and horizon, units in `MARKOUT_UNITS`; NaN where there is nothing to average.
     """
     require(min(horizons, default=0.0) >= 0.0, "horizons", "all be 0 s or more", tuple(horizons))
-    end_ns = int(np.max(top.exchange_time_ns))
+    top = top_of_book(recording)
+    end_ns = int(np.max(recording.events["exchange_time_ns"]))
     rows = []
     for policy, table in fills.items():
         for horizon in horizons:

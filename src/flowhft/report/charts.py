@@ -3,6 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
+from scipy.stats import norm
 
 from flowhft.metrics import CONFIDENCE
 from flowhft.report import look, numbers
@@ -10,6 +11,7 @@ from flowhft.report.look import Style
 
 Styles = dict[str, Style]
 LEVEL = numbers.share(CONFIDENCE)
+REACH = float(norm.ppf(0.5 + CONFIDENCE / 2.0))  # standard errors from an estimate to the end of its interval
 
 
 def _column(table: pl.DataFrame, name: str) -> np.ndarray:
@@ -151,25 +153,37 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
 
 
 def points(
+    plot: go.Figure,
     table: pl.DataFrame,
     x: str,
     y: str,
     error: str,
-    plot: go.Figure,
-    *,
     name: str,
     colour: str,
-    reach: float,
-    line: bool,
+    *,
+    line: bool = True,
 ) -> None:
-    """Add points with error bars of `reach` standard errors to a figure."""
+    """Add points with their intervals to a figure.
+
+    Args:
+        plot: to add to.
+        table: one row a point.
+        x: column of the horizontal axis.
+        y: column of the vertical axis.
+        error: column of the standard error of y.
+        name: what the points are of.
+        colour: `#rrggbb`.
+        line: whether a line joins them.
+    """
+    bars = {"array": REACH * _column(table, error), "color": colour, "thickness": 1.2, "width": 3}
     plot.add_trace(
         go.Scatter(
             x=_column(table, x),
             y=_column(table, y),
-            error_y={"array": reach * _column(table, error), "color": colour, "thickness": 1.2, "width": 3},
+            error_y=bars,
             mode="lines+markers" if line else "markers",
             name=name,
+            meta=name,
             marker={"color": colour, "size": 7},
             line={"color": colour, "width": 1.5},
         )

@@ -159,14 +159,10 @@ def gather(folder: Path) -> Evidence:
         if path := find(name, ".parquet"):
             tables[name] = _read(path, columns)
             units[name] = runs.units_of(path)
-    paths = sorted(
-        [
-            *folder.glob("imitate/*/curve.parquet"),
-            *folder.glob("*/curve.parquet"),
-            *folder.glob("curve.parquet"),
-        ]
-    )
-    curves = {path.parent.name: _read(path, CURVE) for path in paths}
+    patterns = ("imitate/*/curve.parquet", "*/curve.parquet", "curve.parquet")
+    curves = {
+        _method_of(path): _read(path, CURVE) for pattern in patterns for path in sorted(folder.glob(pattern))
+    }
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
     if not tables and not curves and not records:
         raise DataError(
@@ -178,6 +174,13 @@ def gather(folder: Path) -> Evidence:
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
     return Evidence(tables, units, curves, records, manifests)
+
+
+def _method_of(curve: Path) -> str:
+    """Return what a training curve is of: the objective in the manifest beside it, else the folder's name."""
+    manifest = curve.parent / runs.MANIFEST
+    summary = runs.read_json(manifest).get("summary", {}) if manifest.is_file() else {}
+    return str(summary.get("objective", curve.parent.name))
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:

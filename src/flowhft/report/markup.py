@@ -77,7 +77,7 @@ def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
 
 
 def figure(plot: go.Figure, caption: str) -> Markup:
-    """Write a figure: its data as JSON, which the script of the page draws, and a caption that says what to see."""
+    """Write a figure: its data as JSON, which the page's script draws, and a caption: what to see."""
     # "<" stands only inside strings of JSON; as an escape it cannot end the script element.
     data = Markup(plot.to_json(validate=False).replace("<", "\\u003c"))
     height = plot.layout.height or 360

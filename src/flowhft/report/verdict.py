@@ -1,4 +1,4 @@
-"""The verdict in words: from tables of results and paired differences to sentences that claim no more than they show.
+"""The verdict in words: from tables of results to sentences that claim no more than the tables show.
 
 A difference is *better* or *worse* only if its whole interval lies on one side of zero; otherwise the two
 policies cannot be told apart, and no sentence calls that a win.
@@ -17,8 +17,6 @@ from flowhft.types import Interval
 
 Outcome = Literal["better", "worse", "even", "unknown"]
 LEVEL = numbers.share(CONFIDENCE)
-
-_TITLES = {"sharpe": "Sharpe ratio", "max_drawdown": "max drawdown"}
 
 # Names of the scenario that the market was calibrated to, among perturbations of it.
 CENTRES = ("centre", "center", "calibrated", "base")
@@ -68,7 +66,8 @@ def compared(policy: str, reference: str, where: str, difference: Interval, unit
     """Say in one sentence who earned more, by how much and how surely.
 
     Args:
-        policy, reference: names.
+        policy: whose PnL is judged.
+        reference: what it is compared with.
         where: for example "on the unseen 30 min of BTCUSDT".
         difference: of PnL, policy minus reference, with its interval.
         unit: of the PnL.
@@ -87,17 +86,17 @@ def compared(policy: str, reference: str, where: str, difference: Interval, unit
             return f"Whether {policy} beats {reference} {where} cannot be said ({sure})."
 
 
-def beside_pnl(row: dict[str, Any], reference: str, currency: str) -> str:
-    """Say what the same comparison shows in Sharpe and in drawdown; empty where nothing is known."""
-    words = {"better": "is better", "worse": "is worse", "even": "cannot be told apart"}
+def beside_pnl(row: dict[str, Any], currency: str) -> str:
+    """Say what the same comparison shows in Sharpe ratio and drawdown; empty where nothing is known."""
+    words = {"better": "better", "worse": "worse", "even": "cannot be told apart"}
     parts = []
-    for metric in ("sharpe", "max_drawdown"):
+    for metric, title in (("sharpe", "Sharpe ratio"), ("max_drawdown", "max drawdown")):
         difference = interval_in(row, metric)
         if (judged := outcome(metric, difference)) in words:
             value, low, high = numbers.together(*difference)
             measured = numbers.with_unit(value, numbers.unit_of(metric, currency))
-            parts.append(f"its {_TITLES[metric]} {words[judged]} ({measured}, interval {low} to {high})")
-    return f"Against {reference} there, {' and '.join(parts)}." if parts else ""
+            parts.append(f"{title} {words[judged]} (difference {measured}, {LEVEL} interval {low} to {high})")
+    return f"Beside PnL, {row['policy']} against {row['reference']}: {'; '.join(parts)}." if parts else ""
 
 
 def on_recording(
@@ -129,7 +128,8 @@ def _judged(
         if best is not None:
             won = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl")
             written = numbers.with_interval(won, currency)
-            yield f"Of the experts, {best} earns the most {where}: PnL {written}. No learned policy was judged."
+            yield f"Of the experts, {best} earns the most {where}: PnL {written}."
+            yield "No learned policy was judged."
         return
     name = str(learned)
     references = [row for row in _rows(differences, scenario, name) if row["reference"] != name]
@@ -143,16 +143,24 @@ def _judged(
     else:
         against = ""
         sentence = f"{name} earns {numbers.with_interval(interval_in(ours, 'pnl'), currency)} {where}."
+    hindsight = ""
     if best is not None and best != against:
         top = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl").value
         mine, theirs = numbers.together(ours["pnl"], top)
-        totals = f"{mine} against {theirs} {currency} in total; this pair has no interval"
-        if numbers.known(ours["pnl"]) and ours["pnl"] > top:
-            sentence += f" It also earns more than {best}, the best expert there in hindsight ({totals})."
+        if not numbers.known(ours["pnl"]) or ours["pnl"] <= top:
+            yield (
+                f"{name} does not beat {best}, the best expert {where} in hindsight: it earned {mine} "
+                f"{currency} against {theirs} (no interval for this pair)."
+            )
         else:
-            yield f"{name} does not beat {best}, the best expert {where} in hindsight ({totals})."
+            hindsight = (
+                f"The best expert there in hindsight, {best}, earned {theirs} {currency} against {mine} of "
+                f"{name} (no interval for this pair)."
+            )
     yield sentence
-    if chosen is not None and (beside := beside_pnl(chosen, against, currency)):
+    if hindsight:
+        yield hindsight
+    if chosen is not None and (beside := beside_pnl(chosen, currency)):
         yield beside
 
 

@@ -3,16 +3,13 @@
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.stats import norm
 
-from flowhft.metrics import CONFIDENCE
 from flowhft.report import charts, look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, element, facts, figure, join, row, table
+from flowhft.report.markup import Markup, facts, figure, join, row, subtitle, table
 from flowhft.report.sections.wording import pairs
 
-_REACH = float(norm.ppf(0.5 + CONFIDENCE / 2.0))
 _SIDES = {"bid": look.BLUE, "ask": look.VERMILION, "both": look.INK}
 
 
@@ -28,109 +25,103 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         return None
     parts = []
     if parameters := record.get("parameters"):
-        parts.append(parameter_table(parameters))
-    if known := record.get("facts"):
-        parts.append(facts(pairs(known)))
+        confidence = evidence.manifest("calibrate").get("config", {}).get("calibration", {}).get("confidence")
+        parts.append(
+            parameter_table(parameters, f"{numbers.share(confidence)} interval" if confidence else "interval")
+        )
     if figures:
-        parts.append(row(*figures))
+        parts.append(row(*figures, small=True))
+    if known := record.get("facts"):
+        shown_above = tuple(evidence.record("recording/recording"))
+        parts += [
+            subtitle("What was calibrated on, and how well it fits"),
+            facts(pairs(known, without=shown_above)),
+        ]
     return join(parts)
 
 
-def parameter_table(parameters: dict[str, dict]) -> Markup:
+def parameter_table(parameters: dict[str, dict], interval: str) -> Markup:
     """Write parameters with standard error, interval and the method that gave them.
 
     Args:
         parameters: by name: value, standard_error, low, high, unit, method.
+        interval: title of the column of intervals.
     """
     lines = []
     for name, found in parameters.items():
-        value, error = numbers.together(found.get("value"), found.get("standard_error"))
-        if error.strip("0.") == "":  # an error that small needs digits of its own
-            error = numbers.significant(found.get("standard_error"), 2)
+        value, _ = numbers.together(found.get("value"), found.get("standard_error"))
+        error = numbers.significant(found.get("standard_error"), 2)
         lines.append(
             [
                 name.replace("_", " "),
-                join([value, element("small", f"± {error}") if error != numbers.NOTHING else ""]),
+                value,
+                f"± {error}" if error != numbers.NOTHING else error,
                 numbers.between(found.get("low"), found.get("high"), found.get("value")),
                 found.get("unit", ""),
                 found.get("method", ""),
             ]
         )
-    head = ["parameter", "value ± standard error", "interval", "unit", "method"]
-    return table(head, lines, class_="words")
+    return table(["parameter", "value", "standard error", interval, "unit", "method"], lines, class_="words")
 
 
 def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
-    """Draw how often market orders reach a distance, and the exponential that was fitted."""
+    """Draw how often market orders reach a distance, and the exponential that was fitted.
+
+    Args:
+        curve: one row a side and distance (ticks): rate, its standard error and the fit, 1 / second.
+    """
     plot = look.blank("distance from the mid, ticks", "orders that reach it, 1 / second", 380, "Fill curve")
-    for (side,), rows in curve.sort("distance").group_by("side", maintain_order=True):
+    seen = curve.filter(pl.col("rate") > 0.0)  # a logarithmic axis has no place for zero
+    for (side,), rows in seen.sort("distance").group_by("side", maintain_order=True):
         colour = _SIDES.get(str(side), look.GREEN)
-        seen = rows.filter(pl.col("rate") > 0.0)
-        charts.points(
-            seen,
-            "distance",
-            "rate",
-            "standard_error",
-            plot,
-            name=str(side),
-            colour=colour,
-            reach=_REACH,
-            line=False,
-        )
-        fitted = rows.filter(pl.col("fitted") > 0.0)
+        charts.points(plot, rows, "distance", "rate", "standard_error", str(side), colour, line=False)
+        line = {"color": colour, "width": 1.8, "dash": "dash"}
+        x, y = rows["distance"].to_numpy(), rows["fitted"].to_numpy()
         plot.add_trace(
-            go.Scatter(
-                x=fitted["distance"].to_numpy(),
-                y=fitted["fitted"].to_numpy(),
-                mode="lines",
-                name=f"{side}, fitted",
-                line={"color": colour, "width": 1.8, "dash": "dash"},
-            )
+            go.Scatter(x=x, y=y, mode="lines", name=f"{side}, fitted", line=line, showlegend=False)
         )
-    # A rate within its own error of zero would draw its bar to the floor of a logarithmic axis.
-    seen = curve.filter(pl.col("rate") > 0.0)["rate"].log10()
-    if seen.len():
-        plot.update_yaxes(range=[float(seen.min()) - 0.4, float(seen.max()) + 0.4])  # type: ignore[arg-type]
+    if seen.height:
+        low, high = (float(np.log10(end)) for end in (seen["rate"].min(), seen["rate"].max()))  # type: ignore[arg-type]
+        plot.update_yaxes(range=[low - 0.4, high + 0.4])  # a bar that reaches zero would stretch it for ever
     plot.update_yaxes(type="log", dtick=1)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
 def residuals_figure(residuals: pl.DataFrame) -> go.Figure:
-    """Draw the quantiles of rescaled waiting times against those of the exponential they should follow."""
-    plot = look.blank("theoretical quantile", "observed quantile", 380, "Arrivals: Hawkes residuals")
+    """Draw the quantiles of rescaled waiting times against those of the exponential they should follow.
+
+    Args:
+        residuals: columns theoretical and observed; poisson, if there, without excitation.
+    """
+    plot = look.blank("theoretical quantile", "observed quantile", 380, "Arrivals: rescaled waiting times")
     theory = residuals["theoretical"].to_numpy()
     kept = look.thinned(theory, 400)
-    reach = [0.0, float(np.nanmax(theory, initial=1.0))]
-    plot.add_trace(
-        go.Scatter(
-            x=reach, y=reach, mode="lines", name="perfect fit", line={"color": look.GREY, "dash": "dash"}
-        )
-    )
-    marker = {"color": look.BLUE, "size": 5}
-    observed = residuals["observed"].to_numpy()
-    plot.add_trace(
-        go.Scatter(x=theory[kept], y=observed[kept], mode="markers", name="observed", marker=marker)
-    )
+    ends = [0.0, float(np.nanmax(theory, initial=1.0))]
+    line = {"color": look.INK, "dash": "dash", "width": 1.2}
+    plot.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="perfect fit", line=line, showlegend=False))
+    for column, name, colour in (
+        ("poisson", "Poisson", look.ORANGE),
+        ("observed", "Hawkes", look.BLUE),
+    ):
+        if column in residuals.columns:
+            marker = {"color": colour, "size": 5}
+            values = residuals[column].to_numpy()[kept]
+            plot.add_trace(go.Scatter(x=theory[kept], y=values, mode="markers", name=name, marker=marker))
+    plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
 def signature_figure(signature: pl.DataFrame) -> go.Figure:
-    """Draw volatility against the interval at which the mid is sampled."""
+    """Draw volatility against the interval at which the mid is sampled.
+
+    Args:
+        signature: interval (seconds), volatility and its standard error (ticks per root second).
+    """
     plot = look.blank(
         "sampling interval, seconds", "volatility, ticks / √second", 380, "Volatility signature"
     )
-    charts.points(
-        signature,
-        "interval",
-        "volatility",
-        "standard_error",
-        plot,
-        name="volatility",
-        colour=look.BLUE,
-        reach=_REACH,
-        line=True,
-    )
+    charts.points(plot, signature, "interval", "volatility", "standard_error", "volatility", look.BLUE)
     plot.update_xaxes(type="log", dtick=1, minor={"ticks": "outside", "ticklen": 3, "tickcolor": look.LINE})
     plot.update_yaxes(rangemode="tozero")
     return plot
@@ -140,19 +131,20 @@ _FITS = (
     (
         "fill_curve",
         fill_curve_figure,
-        "A straight line on this axis is an exponential: where the points leave the dashed line, quotes would be "
-        f"filled more or less often than the simulator believes. Bars are {LEVEL} intervals.",
+        "Dashed: the exponential that was fitted, a straight line on this axis. Where the points leave the "
+        f"dashed line, quotes are filled more or less often than the simulator believes. Bars are {LEVEL} "
+        "intervals.",
     ),
     (
         "hawkes_residuals",
         residuals_figure,
-        "Points on the dashed line: the model explains when orders arrive. Above it, the longest quiet spells are longer "
-        "than the model's.",
+        "Points on the dashed line: the model explains when orders arrive. Above it on the right, the "
+        "longest quiet spells are longer than the model's.",
     ),
     (
         "signature",
         signature_figure,
-        "Flat from some interval on: one volatility describes the price. A rise to the left is noise of the book, one to "
-        f"the right is trend. Bars are {LEVEL} intervals.",
+        "Flat from some interval on: one volatility describes the price. A rise to the left is noise of "
+        f"the book, one to the right is trend. Bars are {LEVEL} intervals.",
     ),
 )

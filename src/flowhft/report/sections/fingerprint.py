@@ -13,7 +13,7 @@ _TIMES = 3  # shown: the first, the middle and the last of a session
 
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
-    """Write figures of half-spreads against inventory, the bid beside the ask, one line of them a time left."""
+    """Write figures of half-spreads against inventory, the bid beside the ask, one row a time left."""
     table = evidence.table("evaluate/fingerprint")
     if table is None:
         return None
@@ -21,9 +21,9 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     shown = times if len(times) <= _TIMES else [times[0], times[len(times) // 2], times[-1]]
     parts = [
         paragraph(
-            "Half-spreads are distances from the mid: small is eager, large is reluctant. A policy that fears its "
-            "inventory has lines that rise for the bid and fall for the ask; where the learned line leaves its teachers' "
-            "lines, it does something that none of them does."
+            "Half-spreads are distances from the mid: small is eager, large is reluctant. A policy that "
+            "fears its inventory has lines that rise for the bid and fall for the ask. Where the learned "
+            "line leaves its teachers' lines, it does something that none of them does."
         ),
         key_of(table["policy"].unique(maintain_order=True).to_list(), styles),
     ]

@@ -6,6 +6,7 @@ from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, element, facts, join, paragraph, subtitle
 from flowhft.report.sections.wording import pairs
 
+_LABELS = {"learn_seconds": "to_learn_from_seconds", "unseen_seconds": "kept_unseen_seconds"}
 _SEVERITIES = ("error", "warning")
 
 
@@ -15,8 +16,10 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     if not record:
         return None
     found = record.get("findings") or []
+    record = {_LABELS.get(key, key): value for key, value in record.items()}
+    hidden = ("findings",) if record.get(_LABELS["unseen_seconds"]) else ("findings", *_LABELS.values())
     return join(
-        [facts(pairs(record, without=("findings",))), subtitle("What the validation found"), findings(found)]
+        [facts(pairs(record, without=hidden)), subtitle("What the validation found"), findings(found)]
     )
 
 
@@ -35,8 +38,7 @@ def findings(found: list[dict[str, str]]) -> Markup:
         severity = str(item.get("severity", "note"))
         line = join([element("span", severity.capitalize(), class_="severity"), item.get("message", "")], " ")
         items.append(element("li", line, class_=severity))
-    grave = sum(item.get("severity") in _SEVERITIES for item in found)
-    intro = paragraph(
-        f"{numbers.count(len(found))} findings, {numbers.count(grave)} of them warnings or errors."
+    intro = (
+        paragraph(f"{numbers.counted(len(found), 'finding')}, the gravest first.") if len(found) > 1 else ""
     )
     return join([intro, element("ul", *items, class_="findings")])

@@ -3,17 +3,15 @@
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.stats import norm
 
-from flowhft.metrics import CONFIDENCE
 from flowhft.report import charts, look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, facts, figure, folded, join, paragraph, row
-from flowhft.report.sections.comparison import MAP_NOTE, difference_map, key_of, metrics_table
+from flowhft.report.markup import Markup, facts, figure, folded, join, note, paragraph, row
+from flowhft.report.sections.comparison import MAP_NOTE, key_of, metric_map, metrics_table
 from flowhft.report.sections.wording import pairs
 
-_REACH = float(norm.ppf(0.5 + CONFIDENCE / 2.0))
+_MAPPED = ("pnl", "sharpe", "max_drawdown")
 
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
@@ -24,56 +22,44 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     currency, part = evidence.currency, results["scenario"][0]
     parts = [
         paragraph(
-            f"{results.height} policies trade the same recording ({part}), each alone, with queue position, latency and "
-            f"fees. The {LEVEL} intervals come from a block bootstrap over this one recording."
+            f"{numbers.counted(results.height, 'policy').replace('policys', 'policies')} on the same part "
+            f"of the recording ({part}), each trading alone, with queue position, latency and fees. The "
+            f"{LEVEL} intervals come from a block bootstrap over this one recording."
         ),
         key_of(results["policy"].to_list(), styles),
         metrics_table(results, styles, currency),
     ]
     differences = evidence.table("backtest/differences")
     if differences is not None:
-        parts.append(_differences(differences, currency))
+        parts += [
+            metric_map(rows, _MAPPED, currency)
+            for _, rows in differences.group_by("reference", maintain_order=True)
+        ]
+        parts.append(note(MAP_NOTE))
     equity = evidence.table("backtest/equity")
     if equity is not None:
         parts.append(_curves(equity, styles, currency))
     parts.append(
         figure(
             charts.attribution(results, currency, "Where the PnL comes from"),
-            "Spread is what fills earned against the mid at the decision; inventory is what the mid's moves then made of "
-            "the position, adverse selection included; the diamond is what is left after fees.",
+            "Spread is what fills earned against the mid at the decision; inventory is what the mid's "
+            "moves then made of the position, adverse selection included; the diamond is what is left "
+            "after fees.",
         )
     )
-    below = []
     markouts = evidence.table("backtest/markouts")
     if markouts is not None:
-        below.append(
-            figure(
-                markout_figure(markouts, styles),
-                "How far the mid moved in our favour after a fill: below zero the other side knew more. "
-                f"Bars are {LEVEL} intervals.",
-            )
-        )
+        parts.append(_markouts(markouts, styles))
     latency = evidence.table("backtest/latency")
     if latency is not None:
-        below.append(
-            figure(
-                latency_figure(latency),
-                "From left to right: median, 90th and 99th percentile, and the slowest.",
-            )
+        caption = (
+            "Median, 90th and 99th percentile and the slowest, from left to right, on a logarithmic axis."
         )
-    if below:
-        parts.append(row(*below))
+        parts.append(figure(latency_figure(latency), caption))
     settings = evidence.record("backtest/backtest")
     if settings:
         parts.append(folded("Settings of the backtest", facts(pairs(settings, without=("warnings",)))))
     return join(parts)
-
-
-def _differences(differences: pl.DataFrame, currency: str) -> Markup:
-    maps = []
-    for (_,), rows in differences.group_by("reference", maintain_order=True):
-        maps.append(difference_map(rows, "pnl", currency))
-    return join([*maps, paragraph(MAP_NOTE, class_="note")])
 
 
 def _curves(equity: pl.DataFrame, styles: Styles, currency: str) -> Markup:
@@ -97,68 +83,85 @@ def _curves(equity: pl.DataFrame, styles: Styles, currency: str) -> Markup:
     )
 
 
-def markout_figure(markouts: pl.DataFrame, styles: Styles) -> go.Figure:
-    """Draw the move of the mid after a fill, in our favour, against the time since the fill."""
-    plot = look.blank("time after the fill, seconds", "markout, ticks", 360, "Markouts")
-    for (name,), rows in markouts.group_by("policy", maintain_order=True):
-        colour = styles[str(name)].colour
-        known = rows.filter(pl.col("markout").is_finite() & (pl.col("fills") > 0))
-        charts.points(
-            known,
-            "horizon",
-            "markout",
-            "standard_error",
-            plot,
-            name=str(name),
-            colour=colour,
-            reach=_REACH,
-            line=True,
+def _markouts(markouts: pl.DataFrame, styles: Styles) -> Markup:
+    figures = [
+        figure(
+            markout_figure(markouts, "markout", styles, "Markout"),
+            "How far the mid moved in our favour after a fill: below zero, the other side knew more. "
+            f"Bars are {LEVEL} intervals.",
         )
-    plot.update_xaxes(type="log", dtick=1, minor={"ticks": "outside", "ticklen": 3, "tickcolor": look.LINE})
+    ]
+    if "realised" in markouts.columns:
+        figures.append(
+            figure(
+                markout_figure(markouts, "realised", styles, "Realised half-spread"),
+                "What a fill was worth once the mid had moved: the distance at which it was filled plus "
+                "the markout. Below zero, trading lost money.",
+            )
+        )
+    return row(*figures)
+
+
+def markout_figure(markouts: pl.DataFrame, column: str, styles: Styles, title: str) -> go.Figure:
+    """Draw what a fill was worth against the time since the fill, one line a policy.
+
+    Args:
+        markouts: one row a policy and horizon; `column` with its standard error `column`_error.
+        column: "markout" or "realised".
+        styles: of the policies.
+        title: of the figure.
+    """
+    plot = look.blank("time after the fill", "ticks a fill", 340, title)
+    horizons = sorted(markouts["horizon"].unique().to_list())
+    place = {horizon: float(position) for position, horizon in enumerate(horizons)}
+    names = markouts["policy"].unique(maintain_order=True).to_list()
+    known = markouts.filter(pl.col(column).is_finite() & (pl.col("fills") > 0))
+    for (name,), rows in known.group_by("policy", maintain_order=True):
+        # Side by side within a horizon, so that no interval hides another.
+        shift = 0.5 * (names.index(name) + 0.5) / len(names) - 0.25
+        at = rows.with_columns(at=pl.col("horizon").replace_strict(place, return_dtype=pl.Float64) + shift)
+        charts.points(plot, at, "at", column, f"{column}_error", str(name), styles[str(name)].colour)
+    plot.update_xaxes(
+        tickvals=list(place.values()), ticktext=[numbers.duration(horizon) for horizon in horizons]
+    )
     plot.update_yaxes(zerolinewidth=2)
+    plot.update_layout(hovermode="closest")
     return plot
 
 
 def latency_figure(latency: pl.DataFrame) -> go.Figure:
-    """Draw percentiles of every latency on a logarithmic axis, one line a kind and policy."""
-    plot = look.blank("microseconds", "", 120 + 30 * latency.height, "Latency")
-    rows = latency.to_dicts()[::-1]
-    names = [" ".join(filter(None, (row["kind"].replace("_", " "), row["policy"]))) for row in rows]
-    for row, name in zip(rows, names, strict=True):
-        ends = [row["p50"], row["maximum"]]
+    """Draw percentiles of every latency on a logarithmic axis, one line a kind and policy.
+
+    Args:
+        latency: microseconds: p50, p90, p99, maximum.
+    """
+    plot = look.blank("", "", 130 + 26 * latency.height, "Latency")
+    entries = latency.to_dicts()[::-1]  # drawn from the bottom up
+    names = [", ".join(filter(None, (entry["kind"].replace("_", " "), entry["policy"]))) for entry in entries]
+    for entry, name in zip(entries, names, strict=True):
+        line = {"color": look.LINE, "width": 3}
+        ends = [entry["p50"], entry["maximum"]]
         plot.add_trace(
-            go.Scatter(
-                x=ends,
-                y=[name] * 2,
-                mode="lines",
-                line={"color": look.LINE, "width": 3},
-                hoverinfo="skip",
-                showlegend=False,
-            )
+            go.Scatter(x=ends, y=[name] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
         )
-    marks = (
-        ("p50", "median", "circle"),
-        ("p90", "90 %", "diamond"),
-        ("p99", "99 %", "square"),
-        ("maximum", "slowest", "line-ns"),
-    )
-    for column, title, symbol in marks:
-        marker = {"symbol": symbol, "size": 9, "color": look.BLUE, "line": {"width": 2, "color": look.BLUE}}
-        if column == "maximum":
-            marker |= {"color": look.VERMILION, "line": {"width": 2.5, "color": look.VERMILION}, "size": 11}
-        values = np.array([row[column] for row in rows], np.float64)
+    for column, title, symbol, colour in (
+        ("p50", "median", "circle", look.BLUE),
+        ("p90", "90 %", "diamond", look.SKY),
+        ("p99", "99 %", "square", look.ORANGE),
+        ("maximum", "slowest", "line-ns", look.VERMILION),
+    ):
+        marker = {"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
+        values = np.array([entry[column] for entry in entries], np.float64)
         words = [numbers.duration(value * 1e-6) for value in values]
+        over = "%{text}"
         plot.add_trace(
             go.Scatter(
-                x=values,
-                y=names,
-                mode="markers",
-                name=title,
-                marker=marker,
-                text=words,
-                hovertemplate="%{text}",
+                x=values, y=names, mode="markers", name=title, marker=marker, text=words, hovertemplate=over
             )
         )
-    plot.update_xaxes(type="log", dtick=1)
+    decades = 10.0 ** np.arange(-2, 9)
+    plot.update_xaxes(
+        type="log", tickvals=decades, ticktext=[numbers.duration(value * 1e-6) for value in decades]
+    )
     plot.update_layout(showlegend=True, hovermode="y unified", margin={"t": 64})
     return plot

@@ -5,8 +5,8 @@ import polars as pl
 from flowhft.report import charts, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, figure, folded, join, paragraph, row, subtitle
-from flowhft.report.sections.comparison import MAP_NOTE, difference_map, key_of, metrics_table
+from flowhft.report.markup import Markup, figure, folded, join, note, paragraph, row, subtitle
+from flowhft.report.sections.comparison import MAP_NOTE, key_of, metrics_table, scenario_maps
 from flowhft.report.verdict import centre_of
 
 _MAPPED = ("pnl", "sharpe", "max_drawdown")
@@ -23,8 +23,9 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     paths = numbers.count(here["paths"][0])
     parts = [
         paragraph(
-            f"{here.height} policies in {scenarios} {'scenarios' if scenarios > 1 else 'scenario'}, "
-            f"{paths} sessions each, all on the same random numbers. Scenario {centre} comes first."
+            f"{here.height} policies in {numbers.counted(scenarios, 'scenario')}, {paths} sessions each, "
+            "all on the same random "
+            f"numbers{f'; the scenario {centre} comes first' if scenarios > 1 else ''}."
         ),
         key_of(here["policy"].to_list(), styles),
         subtitle(f"Scenario {centre}"),
@@ -36,15 +37,15 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     parts.append(
         figure(
             charts.attribution(here, evidence.currency, "Where the PnL comes from"),
-            "Spread is what fills earned against the mid at the decision, inventory what the mid's moves then made of "
-            "the position; the diamond is what is left after fees.",
+            "Spread is what fills earned against the mid at the decision, inventory what the mid's moves "
+            "then made of the position; the diamond is what is left after fees.",
         )
     )
     if equity is not None:
         parts.append(_inventories(equity.filter(pl.col("scenario") == centre), styles))
     differences = evidence.table("evaluate/differences")
     if differences is not None:
-        parts.append(_maps(differences, evidence))
+        parts.append(_maps(differences, evidence.currency))
     if equity is not None and equity["scenario"].n_unique() > 1:
         parts.append(_other_scenarios(equity.filter(pl.col("scenario") != centre), styles, evidence.currency))
     return join(parts)
@@ -79,23 +80,18 @@ def _inventories(equity: pl.DataFrame, styles: Styles) -> Markup:
     return join(
         [
             subtitle("Inventory over the session"),
-            paragraph(
-                "The line is the median over sessions, the band holds most of them; all panels share one axis."
-            ),
+            note("Line: median over sessions; band: the middle 90 % of them. All panels share one axis."),
             row(*panels, small=True),
         ]
     )
 
 
-def _maps(differences: pl.DataFrame, evidence: Evidence) -> Markup:
-    references = differences["reference"].unique(maintain_order=True).to_list()
-    named = evidence.record("evaluate/evaluate").get("reference")
-    references.sort(key=lambda name: name != named)
+def _maps(differences: pl.DataFrame, currency: str) -> Markup:
     first, *others = (
-        join(difference_map(rows, metric, evidence.currency) for metric in _MAPPED)
-        for rows in (differences.filter(pl.col("reference") == name) for name in references)
+        scenario_maps(rows, _MAPPED, currency)
+        for _, rows in differences.group_by("reference", maintain_order=True)
     )
-    parts = [subtitle("Scenario by scenario"), paragraph(MAP_NOTE, class_="note"), first]
+    parts = [subtitle("Scenario by scenario"), note(MAP_NOTE), first]
     if others:
         parts.append(folded("The same against other references", *others))
     return join(parts)
@@ -114,7 +110,7 @@ def _other_scenarios(equity: pl.DataFrame, styles: Styles, currency: str) -> Mar
     return join(
         [
             subtitle("Equity in the other scenarios"),
-            paragraph("Mean equity over sessions; each panel has its own axis.", class_="note"),
+            note("Mean equity over sessions; each panel has its own axis."),
             row(*panels, small=True),
         ]
     )

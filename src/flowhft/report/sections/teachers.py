@@ -18,17 +18,15 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         teachers.filter("chosen").group_by("expert", maintain_order=True).len().sort("len", descending=True)
     )
     counts = ", ".join(f"{name} in {times}" for name, times in chosen.iter_rows())
-    scenarios = teachers["scenario"].n_unique()
-    intro = (
-        f"In each of {scenarios} scenarios the expert with the best score was taken as the teacher: {counts}."
+    scenarios = numbers.counted(teachers["scenario"].n_unique(), "scenario")
+    unit = evidence.units.get("demonstrate/teachers", {}).get("score", "")
+    intro = f"The teacher of a scenario is the expert with the best score there. Of {scenarios}: {counts}."
+    remark = (
+        f"Score{f' in {unit}' if unit else ''} of each expert at its best risk aversion γ, ± half of its "
+        f"{LEVEL} interval. Deeper blue is nearer to the best of the line; ★ is the teacher; its margin, "
+        "paired, is over the next best candidate, which may be the same expert at another risk aversion."
     )
-    return join([paragraph(intro), score_map(teachers), note(_NOTE)])
-
-
-_NOTE = (
-    f"Score of each expert at its best risk aversion γ, ± half of its {LEVEL} interval; deeper blue is nearer to the "
-    "best of the line, ★ is the teacher that was chosen."
-)
+    return join([paragraph(intro), score_map(teachers), note(remark)])
 
 
 def score_map(teachers: pl.DataFrame) -> Markup:
@@ -43,6 +41,7 @@ def score_map(teachers: pl.DataFrame) -> Markup:
         ["scenario", "expert"], keep="first"
     )
     found = {(row["scenario"], row["expert"]): row for row in top.iter_rows(named=True)}
+    with_margin = "margin" in teachers.columns
     lines = []
     for scenario in teachers["scenario"].unique(maintain_order=True).to_list():
         scores = [
@@ -62,9 +61,21 @@ def score_map(teachers: pl.DataFrame) -> Markup:
             half = (row["score_high"] - row["score_low"]) / 2.0 if numbers.known(row["score_high"]) else None
             value, error = numbers.together(row["score"], half)
             spread = f" ±{error}" if error != numbers.NOTHING else ""
-            small = element("small", f"{spread} γ {numbers.significant(row['risk_aversion'], 2)}")
+            small = element("small", f"{spread} γ {numbers.exact(row['risk_aversion'])}")
             star = "★ " if row["chosen"] else ""
             tint = f"background:{look.faint(look.BLUE, 0.45 * (1.0 - missing) ** 2)}"
             cells.append(cell(star, value, small, style=tint, class_="best" if row["chosen"] else ""))
+        if with_margin:
+            cells.append(cell(_margin(teachers.filter(pl.col("chosen") & (pl.col("scenario") == scenario)))))
         lines.append(cells)
-    return table(["", *map(breakable, experts)], lines, class_="map")
+    margin = ["margin"] if with_margin else []
+    return table(["scenario", *map(breakable, experts), *margin], lines, class_="map")
+
+
+def _margin(chosen: pl.DataFrame) -> str:
+    row = next(chosen.iter_rows(named=True), {})
+    value, half = row.get("margin"), None
+    if numbers.known(row.get("margin_low")) and numbers.known(row.get("margin_high")):
+        half = (row["margin_high"] - row["margin_low"]) / 2.0
+    written, error = numbers.together(value, half)
+    return written if error == numbers.NOTHING else f"{written} ±{error}"

@@ -1,5 +1,8 @@
 """Training and adaptation: did the network converge, and what was its output then fitted to."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -10,7 +13,7 @@ from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, facts, figure, join, paragraph, row
 from flowhft.report.sections.wording import pairs
 
-_METHOD_COLOURS = (look.VERMILION, look.BLUE, look.GREEN, look.PURPLE, look.ORANGE)
+_METHOD_COLOURS = (look.BLUE, look.GREEN, look.SKY, look.INK, look.GREY)
 
 
 def curves(evidence: Evidence, styles: Styles) -> Markup | None:
@@ -19,7 +22,7 @@ def curves(evidence: Evidence, styles: Styles) -> Markup | None:
     if not found:
         return None
     spent = "; ".join(
-        f"{name}: {numbers.count(curve['update'].max())} updates in {numbers.duration(float(curve['seconds'].max()))}"  # type: ignore[arg-type]
+        f"{name}: {numbers.count(curve['update'][-1])} updates in {numbers.duration(curve['seconds'][-1])}"
         for name, curve in found.items()
     )
     return join(
@@ -27,12 +30,12 @@ def curves(evidence: Evidence, styles: Styles) -> Markup | None:
             paragraph(f"{spent}."),
             row(
                 figure(
-                    loss_figure(found),
-                    "Solid: training loss; dashed: validation loss, on sessions that were not trained on. A dashed line "
-                    "that turns up is overfitting.",
+                    loss_figure(found, styles),
+                    "Solid: training loss; dashed: validation loss, on sessions that were not trained on. "
+                    "A dashed line that turns up is overfitting.",
                 ),
                 figure(
-                    gradient_figure(found),
+                    gradient_figure(found, styles),
                     "Norm of the gradient before clipping: spikes are unstable updates.",
                 ),
             ),
@@ -40,38 +43,58 @@ def curves(evidence: Evidence, styles: Styles) -> Markup | None:
     )
 
 
-def loss_figure(found: dict[str, pl.DataFrame]) -> go.Figure:
+def _colours(methods: list[str], styles: Styles) -> list[str]:
+    """Return a colour a method: that of the policy of the same name, where one was judged."""
+    spare = itertools.cycle(_METHOD_COLOURS)
+    return [styles[name].colour if name in styles else next(spare) for name in methods]
+
+
+def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw loss and validation loss against updates, one colour a method."""
     plot = look.blank("update", "loss", 340, "Loss")
-    for (name, curve), colour in zip(found.items(), _METHOD_COLOURS, strict=False):
+    for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
         for column, dash, title in (
             ("loss", "solid", name),
             ("validation_loss", "dash", f"{name}, validation"),
         ):
             known = curve.filter(pl.col(column).is_finite())
-            plot.add_trace(_line(known, column, title, colour, dash))
-    plot.update_yaxes(type="log")
-    plot.update_layout(showlegend=True, margin={"t": 76})
+            plot.add_trace(_line(known, column, title, colour, dash, dash == "solid"))
+    plot.update_yaxes(type="log", dtick="D2")
+    plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
-def gradient_figure(found: dict[str, pl.DataFrame]) -> go.Figure:
+def gradient_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw the norm of the gradient against updates, one colour a method."""
     plot = look.blank("update", "gradient norm", 340, "Gradient")
-    for (name, curve), colour in zip(found.items(), _METHOD_COLOURS, strict=False):
+    for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
         plot.add_trace(
-            _line(curve.filter(pl.col("gradient_norm").is_finite()), "gradient_norm", name, colour, "solid")
+            _line(
+                curve.filter(pl.col("gradient_norm").is_finite()),
+                "gradient_norm",
+                name,
+                colour,
+                "solid",
+                True,
+            )
         )
-    plot.update_yaxes(type="log")
-    plot.update_layout(showlegend=True, margin={"t": 76})
+    plot.update_yaxes(type="log", dtick="D2")
+    plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
-def _line(curve: pl.DataFrame, column: str, name: str, colour: str, dash: str) -> go.Scatter:
+def _line(curve: pl.DataFrame, column: str, name: str, colour: str, dash: str, in_legend: bool) -> go.Scatter:
     values = curve[column].cast(pl.Float64).to_numpy()
     kept = look.thinned(values, 500)
     line = {"color": colour, "dash": dash, "width": 1.8}
-    return go.Scatter(x=curve["update"].to_numpy()[kept], y=values[kept], mode="lines", name=name, line=line)
+    return go.Scatter(
+        x=curve["update"].to_numpy()[kept],
+        y=values[kept],
+        mode="lines",
+        name=name,
+        line=line,
+        showlegend=in_legend,
+    )
 
 
 def adaptation(evidence: Evidence, styles: Styles) -> Markup | None:
@@ -81,22 +104,35 @@ def adaptation(evidence: Evidence, styles: Styles) -> Markup | None:
         return None
     parts = [
         paragraph(
-            "Behind the trained policy, which stays as it is, stands a small map: scale × half-spread + offset, "
-            "leaning with the inventory by the skew. It was chosen on validation sessions, never on the recording's "
-            "unseen part."
+            "Behind the trained policy, which stays as it is, stands a small map: scale × half-spread + "
+            "offset, leaning with the inventory by the skew. It was chosen on simulated validation "
+            "sessions, never on the recording's unseen part."
         )
     ]
     if adapter:
-        parts.append(facts(pairs(adapter)))
+        known = {_ADAPTER.get(name, name): value for name, value in adapter.items()}
+        parts.append(facts(pairs(known)))
     if search is not None:
         parts.append(
             figure(
                 search_figure(search),
-                "Every candidate against the policy without adapter, on the same random numbers: above zero is better. "
-                f"Bars are {LEVEL} intervals; the last chosen one was kept.",
+                "Every candidate against the policy without adapter, on the same random numbers: above "
+                f"zero is better. Bars are {LEVEL} intervals; the best of many is flattered by chance, so "
+                "that its gain on fresh sessions is the honest one.",
             )
         )
     return join(parts)
+
+
+# What keys of the adapter's file are called, where their own name does not say enough.
+_ADAPTER = {
+    "offset_bid": "offset_bid_ticks",
+    "offset_ask": "offset_ask_ticks",
+    "skew": "skew, ticks / lot",
+    "validation": "gain on validation sessions, tick x lot",
+    "fresh": "gain on fresh sessions, tick x lot",
+    "winners_curse": "lost from validation to fresh, tick x lot",
+}
 
 
 def search_figure(search: pl.DataFrame) -> go.Figure:
@@ -105,15 +141,11 @@ def search_figure(search: pl.DataFrame) -> go.Figure:
     order = np.arange(1, search.height + 1)
     for chosen, name, colour, size in (
         (False, "tried", look.GREY, 6),
-        (True, "chosen in its round", look.VERMILION, 10),
+        (True, "chosen", look.VERMILION, 10),
     ):
         mask = (search["chosen"] == chosen).to_numpy()
         value, low, high = (search[f"difference{end}"].to_numpy()[mask] for end in ("", "_low", "_high"))
-        words = [
-            f"scale {numbers.significant(row['scale'])}, offsets {numbers.significant(row['offset_bid'])} and "
-            f"{numbers.significant(row['offset_ask'])} ticks, skew {numbers.significant(row['skew'])} ticks / lot"
-            for row in search.filter(pl.Series(mask)).iter_rows(named=True)
-        ]
+        words = [_written(row) for row in search.filter(pl.Series(mask)).iter_rows(named=True)]
         plot.add_trace(
             go.Scatter(
                 x=order[mask],
@@ -138,3 +170,10 @@ def search_figure(search: pl.DataFrame) -> go.Figure:
     plot.update_layout(showlegend=True, hovermode="closest", margin={"t": 64})
     plot.update_yaxes(zerolinewidth=2)
     return plot
+
+
+def _written(candidate: dict[str, Any]) -> str:
+    scale, bid, ask, skew = (
+        numbers.significant(candidate[name]) for name in ("scale", "offset_bid", "offset_ask", "skew")
+    )
+    return f"scale {scale}, offsets {bid} and {ask} ticks, skew {skew} ticks / lot"

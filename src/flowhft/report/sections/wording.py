@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowhft.report import numbers
+from flowhft.types import Interval
 
 # Endings of keys that name a unit, and how a value in it is written.
 _UNITS = {"_ms": "ms", "_us": "µs", "_ns": "ns", "_bps": "bps", "_ticks": "ticks", "_lots": "lots"}
@@ -25,9 +26,7 @@ def described(key: str, value: Any) -> tuple[str, str]:
         return key.removesuffix("seconds").strip("_").replace("_", " ") or "length", numbers.duration(value)
     for ending, unit in _UNITS.items():
         if key.endswith(ending):
-            return key.removesuffix(ending).replace("_", " "), numbers.with_unit(
-                numbers.significant(value), unit
-            )
+            return key.removesuffix(ending).replace("_", " "), numbers.with_unit(numbers.exact(value), unit)
     written = numbers.count(value) if isinstance(value, int) else numbers.exact(value)
     return key.replace("_", " "), written
 
@@ -45,7 +44,9 @@ def pairs(
     for key, value in record.items():
         if key in without:
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and set(value) == {"value", "low", "high"}:
+            yield f"{prefix}{key.replace('_', ' ')}", numbers.with_interval(Interval(**value))
+        elif isinstance(value, dict):
             yield from pairs(value, without, f"{prefix}{key.replace('_', ' ')}: ")
         else:
             label, written = described(key, value)

@@ -1,0 +1,340 @@
+"""Imitation: what it learns where the truth is known, what it must not see, and where it resumes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from flowhft.errors import DataError, UsageError
+from flowhft.features import Sensor
+from flowhft.flow.normaliser import REACH
+from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.learn import dataset
+from flowhft.learn.dataset import Demonstrations
+from flowhft.learn.imitate import CURVE_UNITS, imitate
+from flowhft.learn.settings import TrainingSettings
+from flowhft.runs import stream
+
+SENSOR = Sensor(
+    volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05
+)
+TINY = NetworkSettings(features="paper", horizon=2, width=8, blocks=1, finest=2)
+
+
+def _demonstrations(paths=10, steps=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return Demonstrations(
+        rng.normal(size=(paths, steps, 5)).astype(np.float32),
+        rng.uniform(0.2, 1.0, (paths, steps, 2)).astype(np.float32),
+    )
+
+
+def _settings(**changes):
+    return TrainingSettings(**({"updates": 2, "batch": 32, "warmup": 1} | changes))
+
+
+def _same(policy, other):
+    pairs = zip(jax.tree.leaves(policy), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+# --- windows
+
+
+def test_windows_are_cut_where_a_plain_loop_cuts_them():
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 6, 5, 1])
+    demonstrations = _demonstrations(paths=4)._replace(lengths=lengths)
+    sessions = dataset.to_device(demonstrations, dataset.fit(demonstrations))
+    path = rng.integers(0, 4, 50)
+    start = np.array([rng.integers(0, lengths[p]) for p in path])
+    batch = dataset.windows(sessions, jnp.asarray(path), jnp.asarray(start), horizon=4)
+    scaled_quotes, scaled_features = np.asarray(sessions.quotes), np.asarray(sessions.features)
+    for i, (p, s) in enumerate(zip(path, start, strict=True)):
+        assert np.array_equal(batch.features[i], scaled_features[p, s])
+        for h in range(4):
+            assert bool(batch.mask[i, h]) == (s + h < lengths[p])
+            if batch.mask[i, h]:
+                assert np.array_equal(batch.chunk[i, h], scaled_quotes[p, s + h])
+
+
+def test_windows_are_drawn_from_every_step_and_from_no_padding():
+    lengths = np.array([2, 5])
+    demonstrations = _demonstrations(paths=2)
+    demonstrations.features[:, :, 0] = np.arange(6)  # each step knows its own number
+    sessions = dataset.Sessions(*(jnp.asarray(x) for x in (*demonstrations[:2], lengths)))
+    batch = dataset.draw_windows(sessions, jax.random.key(0), 4000, horizon=3)
+    _, counts = np.unique(np.asarray(batch.features[:, 0]), return_counts=True)
+    # Each session half of the windows: its steps share them equally. 5 standard errors.
+    expected = 4000 * np.array([0.35, 0.35, 0.1, 0.1, 0.1])
+    assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected))
+    assert bool(batch.mask[:, 0].all())
+
+
+def test_the_split_keeps_sessions_whole_and_apart():
+    demonstrations = _demonstrations(paths=20)
+    learned, held_out = dataset.split(demonstrations, 0.1, seed=3)
+    assert len(held_out.features) == 2
+    rows = np.concatenate([learned.features, held_out.features])
+    assert len(rows) == 20
+    order = np.argsort(rows[:, 0, 0])
+    assert np.array_equal(rows[order], demonstrations.features[np.argsort(demonstrations.features[:, 0, 0])])
+    assert len(dataset.split(_demonstrations(paths=2), 0.9, seed=0)[0].features) == 1
+
+
+# --- what training must not see
+
+
+def test_held_out_sessions_change_the_validation_loss_and_nothing_else():
+    demonstrations, settings = _demonstrations(), _settings(held_out=0.2)
+    policy, curve = imitate(demonstrations, SENSOR, TINY, settings, seed=0)
+    unseen = 0
+    for path in range(10):
+        features, quotes = demonstrations.features.copy(), demonstrations.quotes.copy()
+        features[path] += 3.0
+        quotes[path] += 3.0
+        other, other_curve = imitate(Demonstrations(features, quotes), SENSOR, TINY, settings, seed=0)
+        if _same(policy.normaliser, other.normaliser):
+            unseen += 1
+            assert _same(policy, other)
+            assert curve["loss"].to_list() == other_curve["loss"].to_list()
+            assert curve["validation_loss"].to_list() != other_curve["validation_loss"].to_list()
+    assert unseen == 2
+
+
+def test_padding_changes_nothing():
+    demonstrations, settings = _demonstrations(), _settings()
+    lengths = np.array([6, 4, 2, 6, 5, 3, 6, 6, 1, 2])
+    padded = np.arange(6) >= lengths[:, None]
+    results = []
+    for nothing in (0.0, 1e9, np.nan):
+        features, quotes = demonstrations.features.copy(), demonstrations.quotes.copy()
+        features[padded], quotes[padded] = nothing, nothing
+        results.append(imitate(Demonstrations(features, quotes, lengths), SENSOR, TINY, settings, seed=0)[0])
+    assert _same(results[0], results[1])
+    assert _same(results[0], results[2])
+
+
+# --- resuming
+
+
+class Interrupted(Exception):
+    pass
+
+
+def _interrupt_at(share):
+    def progress(done, now):
+        if done >= share:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.mark.parametrize("objective", ["flow_matching", "shortcut"])
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
+    demonstrations = _demonstrations()
+    settings = _settings(objective=objective, updates=20, checkpoint_every=10)
+    whole, curve = imitate(demonstrations, SENSOR, TINY, settings, seed=0)
+    kept, _ = imitate(demonstrations, SENSOR, TINY, settings, seed=0, folder=tmp_path / "kept")
+    with pytest.raises(Interrupted):
+        imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", _interrupt_at(0.5))
+    told = []
+    resumed, resumed_curve = imitate(
+        demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", lambda done, now: told.append(done)
+    )
+    assert told == [1.0]  # only the second half ran
+    assert _same(whole, kept)
+    assert _same(whole, resumed)
+    assert resumed_curve["update"].to_list() == [10, 20]
+    columns = ["loss", "validation_loss", "gradient_norm"]
+    assert curve.filter(pl.col("update") == 20)["validation_loss"][0] == resumed_curve["validation_loss"][-1]
+    again, again_curve = imitate(
+        demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", _interrupt_at(0.0)
+    )
+    assert _same(again, resumed)
+    assert again_curve.equals(resumed_curve)
+    assert resumed_curve.select(columns).to_numpy().dtype == np.float64
+
+
+def test_rows_and_checkpoints_fall_due_each_in_its_own_time(tmp_path):
+    demonstrations, settings = _demonstrations(), _settings(updates=250, checkpoint_every=120)
+    _, curve = imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "whole")
+    assert curve["update"].to_list() == [100, 120, 200, 240, 250]
+    assert curve.columns == list(CURVE_UNITS)
+    with pytest.raises(Interrupted):
+        imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", _interrupt_at(0.8))
+    resumed = imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken")[1]
+    assert resumed.drop("seconds").equals(curve.drop("seconds"))
+    assert resumed["seconds"].is_sorted()
+
+
+def test_another_training_never_resumes_this_one(tmp_path):
+    demonstrations, settings = _demonstrations(), _settings()
+    imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
+    for other in (
+        (_demonstrations(seed=1), settings, 0),
+        (demonstrations, _settings(learning_rate=1e-3), 0),
+        (demonstrations, settings, 1),
+    ):
+        data, changed, seed = other
+        told = []
+        imitate(data, SENSOR, TINY, changed, seed, tmp_path, lambda done, now, told=told: told.append(done))
+        assert told == [1.0]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_damaged_checkpoint_is_a_data_error(tmp_path):
+    demonstrations, settings = _demonstrations(), _settings()
+    imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
+    (checkpoint,) = tmp_path.iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(DataError, match="whole safetensors file"):
+        imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
+
+
+# --- what cannot be
+
+
+def _broken(**changes):
+    return _demonstrations()._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("demonstrations", "message"),
+    [
+        (_broken(features=np.zeros((10, 6, 9), np.float32)), r"features` must have shape \(path, step, 5\)"),
+        (_broken(quotes=np.zeros((10, 5, 2), np.float32)), r"quotes` must have shape \(10, 6, 2\)"),
+        (_broken(quotes=np.full((10, 6, 2), np.nan, np.float32)), r"quotes` must be finite; .*\(0, 0\)"),
+        (_broken(lengths=np.full(10, 7)), "lengths` must hold one number from 1 to 6"),
+        (_broken(lengths=np.full(9, 6)), "lengths` must hold one number from 1 to 6"),
+        (Demonstrations(*(x[:1] for x in _demonstrations()[:2])), "at least 2 sessions"),
+    ],
+)
+def test_demonstrations_that_do_not_fit_are_refused(demonstrations, message):
+    with pytest.raises(UsageError, match=message):
+        imitate(demonstrations, SENSOR, TINY, _settings(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("updates", 0),
+        ("batch", 48),
+        ("batch", 0),
+        ("learning_rate", 0.0),
+        ("warmup", -1),
+        ("weight_decay", -1.0),
+        ("clip", 0.0),
+        ("ema", 1.0),
+        ("held_out", 0.0),
+        ("checkpoint_every", 0),
+    ],
+)
+def test_training_settings_refuse_what_cannot_be(name, value):
+    with pytest.raises(UsageError, match=f"`{name}` must"):
+        TrainingSettings(**{name: value})
+
+
+def test_a_sampler_that_does_not_fit_is_refused_before_training():
+    def progress(done, now):
+        raise AssertionError("trained")
+
+    settings = _settings(objective="shortcut")
+    with pytest.raises(UsageError, match="`steps` must be a power of two up to 2"):
+        imitate(_demonstrations(), SENSOR, TINY, settings, 0, None, progress, SamplerSettings(steps=3))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    demonstrations = _demonstrations()
+    demonstrations.quotes[stream(0, "any") % 10, 0] = 1e30
+    with pytest.raises(UsageError, match="`loss` must stay finite"):
+        imitate(demonstrations, SENSOR, TINY, _settings(learning_rate=1e30, updates=50), 0, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# --- what it learns
+
+
+def _two_experts(paths=2000, steps=4):
+    """One expert quotes 0.3 ticks, the other 0.9; the feature decides how often each: 0.8 or 0.3 of the sessions."""
+    rng = np.random.default_rng(0)
+    often = rng.integers(0, 2, paths)
+    tight = rng.uniform(size=paths) < np.where(often == 1, 0.8, 0.3)
+    features = np.zeros((paths, steps, 5), np.float32)
+    features[:, :, 0] = (2 * often - 1)[:, None]
+    quotes = np.where(tight, 0.3, 0.9)[:, None, None] + rng.normal(0.0, 0.02, (paths, steps, 2))
+    return Demonstrations(features, quotes.astype(np.float32))
+
+
+def _draw(policy, sign, samples=2000):
+    raw = jnp.array([sign, 0.0, 0.0, 0.0, 0.0])
+    return np.asarray(
+        jax.jit(jax.vmap(policy.draw, (None, 0)))(raw, jax.random.split(jax.random.key(0), samples))
+    )
+
+
+TOY = NetworkSettings(features="paper", horizon=2, width=48, blocks=2, finest=8)
+
+
+def _train_toy(objective):
+    settings = TrainingSettings(
+        objective=objective, updates=3000, batch=256, learning_rate=2e-3, warmup=100, ema=0.995, held_out=0.05
+    )
+    return imitate(_two_experts(), SENSOR, TOY, settings, seed=0)
+
+
+def test_flow_matching_reproduces_how_often_each_expert_quotes_and_quotes_still_without_noise():
+    policy, curve = _train_toy("flow_matching")
+    assert curve["validation_loss"][-1] < 0.6 * curve["validation_loss"][0]
+    faithful = policy.with_sampler(SamplerSettings(steps=32, noise_scale=1.0))
+    for sign, share in ((1.0, 0.8), (-1.0, 0.3)):
+        drawn = _draw(faithful, sign)
+        # 2,000 draws have a standard error of 0.010, 1,000 sessions of each kind 0.014; the rest is training.
+        assert np.mean(drawn[:, 0, 0] < 0.6) == pytest.approx(share, abs=0.08)
+        near = np.minimum(np.abs(drawn - 0.3), np.abs(drawn - 0.9))
+        assert np.mean(near < 0.12) > 0.9
+        # One session has one teacher: a chunk that mixes both would be nobody's.
+        assert np.mean((drawn[:, 0, 0] < 0.6) == (drawn[:, 1, 1] < 0.6)) > 0.95
+        still = _draw(policy.with_sampler(SamplerSettings(steps=32)), sign, samples=10)
+        assert np.all(still == still[0])
+
+
+def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mean():
+    shortcut, _ = _train_toy("shortcut")
+    drawn = _draw(shortcut.with_sampler(SamplerSettings(steps=1, noise_scale=1.0)), 1.0)
+    truth = 0.8 * 0.3 + 0.2 * 0.9, 0.6 * np.sqrt(0.8 * 0.2)
+    assert np.mean(drawn) == pytest.approx(truth[0], abs=0.05)
+    assert np.std(drawn[:, 0, 0]) > 0.7 * truth[1]
+    # The same network asked as if it were plain flow matching (the finest label) collapses to the mean.
+    collapsed = drawn_with_finest_label(shortcut)
+    assert np.mean(collapsed) == pytest.approx(truth[0], abs=0.06)
+    assert np.std(collapsed[:, 0, 0]) < 0.4 * truth[1]
+
+
+def drawn_with_finest_label(policy):
+    as_flow = type(policy)(
+        policy.network,
+        policy.normaliser,
+        policy.sensor,
+        policy.settings,
+        SamplerSettings(steps=1, noise_scale=1.0),
+        "flow_matching",
+    )
+    return _draw(as_flow, 1.0)
+
+
+def test_an_expert_without_noise_is_recovered():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 10, 5)).astype(np.float32)
+    quotes = np.stack([0.6 + 0.2 * features[..., 0], 0.7 - 0.2 * features[..., 0]], axis=-1)
+    network = NetworkSettings(features="paper", horizon=1, width=32, blocks=1, finest=2)
+    settings = TrainingSettings(updates=2000, batch=256, learning_rate=3e-3, warmup=50, ema=0.99)
+    policy, _ = imitate(
+        Demonstrations(features, quotes.astype(np.float32)), SENSOR, network, settings, seed=0
+    )
+    raw = jnp.asarray(rng.normal(size=(500, 5)).clip(-2, 2), jnp.float32)
+    drawn = np.asarray(jax.jit(jax.vmap(policy.draw, (0, None)))(raw, jax.random.key(0)))[:, 0]
+    expected = np.stack([0.6 + 0.2 * raw[:, 0], 0.7 - 0.2 * raw[:, 0]], axis=-1)
+    assert np.sqrt(np.mean((drawn - expected) ** 2)) < 0.02  # a tenth of the spread of the quotes
+    assert REACH == 5.0

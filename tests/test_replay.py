@@ -1,0 +1,630 @@
+"""The replay against a slow replayer, against the library's own books, and against what it must never do."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flowhft.errors import DataError, UsageError
+from flowhft.experts import EXPERTS, glft
+from flowhft.frozen import Frozen, freeze_expert
+from flowhft.metrics import equity, inventory_after, measure
+from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings.book import window
+from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
+from flowhft.replay import engine, latency
+from flowhft.replay.engine import FILL_UNITS, Replayed, replay
+from flowhft.replay.events import exchange_events
+from flowhft.replay.markout import MARKOUT_UNITS, markout
+from flowhft.replay.settings import QueueModel, ReplaySettings
+from flowhft.replay.tape import OrderFlow, market_order_arrivals, read_tape
+from flowhft.types import Estimates, Observation
+
+MS = 1_000_000
+INSTANT = ReplaySettings(
+    order_latency_ms=0.0, response_latency_ms=0.0, decision_latency_us=0.0, order_lots=4, inventory_limit=3
+)
+
+
+def constant(half_spread: float, skew: float = 0.0) -> Frozen:
+    """A policy with half-spreads of `half_spread` +- skew x inventory."""
+    return freeze_expert(EXPERTS["glft"], glft.Coefficients(half_spread - skew / 2, skew, 0.0, 0.0))
+
+
+class Market:
+    """A recording that is made by hand: times in milliseconds, one message an event."""
+
+    def __init__(self, bids: dict[int, int], asks: dict[int, int], time: float = 0.0) -> None:
+        self.rows: list[tuple] = []
+        for side, levels in ((BUY, bids), (SELL, asks)):
+            for price, quantity in levels.items():
+                self.add(SNAPSHOT, side, time, price, quantity)
+
+    def add(
+        self, kind: int, side: int, time: float, price: int, quantity: int, late: float = 0.0
+    ) -> "Market":
+        made = round(time * MS)
+        message = 0 if kind == SNAPSHOT else len(self.rows)
+        self.rows.append((kind, side, made, made + round(late * MS), price, quantity, message))
+        return self
+
+    def depth(self, *event: float, late: float = 0.0) -> "Market":
+        return self.add(DEPTH, *event, late=late)  # type: ignore[arg-type]
+
+    def trade(self, *event: float, late: float = 0.0) -> "Market":
+        return self.add(TRADE, *event, late=late)  # type: ignore[arg-type]
+
+    def top(self, *event: float, late: float = 0.0) -> "Market":
+        return self.add(TOP, *event, late=late)  # type: ignore[arg-type]
+
+    def until(self, time: float) -> Recording:
+        """End the recording with an event that changes nothing."""
+        events = np.array([*self.rows, (DEPTH, BUY, time * MS, time * MS, 1, 0, len(self.rows))], EVENT)
+        events = events[np.argsort(events["local_time_ns"], kind="stable")]
+        return Recording("hand-made", "TEST", "USD", 1.0, 1.0, events)
+
+
+def quiet() -> Market:
+    """A book that stands still at 999 / 1001, ten lots a level."""
+    return Market({price: 10 for price in range(990, 1000)}, {price: 10 for price in range(1001, 1011)})
+
+
+def random_market(seed: int, events: int = 400) -> Recording:
+    """A lively book that never crosses: levels change, trades eat the best ones, some in one millisecond."""
+    random = np.random.default_rng(seed)
+    books = {
+        BUY: {price: int(random.integers(1, 9)) for price in range(994, 1000)} | {800: 99},
+        SELL: {price: int(random.integers(1, 9)) for price in range(1001, 1007)} | {1200: 99},
+    }
+    market = Market(dict(books[BUY]), dict(books[SELL]))
+    time = 0.0
+    for _ in range(events):
+        time += float(random.integers(0, 25))
+        side = BUY if random.random() < 0.5 else SELL
+        best_bid, best_ask = max(books[BUY]), min(books[SELL])
+        if random.random() < 0.4:
+            # An order of the other side eats the best levels of this one.
+            quantity = int(random.integers(1, 16))
+            while quantity > 0 and len(books[side]) > 1:
+                price = max(books[side]) if side == BUY else min(books[side])
+                eaten = min(quantity, books[side][price])
+                quantity -= eaten
+                books[side][price] -= eaten
+                market.trade(-side, time, price, eaten)
+                market.depth(side, time, price, books[side][price])
+                if books[side][price] == 0:
+                    del books[side][price]
+        else:
+            reach = int(random.integers(-2, 5))
+            price = max(best_bid - reach, 801) if side == BUY else min(best_ask + reach, 1199)
+            if not (price < best_ask if side == BUY else price > best_bid):
+                continue
+            quantity = int(random.integers(0, 9))
+            if quantity:
+                books[side][price] = quantity
+            else:
+                books[side].pop(price, None)
+            market.depth(side, time, price, quantity)
+    return market.until(time + 1)
+
+
+def slow_replay(recording: Recording, base: float, skew: float, settings: ReplaySettings) -> dict[str, list]:
+    """The same replay written plainly, for instant orders, the cautious queue and whole fills."""
+    events = sorted(recording.events.tolist(), key=lambda row: (row[2], row[0] not in (SNAPSHOT, TRADE)))
+    books: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
+    orders: dict[int, dict] = {}  # by side: price and lots ahead
+    lots, limit = settings.order_lots, settings.inventory_limit * settings.order_lots
+    inventory, cash = 0, 0
+    result: dict[str, list] = {"fills": [], "inventory": [], "spread_pnl": [], "inventory_pnl": []}
+
+    def fill(side: int, time: int) -> None:
+        nonlocal inventory, cash
+        price = orders.pop(side)["price"]
+        inventory += side * lots
+        cash -= side * lots * price
+        result["fills"].append((time, side, price))
+
+    def happen(row: tuple) -> None:
+        kind, side, time, _, price, quantity, _ = row
+        if kind == TRADE:
+            order = orders.get(-side)
+            if order and side * (price - order["price"]) > 0:  # it traded through our price
+                fill(-side, time)
+            elif order and price == order["price"]:
+                order["ahead"] -= quantity
+                if order["ahead"] < 0:
+                    fill(-side, time)
+            return
+        books[side].pop(price, None)
+        if quantity:
+            books[side][price] = quantity
+        order = orders.get(side)
+        if order and order["price"] == price:
+            order["ahead"] = min(order["ahead"], quantity)
+        other = orders.get(-side)
+        if other and quantity and side * (price - other["price"]) >= 0:  # the book has come to our price
+            fill(-side, time)
+
+    interval = round(settings.decision_interval * 1e9)
+    steps = (events[-1][2] - events[0][2]) // interval
+    position = 0
+
+    def mid_after(time: int) -> float:
+        nonlocal position
+        while position < len(events) and events[position][2] <= time:
+            happen(events[position])
+            position += 1
+        return (max(books[BUY]) + min(books[SELL])) / 2
+
+    mid = mid_after(0)
+    for step in range(steps):
+        held, cash_before = inventory, cash
+        coefficients = glft.Coefficients(base - skew / 2, skew, 0.0, 0.0)
+        seen = Observation(0.0, 1.0, 0.0, held / lots, 0.0, 0.0, 0.0, 1.0, 1.0)
+        wanted = glft.quote(coefficients, seen, (0.0, 0.0))
+        for side, half_spread in ((BUY, wanted.half_spread_bid), (SELL, wanted.half_spread_ask)):
+            if side == BUY:
+                price = min(math.floor(mid - half_spread), min(books[SELL]) - 1)
+            else:
+                price = max(math.ceil(mid + half_spread), max(books[BUY]) + 1)
+            leaving = 0
+            if side in orders:
+                if orders[side]["price"] == price:
+                    continue
+                del orders[side]
+                leaving = lots
+            if side * inventory + leaving + lots <= limit:
+                orders[side] = {"price": price, "ahead": books[side].get(price, 0)}
+        next_mid = mid_after((step + 1) * interval)
+        result["inventory"].append(held / lots)
+        result["spread_pnl"].append((cash - cash_before + (inventory - held) * mid) / lots)
+        result["inventory_pnl"].append(inventory * (next_mid - mid) / lots)
+        mid = next_mid
+    return result
+
+
+def one(recording: Recording, policy: Frozen, settings: ReplaySettings = INSTANT, **more: object) -> Replayed:
+    return replay(recording, {"policy": policy}, settings, **more)["policy"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_agrees_with_a_slow_replayer(seed: int) -> None:
+    recording = random_market(seed)
+    base, skew = [(0.5, 0.0), (1.0, 0.7), (2.5, 0.3)][seed % 3]
+    settings = replace(INSTANT, decision_interval=0.05 + 0.05 * (seed % 2))
+    replayed = one(recording, constant(base, skew), settings)
+    slow = slow_replay(recording, base, skew, settings)
+    fills = replayed.fills
+    assert len(slow["fills"]) > 5
+    assert sorted(slow["fills"]) == sorted(
+        zip(fills["exchange_time_ns"], fills["side"], fills["price"], strict=True)
+    )
+    np.testing.assert_allclose(replayed.trajectory.observation.inventory[0], slow["inventory"], atol=1e-12)
+    np.testing.assert_allclose(replayed.trajectory.spread_pnl[0], slow["spread_pnl"], atol=1e-9)
+    np.testing.assert_allclose(replayed.trajectory.inventory_pnl[0], slow["inventory_pnl"], atol=1e-9)
+
+
+def test_equity_is_what_the_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    balances = []
+    close = engine.close_venue
+
+    def close_and_tell(venue: object) -> None:
+        from hftbacktest.binding import HashMapMarketDepthBacktest_
+
+        state = HashMapMarketDepthBacktest_(venue.pointer).state_values(0)
+        balances.append((state.position, state.balance, state.fee, state.num_trades))
+        close(venue)
+
+    monkeypatch.setattr(engine, "close_venue", close_and_tell)
+    recording = random_market(5, events=1500)
+    settings = ReplaySettings(decision_latency_us=300.0, order_lots=4, inventory_limit=3, maker_fee_bps=1.5)
+    replayed = one(recording, constant(1.0, 0.5), settings)
+    (position, balance, fee, trades), lots = balances[0], settings.order_lots
+    trajectory = replayed.trajectory
+    tape = read_tape(recording, settings)
+    assert trades == len(replayed.fills) > 20
+    assert inventory_after(trajectory)[0, -1] == position / lots
+    wealth = (balance + position * tape.mid_price[-1] - fee) / lots
+    assert equity(trajectory)[0, -1] == pytest.approx(wealth, abs=1e-6)
+    assert np.sum(trajectory.fee) == pytest.approx(fee / lots, rel=1e-9)
+    # What the policy saw adds up too: cash + inventory x mid is the equity before the step.
+    seen = trajectory.observation
+    np.testing.assert_allclose(
+        (seen.cash + seen.inventory * seen.mid_price)[0, 1:], equity(trajectory)[0, :-1], atol=1e-6
+    )
+    np.testing.assert_array_equal(seen.inventory[0, 1:], inventory_after(trajectory)[0, :-1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("partial", [False, True])
+def test_inventory_limit_is_never_exceeded(seed: int, limit: int, partial: bool) -> None:
+    settings = ReplaySettings(
+        decision_interval=0.02,
+        order_latency_ms=7.0,
+        response_latency_ms=9.0,  # we hear of fills well after the next orders have left
+        decision_latency_us=1000.0,
+        order_lots=4,
+        inventory_limit=limit,
+        partial_fills=partial,
+    )
+    replayed = one(random_market(100 + seed, events=800), constant(0.0), settings)
+    held = np.cumsum(replayed.fills["side"].to_numpy() * replayed.fills["lots"].to_numpy())
+    assert len(held) > 10
+    assert np.max(np.abs(held)) <= limit * settings.order_lots
+    assert np.max(np.abs(held)) == limit * settings.order_lots  # and it is reached
+
+
+@pytest.mark.parametrize("fee_bps", [2.0, -0.5])
+def test_fee_has_its_sign_and_size(fee_bps: float) -> None:
+    recording = random_market(3)
+    free = one(recording, constant(1.0))
+    paid = one(recording, constant(1.0), replace(INSTANT, maker_fee_bps=fee_bps))
+    value = float(np.sum(free.fills["price"].to_numpy() * free.fills["lots"].to_numpy())) / INSTANT.order_lots
+    assert value > 0.0
+    assert measure(paid.trajectory)["fee"][0] == pytest.approx(1e-4 * fee_bps * value)
+    assert measure(paid.trajectory)["pnl"][0] == pytest.approx(
+        measure(free.trajectory)["pnl"][0] - 1e-4 * fee_bps * value
+    )
+
+
+def test_latency_delays_a_fill() -> None:
+    # The first decision is at 0 ms; a sell order goes through 998 at 3 ms and again at 60 ms.
+    def recording() -> Recording:
+        return quiet().trade(SELL, 3, 996, 1).trade(SELL, 60, 996, 1).until(250)
+
+    policy = constant(2.0)
+    at = {}
+    for wait in (0.0, 5.0, 80.0):
+        fills = one(recording(), policy, replace(INSTANT, order_latency_ms=wait)).fills
+        at[wait] = fills["exchange_time_ns"].to_list()
+    assert at == {0.0: [3 * MS], 5.0: [60 * MS], 80.0: []}
+    # Time to decide counts like time on the way.
+    fills = one(recording(), policy, replace(INSTANT, decision_latency_us=5_000.0)).fills
+    assert fills["exchange_time_ns"].to_list() == [60 * MS]
+
+
+def test_response_latency_delays_what_we_know() -> None:
+    recording = quiet().trade(SELL, 60, 996, 1).until(450)
+    for wait, step in ((0.0, 0), (30.0, 0), (50.0, 1), (150.0, 2)):
+        replayed = one(recording, constant(2.0), replace(INSTANT, response_latency_ms=wait))
+        assert replayed.fills["step"].to_list() == [step]
+        assert replayed.fills["exchange_time_ns"].to_list() == [60 * MS]
+        np.testing.assert_array_equal(np.flatnonzero(replayed.trajectory.fill.bid[0]), [step])
+
+
+def test_orders_wait_behind_the_queue() -> None:
+    # Ten lots stand at 999 before us: nine eaten is not enough, ten is not either, the next one is ours.
+    for eaten, filled in ((9, 0), (10, 0), (11, 1)):
+        recording = quiet().trade(SELL, 50, 999, eaten).until(150)
+        assert len(one(recording, constant(1.0)).fills) == filled
+    # Cancellations ahead move a cautious order only when the level falls below its place.
+    recording = quiet().depth(BUY, 40, 999, 3).trade(SELL, 50, 999, 4).until(150)
+    assert len(one(recording, constant(1.0)).fills) == 1
+
+
+def test_a_trade_and_its_mark_on_the_book_count_once() -> None:
+    # Six of ten are eaten at 50 ms; the new depth says four, and arrives before the trade does.
+    market = quiet().depth(BUY, 50, 999, 4).trade(SELL, 50, 999, 6, late=2).trade(SELL, 70, 999, 3)
+    assert len(one(market.until(150), constant(1.0)).fills) == 0
+    market = quiet().depth(BUY, 50, 999, 4).trade(SELL, 50, 999, 6, late=2).trade(SELL, 70, 999, 5)
+    assert len(one(market.until(150), constant(1.0)).fills) == 1
+
+
+def test_quotes_that_never_trade_earn_nothing() -> None:
+    replayed = one(random_market(1), constant(500.0))
+    values = measure(replayed.trajectory)
+    assert replayed.orders.submitted > 0
+    assert len(replayed.fills) == 0
+    assert all(values[name][0] == 0.0 for name in ("pnl", "spread_pnl", "inventory_pnl", "fee", "fills"))
+
+
+@pytest.mark.parametrize("half_spread", [math.nan, math.inf, 1e300, 2000.0])
+def test_a_policy_may_stay_out(half_spread: float) -> None:
+    replayed = one(random_market(1), constant(half_spread))
+    bids_only = half_spread == 2000.0  # an ask at 3,000 is a price, a bid at -1,000 is none
+    assert (replayed.orders.submitted > 0) == bids_only
+    assert len(replayed.fills) == 0
+
+
+def test_quotes_never_take() -> None:
+    # A bid 50 ticks above the mid stands one tick below the best ask instead.
+    replayed = one(quiet().trade(SELL, 50, 1000, 1).until(150), constant(-50.0))
+    assert replayed.fills["price"].to_list() == [1000]
+    # Where the market comes closer while the order is on its way, the venue rejects it.
+    market = quiet().depth(SELL, 2, 1000, 5)
+    replayed = one(
+        market.until(90), constant(-50.0), replace(INSTANT, order_latency_ms=5.0, decision_interval=0.08)
+    )
+    assert replayed.orders.rejected == 1  # the bid at 1000; the ask at 1000 may stand
+    assert replayed.orders.submitted == 2
+
+
+def test_working_orders_are_left_alone() -> None:
+    recording = quiet().until(1000)
+    assert one(recording, constant(2.0)).orders == (2, 0, 0)
+    # The mid rises by half a tick, then by two: only the second moves quotes that may be a tick off.
+    market = quiet().depth(BUY, 250, 1000, 5).depth(SELL, 550, 1001, 0).depth(SELL, 550, 1002, 0)
+    recording = market.depth(BUY, 550, 1001, 5).until(1000)
+    always = one(recording, constant(2.0))
+    seldom = one(recording, constant(2.0), replace(INSTANT, minimum_change=2))
+    assert always.orders.cancelled > seldom.orders.cancelled == 2
+
+
+def test_arrivals_count_market_orders() -> None:
+    market = quiet().trade(BUY, 10, 1001, 1).trade(BUY, 10, 1002, 1).trade(BUY, 10, 1003, 1)  # one order
+    market.trade(BUY, 20, 1001, 1).trade(SELL, 20, 999, 1)  # two
+    market.trade(SELL, 95, 999, 1, late=10)  # learned of in the next step
+    seen = one(market.until(350), constant(9.0)).trajectory.observation
+    assert seen.arrivals_ask[0].tolist() == [0, 2, 0]
+    assert seen.arrivals_bid[0].tolist() == [0, 1, 1]
+
+
+def test_intensity_is_the_sum_over_past_orders() -> None:
+    recording = random_market(2)
+    flow = OrderFlow(base_intensity=0.5, self_excitation=1.2, cross_excitation=0.4, decay=7.0)
+    tape = read_tape(recording, INSTANT, flow)
+    times, sides = market_order_arrivals(recording)
+    for step in range(0, len(tape.time_ns), 5):
+        past = times <= tape.time_ns[step]
+        kernel = np.exp(-flow.decay * 1e-9 * (tape.time_ns[step] - times[past]))
+        for side in (0, 1):
+            jumps = np.where(sides[past] == side, flow.self_excitation, flow.cross_excitation)
+            assert tape.intensity[step, side] == pytest.approx(0.5 + np.sum(kernel * jumps))
+    # Without a model: the rate so far, one order in one second beforehand.
+    tape = read_tape(recording, INSTANT)
+    total = np.sum(times <= tape.time_ns[-1]) + 2
+    assert np.sum(tape.intensity[-1]) == pytest.approx(total / (1e-9 * tape.time_ns[-1] + 1.0))
+
+
+def test_sessions_roll() -> None:
+    seen = one(quiet().until(1050), constant(2.0), replace(INSTANT, horizon=0.3)).trajectory.observation
+    np.testing.assert_allclose(seen.time[0], 0.1 * np.arange(10), atol=1e-12)
+    np.testing.assert_allclose(seen.time_left[0], ([0.3, 0.2, 0.1] * 4)[:10], atol=1e-12)
+
+
+def test_same_again_and_policies_do_not_disturb_each_other() -> None:
+    recording = random_market(4)
+    noise = freeze_expert(EXPERTS["white_noise"], (6.0,))
+    alone = replay(recording, {"noise": noise}, INSTANT, seed=3)["noise"]
+    among = replay(recording, {"glft": constant(1.0), "noise": noise}, INSTANT, seed=3)["noise"]
+    other = replay(recording, {"noise": noise}, INSTANT, seed=4)["noise"]
+    assert alone.fills.equals(among.fills)
+    np.testing.assert_array_equal(
+        alone.trajectory.quote.half_spread_bid, among.trajectory.quote.half_spread_bid
+    )
+    assert not np.array_equal(alone.trajectory.quote.half_spread_bid, other.trajectory.quote.half_spread_bid)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_is_seen_before_it_arrives(seed: int) -> None:
+    recording = random_market(seed, events=600)
+    settings = replace(INSTANT, order_latency_ms=2.0, response_latency_ms=2.0)
+    as_run = EXPERTS["glft_as_run"]
+    policy = freeze_expert(as_run, as_run.coefficients(Estimates(2.0, 0.0, 1.0, 0.7, 60.0), 0.1))
+    middle = recording.events["local_time_ns"][len(recording.events) // 2]
+    changed = recording.events.copy()
+    later = changed["local_time_ns"] > middle
+    changed["quantity"][later & (changed["kind"] == TRADE)] += 50
+    changed["price"][later] += 40
+    before = one(recording, policy, settings).trajectory
+    after = one(replace(recording, events=changed), policy, settings).trajectory
+    same = int((middle - recording.events["local_time_ns"][0]) // 100_000_000)  # steps that ended before it
+    assert same > 5
+    for name, values in zip(Observation._fields, before.observation, strict=True):
+        np.testing.assert_array_equal(values[0, : same + 1], getattr(after.observation, name)[0, : same + 1])
+    for ours, theirs in ((before.spread_pnl, after.spread_pnl), (before.fill.bid, after.fill.bid)):
+        np.testing.assert_array_equal(ours[0, :same], theirs[0, :same])
+    assert not np.array_equal(before.observation.mid_price, after.observation.mid_price)
+
+
+def test_partial_fills_take_what_was_traded() -> None:
+    settings = replace(INSTANT, partial_fills=True, order_lots=10)
+    # Ten lots ahead; then 4 of ours, then exactly the 6 that are left, and a trade that finds none.
+    market = quiet().trade(SELL, 10, 999, 14).trade(SELL, 150, 999, 6).trade(SELL, 160, 999, 5)
+    replayed = one(market.until(250), constant(1.0), settings)
+    assert replayed.fills["lots"].to_list() == [4, 6]
+    np.testing.assert_allclose(replayed.trajectory.fill.bid[0], [0.4, 0.6])
+    np.testing.assert_allclose(inventory_after(replayed.trajectory)[0], [0.4, 1.0])
+    np.testing.assert_allclose(replayed.trajectory.spread_pnl[0], [0.4, 0.6])
+    # Without partial fills, the first of them fills it all.
+    assert (
+        one(market.until(250), constant(1.0), replace(settings, partial_fills=False)).fills["lots"][0] == 10
+    )
+
+
+@pytest.mark.parametrize("model", get_args(QueueModel))
+def test_every_queue_model_runs(model: QueueModel) -> None:
+    fills = one(random_market(7), constant(1.0), replace(INSTANT, queue_model=model)).fills
+    cautious = one(random_market(7), constant(1.0)).fills
+    assert len(fills) >= len(cautious) > 0
+
+
+def test_a_published_top_clears_what_it_passes() -> None:
+    # The best bid falls to 995 and the best ask to 997 before the depth says so.
+    market = quiet().top(BUY, 20, 995, 7).top(SELL, 20, 997, 3)
+    book: dict[tuple[int, float], float] = {}
+    for event in exchange_events(market.until(50)):
+        side = BUY if event["ev"] & (1 << 29) else SELL
+        if event["ev"] & 0xFF == 3:
+            book.clear()
+        elif event["qty"] > 0:
+            book[side, event["px"]] = event["qty"]
+        else:
+            book.pop((side, event["px"]), None)
+    assert book == {(BUY, price): 10 for price in range(990, 995)} | {(BUY, 995): 7, (SELL, 997): 3} | {
+        (SELL, price): 10 for price in range(1001, 1011)
+    }
+
+
+def test_a_snapshot_precedes_what_arrived_after_it() -> None:
+    # The snapshot was asked for at 30 ms; a change made at 10 ms arrives after it and is part of no snapshot.
+    market = Market({999: 10}, {1001: 10}, time=30).depth(BUY, 10, 999, 4, late=25)
+    events = exchange_events(market.until(60))
+    assert (np.diff(events["exch_ts"]) >= 0).all()
+    bids = events[(events["px"] == 999) & (events["qty"] > 0)]
+    assert bids["qty"].tolist() == [10, 4]
+
+
+def test_recordings_that_cannot_be_replayed() -> None:
+    recording = quiet().until(500)
+    events = recording.events[recording.events["kind"] != SNAPSHOT]
+    with pytest.raises(DataError, match=r"hand-made TEST` must .*snapshot.*; received none"):
+        exchange_events(replace(recording, events=events))
+    with pytest.raises(DataError, match=r"hand-made TEST` must .*snapshot"):
+        one(replace(recording, events=events), constant(1.0))
+    with pytest.raises(DataError, match=r"must last for a decision interval, 0\.1 s.*received 0\.050 s"):
+        one(quiet().until(50), constant(1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("decision_interval", 0.0),
+        ("horizon", 0.01),
+        ("order_latency_ms", -1.0),
+        ("response_latency_ms", math.inf),
+        ("decision_latency_us", 200_000.0),
+        ("queue_model", "lucky"),
+        ("queue_power", 0.0),
+        ("maker_fee_bps", 20_000.0),
+        ("order_lots", 0),
+        ("inventory_limit", 0),
+        ("minimum_change", 0),
+    ],
+)
+def test_settings_that_cannot_be(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` must .*; received"):
+        ReplaySettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_slow_policies_are_charged_and_too_slow_ones_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = replace(INSTANT, decision_latency_us=None)
+    recording = quiet().trade(SELL, 3, 996, 1).trade(SELL, 60, 996, 1).until(250)
+    replayed = one(recording, constant(2.0), measured)
+    assert replayed.decision_latency_us == 100.0 * math.ceil(np.median(replayed.measured_latency_us) / 100.0)
+    assert np.all(replayed.measured_latency_us > 0.0)
+    monkeypatch.setattr(engine, "measure_latency", lambda *_: np.full(8, 4_950.0))
+    replayed = one(recording, constant(2.0), measured)
+    assert replayed.decision_latency_us == 5_000.0
+    assert replayed.fills["exchange_time_ns"].to_list() == [60 * MS]
+    monkeypatch.setattr(engine, "measure_latency", lambda *_: np.full(8, 150_000.0))
+    with pytest.raises(
+        UsageError, match=r"`decision_interval` must exceed the 150000 us that the policy policy"
+    ):
+        one(recording, constant(2.0), measured)
+    assert latency.charged_latency(np.array([99.0, 101.0, 7000.0])) == 200.0
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_missing_library_names_its_extra() -> None:
+    without = "import sys; sys.modules['hftbacktest'] = None; import flowhft.replay.{}"
+    assert run(without.format("settings")).returncode == 0  # the command line's help does not need it
+    failed = run(without.format("engine"))
+    assert "MissingExtraError: `hftbacktest` must be installed" in failed.stderr
+    assert "pip install 'flowhft[replay]'" in failed.stderr
+
+
+def test_the_replay_never_imports_the_lab() -> None:
+    code = "import sys, flowhft.replay.engine, flowhft.replay.markout; print({'jax', 'equinox'} & set(sys.modules))"
+    assert run(code).stdout.strip() == "set()"
+
+
+def test_markout_by_hand() -> None:
+    # We buy at 998 when the mid is 1000; it stands at 999 with the trade and at 997 a second later.
+    market = quiet().trade(SELL, 50, 996, 1)
+    market.depth(BUY, 50, 999, 0)
+    market.depth(SELL, 50, 1000, 5)
+    for price in (998, 997, 996, 995):
+        market.depth(BUY, 600, price, 0)
+    recording = market.until(1500)
+    replayed = one(recording, constant(2.0), replace(INSTANT, inventory_limit=1, minimum_change=50))
+    assert replayed.fills["price"].to_list() == [998]
+    table = markout({"policy": replayed.fills}, recording, horizons=(0.0, 1.0, 10.0))
+    assert table.columns == list(MARKOUT_UNITS)
+    assert table["capture"].to_list()[:2] == [2.0, 2.0]
+    assert table["markout"].to_list()[:2] == [-1.0, -3.0]
+    assert table["realised"].to_list()[:2] == [1.0, -1.0]
+    assert table["fills"].to_list() == [1, 1, 0]
+    assert math.isnan(table["markout"][2])
+    assert math.isnan(table["markout_error"][0])  # one fill has no error bar
+
+
+def test_markout_error_knows_that_fills_come_in_bursts() -> None:
+    random = np.random.default_rng(0)
+
+    # 400 bursts of 5 fills each, one a minute; each burst sees one move of the mid.
+    moves = 2 * random.integers(-4, 5, 400)
+    start = 60_000 * MS * np.arange(400)
+    rows = [(TOP, side, 0, 0, 1000 + side, 1, -1) for side in (BUY, SELL)]
+    for burst, move in zip(start.tolist(), moves.tolist(), strict=True):
+        for time, mid in ((burst, 1000), (burst + 5_000 * MS, 1000 + move)):
+            rows += [(TOP, side, time, time, mid - side, 1, time) for side in (BUY, SELL)]
+    end = 60_000 * MS * 400
+    rows.append((TRADE, BUY, end, end, 1001, 1, end))
+    recording = Recording("hand-made", "TEST", "USD", 1.0, 1.0, np.array(rows, EVENT))
+    at = (start[:, None] + MS * (1000 + 10 * np.arange(5))).ravel()
+    fills = pl.DataFrame(
+        {"exchange_time_ns": at, "time": 1e-9 * at, "side": 1, "price": 999, "lots": 1, "mid_price": 1000.0}
+    )
+    (error,) = markout({"x": fills}, recording, horizons=(10.0,))["markout_error"]
+    assert error == pytest.approx(np.std(moves) / np.sqrt(400), rel=0.02)
+    assert error > 2.0 * np.std(np.repeat(moves, 5)) / np.sqrt(
+        2000
+    )  # five fills of a burst are one observation
+
+
+@pytest.fixture(scope="module")
+def sample() -> Recording:
+    return window(read_recording(sample_recording()), 170.0, 260.0)
+
+
+def test_every_fill_of_the_sample_has_a_cause(sample: Recording) -> None:
+    coefficients = EXPERTS["glft"].coefficients(Estimates(42.0, 0.0, 0.8, 0.034, 60.0), 0.0034)
+    policy = freeze_expert(EXPERTS["glft"], coefficients)
+    replayed = one(sample, policy, ReplaySettings())
+    trajectory, fills = replayed.trajectory, replayed.fills
+    assert fills.columns == list(FILL_UNITS)
+    assert trajectory.spread_pnl.shape == (1, 899)
+    assert 5 < len(fills) < 200
+    assert fills["lots"].sum() == 10 * measure(trajectory)["fills"][0]
+    assert measure(trajectory)["max_inventory"][0] <= 10.0
+    # At the time of each fill, a trade or a best price of the other side stood at our price or beyond.
+    events = sample.events
+    for side, price, time in zip(fills["side"], fills["price"], fills["exchange_time_ns"], strict=True):
+        now = events[events["exchange_time_ns"] == time]
+        other = now[(now["side"] == -side) & (now["kind"] != SNAPSHOT) & (now["quantity"] > 0)]
+        assert np.any(side * (other["price"] - price) <= 0)
+
+
+def test_the_book_of_the_sample_shows_the_published_top(sample: Recording) -> None:
+    """Follow the converted events: whenever time moves on, the best bid is what was published."""
+    tops = sample.events[(sample.events["kind"] == TOP) & (sample.events["side"] == BUY)]
+    tops = tops[np.argsort(tops["exchange_time_ns"], kind="stable")]
+    published = dict(zip(tops["exchange_time_ns"].tolist(), tops["price"].tolist(), strict=True))
+    events = exchange_events(sample)[:60_000]
+    bids: dict[float, float] = {}
+    equal = compared = 0
+    time = int(events["exch_ts"][0])
+    for flags, made, price, quantity in zip(
+        events["ev"].tolist(), events["exch_ts"].tolist(), events["px"], events["qty"], strict=True
+    ):
+        if made != time and time in published and bids:
+            compared += 1
+            equal += max(bids) == published[time]
+        time = made
+        if flags & 0xFF in (1, 4) and flags & (1 << 29):
+            if quantity > 0:
+                bids[price] = quantity
+            else:
+                bids.pop(price, None)
+    assert compared > 500
+    assert equal / compared > 0.99  # a depth update of the same millisecond may be older than the top
