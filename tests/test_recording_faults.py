@@ -214,6 +214,21 @@ def test_spot_links_its_messages_by_the_first_number(tmp_path):
     assert caught.value.row == 5
 
 
+@pytest.mark.parametrize(("known", "fits"), [(105, True), (104, False)])
+def test_spot_messages_must_reach_back_to_the_snapshot(tmp_path, known, fits):
+    """The first message kept may begin right after the snapshot's number, 105 -> 106, and no later."""
+    tables = session()
+    tables["depth"] = tables["depth"].filter(pl.col("final_id") > 105).with_columns(prev_id=0)
+    tables["snapshot"] = tables["snapshot"].with_columns(last_update_id=known)
+    prefix = write(tmp_path, tables, "spot_btcusdt_20231114")
+    if fits:
+        assert kinds(read_recording(prefix))[DEPTH] == 4
+        return
+    with pytest.raises(RecordingError, match="`first_id` must reach back .*, 104; received 106") as caught:
+        read_recording(prefix, repair=True)
+    assert caught.value.row == 0
+
+
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [

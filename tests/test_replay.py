@@ -15,7 +15,7 @@ from flowhft.experts import EXPERTS, glft
 from flowhft.frozen import Frozen, freeze_expert
 from flowhft.metrics import equity, inventory_after, measure
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.book import window
+from flowhft.recordings.book import rebuild, window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 from flowhft.replay import engine, latency
 from flowhft.replay.engine import FILL_UNITS, Replayed, replay
@@ -462,6 +462,20 @@ def test_a_published_top_clears_what_it_passes() -> None:
     }
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_tops_that_say_what_the_depth_says_change_nothing(seed: int) -> None:
+    recording = random_market(seed)
+    rows = []
+    for local, made, bid, ask, bids, asks, message in zip(*rebuild(recording), strict=True):
+        rows += [(TOP, BUY, made, local, bid, bids, message), (TOP, SELL, made, local, ask, asks, message)]
+    events = np.concatenate([recording.events, np.array(rows, EVENT)])
+    events = events[np.lexsort((events["kind"] == TOP, events["message"], events["local_time_ns"]))]
+    plain, both = (one(given, constant(1.0, 0.4)) for given in (recording, replace(recording, events=events)))
+    assert plain.fills.equals(both.fills)
+    assert len(plain.fills) > 5
+    np.testing.assert_array_equal(equity(plain.trajectory), equity(both.trajectory))
+
+
 def test_a_snapshot_precedes_what_arrived_after_it() -> None:
     # The snapshot was asked for at 30 ms; a change made at 10 ms arrives after it and is part of no snapshot.
     market = Market({999: 10}, {1001: 10}, time=30).depth(BUY, 10, 999, 4, late=25)
@@ -534,7 +548,8 @@ def test_missing_library_names_its_extra() -> None:
 
 
 def test_the_replay_never_imports_the_lab() -> None:
-    code = "import sys, flowhft.replay.engine, flowhft.replay.markout; print({'jax', 'equinox'} & set(sys.modules))"
+    modules = "flowhft.replay.engine, flowhft.replay.markout"
+    code = f"import sys, {modules}; print({{'jax', 'equinox'}} & set(sys.modules))"
     assert run(code).stdout.strip() == "set()"
 
 

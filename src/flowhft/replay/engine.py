@@ -5,7 +5,8 @@ own inventory and cash, turns the quote into prices on the tick grid that do not
 what has changed: post-only limit orders, one bid and one ask at most. The library knows queues, latencies
 and the venue's book; the accounting is done here, in whole lots and ticks.
 
-Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
+Not modelled: any answer of the market to our orders, and that what we trade is missing for others. Contracts
+are taken as linear: of an inverse one, PnL is in tick x lot at fixed prices, not in coins.
 """
 
 from typing import NamedTuple

@@ -129,7 +129,7 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
         go.Scatter(
             x=pnl,
             y=names,
-            name=f"PnL, {LEVEL} interval",
+            name="PnL",
             mode="markers",
             marker={
                 "color": look.BLACK,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from flowhft.report import numbers
 from flowhft.report.evidence import ORACLE, is_learned
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -127,6 +128,12 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
     plot.update_xaxes(title_text=x)
     plot.update_yaxes(title_text=y, hoverformat=",.4~r")
     return plot
+
+
+def logarithmic(plot: go.Figure) -> None:
+    """Make the vertical axis logarithmic, its ticks at 1, 2 and 5 of every decade, written in full."""
+    ticks = [step * 10.0**decade for decade in range(-6, 7) for step in (1, 2, 5)]
+    plot.update_yaxes(type="log", tickvals=ticks, ticktext=[numbers.exact(tick) for tick in ticks])
 
 
 def scaled_time(seconds: np.ndarray) -> tuple[np.ndarray, str]:

@@ -38,7 +38,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         figure(
             charts.attribution(here, evidence.currency, "Where the PnL comes from"),
             "Spread is what fills earned against the mid at the decision, inventory what the mid's moves "
-            "then made of the position; the diamond is what is left after fees.",
+            "then made of the position; the diamond is what is left after fees, with its interval.",
         )
     )
     if equity is not None:

@@ -59,7 +59,7 @@ def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
         ):
             known = curve.filter(pl.col(column).is_finite())
             plot.add_trace(_line(known, column, title, colour, dash, dash == "solid"))
-    plot.update_yaxes(type="log", dtick="D2")
+    look.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
@@ -78,7 +78,7 @@ def gradient_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure
                 True,
             )
         )
-    plot.update_yaxes(type="log", dtick="D2")
+    look.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
@@ -129,9 +129,9 @@ _ADAPTER = {
     "offset_bid": "offset_bid_ticks",
     "offset_ask": "offset_ask_ticks",
     "skew": "skew, ticks / lot",
-    "validation": "gain on validation sessions, tick x lot",
-    "fresh": "gain on fresh sessions, tick x lot",
-    "winners_curse": "lost from validation to fresh, tick x lot",
+    "validation": "gain on validation sessions, tick × lot",
+    "fresh": "gain on fresh sessions, tick × lot",
+    "winners_curse": "lost from validation to fresh, tick × lot",
 }
 
 
