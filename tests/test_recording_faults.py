@@ -224,7 +224,7 @@ def test_spot_messages_must_reach_back_to_the_snapshot(tmp_path, known, fits):
     if fits:
         assert kinds(read_recording(prefix))[DEPTH] == 4
         return
-    with pytest.raises(RecordingError, match="`first_id` must reach back .*, 104; received 106") as caught:
+    with pytest.raises(RecordingError, match=r"`first_id` must reach back .*, 104; received 106") as caught:
         read_recording(prefix, repair=True)
     assert caught.value.row == 0
 

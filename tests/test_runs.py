@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,6 +155,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, failure):
         write()
     assert read_json(path) == {"old": True}
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_json(path, list(range(10_000))),
+        lambda path: write_table(path, pl.DataFrame({"a": np.arange(100_000)}), {}),
+    ],
+    ids=["json", "table"],
+)
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, write):
+    path = tmp_path / "x.parquet"
+    (tmp_path / f".{path.name}.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as failure:
+        write(path)
+    assert failure.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_json_cannot_hold_becomes_null_and_nothing_else_changes(tmp_path):

@@ -11,6 +11,7 @@ its parents. A stage whose folder has a manifest with the same fingerprint need 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -66,6 +67,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as failure:
+        if failure.filename in (None, str(temporary)):  # what the reader of the message knows
+            failure.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,7 +109,10 @@ def read_json(path: Path) -> Any:
 def write_table(path: Path, table: pl.DataFrame, units: dict[str, str]) -> None:
     """Write a Parquet table with the unit of each column in the file's metadata, whole or not at all."""
     with replacing(path) as temporary:
-        table.write_parquet(temporary, metadata={f"unit:{name}": unit for name, unit in units.items()})
+        try:
+            table.write_parquet(temporary, metadata={f"unit:{name}": unit for name, unit in units.items()})
+        except pl.exceptions.ComputeError as cause:  # so polars reports a full disk
+            raise OSError(errno.EIO, str(cause), str(path)) from cause
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -220,7 +228,11 @@ class Run:
                 "commit": _commit(),
                 "packages": {name: _version_of(name) for name in RECORDED_PACKAGES},
                 "python": platform.python_version(),
-                "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+                "machine": {
+                    "system": platform.system(),
+                    "processor": platform.machine(),
+                    "cores": os.cpu_count(),
+                },
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
                 "seconds": round(time.time() - self.started, 3),
                 "files": files,
@@ -235,7 +247,9 @@ def manifest_of(folder: Path) -> dict[str, Any]:
         DataError: the folder is missing or not finished.
     """
     if not folder.is_dir():
-        raise DataError(f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote.")
+        raise DataError(
+            f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
+        )
     if not (folder / MANIFEST).is_file():
         raise DataError(
             f"`{folder}` must be a finished run folder; it has no {MANIFEST}. "

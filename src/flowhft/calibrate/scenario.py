@@ -6,8 +6,7 @@ from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
 from flowhft.market.scenario import Scenario
 
-# Of the intensity at the mid: decisions this often per order that would reach the mid on one side.
-DECISIONS_PER_ORDER = 10.0
+DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300
 RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selected
 
@@ -15,10 +14,10 @@ RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selecte
 def natural_dt(calibration: Calibration) -> float:
     """Return a time between decisions that suits the market: 1, 2 or 5 x 10^n seconds.
 
-    The largest such time at which ten decisions fall on one order that would reach a quote at the mid, so
-    that two fills of a side within a step are rare.
+    The largest such time at which four decisions or more fall on one market order of a side: then two fills
+    of a side within a step are rare, and the simulator, which fills one lot a side and step, loses little.
     """
-    wanted = 1.0 / (DECISIONS_PER_ORDER * calibration.parameters["intensity"].value)
+    wanted = 1.0 / (DECISIONS_PER_ORDER * calibration.parameters["market_order_rate"].value)
     power = 10.0 ** math.floor(math.log10(wanted))
     return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= wanted * (1.0 + 1e-9))
 

@@ -23,8 +23,8 @@ class ReplaySettings:
     """Length of a session, seconds. Sessions roll: time_left falls to 0 and begins again; inventory stays."""
     order_latency_ms: float = 5.0
     """From us to the venue, milliseconds: about the median feed latency of the bundled recording, 4.3 ms
-    above its fastest message. Where the local clock was shifted so that this message took no time, add
-    that time here if you know it."""
+    above its fastest message. Where the local clock was shifted so that this message took no time, or
+    the recording has one clock only, add what the feed took here if you know it."""
     response_latency_ms: float = 5.0
     """From the venue back to us, milliseconds: how late we learn of a fill."""
     decision_latency_us: float | None = None
