@@ -1,20 +1,19 @@
 """Imitation: what it learns where the truth is known, what it must not see, and where it resumes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 import pytest
 
 from flowhft.errors import DataError, UsageError
 from flowhft.features import Sensor
-from flowhft.flow.normaliser import REACH
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn import dataset
 from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.imitate import CURVE_UNITS, imitate
 from flowhft.learn.settings import TrainingSettings
-from flowhft.runs import stream
 
 SENSOR = Sensor(
     volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05
@@ -31,7 +30,9 @@ def _demonstrations(paths=10, steps=6, seed=0):
 
 
 def _settings(**changes):
-    return TrainingSettings(**({"updates": 2, "batch": 32, "warmup": 1} | changes))
+    # One set of settings for most tests, so that they share one compilation for each objective.
+    common = {"updates": 20, "batch": 32, "warmup": 1, "held_out": 0.2, "checkpoint_every": 10}
+    return TrainingSettings(**(common | changes))
 
 
 def _same(policy, other):
@@ -87,7 +88,7 @@ def test_the_split_keeps_sessions_whole_and_apart():
 
 
 def test_held_out_sessions_change_the_validation_loss_and_nothing_else():
-    demonstrations, settings = _demonstrations(), _settings(held_out=0.2)
+    demonstrations, settings = _demonstrations(), _settings()
     policy, curve = imitate(demonstrations, SENSOR, TINY, settings, seed=0)
     unseen = 0
     for path in range(10):
@@ -134,7 +135,7 @@ def _interrupt_at(share):
 @pytest.mark.parametrize("objective", ["flow_matching", "shortcut"])
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
     demonstrations = _demonstrations()
-    settings = _settings(objective=objective, updates=20, checkpoint_every=10)
+    settings = _settings(objective=objective)
     whole, curve = imitate(demonstrations, SENSOR, TINY, settings, seed=0)
     kept, _ = imitate(demonstrations, SENSOR, TINY, settings, seed=0, folder=tmp_path / "kept")
     with pytest.raises(Interrupted):
@@ -147,20 +148,19 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
     assert _same(whole, kept)
     assert _same(whole, resumed)
     assert resumed_curve["update"].to_list() == [10, 20]
-    columns = ["loss", "validation_loss", "gradient_norm"]
-    assert curve.filter(pl.col("update") == 20)["validation_loss"][0] == resumed_curve["validation_loss"][-1]
+    assert resumed_curve.drop("seconds").equals(curve.drop("seconds"))
     again, again_curve = imitate(
         demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", _interrupt_at(0.0)
     )
     assert _same(again, resumed)
     assert again_curve.equals(resumed_curve)
-    assert resumed_curve.select(columns).to_numpy().dtype == np.float64
 
 
-def test_rows_and_checkpoints_fall_due_each_in_its_own_time(tmp_path):
-    demonstrations, settings = _demonstrations(), _settings(updates=250, checkpoint_every=120)
+def test_rows_and_checkpoints_fall_due_each_in_its_own_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("flowhft.learn.imitate.UPDATES_PER_CALL", 8)
+    demonstrations, settings = _demonstrations(), _settings()
     _, curve = imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "whole")
-    assert curve["update"].to_list() == [100, 120, 200, 240, 250]
+    assert curve["update"].to_list() == [8, 10, 16, 20]
     assert curve.columns == list(CURVE_UNITS)
     with pytest.raises(Interrupted):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "broken", _interrupt_at(0.8))
@@ -174,13 +174,13 @@ def test_another_training_never_resumes_this_one(tmp_path):
     imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     for other in (
         (_demonstrations(seed=1), settings, 0),
-        (demonstrations, _settings(learning_rate=1e-3), 0),
+        (demonstrations, _settings(objective="shortcut"), 0),
         (demonstrations, settings, 1),
     ):
         data, changed, seed = other
         told = []
         imitate(data, SENSOR, TINY, changed, seed, tmp_path, lambda done, now, told=told: told.append(done))
-        assert told == [1.0]
+        assert told == [0.5, 1.0]
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -247,9 +247,8 @@ def test_a_sampler_that_does_not_fit_is_refused_before_training():
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     demonstrations = _demonstrations()
-    demonstrations.quotes[stream(0, "any") % 10, 0] = 1e30
     with pytest.raises(UsageError, match="`loss` must stay finite"):
-        imitate(demonstrations, SENSOR, TINY, _settings(learning_rate=1e30, updates=50), 0, tmp_path)
+        imitate(demonstrations, SENSOR, TINY, _settings(learning_rate=1e30), 0, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -257,7 +256,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
 
 
 def _two_experts(paths=2000, steps=4):
-    """One expert quotes 0.3 ticks, the other 0.9; the feature decides how often each: 0.8 or 0.3 of the sessions."""
+    """One expert quotes 0.3 ticks, the other 0.9; the first in 0.8 or 0.3 of the sessions, by the feature."""
     rng = np.random.default_rng(0)
     often = rng.integers(0, 2, paths)
     tight = rng.uniform(size=paths) < np.where(often == 1, 0.8, 0.3)
@@ -279,14 +278,13 @@ TOY = NetworkSettings(features="paper", horizon=2, width=48, blocks=2, finest=8)
 
 def _train_toy(objective):
     settings = TrainingSettings(
-        objective=objective, updates=3000, batch=256, learning_rate=2e-3, warmup=100, ema=0.995, held_out=0.05
+        objective=objective, updates=2000, batch=256, learning_rate=2e-3, warmup=100, ema=0.995, held_out=0.05
     )
     return imitate(_two_experts(), SENSOR, TOY, settings, seed=0)
 
 
 def test_flow_matching_reproduces_how_often_each_expert_quotes_and_quotes_still_without_noise():
-    policy, curve = _train_toy("flow_matching")
-    assert curve["validation_loss"][-1] < 0.6 * curve["validation_loss"][0]
+    policy, _ = _train_toy("flow_matching")
     faithful = policy.with_sampler(SamplerSettings(steps=32, noise_scale=1.0))
     for sign, share in ((1.0, 0.8), (-1.0, 0.3)):
         drawn = _draw(faithful, sign)
@@ -306,22 +304,13 @@ def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mea
     truth = 0.8 * 0.3 + 0.2 * 0.9, 0.6 * np.sqrt(0.8 * 0.2)
     assert np.mean(drawn) == pytest.approx(truth[0], abs=0.05)
     assert np.std(drawn[:, 0, 0]) > 0.7 * truth[1]
-    # The same network asked as if it were plain flow matching (the finest label) collapses to the mean.
-    collapsed = drawn_with_finest_label(shortcut)
+    # Asked as if it were plain flow matching, with the finest label, the same network finds the mean.
+    as_flow = dataclasses.replace(
+        shortcut, sampler=SamplerSettings(steps=1, noise_scale=1.0), objective="flow_matching"
+    )
+    collapsed = _draw(as_flow, 1.0)
     assert np.mean(collapsed) == pytest.approx(truth[0], abs=0.06)
     assert np.std(collapsed[:, 0, 0]) < 0.4 * truth[1]
-
-
-def drawn_with_finest_label(policy):
-    as_flow = type(policy)(
-        policy.network,
-        policy.normaliser,
-        policy.sensor,
-        policy.settings,
-        SamplerSettings(steps=1, noise_scale=1.0),
-        "flow_matching",
-    )
-    return _draw(as_flow, 1.0)
 
 
 def test_an_expert_without_noise_is_recovered():
@@ -329,7 +318,7 @@ def test_an_expert_without_noise_is_recovered():
     features = rng.normal(size=(500, 10, 5)).astype(np.float32)
     quotes = np.stack([0.6 + 0.2 * features[..., 0], 0.7 - 0.2 * features[..., 0]], axis=-1)
     network = NetworkSettings(features="paper", horizon=1, width=32, blocks=1, finest=2)
-    settings = TrainingSettings(updates=2000, batch=256, learning_rate=3e-3, warmup=50, ema=0.99)
+    settings = TrainingSettings(updates=1000, batch=256, learning_rate=3e-3, warmup=50, ema=0.99)
     policy, _ = imitate(
         Demonstrations(features, quotes.astype(np.float32)), SENSOR, network, settings, seed=0
     )
@@ -337,4 +326,3 @@ def test_an_expert_without_noise_is_recovered():
     drawn = np.asarray(jax.jit(jax.vmap(policy.draw, (0, None)))(raw, jax.random.key(0)))[:, 0]
     expected = np.stack([0.6 + 0.2 * raw[:, 0], 0.7 - 0.2 * raw[:, 0]], axis=-1)
     assert np.sqrt(np.mean((drawn - expected) ** 2)) < 0.02  # a tenth of the spread of the quotes
-    assert REACH == 5.0

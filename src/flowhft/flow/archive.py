@@ -24,9 +24,9 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray], header: dict[str, A
     """
     text = json.dumps(finite(plain(header)), allow_nan=False)
     with replacing(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(value) for name, value in arrays.items()}, temporary, {HEADER: text}
-        )
+        # np.ascontiguousarray would give a number an axis.
+        contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+        save_file(contiguous, temporary, {HEADER: text})
 
 
 def read_archive(

@@ -109,7 +109,8 @@ def _train(
         count = state.update.astype(jnp.float32)
         keep = jnp.minimum(settings.ema, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(lambda past, new: keep * past + (1.0 - keep) * new, state.ema, network)
-        sums = sums + jnp.stack([value, optax.global_norm(gradient)])
+        norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+        sums = sums + jnp.stack([value, norm])
         return State(state.update + 1, network, ema, optimiser_state), sums
 
     updates = until - state.update
