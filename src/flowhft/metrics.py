@@ -20,7 +20,7 @@ from flowhft.errors import UnknownNameError, require
 from flowhft.types import Fill, Interval, Numeric, Observation, Quote, Trajectory
 
 CONFIDENCE = 0.99  # of every interval, unless said otherwise
-RISK_WEIGHT = 0.5  # standard deviations that the criterion "utility" takes off the mean
+RISK_WEIGHT = 0.1  # standard deviations that the criterion "utility" takes off the mean
 ROUNDING = 1e-12  # relative to the values: a standard deviation below this is that of equal values
 TAIL = 0.05  # share of the worst paths in the expected shortfall
 
@@ -199,7 +199,7 @@ def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathV
 
     Args:
         measures: from `measure`.
-        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less half a
+        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a tenth of a
             standard deviation), over paths, of the equity at the session's end.
 
     Raises:

@@ -47,11 +47,13 @@ class DataCheck(Action):
             ),
             ("market spread", f"{significant(facts['market_spread_mean'])} ticks in the mean of time"),
             ("clock offset", f"{facts['clock_offset_ms']:g} ms added to the local clock"),
-            *((found["severity"], found["message"]) for found in findings),
         ]
         return Result(
             facts | {"findings": findings},
-            [Table(("what", "value"), rows, title=f"{recording.name}: {len(recording.events):,} events")],
+            [
+                Table(("what", "value"), rows, title=f"{recording.name}: {len(recording.events):,} events"),
+                *(f"{found['severity']}: {found['message']}" for found in findings),
+            ],
         )
 
 
