@@ -18,7 +18,7 @@ from flowhft.adapter import IDENTITY, Adapter, adapt_quote
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow import objectives
-from flowhft.flow.interpolant import Batch
+from flowhft.flow.interpolant import Batch, lesson_error
 from flowhft.flow.network import init_network, weight_shapes, weights_of
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_quotes, unscale_quotes
 from flowhft.flow.objectives import flow_matching, shortcut
@@ -132,10 +132,14 @@ def test_flow_matching_loss_is_the_conditional_variance_at_its_minimum():
     assert np.mean(losses) == pytest.approx(expected, abs=4.5 * np.std(losses) / np.sqrt(20))
 
 
+def _bootstrap_loss(student, teacher, key, batch):
+    return lesson_error(student, shortcut.bootstrap_lesson(teacher, key, batch))
+
+
 def test_exact_flow_map_satisfies_the_bootstrap_and_the_printed_form_does_not():
     flow_map = GaussianField(jnp.zeros(4), instantaneous=False)
     batch, key = _gaussian_batch(jax.random.key(1), 4096), jax.random.key(2)
-    loss = jax.jit(shortcut.bootstrap_loss)
+    loss = jax.jit(_bootstrap_loss)
     assert loss(flow_map, flow_map, key, batch) < 1e-10
     assert loss(OneLabelFiner(flow_map), flow_map, key, batch) > 1e-2
 
@@ -145,7 +149,7 @@ def test_bootstrap_is_least_at_the_exact_flow_map_and_teacher_has_no_gradient():
     batch, key = _gaussian_batch(jax.random.key(3), 512), jax.random.key(4)
 
     def loss(student, teacher):
-        return shortcut.bootstrap_loss(
+        return _bootstrap_loss(
             eqx.tree_at(lambda f: f.wrong, flow_map, student),
             eqx.tree_at(lambda f: f.wrong, flow_map, teacher),
             key,
@@ -179,7 +183,7 @@ class Recorder(NamedTuple):
 
 def test_student_starts_on_its_own_grid_and_the_teacher_takes_two_half_steps_of_it():
     student, teacher = Recorder([]), Recorder([])
-    shortcut.bootstrap_loss(student, teacher, jax.random.key(5), _gaussian_batch(jax.random.key(6), 512))
+    _bootstrap_loss(student, teacher, jax.random.key(5), _gaussian_batch(jax.random.key(6), 512))
     jax.effects_barrier()
     assert len(student.asked) == 512 // 8
     assert {label for _, label in student.asked} == {0, 1, 2}

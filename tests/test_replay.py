@@ -27,7 +27,12 @@ from flowhft.types import Estimates, Observation
 
 MS = 1_000_000
 INSTANT = ReplaySettings(
-    order_latency_ms=0.0, response_latency_ms=0.0, decision_latency_us=0.0, order_lots=4, inventory_limit=3
+    order_latency_ms=0.0,
+    response_latency_ms=0.0,
+    decision_latency_us=0.0,
+    order_lots=4,
+    inventory_limit=3,
+    order_window=0.0,
 )
 
 
@@ -150,7 +155,7 @@ def slow_replay(recording: Recording, base: float, skew: float, settings: Replay
         if other and quantity and side * (price - other["price"]) >= 0:  # the book has come to our price
             fill(-side, time)
 
-    interval = round(settings.decision_interval * 1e9)
+    interval = round(settings.interval * 1e9)
     steps = (events[-1][2] - events[0][2]) // interval
     position = 0
 

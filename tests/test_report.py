@@ -290,7 +290,7 @@ def test_experts_alone_are_reported_as_such():
     first, second = verdict.on_recording(
         RESULTS.filter(pl.col("policy") != "learned"), None, None, "on X", "USD"
     )
-    assert first == "Of the experts, glft earns the most on X: PnL 5.00 USD (4.00 to 6.00)."
+    assert first == "Of the experts, glft earns the most on X (PnL 5.00 USD, 99 % interval 4.00 to 6.00)."
     assert second == "No learned policy was judged."
 
 

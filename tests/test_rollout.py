@@ -167,9 +167,11 @@ def test_bad_policy_names_are_refused(text, words):
 
 
 def test_the_teacher_is_the_one_that_is_best_by_far():
-    """In a wild market noise loses, and a maker who ignores risk loses to one who minds it, in utility."""
+    """In a wild market noise loses, and a maker who ignores risk loses to one who minds it."""
     wild = SMALL.but(name="wild", volatility=0.5)
-    settings = TeacherSettings(experts=("white_noise", "glft"), risk_aversions=(1e-4, 0.05), paths=500)
+    settings = TeacherSettings(
+        experts=("white_noise", "glft"), risk_aversions=(1e-4, 0.05), criterion="sharpe", paths=500
+    )
     teachers, table = select_teachers([wild], settings, seed=0)
     assert (teachers[0].expert, teachers[0].risk_aversion) == ("glft", 0.05 * 1.5)
     chosen = table.filter(table["chosen"])

@@ -1,7 +1,7 @@
 """`flowhft backtest`: judge policies on a recording, with queues, latency and fees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Backtest(Command):
             parents["teachers"] = identity_of(self.teachers)
         run = run_of(self, "backtest", parents)
         if begin(run, terminal):
-            settings = settings_for(self.replay, scenario)
+            settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
             replayed = self._replay(judged, {p.name: p.frozen(scenario) for p in found}, settings, terminal)
             with terminal.stage("judge the replay"):
                 record = self._write(run.folder, scenario, settings, judged, replayed, reference)
@@ -123,15 +123,14 @@ class Backtest(Command):
         """Write the tables of the judgement, and return what the record says beside them."""
         from flowhft.blocks import judge_sessions
         from flowhft.evaluate import columns
-        from flowhft.recordings.book import top_of_book
         from flowhft.replay.engine import FILL_UNITS
         from flowhft.replay.markout import MARKOUT_UNITS, markout
 
         money = scenario.tick_value
         found = judge_sessions(
             {name: result.trajectory for name, result in replayed.items()},
-            session_steps=scenario.steps,
-            block_steps=max(1, round(BLOCK_SECONDS / scenario.dt)),
+            session_steps=round(settings.session / settings.interval),
+            block_steps=max(1, round(BLOCK_SECONDS / settings.interval)),
             reference=reference,
             seed=stream(self.seed, "backtest", "blocks"),
             confidence=self.confidence,
@@ -154,7 +153,7 @@ class Backtest(Command):
         course = pl.concat([course_of(name, r, money) for name, r in replayed.items()])
         write_table(folder / "equity.parquet", course, {"time": "s", "equity": scenario.currency})
         fills = {name: result.fills for name, result in replayed.items()}
-        marks = markout(fills, top_of_book(recording))
+        marks = markout(fills, recording)
         marks = marks.with_columns(standard_error=pl.col("markout_error"))
         write_table(folder / "markouts.parquet", marks, MARKOUT_UNITS | {"standard_error": "ticks"})
         everything = pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()])
@@ -162,7 +161,7 @@ class Backtest(Command):
         write_table(folder / "latency.parquet", latencies(recording, settings, replayed), {"p50": "us"})
         return {
             "sessions": found.count,
-            "session_seconds": scenario.horizon,
+            "session_seconds": settings.session,
             "total_pnl": {
                 name: money * float(np.sum(t.spread_pnl + t.inventory_pnl - t.fee))
                 for name, t in ((name, result.trajectory) for name, result in replayed.items())
@@ -172,15 +171,6 @@ class Backtest(Command):
             "decision_latency_us": {name: result.decision_latency_us for name, result in replayed.items()},
             "warnings": warnings_about(settings, found.count),
         }
-
-
-def settings_for(settings: ReplaySettings, scenario: "Scenario") -> ReplaySettings:
-    """Return the replay's settings with decisions and sessions as in the scenario, where they are not set."""
-    return replace(
-        settings,
-        decision_interval=settings.decision_interval or scenario.dt,
-        horizon=settings.horizon or scenario.horizon,
-    )
 
 
 def course_of(name: str, replayed: "Replayed", money: float) -> pl.DataFrame:

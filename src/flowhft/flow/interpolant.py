@@ -1,4 +1,4 @@
-"""The straight path between noise and quotes on which velocities are learned, and the error on it."""
+"""The straight path between noise and quotes, and what a network learns on it."""
 
 from typing import NamedTuple
 
@@ -26,6 +26,25 @@ class Batch(NamedTuple):
     features: Float[Array, "sample feature"]
     chunk: Float[Array, "sample horizon side"]
     mask: Bool[Array, "sample horizon"]
+
+
+class Lesson(NamedTuple):
+    """What a network should answer where: the common form of every objective.
+
+    Attributes:
+        x: where the velocity is asked.
+        features: scaled.
+        flow_time, label: shared by the samples of a group.
+        target: the answer wanted.
+        mask: 1 within the session, 0 beyond its end.
+    """
+
+    x: Float[Array, "sample chunk"]
+    features: Float[Array, "sample feature"]
+    flow_time: Float[Array, " group"]
+    label: Int[Array, " group"]
+    target: Float[Array, "sample chunk"]
+    mask: Float[Array, "sample chunk"]
 
 
 def groups_of(samples: int) -> int:
@@ -68,6 +87,7 @@ def velocities(
     return answer.reshape(x.shape)
 
 
-def mean_square(error: Float[Array, "sample chunk"], mask: Float[Array, "sample chunk"]) -> Float[Array, ""]:
-    """Return the mean squared error over what lies within the session."""
-    return jnp.sum(mask * error**2) / jnp.maximum(jnp.sum(mask), 1.0)
+def lesson_error(network: VelocityField, lesson: Lesson) -> Float[Array, ""]:
+    """Return the mean squared error of the network's answers over what lies within the session."""
+    answer = velocities(network, lesson.x, lesson.features, lesson.flow_time, lesson.label)
+    return jnp.sum(lesson.mask * (answer - lesson.target) ** 2) / jnp.maximum(jnp.sum(lesson.mask), 1.0)

@@ -311,18 +311,18 @@ def _replay_one(
     measured = np.zeros(0)
     latency = settings.decision_latency_us
     if latency is None:
-        measured = measure_latency(frozen, tape, settings.horizon)
+        measured = measure_latency(frozen, tape, settings.session)
         latency = charged_latency(measured)
         require(
-            latency < 1e6 * settings.decision_interval,
+            latency < 1e6 * settings.interval,
             "decision_interval",
             f"exceed the {latency:g} us that the policy {name} takes to decide",
-            f"{settings.decision_interval} s",
+            f"{settings.interval} s",
             "Decide less often or use a smaller policy.",
         )
     rules = Rules(
         decision_latency_ns=round(latency * 1e3),
-        horizon_ns=round(settings.horizon * 1e9),
+        horizon_ns=round(settings.session * 1e9),
         order_lots=settings.order_lots,
         limit_lots=settings.inventory_limit * settings.order_lots,
         minimum_change=settings.minimum_change,

@@ -1,6 +1,6 @@
 """Settings of a replay: how often a policy quotes, how late its orders are, and what the venue takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from flowhft.errors import require
@@ -16,11 +16,14 @@ class ReplaySettings:
     change nothing: the market that was recorded does not answer them.
     """
 
-    decision_interval: float = 0.1
-    """Seconds between two decisions. At 0.1 both sides send up to 1,200 new orders a minute, which is what
-    Binance allows."""
-    horizon: float = 60.0
-    """Length of a session, seconds. Sessions roll: time_left falls to 0 and begins again; inventory stays."""
+    decision_interval: float | None = None
+    """Seconds between two decisions; by default the scenario's, else 0.1, at which both sides send up to
+    1,200 new orders a minute, which is what Binance allows."""
+    horizon: float | None = None
+    """Length of a session, seconds; by default the scenario's, else 60. Sessions roll: time_left falls to 0
+    and begins again; inventory stays."""
+    order_window: float = 0.01
+    """Market orders of one side closer than this are counted as one, seconds: as in the calibration."""
     order_latency_ms: float = 5.0
     """From us to the venue, milliseconds: about the median feed latency of the bundled recording, 4.3 ms
     above its fastest message. Where the local clock was shifted so that this message took no time, or
@@ -49,23 +52,22 @@ class ReplaySettings:
     queue."""
 
     def __post_init__(self) -> None:
+        require(self.interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.interval)
+        require(0.0 <= self.order_window < float("inf"), "order_window", "be 0 s or more", self.order_window)
         require(
-            self.decision_interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.decision_interval
-        )
-        require(
-            self.horizon >= self.decision_interval,
+            self.session >= self.interval,
             "horizon",
-            f"be at least one decision interval, {self.decision_interval} s",
-            f"{self.horizon} s",
+            f"be at least one decision interval, {self.interval} s",
+            f"{self.session} s",
         )
         for name in ("order_latency_ms", "response_latency_ms"):
             latency = getattr(self, name)
             require(0.0 <= latency < float("inf"), name, "be 0 ms or more, and finite", latency)
         if self.decision_latency_us is not None:
             require(
-                0.0 <= self.decision_latency_us < 1e6 * self.decision_interval,
+                0.0 <= self.decision_latency_us < 1e6 * self.interval,
                 "decision_latency_us",
-                f"be 0 or more and below the decision interval, {1e6 * self.decision_interval:g} us",
+                f"be 0 or more and below the decision interval, {1e6 * self.interval:g} us",
                 self.decision_latency_us,
                 "A policy must have decided before it decides again.",
             )
@@ -86,3 +88,21 @@ class ReplaySettings:
         require(self.order_lots >= 1, "order_lots", "be at least 1 lot", self.order_lots)
         require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 order", self.inventory_limit)
         require(self.minimum_change >= 1, "minimum_change", "be at least 1 tick", self.minimum_change)
+
+    @property
+    def interval(self) -> float:
+        """Return the seconds between two decisions."""
+        return 0.1 if self.decision_interval is None else self.decision_interval
+
+    @property
+    def session(self) -> float:
+        """Return the length of a session, seconds."""
+        return 60.0 if self.horizon is None else self.horizon
+
+    def in_scenario(self, dt: float, horizon: float) -> "ReplaySettings":
+        """Return the settings with the times of a scenario where none were set."""
+        return replace(
+            self,
+            decision_interval=dt if self.decision_interval is None else self.decision_interval,
+            horizon=horizon if self.horizon is None else self.horizon,
+        )

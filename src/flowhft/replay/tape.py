@@ -61,17 +61,19 @@ class Tape(NamedTuple):
 
 
 def market_order_arrivals(
-    recording: Recording,
+    recording: Recording, window: float = 0.0
 ) -> tuple[Int[np.ndarray, " event"], Int[np.ndarray, " event"]]:
     """Return when market orders were learned of (local ns, their first trade) and which side they came for.
 
-    A market order is a run of trades of one aggressor at one exchange time: the venue reports a trade
-    for every order that it meets. The side is 0 for those that come for bids, 1 for asks.
+    A market order is a run of trades of one aggressor, each no more than `window` seconds after the one
+    before on the exchange's clock: the venue reports a trade for every order that it meets, and what
+    counts as one order must be what it was in the calibration. The side is 0 for those that come for
+    bids, 1 for asks.
     """
     trades = recording.events[recording.events["kind"] == TRADE]
     side, time = trades["side"], trades["exchange_time_ns"]
     first = np.ones(len(trades), np.bool_)
-    first[1:] = (side[1:] != side[:-1]) | (time[1:] != time[:-1])
+    first[1:] = (side[1:] != side[:-1]) | (np.diff(time) > round(window * 1e9))
     return trades["local_time_ns"][first], (side[first] == BUY).astype(np.int64)
 
 
@@ -113,7 +115,7 @@ def read_tape(
 
     Args:
         recording: with a snapshot.
-        settings: `decision_interval` is used.
+        settings: the decision interval and the order window are used.
         flow: parameters of the intensities. None counts on a constant rate, which is estimated from the
             orders seen so far, (n + 1) / (t + 1 s) for n orders of a side in t seconds.
         top: top of the book of the recording, where the caller has it already.
@@ -125,21 +127,21 @@ def read_tape(
     top = TopOfBook(*(column[np.isfinite(top.mid_price)] for column in top))
     events = recording.events
     snapshot = np.flatnonzero(events["kind"] == SNAPSHOT)
-    interval = round(settings.decision_interval * 1e9)
+    interval = round(settings.interval * 1e9)
     steps = 0
     if len(snapshot) and len(top.local_time_ns):
         start = max(events["local_time_ns"][snapshot[0]], top.local_time_ns[0])
         steps = int(events["local_time_ns"][-1] - start) // interval
     if steps < 1:
         raise DataError(
-            f"`{recording.name}` must last for a decision interval, {settings.decision_interval} s, after "
+            f"`{recording.name}` must last for a decision interval, {settings.interval} s, after "
             f"its snapshot and first best prices; received {recording.duration:.3f} s in all. "
             "Use a longer recording."
         )
     time = start + interval * np.arange(steps + 1)
     row = np.searchsorted(top.local_time_ns, time, side="right") - 1
 
-    order_ns, order_side = market_order_arrivals(recording)
+    order_ns, order_side = market_order_arrivals(recording, settings.order_window)
     counted = np.stack(
         [np.searchsorted(order_ns[order_side == side], time, side="right") for side in (0, 1)], axis=1
     ).astype(np.float64)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flowhft.errors import require
-from flowhft.flow.interpolant import Batch, between, flat, groups_of, mean_square, velocities
+from flowhft.flow.interpolant import SHARED, Batch, Lesson, between, flat, groups_of, lesson_error, velocities
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import flow_matching
 from flowhft.flow.sampler import integrate
@@ -33,18 +33,15 @@ def label_of(sampler: SamplerSettings, finest_label: int) -> int:
     return sampler.steps.bit_length() - 1
 
 
-def bootstrap_loss(
-    network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch
-) -> Float[Array, ""]:
-    """Return E |u(x_t, t, d) - (u'(x_t, t, d/2) + u'(x', t + d/2, d/2)) / 2|^2.
+def bootstrap_lesson(ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Lesson:
+    """Ask at x_t for a step of d that lands where two of d/2 land.
 
-    Here x' = x_t + d/2 u'(x_t, t, d/2) is where the first half-step lands. A step of d must land where two of
-    d/2 land, taken by the teacher u' (an average of past networks, without gradient). The label is uniform on
-    0 .. L - 1, d = 2^-label, and t is uniform on the multiples of d. The student is asked at the label of d,
-    the teacher at that of d/2; the finest of these is the flow-matching label.
+    The answer wanted is (u'(x_t, t, d/2) + u'(x', t + d/2, d/2)) / 2, x' = x_t + d/2 u'(x_t, t, d/2), and
+    u' the teacher: an average of past networks, without gradient. The label is uniform on 0 .. L - 1,
+    d = 2^-label, and t is uniform on the multiples of d. The student is asked at the label of d, the teacher
+    at that of d/2; the finest of these is the flow-matching label.
 
     Args:
-        network: the velocity field that learns.
         ema: the teacher.
         key: for labels, flow times and noise.
         batch: demonstrated chunks, a multiple of 8 of them.
@@ -55,23 +52,22 @@ def bootstrap_loss(
     key_label, key_time, key_noise = jax.random.split(key, 3)
     chunk, mask = flat(batch)
     groups = groups_of(len(chunk))
-    label = jax.random.randint(key_label, (groups,), 0, network.finest_label)
+    label = jax.random.randint(key_label, (groups,), 0, ema.finest_label)
     step_size = 2.0 ** -label.astype(jnp.float32)
     # floor(u / d) d with u uniform: the student starts on its own grid, where its sampler will ask it.
     flow_time = jnp.floor(jax.random.uniform(key_time, (groups,)) / step_size) * step_size
-    noise = jax.random.normal(key_noise, chunk.shape, chunk.dtype)
-    x = between(noise, chunk, flow_time)
+    x = between(jax.random.normal(key_noise, chunk.shape, chunk.dtype), chunk, flow_time)
 
     half = 0.5 * step_size
     first = velocities(ema, x, batch.features, flow_time, label + 1)
-    midway = x + jnp.repeat(half, len(x) // groups)[:, None] * first
+    midway = x + jnp.repeat(half, SHARED)[:, None] * first
     second = velocities(ema, midway, batch.features, flow_time + half, label + 1)
     target = jax.lax.stop_gradient(0.5 * (first + second))
-    return mean_square(velocities(network, x, batch.features, flow_time, label) - target, mask)
+    return Lesson(x, batch.features, flow_time, label, target, mask)
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
-    """Return flow matching on three quarters of the batch plus self-consistency on one quarter.
+    """Return the error on one quarter of the batch that bootstraps and three quarters that match the flow.
 
     Args:
         network: the velocity field that learns.
@@ -83,11 +79,10 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
         return flow_matching.loss(network, ema, key, batch)
     key_bootstrap, key_flow = jax.random.split(key)
     quarter = len(batch.features) // BOOTSTRAP_SHARE
-    bootstrapped, matched = Batch(*(x[:quarter] for x in batch)), Batch(*(x[quarter:] for x in batch))
-    share = 1.0 / BOOTSTRAP_SHARE
-    return share * bootstrap_loss(network, ema, key_bootstrap, bootstrapped) + (1.0 - share) * (
-        flow_matching.loss(network, ema, key_flow, matched)
-    )
+    bootstrapped = bootstrap_lesson(ema, key_bootstrap, Batch(*(x[:quarter] for x in batch)))
+    matched = flow_matching.lesson(key_flow, Batch(*(x[quarter:] for x in batch)), network.finest_label)
+    both = Lesson(*(jnp.concatenate(parts) for parts in zip(bootstrapped, matched, strict=True)))
+    return lesson_error(network, both)
 
 
 def sample(
