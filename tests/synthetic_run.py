@@ -396,6 +396,14 @@ def _backtest(folder: Path, rng: np.random.Generator) -> None:
             },
             "reference": REFERENCE,
             "learned": LEARNED,
+            "sessions": 12,
+            "session_seconds": 150.0,
+            "total_pnl": {name: 12 * row[0] for name, row in POLICIES.items()},
+            "break_even_fee_bps": {
+                name: None if row[0] < 0 else 0.012 * row[0] for name, row in POLICIES.items()
+            },
+            "orders": {name: {"submitted": 20411, "cancelled": 20100, "rejected": 3} for name in POLICIES},
+            "decision_latency_us": {name: 100.0 for name in POLICIES},
             "warnings": ["white_noise was at its inventory limit for 41 % of the time."],
         },
     )

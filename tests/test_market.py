@@ -248,7 +248,9 @@ def test_presets_are_those_of_the_paper():
 
 
 def test_grid_around_has_the_centre_first_and_distinct_names():
-    grid = grid_around(Scenario("x", price="additive", volatility=4.0, horizon=30.0, dt=0.1))
+    centre = Scenario("x", price="additive", volatility=4.0, horizon=30.0, dt=0.1)
+    assert len(grid_around(centre)) == 9
+    grid = grid_around(centre, drift=(-0.5, 0.5))
     assert len({scenario.name for scenario in grid}) == len(grid) == 11
     assert grid[0].name == "centre"
     assert grid[-1].drift * 30.0 == pytest.approx(0.5 * 4.0 * np.sqrt(30.0))

@@ -165,6 +165,8 @@ def test_a_calibration_that_wrote_down_its_recording_shows_it(whole, tmp_path):
     shutil.copytree(whole / "calibrate", tmp_path / "run")
     shutil.copy(whole / "recording" / "recording.json", tmp_path / "run")
     assert "recording" in read(tmp_path / "run").identities
+    shutil.copytree(tmp_path / "run", tmp_path / "demo" / "calibrate")
+    assert "recording" in read(tmp_path / "demo").identities
 
 
 def test_names_are_escaped_wherever_they_come_from(whole, tmp_path):
@@ -211,6 +213,13 @@ def test_a_table_that_lacks_a_column_is_named(whole, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_judgement_of_one_policy_has_nothing_to_subtract(whole, tmp_path):
+    shutil.copytree(whole / "evaluate", tmp_path / "evaluate")
+    path = tmp_path / "evaluate" / "differences.parquet"
+    runs.write_table(path, pl.DataFrame(schema={"scenario": str, "policy": str, "reference": str}), {})
+    assert "simulation" in read(tmp_path).identities
+
+
 def test_a_damaged_table_is_named(whole, tmp_path):
     shutil.copytree(whole / "backtest", tmp_path / "backtest")
     (tmp_path / "backtest" / "equity.parquet").write_bytes(b"PAR1 and then nothing")
@@ -241,7 +250,7 @@ def said(difference: tuple[float, float, float], table: pl.DataFrame = RESULTS) 
 
 def test_a_win_is_called_a_win_with_its_interval():
     first, *rest = said((1.0, 0.25, 1.75))
-    assert first == "learned beats glft on X (PnL difference 1.00 USD, 99 % interval 0.25 to 1.75)."
+    assert first == "learned beats glft on X (PnL difference 1.00 USD a session, 99 % interval 0.25 to 1.75)."
     assert rest == []
 
 
@@ -290,7 +299,10 @@ def test_experts_alone_are_reported_as_such():
     first, second = verdict.on_recording(
         RESULTS.filter(pl.col("policy") != "learned"), None, None, "on X", "USD"
     )
-    assert first == "Of the experts, glft earns the most on X (PnL 5.00 USD, 99 % interval 4.00 to 6.00)."
+    assert (
+        first
+        == "Of the experts, glft earns the most on X (PnL 5.00 USD a session, 99 % interval 4.00 to 6.00)."
+    )
     assert second == "No learned policy was judged."
 
 

@@ -92,10 +92,10 @@ class Backtest(Command):
                     "settings": settings,
                     "reference": reference,
                     "learned": learned_names[-1] if learned_names else None,
-                    "recording": facts_of(learned, unseen),
                     **record,
                 },
             )
+            write_json(run.folder / "recording.json", facts_of(learned, unseen))
             run.finish(reference=reference, policies=names)
         return result_of(run.folder, reference)
 

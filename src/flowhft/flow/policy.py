@@ -208,10 +208,11 @@ def load_policy(path: Path) -> tuple[FlowPolicy, Adapter]:
     try:
         settings = NetworkSettings(**header["settings"])
         sampler = SamplerSettings(**header["sampler"])
-        sensor, adapter = Sensor(**header["sensor"]), Adapter(**header["adapter"])
+        sensor = Sensor(**{name: float(value) for name, value in header["sensor"].items()})
+        adapter = Adapter(**{name: float(value) for name, value in header["adapter"].items()})
         objective = header["objective"]
         require_sampler(sampler, settings, objective)
-    except (KeyError, TypeError, UsageError) as cause:
+    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as cause:
         raise DataError(
             f"`{path}` must describe {_WHAT}; its header is not one: {cause} "
             "The file was changed: make it again."

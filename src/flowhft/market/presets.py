@@ -121,7 +121,7 @@ def grid_around(
     centre: Scenario,
     volatility: Iterable[float] = (0.5, 1.0, 2.0),
     intensity: Iterable[float] = (0.5, 1.0, 2.0),
-    drift: Iterable[float] = (-0.5, 0.5),
+    drift: Iterable[float] = (),
 ) -> list[Scenario]:
     """Return a small family of regimes around one market.
 
@@ -129,7 +129,9 @@ def grid_around(
         centre: an additive scenario, for example a calibrated one.
         volatility: factors on the volatility.
         intensity: factors on the base intensity; every pair with `volatility` is a regime.
-        drift: trends, in units of volatility x sqrt(horizon) per session, added to the centre's market.
+        drift: trends, in units of volatility x sqrt(horizon) per session, added to the centre's market; none
+            by default, since a trend that an expert is told cannot be sensed within a session, and whoever
+            imitates such an expert learns to take positions at random.
 
     Returns:
         The regimes, the centre itself first.

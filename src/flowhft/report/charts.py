@@ -1,9 +1,10 @@
 """The kinds of figure that several sections share: tables in, figures out."""
 
+from statistics import NormalDist
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
-from scipy.stats import norm
 
 from flowhft.metrics import CONFIDENCE
 from flowhft.report import look, numbers
@@ -11,7 +12,9 @@ from flowhft.report.look import Style
 
 Styles = dict[str, Style]
 LEVEL = numbers.share(CONFIDENCE)
-REACH = float(norm.ppf(0.5 + CONFIDENCE / 2.0))  # standard errors from an estimate to the end of its interval
+REACH = NormalDist().inv_cdf(
+    0.5 + CONFIDENCE / 2.0
+)  # standard errors from an estimate to the end of its interval
 
 
 def _column(table: pl.DataFrame, name: str) -> np.ndarray:
@@ -58,7 +61,7 @@ def over_time(
         if banded:
             low, high = (_column(rows, f"{column}{end}")[kept] for end in ("_low", "_high"))
             if np.isfinite(low).any():
-                plot.add_trace(_band(time, low, high, name, style.colour))
+                plot.add_trace(band(time, low, high, name, style.colour))
         shape = "hv" if step else "linear"
         line = {"color": style.colour, "dash": style.dash, "width": style.width, "shape": shape}
         lines.append(
@@ -69,9 +72,10 @@ def over_time(
     return plot
 
 
-def _band(
+def band(
     x: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, colour: str, opacity: float = 0.13
 ) -> go.Scatter:
+    """Return the band between two curves, for the figure of the policy or quantity that it belongs to."""
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=_short(np.concatenate([high, low[::-1]])),
@@ -82,6 +86,7 @@ def _band(
         name=name,
         meta=name,
         hoverinfo="skip",
+        showlegend=False,
     )
 
 
@@ -99,7 +104,7 @@ def inventory_bands(rows: pl.DataFrame, name: str, styles: Styles, reach: float)
     time, style = _short(times[kept]), styles[name]
     plot = look.blank(f"time, {unit_of_time}", "inventory, lots", 230, name)
     low, high = (_column(rows, f"inventory_{end}")[kept] for end in ("low", "high"))
-    plot.add_trace(_band(time, low, high, "band", style.colour, 0.22))
+    plot.add_trace(band(time, low, high, "band", style.colour, 0.22))
     line = {"color": style.colour, "width": 2}
     median = _short(_column(rows, "inventory_median")[kept])
     plot.add_trace(go.Scatter(x=time, y=median, mode="lines", name="median", line=line))

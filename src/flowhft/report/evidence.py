@@ -150,8 +150,8 @@ def gather(folder: Path) -> Evidence:
         places = [folder / name]
         if stage not in ("backtest", "evaluate") or own_backtest == (stage == "backtest"):
             places.append(folder / file)
-        if stage == "recording":  # calibration writes it down beside its own files
-            places.append(folder / "calibrate" / file)
+        if stage == "recording":  # written down by the stages that read it
+            places += [folder / other / file for other in ("backtest", "calibrate")]
         return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
     tables, units = {}, {}
@@ -185,7 +185,8 @@ def _method_of(curve: Path) -> str:
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     table = runs.read_table(path)
-    missing = [name for name in columns if name not in table.columns]
+    # A table without rows, differences where there is only the reference, need not say what it lacks.
+    missing = [name for name in columns if table.height and name not in table.columns]
     if missing:
         raise DataError(
             f"`{path}` must have the column {missing[0]!r}; received {', '.join(table.columns)}. "

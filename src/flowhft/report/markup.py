@@ -12,10 +12,11 @@ class Markup(str):
 
 
 def text(value: object) -> Markup:
-    """Escape plain text, with a true minus before numbers; let what is markup already pass."""
+    """Escape plain text, with a true minus and no break before a per cent; let markup pass as it is."""
     if isinstance(value, Markup):
         return value
-    return Markup(re.sub(r"(?<![\w-])-(?=\.?\d)", "−", html.escape(str(value))))
+    signed = re.sub(r"(?<![\w-])-(?=\.?\d)", "−", html.escape(str(value)))
+    return Markup(re.sub(r"(?<=\d) (?=%)", "\u00a0", signed))
 
 
 def join(parts: Iterable[object], separator: str = "") -> Markup:

@@ -59,7 +59,7 @@ def together(*values: float | None, digits: int = DIGITS) -> tuple[str, ...]:
     magnitudes = [
         abs(value) for value in values if value is not None and math.isfinite(value) and value != 0.0
     ]
-    largest = max(magnitudes, default=1.0)
+    largest = max(magnitudes, default=10.0 ** (digits - 1))  # zeros alone need no decimals
     if largest < 1e-4 or largest >= 10.0 ** (digits + 6):
         return tuple(significant(value, digits) for value in values)
     decimals = _decimals(float(f"{largest:.{digits - 1}e}"), digits)

@@ -23,8 +23,17 @@ for (const button of document.querySelectorAll(".legend button")) {
   });
 }
 
-// A figure drawn for a screen is wider than paper: draw it again in the width that it gets there.
-const redraw = () => plots.forEach((plot) => Plotly.Plots.resize(plot));
-window.matchMedia("print").addEventListener("change", redraw);
-window.addEventListener("beforeprint", redraw);
-window.addEventListener("afterprint", redraw);
+// A figure is drawn in pixels and does not follow the page onto paper: draw it in the width that it gets there,
+// A4 or Letter between the margins of the style sheet, and afterwards as the screen wants it again.
+const paper = 700;
+const gap = 28;
+const columns = (plot) => (plot.closest(".row.small") ? 3 : plot.closest(".row") ? 2 : 1);
+window.addEventListener("beforeprint", () => {
+  for (const plot of plots) {
+    const width = Math.floor((paper - gap * (columns(plot) - 1)) / columns(plot));
+    Plotly.relayout(plot, { width, autosize: false });
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const plot of plots) Plotly.relayout(plot, { width: null, autosize: true });
+});

@@ -127,8 +127,9 @@ def _judged(
     if ours is None:
         if best is not None:
             won = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl")
-            written = numbers.with_interval(won, currency)
-            yield f"Of the experts, {best} earns the most {where}: PnL {written}."
+            value, low, high = numbers.together(*won)
+            measured = f"PnL {value} {currency} a session, {LEVEL} interval {low} to {high}"
+            yield f"Of the experts, {best} earns the most {where} ({measured})."
             yield "No learned policy was judged."
         return
     name = str(learned)
@@ -139,10 +140,11 @@ def _judged(
     )
     if chosen is not None:
         against = str(chosen["reference"])
-        sentence = compared(name, against, where, interval_in(chosen, "pnl"), currency)
+        sentence = compared(name, against, where, interval_in(chosen, "pnl"), f"{currency} a session")
     else:
         against = ""
-        sentence = f"{name} earns {numbers.with_interval(interval_in(ours, 'pnl'), currency)} {where}."
+        earned = numbers.with_interval(interval_in(ours, "pnl"), f"{currency} a session")
+        sentence = f"{name} earns {earned} {where}."
     hindsight = ""
     if best is not None and best != against:
         top = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl").value

@@ -10,7 +10,19 @@ from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, facts, figure, join, row, subtitle, table
 from flowhft.report.sections.wording import pairs
 
-_SIDES = {"bid": look.BLUE, "ask": look.VERMILION, "both": look.INK}
+_SIDES = {"bid": look.BLUE, "ask": look.VERMILION}
+_FACT_UNITS = {
+    "market_spread": "ticks",
+    "sampling_interval": "s",
+    "plain_volatility": "ticks / √s",
+    "order_window": "s",
+    "response_latency": "s",
+    "fitted_from": "ticks",
+    "fitted_to": "ticks",
+    "likelihood_intensity": "1 / s",
+    "likelihood_fill_decay": "1 / tick",
+    "hawkes_gain": "nats / order",
+}
 
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
@@ -35,7 +47,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         shown_above = tuple(evidence.record("recording/recording"))
         parts += [
             subtitle("What was calibrated on, and how well it fits"),
-            facts(pairs(known, without=shown_above)),
+            facts(pairs(known, without=shown_above, units=_FACT_UNITS)),
         ]
     return join(parts)
 
@@ -57,7 +69,7 @@ def parameter_table(parameters: dict[str, dict], interval: str) -> Markup:
                 value,
                 f"± {error}" if error != numbers.NOTHING else error,
                 numbers.between(found.get("low"), found.get("high"), found.get("value")),
-                found.get("unit", ""),
+                "" if found.get("unit") == "1" else found.get("unit", "").replace("sqrt(s)", "√s"),
                 found.get("method", ""),
             ]
         )
@@ -71,21 +83,37 @@ def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
         curve: one row a side and distance (ticks): rate, its standard error and the fit, 1 / second.
     """
     plot = look.blank("distance from the mid, ticks", "orders that reach it, 1 / second", 380, "Fill curve")
-    seen = curve.filter(pl.col("rate") > 0.0)  # a logarithmic axis has no place for zero
-    for (side,), rows in seen.sort("distance").group_by("side", maintain_order=True):
-        colour = _SIDES.get(str(side), look.GREEN)
-        charts.points(plot, rows, "distance", "rate", "standard_error", str(side), colour, line=False)
-        line = {"color": colour, "width": 1.8, "dash": "dash"}
-        x, y = rows["distance"].to_numpy(), rows["fitted"].to_numpy()
-        plot.add_trace(
-            go.Scatter(x=x, y=y, mode="lines", name=f"{side}, fitted", line=line, showlegend=False)
-        )
+    seen = curve.filter(pl.col("rate") > 0.0).sort("distance")  # a logarithmic axis has no place for zero
+    sides = {str(side): rows for (side,), rows in seen.group_by("side", maintain_order=True)}
+    together = next((sides.pop(name) for name in ("mean", "both") if name in sides), None)
+    for side, rows in sides.items():
+        colour = _SIDES.get(side, look.GREEN)
+        if together is None:
+            charts.points(plot, rows, "distance", "rate", "standard_error", side, colour, line=False)
+            plot.add_trace(_fit_line(rows, colour))
+        else:  # the sides apart are there to be compared; the interval and the fit are of both
+            marker = {"color": colour, "size": 4}
+            x, y = rows["distance"].to_numpy(), rows["rate"].to_numpy()
+            plot.add_trace(go.Scatter(x=x, y=y, mode="markers", name=side, marker=marker))
+    if together is not None:
+        x, rate, error = (together[name].to_numpy() for name in ("distance", "rate", "standard_error"))
+        lower, upper = np.maximum(rate - charts.REACH * error, rate * 1e-3), rate + charts.REACH * error
+        plot.add_trace(charts.band(x, lower, upper, "interval", look.INK))
+        line = {"color": look.INK, "width": 1.8}
+        plot.add_trace(go.Scatter(x=x, y=rate, mode="lines", name="mean", line=line))
+        plot.add_trace(_fit_line(together, look.INK))
     if seen.height:
-        low, high = (float(np.log10(end)) for end in (seen["rate"].min(), seen["rate"].max()))  # type: ignore[arg-type]
+        low, high = np.log10(np.quantile(seen["rate"].to_numpy(), [0.0, 1.0])).tolist()
         plot.update_yaxes(range=[low - 0.4, high + 0.4])  # a bar that reaches zero would stretch it for ever
     plot.update_yaxes(type="log", dtick=1)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
+
+
+def _fit_line(rows: pl.DataFrame, colour: str) -> go.Scatter:
+    line = {"color": colour, "width": 1.8, "dash": "dash"}
+    x, y = rows["distance"].to_numpy(), rows["fitted"].to_numpy()
+    return go.Scatter(x=x, y=y, mode="lines", name="fitted", line=line, showlegend=False)
 
 
 def residuals_figure(residuals: pl.DataFrame) -> go.Figure:
@@ -131,9 +159,8 @@ _FITS = (
     (
         "fill_curve",
         fill_curve_figure,
-        "Dashed: the exponential that was fitted, a straight line on this axis. Where the points leave the "
-        f"dashed line, quotes are filled more or less often than the simulator believes. Bars are {LEVEL} "
-        "intervals.",
+        "Dashed: the exponential that was fitted. Where the rates leave it, quotes are filled more or less "
+        f"often than the simulator believes. Bars and bands are {LEVEL} intervals.",
     ),
     (
         "hawkes_residuals",

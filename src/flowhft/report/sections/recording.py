@@ -1,6 +1,5 @@
 """The recording: what it is, and what its validation found."""
 
-from flowhft.report import numbers
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, element, facts, join, paragraph, subtitle
@@ -38,7 +37,4 @@ def findings(found: list[dict[str, str]]) -> Markup:
         severity = str(item.get("severity", "note"))
         line = join([element("span", severity.capitalize(), class_="severity"), item.get("message", "")], " ")
         items.append(element("li", line, class_=severity))
-    intro = (
-        paragraph(f"{numbers.counted(len(found), 'finding')}, the gravest first.") if len(found) > 1 else ""
-    )
-    return join([intro, element("ul", *items, class_="findings")])
+    return element("ul", *items, class_="findings")

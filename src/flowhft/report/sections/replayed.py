@@ -1,5 +1,7 @@
 """The judgement on the recording: the policies trade the part of it that none of them has seen."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -7,10 +9,16 @@ import polars as pl
 from flowhft.report import charts, look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, facts, figure, folded, join, note, paragraph, row
-from flowhft.report.sections.comparison import MAP_NOTE, key_of, metric_map, metrics_table
+from flowhft.report.markup import Markup, facts, figure, folded, join, note, paragraph, row, subtitle, table
+from flowhft.report.sections.comparison import MAP_NOTE, breakable, key_of, metric_map, metrics_table
 from flowhft.report.sections.wording import pairs
 
+_PER_POLICY = {
+    "total_pnl": "PnL, {}",
+    "break_even_fee_bps": "break-even maker fee, bps",
+    "orders": "orders",
+    "decision_latency_us": "decision latency charged, µs",
+}
 _MAPPED = ("pnl", "sharpe", "max_drawdown")
 
 
@@ -20,11 +28,12 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     if results is None:
         return None
     currency, part = evidence.currency, results["scenario"][0]
+    settings = evidence.record("backtest/backtest")
     parts = [
         paragraph(
-            f"{numbers.counted(results.height, 'policy').replace('policys', 'policies')} on the same part "
-            f"of the recording ({part}), each trading alone, with queue position, latency and fees. The "
-            f"{LEVEL} intervals come from a block bootstrap over this one recording."
+            f"{results.height} policies on the same part of the recording ({part}), each trading alone, with "
+            f"queue position, latency and fees. {_sessions(settings)}The {LEVEL} intervals come from a block "
+            "bootstrap over this one recording."
         ),
         key_of(results["policy"].to_list(), styles),
         metrics_table(results, styles, currency),
@@ -56,10 +65,47 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             "Median, 90th and 99th percentile and the slowest, from left to right, on a logarithmic axis."
         )
         parts.append(figure(latency_figure(latency), caption))
-    settings = evidence.record("backtest/backtest")
-    if settings:
-        parts.append(folded("Settings of the backtest", facts(pairs(settings, without=("warnings",)))))
+    if whole := whole_part(settings, currency):
+        parts += [subtitle("Over the whole part"), whole]
+    known = dict(pairs(settings, without=("warnings", *_PER_POLICY)))
+    if known:
+        parts.append(folded("Settings of the backtest", facts(known.items())))
     return join(parts)
+
+
+def _sessions(settings: dict[str, Any]) -> str:
+    if not settings.get("sessions") or not settings.get("session_seconds"):
+        return ""
+    count, length = (
+        numbers.counted(settings["sessions"], "session"),
+        numbers.duration(settings["session_seconds"]),
+    )
+    return f"Metrics are of {count} of {length}, one after the other. "
+
+
+def whole_part(settings: dict[str, Any], currency: str) -> Markup | None:
+    """Write what each policy did over the whole part: its PnL, the fee that it could pay, its orders.
+
+    Args:
+        settings: what the backtest wrote down; objects by policy.
+        currency: of money.
+    """
+    columns = {
+        title.format(currency): settings[key] for key, title in _PER_POLICY.items() if settings.get(key)
+    }
+    if not columns:
+        return None
+    lines = []
+    for policy in next(iter(columns.values())):
+        cells = (found.get(policy) for found in columns.values())
+        lines.append([breakable(policy), *map(_written, cells)])
+    return table(["", *columns], lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{numbers.count(number)} {name}" for name, number in value.items())
+    return numbers.significant(value)
 
 
 def _curves(equity: pl.DataFrame, styles: Styles, currency: str) -> Markup:

@@ -60,11 +60,11 @@ def score_map(teachers: pl.DataFrame) -> Markup:
             missing = min(1.0, (best - row["score"]) / abs(best)) if best else float(row["score"] < best)
             half = (row["score_high"] - row["score_low"]) / 2.0 if numbers.known(row["score_high"]) else None
             value, error = numbers.together(row["score"], half)
-            spread = f" ±{error}" if error != numbers.NOTHING else ""
-            small = element("small", f"{spread} γ {numbers.exact(row['risk_aversion'])}")
+            spread = element("small", f" ±{error}") if error != numbers.NOTHING else ""
+            told = element("small", f"γ {numbers.exact(row['risk_aversion'])}", class_="line")
             star = "★ " if row["chosen"] else ""
             tint = f"background:{look.faint(look.BLUE, 0.45 * (1.0 - missing) ** 2)}"
-            cells.append(cell(star, value, small, style=tint, class_="best" if row["chosen"] else ""))
+            cells.append(cell(star, value, spread, told, style=tint, class_="best" if row["chosen"] else ""))
         if with_margin:
             cells.append(cell(_margin(teachers.filter(pl.col("chosen") & (pl.col("scenario") == scenario)))))
         lines.append(cells)

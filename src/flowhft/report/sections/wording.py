@@ -32,7 +32,10 @@ def described(key: str, value: Any) -> tuple[str, str]:
 
 
 def pairs(
-    record: dict[str, Any], without: tuple[str, ...] = (), prefix: str = ""
+    record: dict[str, Any],
+    without: tuple[str, ...] = (),
+    prefix: str = "",
+    units: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Return every value of a JSON object with its label; objects inside it are opened.
 
@@ -40,6 +43,7 @@ def pairs(
         record: what a JSON file holds.
         without: keys that are shown elsewhere.
         prefix: put before the labels.
+        units: of keys whose name does not say it.
     """
     for key, value in record.items():
         if key in without:
@@ -47,7 +51,7 @@ def pairs(
         if isinstance(value, dict) and set(value) == {"value", "low", "high"}:
             yield f"{prefix}{key.replace('_', ' ')}", numbers.with_interval(Interval(**value))
         elif isinstance(value, dict):
-            yield from pairs(value, without, f"{prefix}{key.replace('_', ' ')}: ")
+            yield from pairs(value, without, f"{prefix}{key.replace('_', ' ')}: ", units)
         else:
             label, written = described(key, value)
-            yield f"{prefix}{label}", written
+            yield f"{prefix}{label}", numbers.with_unit(written, (units or {}).get(key, ""))
