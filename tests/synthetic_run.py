@@ -418,10 +418,20 @@ def write_run(folder: Path, seed: int = 1) -> Path:
     _evaluation(folder, rng)
     _backtest(folder, rng)
     for stage in ("calibrate", "demonstrate", "adapt", "evaluate", "backtest"):
-        runs.Run(folder / stage, stage, {"paths": PATHS, "calibration": {"confidence": 0.95}}, seed).finish()
+        _finish(runs.Run(folder / stage, stage, {"paths": PATHS, "calibration": {"confidence": 0.95}}, seed))
     for method in ("flow_matching", "shortcut"):
-        runs.Run(folder / "imitate" / method, "imitate", {"updates": 60_000}, seed).finish(objective=method)
+        run = runs.Run(folder / "imitate" / method, "imitate", {"updates": 60_000}, seed)
+        _finish(run, objective=method)
     return folder
+
+
+def _finish(run: runs.Run, **summary: str) -> None:
+    """Give a folder of loose files the manifest of a finished run."""
+    loose = [path for path in run.folder.iterdir() if path.is_file()]
+    work = run.begin()
+    for path in loose:
+        path.rename(work / path.name)
+    run.finish(**summary)
 
 
 if __name__ == "__main__":

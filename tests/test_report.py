@@ -306,6 +306,17 @@ def test_experts_alone_are_reported_as_such():
     assert second == "No learned policy was judged."
 
 
+def test_to_be_better_than_others_is_not_to_be_good():
+    losing = judged(glft=(-5.0, -6.0, -4.0), learned=(-4.0, -5.0, -3.0))
+    assert said((1.0, 0.25, 1.75), losing)[1].startswith("learned loses money on X (PnL -4.00 USD a session")
+    doubtful = judged(glft=(-1.0, -2.0, 0.5), learned=(0.5, -0.5, 1.5))
+    assert said((1.5, 0.5, 2.5), doubtful)[1].startswith(
+        "Whether learned earns anything at all on X cannot be said"
+    )
+    (first, _) = verdict.on_recording(losing.filter(pl.col("policy") == "glft"), None, None, "on X", "USD")
+    assert first.startswith("Of the experts, glft loses the least on X (PnL -5.00 USD")
+
+
 def test_less_drawdown_is_better_and_more_sharpe_is():
     assert verdict.outcome("max_drawdown", Interval(-1.0, -2.0, -0.5)) == "better"
     assert verdict.outcome("sharpe", Interval(-1.0, -2.0, -0.5)) == "worse"
@@ -335,7 +346,7 @@ def test_the_headline_puts_the_recording_before_the_simulation(whole):
     )
     in_simulation = next(n for n, sentence in enumerate(sentences) if "2,000 simulated sessions" in sentence)
     assert on_recording == 0 < in_simulation
-    assert sentences[-1].startswith("One recording is one day")
+    assert sentences[-1].startswith("One recording is one stretch of one day")
 
 
 def test_who_counts_as_learned():

@@ -199,8 +199,8 @@ def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathV
 
     Args:
         measures: from `measure`.
-        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a tenth of a
-            standard deviation), over paths, of the equity at the session's end.
+        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a tenth
+            of a standard deviation), over paths, of the equity at the session's end.
 
     Raises:
         UnknownNameError: there is no such criterion.

@@ -20,12 +20,18 @@ from jaxtyping import PRNGKeyArray
 
 from flowhft import experts
 from flowhft.adapter import IDENTITY, Adapter, adapt_quote
-from flowhft.errors import UnknownNameError, require
+from flowhft.errors import DataError, UnknownNameError, require
 from flowhft.experts import Expert
+from flowhft.flow.archive import format_of
 from flowhft.flow.policy import FlowPolicy, load_policy
-from flowhft.frozen import Frozen, freeze_expert
+from flowhft.frozen import Frozen, freeze_expert, load_frozen
+from flowhft.frozen.store import FORMAT as FROZEN_FORMAT
 from flowhft.market.scenario import Scenario
+from flowhft.runs import manifest_of
 from flowhft.types import Observation, Policy, Quote
+
+# What run folders call their policy.
+SAVED = ("policy.safetensors", "frozen.safetensors")
 
 
 class ClosedForm(eqx.Module):
@@ -87,21 +93,25 @@ class Named:
 
     Attributes:
         name: what tables call it.
+        written: how the user wrote it.
         expert: the closed form, or None.
         risk_aversion: of the expert, if the user fixed it.
         risk_aversions: of the expert by scenario, where they were chosen for it (see `tune`).
         path: the file of a saved policy, or None.
         learned: the saved policy, or None.
         adapter: the saved policy's adapter.
+        arrays: the saved policy where it is frozen, which only the desk can quote with, or None.
     """
 
     name: str
+    written: str = ""
     expert: Expert | None = None
     risk_aversion: float | None = None
     risk_aversions: Mapping[str, float] = field(default_factory=dict)
     path: Path | None = None
     learned: FlowPolicy | None = None
     adapter: Adapter = IDENTITY
+    arrays: Frozen | None = None
 
     def _risk_aversion(self, scenario: Scenario) -> float:
         chosen = self.risk_aversions.get(scenario.name, scenario.risk_aversion)
@@ -117,53 +127,78 @@ class Named:
 
     def frozen(self, scenario: Scenario | None) -> Frozen:
         """Return the same policy as plain arrays, for the desk; only an expert needs the scenario."""
+        if self.arrays is not None:
+            return self.arrays
         if self.learned is not None:
             return self.learned.freeze(self.adapter)
         return freeze_expert(self.expert, _coefficients(self.expert, scenario, self._risk_aversion(scenario)))
 
 
-def find_policy(text: str) -> Named:
+def find_policy(text: str, *, frozen: bool = False) -> Named:
     """Find the policy that a user names.
 
     Args:
         text: an expert's name, with `@` and a risk aversion in 1 / (tick x lot) if it is to be fixed; a
-            `.safetensors` file; or a run folder that holds `policy.safetensors`. `label=` in front gives
-            it another name.
+            `.safetensors` file; or a finished run folder that holds one. `label=` in front gives it
+            another name.
+        frozen: whether it may be frozen, which the desk can quote with and the lab cannot.
 
     Raises:
         UnknownNameError: neither an expert nor a file.
-        UsageError: a risk aversion that is not a positive number.
-        DataError: the file is not a policy.
+        UsageError: a risk aversion that is not a positive number, or a frozen policy where none may be.
+        DataError: the file is not a policy, or the run folder is not finished.
     """
     label, _, location = text.rpartition("=")
     name, at, risk = location.partition("@")
     path = Path(location)
     if name in experts.EXPERTS:
         if not at:
-            return Named(label or location, experts.get(name))
+            return Named(label or location, text, experts.get(name))
         try:
             risk_aversion = float(risk)
         except ValueError:
             risk_aversion = float("nan")
         require(0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'")
-        return Named(label or location, experts.get(name), risk_aversion)
+        return Named(label or location, text, experts.get(name), risk_aversion)
     if path.is_dir():
-        path = path / "policy.safetensors"
+        path = _file_in(path)
     elif not path.suffix:
         hint = "A saved policy is a .safetensors file or a run folder."
-        raise UnknownNameError("policy", location, experts.EXPERTS, hint=hint)
+        raise UnknownNameError("policy", name, experts.EXPERTS, hint=hint)
+    own_name = path.resolve().parent.name if path.name in SAVED else path.stem
+    if format_of(path) == FROZEN_FORMAT:
+        require(
+            frozen,
+            "policies",
+            "be trainable or closed forms where markets are simulated",
+            f"the frozen `{path}`",
+            "Name the policy that it was frozen from.",
+        )
+        return Named(label or own_name, text, path=path, arrays=load_frozen(path))
     learned, adapter = load_policy(path)
-    own_name = path.resolve().parent.name if path.stem == "policy" else path.stem
-    return Named(label or own_name, path=path, learned=learned, adapter=adapter)
+    return Named(label or own_name, text, path=path, learned=learned, adapter=adapter)
 
 
-def find_policies(names: str) -> list[Named]:
+def _file_in(folder: Path) -> Path:
+    """Return the policy file of a finished run folder."""
+    manifest_of(folder)  # of an unfinished one, the file may be that of an earlier run
+    for name in SAVED:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"`{folder}` must hold a policy; it has no {' or '.join(SAVED)}. Name a run folder of "
+        "`flowhft imitate`, `adapt` or `freeze`."
+    )
+
+
+def find_policies(names: str, *, frozen: bool = False) -> list[Named]:
     """Return the policies of a comma-separated list, in its order (see `find_policy`).
 
     Raises:
         UsageError: two policies have the same name, or none is named.
     """
-    policies = [find_policy(text) for text in (part.strip() for part in names.split(",")) if text]
+    words = [text for text in (part.strip() for part in names.split(",")) if text]
+    policies = [find_policy(text, frozen=frozen) for text in words]
     called = [policy.name for policy in policies]
     require(len(policies) > 0, "policies", "name at least one policy", f"'{names}'")
     require(

@@ -5,9 +5,12 @@
       *.parquet         tables, units in their metadata
       *.json            summaries
       *.safetensors     policies
+      report.html       made from the rest, and made again from it
+      .flowhft-unfinished/  where a run works until it is done, one folder a fingerprint
 
 A run is identified by its *fingerprint*: command, configuration, seed, version and the fingerprints of
-its parents. A stage whose folder has a manifest with the same fingerprint need not run again.
+its parents. A stage whose folder has a manifest with the same fingerprint need not run again. Until a run
+is done, what an earlier one left in its folder stays as it was; then it goes as a whole.
 """
 
 import contextlib
@@ -16,6 +19,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -30,6 +34,8 @@ from flowhft import __version__
 from flowhft.errors import DataError
 
 MANIFEST = "manifest.json"
+REPORT = "report.html"
+UNFINISHED = ".flowhft-unfinished"
 RECORDED_PACKAGES = ("numpy", "jax", "equinox", "optax", "numba", "hftbacktest", "polars")
 
 
@@ -193,28 +199,54 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the folder holds the finished result of exactly this run."""
+        """Whether the folder holds the finished result of exactly this run, whole and unchanged."""
         path = self.folder / MANIFEST
-        return path.is_file() and read_json(path).get("fingerprint") == self.fingerprint
+        manifest = read_json(path) if path.is_file() else {}
+        return manifest.get("fingerprint") == self.fingerprint and all(
+            (self.folder / name).is_file() and sha256_of(self.folder / name) == digest
+            for name, digest in manifest["files"].items()
+        )
 
-    def begin(self) -> None:
-        """Make the folder ready to be written: an earlier manifest no longer vouches for it.
+    @property
+    def work(self) -> Path:
+        """Where the run works until it is done.
+
+        Files in it are the result; folders in it hold what a resumed run goes on from, and go in the end.
+        """
+        return self.folder / UNFINISHED / self.fingerprint
+
+    def begin(self) -> Path:
+        """Make the folder `work`, in which everything that this run had finished is still there; return it.
 
         Raises:
-            DataError: the folder cannot be made, or holds files that no run of flowhft wrote.
+            DataError: the folder cannot be made.
         """
         if self.folder.is_file():
             raise DataError(f"`out` must be a folder; received the file {self.folder}. Choose another path.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+        for half_written in self.work.rglob(".*.part"):
+            half_written.unlink()
+        return self.work
 
     def finish(self, **summary: Any) -> None:
-        """Write the manifest, last and by rename: from now on the folder counts as finished."""
-        files = {
-            str(path.relative_to(self.folder)): sha256_of(path)
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name != MANIFEST and not path.name.endswith(".part")
-        }
+        """Put the result in the place of an earlier one, and the manifest last: now the folder is finished.
+
+        Args:
+            summary: what the manifest says about the result.
+
+        Raises:
+            DataError: what was begun is gone.
+        """
+        if not self.work.is_dir():
+            raise DataError(
+                f"`{self.work}` must stay until the run ends; it is gone. Give every process that runs at the "
+                "same time a folder of its own."
+            )
+        new = sorted(path for path in self.work.iterdir() if path.is_file())
+        files = {path.name: sha256_of(path) for path in new}
+        self._withdraw()
+        for path in new:
+            path.replace(self.folder / path.name)
         write_json(
             self.folder / MANIFEST,
             {
@@ -238,6 +270,18 @@ class Run:
                 "files": files,
             },
         )
+        shutil.rmtree(self.folder / UNFINISHED)
+
+    def _withdraw(self) -> None:
+        """Remove an earlier result: its manifest, which no longer vouches for it, then the files it lists."""
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            return
+        earlier = read_json(path).get("files", {})
+        path.unlink()
+        for name in (*earlier, REPORT):
+            if Path(name).name == name:  # not what an edited manifest lists elsewhere
+                (self.folder / name).unlink(missing_ok=True)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

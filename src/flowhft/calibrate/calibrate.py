@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from flowhft.calibrate.adverse_selection import fit_adverse_selection
 from flowhft.calibrate.fill_curve import FILL_CURVE_UNITS, bursts_of, fit_fill_curve
 from flowhft.calibrate.hawkes import FASTEST_DECAY, RESIDUAL_UNITS, fit_hawkes, spread_ties
 from flowhft.calibrate.parameter import Parameter
@@ -19,6 +20,7 @@ from flowhft.runs import read_json, read_table, stream, write_json, write_table
 from flowhft.types import Estimates, Progress, no_progress
 
 FILE = "calibration.json"
+SHORTEST_HORIZON = 0.001  # seconds: of the adverse selection where quotes are taken to answer at once
 TABLES = {
     "signature": SIGNATURE_UNITS,
     "fill_curve": FILL_CURVE_UNITS,
@@ -130,7 +132,8 @@ class Calibration:
     Attributes:
         parameters: by name. In ticks, seconds and per side: `volatility`, `drift`, `intensity` (A),
             `fill_decay` (k), both also with `_bid` and `_ask`, `market_order_rate`, `reach` (A over that
-            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`. For
+            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`, `adverse_selection` (at 1 / k,
+            over twice the response latency). For
             people, in currency and for both sides together: `volatility_in_currency`,
             `fill_decay_in_currency`, `intensity_both_sides`.
         facts: about the recording and the fits.
@@ -230,14 +233,25 @@ def calibrate(
     distances = None
     if settings.fit_from is not None and settings.fit_to is not None:
         distances = (settings.fit_from, settings.fit_to)
+    bursts = bursts_of(market_orders(recording), start_ns, settings.response_latency)
     fill_curve = fit_fill_curve(
-        bursts_of(market_orders(recording), start_ns, settings.response_latency),
+        bursts,
         times,
         seconds,
         stream(seed, "calibrate", "bootstrap"),
         settings.bootstrap_samples,
         settings.confidence,
         distances,
+    )
+
+    progress(0.55, "adverse selection")
+    adverse_selection, few_orders = fit_adverse_selection(
+        bursts,
+        top,
+        start_ns,
+        1.0 / fill_curve.curve.fill_decay,
+        2.0 * settings.response_latency or SHORTEST_HORIZON,
+        settings.confidence,
     )
 
     progress(0.6, "Hawkes process")
@@ -247,6 +261,7 @@ def calibrate(
         **{parameter.name: parameter for parameter in (volatility.volatility, volatility.drift)},
         **fill_curve.parameters,
         **hawkes.parameters,
+        "adverse_selection": adverse_selection,
     }
     tick, currency = recording.tick_size, recording.currency
     for name, known, factor, unit in (
@@ -280,7 +295,7 @@ def calibrate(
         poisson_ks_statistic=hawkes.ks_statistic_poisson,
     )
     progress(1.0, "done")
-    warnings = volatility.warnings + fill_curve.warnings + hawkes.warnings
+    warnings = volatility.warnings + fill_curve.warnings + few_orders + hawkes.warnings
     return Calibration(parameters, facts, warnings, volatility.signature, fill_curve.table, hawkes.residuals)
 
 

@@ -8,6 +8,7 @@ from flowhft.market.scenario import Scenario
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300
+MOST_ADVERSE = 1.5  # standard deviations of a step's move that the simulator's fills are tilted by, at most
 RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selected
 
 
@@ -36,7 +37,9 @@ def scenario_of(
 
     An additive price without drift (one recording cannot tell a drift from none), without memory and
     without jumps; market orders by the fitted Hawkes process, each reaching a quote with probability
-    min(1, reach exp(-k delta)).
+    min(1, reach exp(-k delta)), and tilted towards the coming move so that the mid moves against fills by the
+    measured adverse selection. A Gaussian step carries at most 1.5 of its standard deviations of it; where
+    more was measured, the scenario is kinder than the recording.
 
     Args:
         calibration: of a recording.
@@ -51,6 +54,12 @@ def scenario_of(
     values = {name: parameter.value for name, parameter in calibration.parameters.items()}
     facts = calibration.facts
     dt = natural_dt(calibration) if dt is None else dt
+    measured = values["adverse_selection"]
+    carried = (
+        min(max(measured, 0.0), MOST_ADVERSE * values["volatility"] * dt**0.5)
+        if measured == measured
+        else 0.0
+    )
     return Scenario(
         name="centre",
         horizon=STEPS * dt if horizon is None else horizon,
@@ -64,6 +73,7 @@ def scenario_of(
         decay=values["decay"],
         reach=values["reach"],
         fill_decay=values["fill_decay"],
+        adverse_selection=carried,
         maker_fee=1e-4 * maker_fee_bps,
         inventory_limit=inventory_limit,
         risk_aversion=RISK_AVERSION * values["fill_decay"],

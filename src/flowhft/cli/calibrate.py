@@ -66,7 +66,12 @@ class Calibrate(Command):
             save(found, run.folder)
             write_json(run.folder / "recording.json", facts_of(learn, unseen))
             (run.folder / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)))
-            run.finish(recording=learn.name, dt=centre.dt, horizon=centre.horizon)
+            run.finish(
+                recording=learn.name,
+                dt=centre.dt,
+                horizon=centre.horizon,
+                adverse_selection=centre.adverse_selection,
+            )
         return result_of(run.folder)
 
 
@@ -88,6 +93,7 @@ def result_of(folder: Path) -> Result:
                 f"{content['facts']['market_orders']:,} market orders",
             ),
             *(f"warning: {text}" for text in content["warnings"]),
-            f"Scenarios around it: {folder / SCENARIOS}",
+            f"Scenarios around it: {folder / SCENARIOS} (a decision every {summary['dt']:g} s, sessions of "
+            f"{summary['horizon']:g} s, adverse selection of {summary['adverse_selection']:.3g} ticks a fill)",
         ],
     )

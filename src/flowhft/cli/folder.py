@@ -1,6 +1,6 @@
 """The run folder of a command: where it is, what identifies it, and whether it is already done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from flowhft.cli.command import Command
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
-from flowhft.runs import MANIFEST, Run, manifest_of, sha256_of
+from flowhft.runs import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of
 
 COMMON = ("config", "json", "quiet", "seed", "out")
 RUNS = Path("runs")
@@ -27,50 +27,108 @@ def identity_of(path: Path) -> str:
     return sha256_of(path)[:16]
 
 
-def run_of(command: Command, name: str, parents: Mapping[str, str]) -> Run:
+def identity_of_run(path: Path, option: str, command: str) -> str:
+    """Return what tells a finished run from every other, once it is known to be of the right command.
+
+    Args:
+        path: of the folder.
+        option: that names it, for the message.
+        command: that wrote it.
+
+    Raises:
+        DataError: there is no such folder, it is not finished, or another command wrote it.
+    """
+    wrote = manifest_of(path).get("command")
+    if wrote != command:
+        raise DataError(
+            f"`{option}` must be a run folder of `flowhft {command}`; `flowhft {wrote}` wrote `{path}`. "
+            "Name another folder."
+        )
+    return identity_of(path)
+
+
+def scenarios_of(names: str) -> tuple[str, dict[str, str]]:
+    """Return how a list of scenarios is remembered: without the folders of its files, but with their content.
+
+    Args:
+        names: comma-separated names and TOML files.
+
+    Returns:
+        The list with files by their bare names, and the identity of each file.
+    """
+    words = [word for word in (part.strip() for part in names.split(",")) if word]
+    files = [Path(word) for word in words if word.endswith(".toml")]
+    bare = [Path(word).name if word.endswith(".toml") else word for word in words]
+    return ",".join(bare), {f"scenarios {n}: {f.name}": identity_of(f) for n, f in enumerate(files, 1)}
+
+
+def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
+    """Return how policies are remembered: experts as they were written, saved ones by name and content.
+
+    Args:
+        found: policies as `flowhft.policies.find_policies` returns them.
+    """
+    found = list(found)
+    words = [policy.name if policy.path else policy.written for policy in found]
+    return ",".join(words), {f"policy {p.name}": identity_of(p.path) for p in found if p.path}
+
+
+def run_of(command: Command, name: str, parents: Mapping[str, str], **remembered: str) -> Run:
     """Return the run of a command: its folder is `--out`, or one named after what identifies it.
 
     Args:
         command: with its options resolved.
         name: of the command.
         parents: identities of what it builds on; paths themselves do not identify anything.
+        remembered: options that name files, as they are to be remembered instead (see `scenarios_of`).
     """
     config = {
         item.name: value
         for item in fields(command)
         if item.name not in COMMON and not isinstance(value := getattr(command, item.name), Path)
     }
-    run = Run(command.out or RUNS, name, config, command.seed, dict(parents))
+    run = Run(command.out or RUNS, name, config | remembered, command.seed, dict(parents))
     if command.out is None:
         run.folder = RUNS / f"{name}-{run.fingerprint[:8]}"
     return run
 
 
-def begin(run: Run, terminal: Terminal) -> bool:
-    """Make the run's folder ready and tell the terminal; return False if the run is already finished.
+def begin(run: Run, terminal: Terminal) -> Path | None:
+    """Return the folder in which the run is to write its files, or None if the run is already finished.
 
-    A folder that holds something else than an earlier run of flowhft is left alone.
+    The terminal is told where results are. A folder that holds something else than an earlier run of flowhft
+    is left alone.
 
     Raises:
         DataError: the folder cannot be used.
     """
-    terminal.where = run.folder
+    if terminal.where is None:  # a command within another leaves its results in that one's folder
+        terminal.where = run.folder
+    require_ours(run.folder)
     if run.finished:
         terminal.note(f"{run.command}: already done in {run.folder}")
-        return False
-    if run.folder.is_dir() and not (run.folder / MANIFEST).is_file():
-        foreign = sorted(path.name for path in run.folder.iterdir() if not _ours(path))
-        if foreign:
-            raise DataError(
-                f"`out` must be new or a run folder; `{run.folder}` holds {', '.join(foreign[:3])}. "
-                "Choose another folder."
-            )
-    run.begin()
-    return True
+        return None
+    return run.begin()
 
 
-def _ours(path: Path) -> bool:
-    return path.is_dir() or path.suffix in (".json", ".parquet", ".safetensors", ".toml", ".html", ".part")
+def require_ours(folder: Path) -> None:
+    """Refuse a folder that holds anything but a run of flowhft.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    if not folder.is_dir():
+        return
+    manifest = folder / MANIFEST
+    known = read_json(manifest) if manifest.is_file() else {}
+    if (folder / UNFINISHED).is_dir() or (isinstance(known, dict) and {"fingerprint", "files"} <= known.keys()):
+        return
+    foreign = sorted(path.name for path in folder.iterdir())
+    if foreign:
+        raise DataError(
+            f"`out` must be new, empty or a run folder; `{folder}` holds {', '.join(foreign[:3])}. "
+            "Choose another folder."
+        )
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

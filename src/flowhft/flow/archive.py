@@ -77,6 +77,15 @@ def read_archive(
     return arrays, header
 
 
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's header names; None if the file is missing or has no such header."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str(json.loads((file.metadata() or {})[HEADER])["format"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def require_arrays(
     path: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], what: str
 ) -> None:

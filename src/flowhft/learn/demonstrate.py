@@ -26,6 +26,10 @@ from flowhft.policies import closed_form
 from flowhft.rollout import judge, rollout
 from flowhft.types import Observation, Progress, Quote, Trajectory, no_progress
 
+# In units of 1 / k. A quote further away is hardly ever filled (one order in 400 that would reach the mid):
+# to the learner all of them mean "not quoted", and how far away they are would only stretch its scales.
+FURTHEST = 6.0
+
 UNITS = {
     "score": "tick x lot",
     "margin": "tick x lot, paired, over the next best",
@@ -180,7 +184,7 @@ def demonstrate(
         progress: told after every scenario.
 
     Returns:
-        Features and quotes of len(teachers) x paths sessions.
+        Features and quotes of len(teachers) x paths sessions, half-spreads capped at 6 / k.
     """
     seen, quoted = [], []
     family = [teacher.scenario for teacher in teachers]
@@ -194,5 +198,6 @@ def demonstrate(
             scenario=f"demonstrations/{teacher.scenario.name}",
         )
         seen.append(features_of(sensor, kind, trajectory))
-        quoted.append(np.stack([np.asarray(side, np.float32) for side in trajectory.quote], axis=-1))
+        widest = FURTHEST / teacher.scenario.fill_decay
+        quoted.append(np.stack([np.minimum(side, widest) for side in trajectory.quote], axis=-1))
     return Demonstrations(features=np.concatenate(seen), quotes=np.concatenate(quoted))

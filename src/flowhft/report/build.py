@@ -9,8 +9,6 @@ from flowhft.report.markup import section
 from flowhft.report.page import page
 from flowhft.report.sections import SECTIONS
 
-REPORT = "report.html"
-
 
 def render(evidence: Evidence) -> str:
     """Return the page that shows what was found, each section only if there is something to show."""
@@ -42,7 +40,7 @@ def build(folder: Path) -> Path:
         DataError: the folder is missing, holds nothing to show, or a file of it is damaged.
     """
     document = render(gather(folder))
-    path = folder / REPORT
+    path = folder / runs.REPORT
     with runs.replacing(path) as temporary:
         temporary.write_text(document, encoding="utf-8")
     return path

@@ -86,6 +86,20 @@ def compared(policy: str, reference: str, where: str, difference: Interval, unit
             return f"Whether {policy} beats {reference} {where} cannot be said ({sure})."
 
 
+def whether_it_earns(policy: str, where: str, pnl: Interval, currency: str) -> str:
+    """Say that a policy loses money, or may lose it; empty where it surely earns, or nothing is known.
+
+    To be better than others is not to be good.
+    """
+    if not all(math.isfinite(number) for number in pnl) or pnl.low > 0.0:
+        return ""
+    value, low, high = numbers.together(*pnl)
+    measured = f"PnL {value} {currency} a session, {LEVEL} interval {low} to {high}"
+    if pnl.high < 0.0:
+        return f"{policy} loses money {where} ({measured})."
+    return f"Whether {policy} earns anything at all {where} cannot be said ({measured})."
+
+
 def beside_pnl(row: dict[str, Any], currency: str) -> str:
     """Say what the same comparison shows in Sharpe ratio and drawdown; empty where nothing is known."""
     words = {"better": "better", "worse": "worse", "even": "cannot be told apart"}
@@ -129,7 +143,8 @@ def _judged(
             won = interval_in(_select(results, scenario=scenario, policy=best) or {}, "pnl")
             value, low, high = numbers.together(*won)
             measured = f"PnL {value} {currency} a session, {LEVEL} interval {low} to {high}"
-            yield f"Of the experts, {best} earns the most {where} ({measured})."
+            verb = "earns the most" if won.value > 0.0 else "loses the least"
+            yield f"Of the experts, {best} {verb} {where} ({measured})."
             yield "No learned policy was judged."
         return
     name = str(learned)
@@ -152,16 +167,18 @@ def _judged(
         if not numbers.known(ours["pnl"]) or ours["pnl"] <= top:
             yield (
                 f"{name} does not beat {best}, the best expert {where} in hindsight: it earned {mine} "
-                f"{currency} against {theirs} (no interval for this pair)."
+                f"{currency} a session against {theirs} (no interval for this pair)."
             )
         else:
             hindsight = (
-                f"The best expert there in hindsight, {best}, earned {theirs} {currency} against {mine} of "
-                f"{name} (no interval for this pair)."
+                f"The best expert there in hindsight, {best}, earned {theirs} {currency} a session against "
+                f"{mine} of {name} (no interval for this pair)."
             )
     yield sentence
     if hindsight:
         yield hindsight
+    if doubt := whether_it_earns(name, where, interval_in(ours, "pnl"), currency):
+        yield doubt
     if chosen is not None and (beside := beside_pnl(chosen, currency)):
         yield beside
 
@@ -257,6 +274,7 @@ def headline(evidence: Evidence) -> list[str]:
     sentences += about_recording(evidence.record("recording/recording"))
     if backtest is not None:
         sentences.append(
-            "One recording is one day: its interval says how sure the result is there, not elsewhere."
+            "One recording is one stretch of one day: its intervals say how sure a result is there, not "
+            "elsewhere."
         )
     return sentences or ["This run holds nothing that can be judged yet."]

@@ -27,11 +27,11 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     results = evidence.table("backtest/results")
     if results is None:
         return None
-    currency, part = evidence.currency, results["scenario"][0]
+    currency = evidence.currency
     settings = evidence.record("backtest/backtest")
     parts = [
         paragraph(
-            f"{results.height} policies on the same part of the recording ({part}), each trading alone, with "
+            f"{results.height} policies on the same part of the recording, each trading alone, with "
             f"queue position, latency and fees. {_sessions(settings)}The {LEVEL} intervals come from a block "
             "bootstrap over this one recording."
         ),
