@@ -14,19 +14,16 @@ from scipy.stats import norm
 
 from flowhft import metrics
 from flowhft.errors import UsageError
-from flowhft.metrics import (
-    METRICS,
+from flowhft.measures import (
     begin_tally,
-    compare,
     drawdown,
     equity,
     inventory_after,
     measure,
     measures_of,
-    score,
-    summarise,
     tally_step,
 )
+from flowhft.metrics import METRICS, compare, score, summarise
 from flowhft.types import Fill, Observation, Quote, Trajectory
 
 

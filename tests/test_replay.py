@@ -13,7 +13,7 @@ import pytest
 from flowhft.errors import DataError, UsageError
 from flowhft.experts import EXPERTS, glft
 from flowhft.frozen import Frozen, freeze_expert
-from flowhft.metrics import equity, inventory_after, measure
+from flowhft.measures import equity, inventory_after, measure
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import rebuild, window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording

@@ -17,7 +17,8 @@ from flowhft.learn.settings import AdaptSettings, TeacherSettings
 from flowhft.market.market import build
 from flowhft.market.presets import paper_test
 from flowhft.market.scenario import Scenario
-from flowhft.metrics import measure, summarise
+from flowhft.measures import measure
+from flowhft.metrics import summarise
 from flowhft.policies import Adapted, closed_form, find_policies, find_policy, tune
 from flowhft.rollout import judge, rollout
 

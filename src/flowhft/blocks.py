@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int
 
 from flowhft.errors import require
-from flowhft.metrics import CONFIDENCE, METRICS, measure
+from flowhft.measures import measure
+from flowhft.metrics import CONFIDENCE, METRICS
 from flowhft.types import Fill, Interval, Observation, Quote, Trajectory
 
 SAMPLES = 1000

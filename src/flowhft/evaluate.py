@@ -12,17 +12,8 @@ import polars as pl
 from flowhft.errors import require
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
-from flowhft.metrics import (
-    CONFIDENCE,
-    METRICS,
-    PathValues,
-    compare,
-    drawdown,
-    equity,
-    interval,
-    inventory_after,
-    summarise,
-)
+from flowhft.measures import PathValues, drawdown, equity, inventory_after
+from flowhft.metrics import CONFIDENCE, METRICS, compare, interval, summarise
 from flowhft.rollout import judge, rollout
 from flowhft.types import Interval, Observation, Policy, Progress, Trajectory, no_progress
 

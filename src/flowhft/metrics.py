@@ -1,7 +1,7 @@
 """The one table of metrics: it drives the command line, the report, the docs and the tests.
 
-`measure` turns a trajectory into one number per path and measure, `summarise` turns those into estimates
-with intervals, `compare` into paired differences. Each metric of the table is an *estimator* over paths
+`flowhft.measures` turns a trajectory into one number per path and measure; here `summarise` turns those
+into estimates with intervals, and `compare` into paired differences. Each metric of the table is an *estimator* over paths
 together with its *influence* per path: value(paths) and, for every path, the derivative of the value with
 respect to that path's weight. The standard error of any metric is std(influence) / sqrt(paths), and that
 of a difference between two policies on the same random numbers is std(influence_a - influence_b) /
@@ -11,20 +11,18 @@ sqrt(paths): one rule for means, ratios and tails alike (the delta method).
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from flowhft.errors import UnknownNameError, require
-from flowhft.types import Fill, Interval, Numeric, Observation, Quote, Trajectory
+from flowhft.measures import PathValues
+from flowhft.types import Interval
 
 CONFIDENCE = 0.99  # of every interval, unless said otherwise
-RISK_WEIGHT = 0.1  # standard deviations that the criterion "utility" takes off the mean
+RISK_WEIGHT = 0.25  # standard deviations that the criterion "utility" takes off the mean
 ROUNDING = 1e-12  # relative to the values: a standard deviation below this is that of equal values
 TAIL = 0.05  # share of the worst paths in the expected shortfall
 
-PathValues = Float[np.ndarray, " path"]
 # Estimate over paths -> (value, influence of every path)
 Estimator = Callable[[PathValues], tuple[float, PathValues]]
 
@@ -199,8 +197,8 @@ def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathV
 
     Args:
         measures: from `measure`.
-        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a tenth
-            of a standard deviation), over paths, of the equity at the session's end.
+        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a
+            quarter of a standard deviation), over paths, of the equity at the session's end.
 
     Raises:
         UnknownNameError: there is no such criterion.
@@ -208,149 +206,6 @@ def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathV
     if criterion not in CRITERIA:
         raise UnknownNameError("criterion", criterion, CRITERIA)
     return CRITERIA[criterion](np.asarray(measures["pnl"], np.float64))
-
-
-def equity(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
-    """Return the equity after every step, tick x lot, summed in float64; 0 before the first step."""
-    gain = np.asarray(trajectory.spread_pnl, np.float64) + np.asarray(trajectory.inventory_pnl, np.float64)
-    return np.cumsum(gain - np.asarray(trajectory.fee, np.float64), axis=-1)
-
-
-def drawdown(equity: Float[np.ndarray, "path step"]) -> Float[np.ndarray, "path step"]:
-    """Return how far equity stands below its running maximum, which begins at 0; never negative."""
-    highest = np.maximum.accumulate(np.maximum(equity, 0.0), axis=-1)
-    return highest - equity
-
-
-def inventory_after(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
-    """Return the inventory after the fills of every step, lots."""
-    return np.asarray(trajectory.observation.inventory) + (
-        np.asarray(trajectory.fill.bid) - np.asarray(trajectory.fill.ask)
-    )
-
-
-class Tally(NamedTuple):
-    """The running account of a path, from which its measures follow: constant memory, any number of steps.
-
-    Money is summed with Kahan's compensation (`lost_*` hold what rounding lost), which keeps the sums of
-    float32 increments as exact as float64 would.
-    """
-
-    steps: Numeric
-    spread_pnl: Numeric
-    lost_spread: Numeric
-    inventory_pnl: Numeric
-    lost_inventory: Numeric
-    fee: Numeric
-    lost_fee: Numeric
-    highest: Numeric
-    max_drawdown: Numeric
-    fills: Numeric
-    square_inventory: Numeric
-    absolute_inventory: Numeric
-    max_inventory: Numeric
-    half_spread: Numeric
-
-
-def begin_tally(zero: Numeric) -> Tally:
-    """Return the account of a session that has not begun.
-
-    Args:
-        zero: 0 of the wanted array library, dtype and shape.
-    """
-    return Tally(*(zero,) * len(Tally._fields))
-
-
-def _add(total: Numeric, lost: Numeric, amount: Numeric) -> tuple[Numeric, Numeric]:
-    """Add with compensation for rounding (Kahan, 1965)."""
-    mended = amount - lost
-    new = total + mended
-    return new, (new - total) - mended
-
-
-def tally_step(tally: Tally, step: Trajectory) -> Tally:
-    """Fold one step of a trajectory into the account, with the arithmetic of its own array library.
-
-    Args:
-        tally: the account so far.
-        step: the fields of `Trajectory` at one step, each of the same shape as the tally's.
-    """
-    spread_pnl, lost_spread = _add(tally.spread_pnl, tally.lost_spread, step.spread_pnl)
-    inventory_pnl, lost_inventory = _add(tally.inventory_pnl, tally.lost_inventory, step.inventory_pnl)
-    fee, lost_fee = _add(tally.fee, tally.lost_fee, step.fee)
-    equity = spread_pnl + inventory_pnl - fee
-    library = equity.__array_namespace__()
-    highest = library.maximum(tally.highest, equity)
-    inventory = step.observation.inventory + (step.fill.bid - step.fill.ask)
-    size = abs(inventory)
-    return Tally(
-        steps=tally.steps + 1,
-        spread_pnl=spread_pnl,
-        lost_spread=lost_spread,
-        inventory_pnl=inventory_pnl,
-        lost_inventory=lost_inventory,
-        fee=fee,
-        lost_fee=lost_fee,
-        highest=highest,
-        max_drawdown=library.maximum(tally.max_drawdown, highest - equity),
-        fills=tally.fills + step.fill.bid + step.fill.ask,
-        square_inventory=tally.square_inventory + inventory * inventory,
-        absolute_inventory=tally.absolute_inventory + size,
-        max_inventory=library.maximum(tally.max_inventory, size),
-        half_spread=tally.half_spread + 0.5 * (step.quote.half_spread_bid + step.quote.half_spread_ask),
-    )
-
-
-def measures_of(tally: Tally) -> dict[str, PathValues]:
-    """Return one number per path for every measure: what `Metric.of` names, float64, money in tick x lot.
-
-    Args:
-        tally: of finished paths, fields of shape (path,).
-    """
-    account = Tally(*(np.asarray(value, np.float64) for value in tally))
-    pnl = account.spread_pnl + account.inventory_pnl - account.fee
-    return {
-        "pnl": pnl,
-        "spread_pnl": account.spread_pnl,
-        "inventory_pnl": account.inventory_pnl,
-        "fee": account.fee,
-        "max_drawdown": account.max_drawdown,
-        "fills": account.fills,
-        "mean_square_inventory": account.square_inventory / account.steps,
-        "max_inventory": account.max_inventory,
-        "half_spread": account.half_spread / account.steps,
-        "pnl_to_map": pnl / np.maximum(account.absolute_inventory / account.steps, 1.0),
-    }
-
-
-def measure(trajectory: Trajectory) -> dict[str, PathValues]:
-    """Return one number per path for every measure of a whole trajectory.
-
-    Args:
-        trajectory: arrays of shape (path, step).
-
-    Returns:
-        Arrays of shape (path,), float64; money in tick x lot.
-    """
-
-    def at(values: Numeric, step: int) -> Numeric:
-        return np.asarray(values, np.float64)[:, step]
-
-    paths, steps = np.shape(trajectory.fee)
-    tally = begin_tally(np.zeros(paths))
-    for i in range(steps):
-        tally = tally_step(
-            tally,
-            Trajectory(
-                observation=Observation(*(at(values, i) for values in trajectory.observation)),
-                quote=Quote(*(at(values, i) for values in trajectory.quote)),
-                fill=Fill(*(at(values, i) for values in trajectory.fill)),
-                spread_pnl=at(trajectory.spread_pnl, i),
-                inventory_pnl=at(trajectory.inventory_pnl, i),
-                fee=at(trajectory.fee, i),
-            ),
-        )
-    return measures_of(tally)
 
 
 def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE) -> Interval:

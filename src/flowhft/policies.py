@@ -167,13 +167,8 @@ def find_policy(text: str, *, frozen: bool = False) -> Named:
         raise UnknownNameError("policy", name, experts.EXPERTS, hint=hint)
     own_name = path.resolve().parent.name if path.name in SAVED else path.stem
     if format_of(path) == FROZEN_FORMAT:
-        require(
-            frozen,
-            "policies",
-            "be trainable or closed forms where markets are simulated",
-            f"the frozen `{path}`",
-            "Name the policy that it was frozen from.",
-        )
+        fix = "Name the policy that it was frozen from."
+        require(frozen, "policies", "not be frozen but for a backtest", f"the frozen `{path}`", fix)
         return Named(label or own_name, text, path=path, arrays=load_frozen(path))
     learned, adapter = load_policy(path)
     return Named(label or own_name, text, path=path, learned=learned, adapter=adapter)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from flowhft.errors import require
 from flowhft.market.market import Market, State, World
-from flowhft.metrics import PathValues, Tally, begin_tally, measures_of, tally_step
+from flowhft.measures import PathValues, Tally, begin_tally, measures_of, tally_step
 from flowhft.runs import stream
 from flowhft.types import Policy, Trajectory
 
@@ -153,7 +153,7 @@ def judge(
         first: index of the first path.
 
     Returns:
-        What `flowhft.metrics.measure` would return for the trajectory of `rollout`: arrays of shape (path,).
+        What `flowhft.measures.measure` would return for the trajectory of `rollout`: arrays of shape (path,).
     """
     require(paths >= 1, "paths", "be at least 1", paths)
     parts, size = [], _size(paths)

@@ -239,8 +239,8 @@ class Run:
         """
         if not self.work.is_dir():
             raise DataError(
-                f"`{self.work}` must stay until the run ends; it is gone. Give every process that runs at the "
-                "same time a folder of its own."
+                f"`{self.work}` must stay until the run ends; it is gone. Give every process that runs at "
+                "the same time a folder of its own."
             )
         new = sorted(path for path in self.work.iterdir() if path.is_file())
         files = {path.name: sha256_of(path) for path in new}

@@ -132,10 +132,10 @@ class Calibration:
     Attributes:
         parameters: by name. In ticks, seconds and per side: `volatility`, `drift`, `intensity` (A),
             `fill_decay` (k), both also with `_bid` and `_ask`, `market_order_rate`, `reach` (A over that
-            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`, `adverse_selection` (at 1 / k,
-            over twice the response latency). For
-            people, in currency and for both sides together: `volatility_in_currency`,
-            `fill_decay_in_currency`, `intensity_both_sides`.
+            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`,
+            `adverse_selection` (of quotes at 1 / k, over twice the response latency). For people, in
+            currency and for both sides together: `volatility_in_currency`, `fill_decay_in_currency`,
+            `intensity_both_sides`.
         facts: about the recording and the fits.
         warnings: where a model fits poorly or an estimate cannot be trusted, in plain words.
         signature: plain volatility against sampling interval.

@@ -1,15 +1,14 @@
 """`flowhft adapt`: fit the small map behind a trained policy to a market, on validation paths."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.errors import UsageError, require
+from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.learn.settings import AdaptSettings
 from flowhft.runs import write_json, write_table
 
@@ -48,25 +47,22 @@ class Adapt(Command):
                 f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
             )
         scenarios = find_scenarios(self.scenarios, self.market)
+        require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         if self.only:
+            known = [scenario.name for scenario in scenarios]
+            if self.only not in known:
+                raise UnknownNameError("scenario", self.only, known, "`--only` names one of `--scenarios`.")
             scenarios = [scenario for scenario in scenarios if scenario.name == self.only]
-        require(
-            len(scenarios) > 0,
-            "scenarios",
-            "hold the scenario to adapt to",
-            f"'{self.scenarios}', '{self.only}'",
-        )
-        files = {
-            name: identity_of(Path(name)) for name in self.scenarios.split(",") if name.endswith(".toml")
-        }
-        run = run_of(self, "adapt", {"policy": identity_of(named.path), **files})
-        if begin(run, terminal):
+        words, files = scenarios_of(self.scenarios)
+        parents = {"policy": identity_of(named.path)} | files
+        run = run_of(self, "adapt", parents, scenarios=words, policy=named.name)
+        if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
                 found = adapt(named.learned, scenarios, self.search, self.seed, progress)
-            write_table(run.folder / "search.parquet", found.search, UNITS)
+            write_table(work / "search.parquet", found.search, UNITS)
             # The policy's own adapter stays behind it only if it had none: chains of adapters are not kept.
             save_policy(
-                run.folder / "policy.safetensors",
+                work / "policy.safetensors",
                 named.learned,
                 found.adapter,
                 {"adapted_from": identity_of(named.path), "scenarios": [s.name for s in scenarios]},
@@ -79,7 +75,7 @@ class Adapt(Command):
                 "fresh": found.fresh,
                 "winners_curse": found.validation.value - found.fresh.value,
             }
-            write_json(run.folder / "adapter.json", result)
+            write_json(work / "adapter.json", result)
             run.finish(**result)
         summary = summary_of(run.folder)
         gains = [

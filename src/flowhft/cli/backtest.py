@@ -12,9 +12,9 @@ from tyro.conf import Positional
 from flowhft.cli.calibrate import SCENARIOS
 from flowhft.cli.command import Command, Result
 from flowhft.cli.evaluate import result_of, units_of_metrics
-from flowhft.cli.folder import begin, identity_of, run_of
+from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of
 from flowhft.cli.terminal import Terminal
-from flowhft.errors import UsageError
+from flowhft.errors import UsageError, require
 from flowhft.replay.settings import ReplaySettings
 from flowhft.runs import read_table, stream, write_json, write_table
 
@@ -40,8 +40,8 @@ class Backtest(Command):
     calibration: Path
     """Run folder of `flowhft calibrate`: the market that experts are told, and the sessions' length."""
     policies: str
-    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files or run folders; label=path
-    names one."""
+    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files, frozen ones among them, or
+    run folders; label=path names one."""
     after: float = 0.0
     """Share of the recording's time, from its start, that is left out because it was learned from."""
     reference: str = ""
@@ -60,34 +60,33 @@ class Backtest(Command):
         from flowhft.market.scenario import read_scenarios
         from flowhft.policies import find_policies, tune
 
+        parents = {"calibration": identity_of_run(self.calibration, "calibration", "calibrate")}
         scenario = read_scenarios(self.calibration / SCENARIOS)[0]
-        found = find_policies(self.policies)
+        found = find_policies(self.policies, frozen=True)
         if self.teachers:
+            parents["teachers"] = identity_of_run(self.teachers, "teachers", "demonstrate")
             found = tune(found, read_table(self.teachers / "teachers.parquet"))
         names = [policy.name for policy in found]
         reference = self.reference or names[0]
         if reference not in names:
             raise UsageError(f"`reference` must be one of {', '.join(names)}; received '{reference}'.")
+        require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
+        require(0.0 <= self.after < 1.0, "after", "lie in [0, 1)", self.after, "0.6 judges the last 40 %.")
         with terminal.stage("read the recording"):
             learned, unseen = learn_and_judge(self.recording, self.after or 1.0, self.repair)
             judged = unseen or learned
 
-        parents = {f"policy {policy.name}": identity_of(policy.path) for policy in found if policy.path}
-        parents |= {
-            "recording": identity_of_recording(judged),
-            "calibration": identity_of(self.calibration),
-        }
-        if self.teachers:
-            parents["teachers"] = identity_of(self.teachers)
-        run = run_of(self, "backtest", parents)
-        if begin(run, terminal):
+        parents["recording"] = identity_of_recording(judged)
+        called, saved = policies_of(found)
+        run = run_of(self, "backtest", parents | saved, policies=called)
+        if work := begin(run, terminal):
             settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
             replayed = self._replay(judged, {p.name: p.frozen(scenario) for p in found}, settings, terminal)
             with terminal.stage("judge the replay"):
-                record = self._write(run.folder, scenario, settings, judged, replayed, reference)
-            learned_names = [policy.name for policy in found if policy.learned is not None]
+                record = self._write(work, scenario, settings, judged, replayed, reference)
+            learned_names = [policy.name for policy in found if policy.expert is None]
             write_json(
-                run.folder / "backtest.json",
+                work / "backtest.json",
                 {
                     "settings": settings,
                     "reference": reference,
@@ -95,7 +94,7 @@ class Backtest(Command):
                     **record,
                 },
             )
-            write_json(run.folder / "recording.json", facts_of(learned, unseen))
+            write_json(work / "recording.json", facts_of(learned, unseen))
             run.finish(reference=reference, policies=names)
         return result_of(run.folder, reference)
 
@@ -175,7 +174,7 @@ class Backtest(Command):
 
 def course_of(name: str, replayed: "Replayed", money: float) -> pl.DataFrame:
     """Return the course of a replay: equity, drawdown, inventory and PnL by cause after every step."""
-    from flowhft.metrics import drawdown, equity, inventory_after
+    from flowhft.measures import drawdown, equity, inventory_after
 
     path = replayed.trajectory
     wealth = equity(path)

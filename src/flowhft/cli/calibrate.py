@@ -51,7 +51,7 @@ class Calibrate(Command):
         with terminal.stage("read the recording"):
             learn, unseen = learn_and_judge(self.recording, self.share, self.repair)
         run = run_of(self, "calibrate", {"recording": identity_of_recording(learn)})
-        if begin(run, terminal):
+        if work := begin(run, terminal):
             with terminal.stage("calibrate the market") as progress:
                 found = calibrate(learn, self.calibration, self.seed, progress)
             centre = scenario_of(
@@ -63,9 +63,9 @@ class Calibrate(Command):
                 inventory_limit=self.inventory_limit,
                 maker_fee_bps=self.maker_fee_bps,
             )
-            save(found, run.folder)
-            write_json(run.folder / "recording.json", facts_of(learn, unseen))
-            (run.folder / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)))
+            save(found, work)
+            write_json(work / "recording.json", facts_of(learn, unseen))
+            (work / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)), encoding="utf-8")
             run.finish(
                 recording=learn.name,
                 dt=centre.dt,
@@ -93,7 +93,8 @@ def result_of(folder: Path) -> Result:
                 f"{content['facts']['market_orders']:,} market orders",
             ),
             *(f"warning: {text}" for text in content["warnings"]),
-            f"Scenarios around it: {folder / SCENARIOS} (a decision every {summary['dt']:g} s, sessions of "
-            f"{summary['horizon']:g} s, adverse selection of {summary['adverse_selection']:.3g} ticks a fill)",
+            f"In the scenarios: a decision every {summary['dt']:g} s, sessions of {summary['horizon']:g} s, "
+            f"{summary['adverse_selection']:.3g} ticks of adverse selection a fill.",
+            f"Scenarios: {folder / SCENARIOS}",
         ],
     )

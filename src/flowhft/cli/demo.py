@@ -1,6 +1,7 @@
 """`flowhft demo`: the whole line, from a recording to a judged policy and a report."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ from flowhft.cli.calibrate import SCENARIOS, Calibrate
 from flowhft.cli.command import Command, Result
 from flowhft.cli.demonstrate import Demonstrate
 from flowhft.cli.evaluate import Evaluate
-from flowhft.cli.folder import RUNS
+from flowhft.cli.folder import RUNS, identity_of, require_ours, run_of
 from flowhft.cli.freeze import Freeze
 from flowhft.cli.imitate import Imitate
-from flowhft.cli.report import Report
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.errors import require
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
 from flowhft.replay.settings import ReplaySettings
-from flowhft.runs import read_json, read_table
+from flowhft.runs import REPORT, read_json, read_table, replacing
 from flowhft.types import Interval
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
@@ -55,23 +56,45 @@ class Demo(Command):
     replay: ReplaySettings = ReplaySettings()
     teachers: TeacherSettings = TeacherSettings(paths=1_000)
     network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
-    search: AdaptSettings = AdaptSettings(paths=512, fresh_paths=2_000)
+    search: AdaptSettings = AdaptSettings(paths=2_000, fresh_paths=4_000)
 
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own."""
+        from flowhft.cli.recording import identity_of_recording
+        from flowhft.recordings.read import read_recording
         from flowhft.recordings.sample import sample_recording
+        from flowhft.report.build import render
+        from flowhft.report.evidence import gather
+        from flowhft.report.verdict import headline
 
         began = time.monotonic()
+        for name in ("demonstrations", "updates", "paths"):
+            least = 1 if name == "updates" else 2
+            require(getattr(self, name) >= least, name, f"be at least {least}", getattr(self, name))
+        require(
+            0.0 < self.share < 1.0,
+            "share",
+            "lie between 0 and 1",
+            self.share,
+            "Policies are judged on the rest: 0.6 leaves 40 %.",
+        )
         recording = self.recording or sample_recording()
+        identity = identity_of_recording(read_recording(recording, repair=self.repair))
         folder = self.out or RUNS / "demo"
+        run = run_of(replace(self, out=folder), "demo", {"recording": identity})
+        terminal.where = folder
+        require_ours(folder)
+        work = run.begin()
         common: dict[str, Any] = {"seed": self.seed, "quiet": self.quiet}
         scenarios = str(folder / "calibrate" / SCENARIOS)
+
+        stages: dict[str, str] = {}
 
         def done(command: Command, *place: str) -> Path:
             """Run a stage in its folder, and return the folder."""
             stage = folder.joinpath(*place)
             replace(command, out=stage).run(terminal)
-            terminal.where = folder
+            stages[" ".join(place)] = identity_of(stage)
             return stage
 
         calibrated = done(
@@ -106,7 +129,7 @@ class Demo(Command):
                         updates=self.updates,
                         batch=512,
                         learning_rate=1e-3,
-                        checkpoint_every=1_000,
+                        checkpoint_every=max(1, self.updates // 4),
                     ),
                     **common,
                 ),
@@ -154,17 +177,25 @@ class Demo(Command):
             ),
             "backtest",
         )
-        report = folder / "report.html"
-        Report(folder=folder, quiet=self.quiet).run(terminal)
-        return self._result(folder, simulated, replayed, frozen, report, time.monotonic() - began)
+        with terminal.stage("write the report"):
+            evidence = gather(folder)
+            with replacing(work / REPORT) as temporary:
+                temporary.write_text(render(evidence), encoding="utf-8")
+        sentences = headline(evidence)
+        run.finish(stages=stages, verdict=sentences)
+        return self._result(folder, simulated, replayed, frozen, sentences, time.monotonic() - began)
 
     def _result(
-        self, folder: Path, simulated: Path, replayed: Path, frozen: Path, report: Path, seconds: float
+        self,
+        folder: Path,
+        simulated: Path,
+        replayed: Path,
+        frozen: Path,
+        sentences: Sequence[str],
+        seconds: float,
     ) -> Result:
         """Return the table that a person reads first: every policy, in simulation and on the recording."""
-        from flowhft.report.evidence import gather
-        from flowhft.report.verdict import headline
-
+        report = folder / REPORT
         inside = read_table(simulated / "results.parquet").filter(pl.col("scenario") == "centre")
         outside = read_table(replayed / "results.parquet")
         by_policy = {row["policy"]: row for row in outside.to_dicts()}
@@ -185,7 +216,6 @@ class Demo(Command):
             for row in inside.to_dicts()
             for real in [by_policy[row["policy"]]]
         ]
-        sentences = headline(gather(folder))
         return Result(
             summary={
                 "folder": folder,

@@ -1,13 +1,12 @@
 """`flowhft demonstrate`: choose the best expert per scenario and keep what it sees and quotes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.folder import begin, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.learn.settings import TeacherSettings
@@ -45,22 +44,22 @@ class Demonstrate(Command):
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
-        files = [name for name in self.scenarios.split(",") if name.endswith(".toml")]
-        run = run_of(self, "demonstrate", {name: identity_of(Path(name)) for name in files})
-        if begin(run, terminal):
+        named, files = scenarios_of(self.scenarios)
+        run = run_of(self, "demonstrate", files, scenarios=named)
+        if work := begin(run, terminal):
             with terminal.stage("choose the best expert per scenario") as progress:
                 teachers, table = select_teachers(scenarios, self.teachers, self.seed, progress)
-            write_table(run.folder / "teachers.parquet", table, UNITS)
+            write_table(work / "teachers.parquet", table, UNITS)
             sensor = sensor_for(scenarios[0])
             with terminal.stage("demonstrate") as progress:
                 shown = demonstrate(teachers, sensor, self.features, self.paths, self.seed, progress)
             names = [t.scenario.name for t in teachers for _ in range(self.paths)]
             write_table(
-                run.folder / "demonstrations.parquet",
+                work / "demonstrations.parquet",
                 to_table(shown, self.features, names),
                 {"half_spread_bid": "ticks", "half_spread_ask": "ticks"},
             )
-            write_json(run.folder / "sensor.json", {"features": self.features, "sensor": sensor})
+            write_json(work / "sensor.json", {"features": self.features, "sensor": sensor})
             pairs = int(shown.features.shape[0] * shown.features.shape[1])
             run.finish(pairs=pairs, teachers={t.scenario.name: t.expert for t in teachers})
         chosen = read_table(run.folder / "teachers.parquet").filter(pl.col("chosen"))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of
+from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of, scenarios_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 from flowhft.metrics import METRICS
@@ -54,25 +54,25 @@ class Evaluate(Command):
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
+        named, files = scenarios_of(self.scenarios)
         found = find_policies(self.policies)
+        taught = {}
         if self.teachers:
+            taught["teachers"] = identity_of_run(self.teachers, "teachers", "demonstrate")
             found = tune(found, read_table(self.teachers / "teachers.parquet"))
         policies = {policy.name: policy for policy in found}
         reference = self.reference or next(iter(policies))
         if reference not in policies:
             raise UsageError(f"`reference` must be one of {', '.join(policies)}; received '{reference}'.")
 
-        parents = {f"policy {name}": identity_of(p.path) for name, p in policies.items() if p.path}
-        parents |= {s: identity_of(Path(s)) for s in self.scenarios.split(",") if s.endswith(".toml")}
-        if self.teachers:
-            parents["teachers"] = identity_of(self.teachers)
-        run = run_of(self, "evaluate", parents)
-        if begin(run, terminal):
+        called, saved = policies_of(found)
+        run = run_of(self, "evaluate", files | saved | taught, scenarios=named, policies=called)
+        if work := begin(run, terminal):
             results: list[dict[str, Any]] = []
             differences: list[dict[str, Any]] = []
             with terminal.stage("judge policies in simulation") as progress:
                 for i, scenario in enumerate(scenarios):
-                    part = run.folder / "parts" / run.fingerprint / f"{i:04d}.json"
+                    part = work / "parts" / f"{i:04d}.json"
                     if not part.is_file():
                         judgement = judge_scenario(
                             scenario,
@@ -88,14 +88,12 @@ class Evaluate(Command):
                     judged = read_json(part)
                     results += judged["results"]
                     differences += judged["differences"]
-            self._write_courses(run.folder, scenarios[0], policies, terminal)
+            self._write_courses(work, scenarios[0], policies, terminal)
             units = units_of_metrics(scenarios[0].currency)
-            write_table(
-                run.folder / "results.parquet", pl.DataFrame(results, infer_schema_length=None), units
-            )
+            write_table(work / "results.parquet", pl.DataFrame(results, infer_schema_length=None), units)
             schema = None if differences else {"scenario": str, "policy": str, "reference": str}
             write_table(
-                run.folder / "differences.parquet",
+                work / "differences.parquet",
                 pl.DataFrame(differences, schema=schema, infer_schema_length=None),
                 units,
             )

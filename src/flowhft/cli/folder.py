@@ -121,7 +121,8 @@ def require_ours(folder: Path) -> None:
         return
     manifest = folder / MANIFEST
     known = read_json(manifest) if manifest.is_file() else {}
-    if (folder / UNFINISHED).is_dir() or (isinstance(known, dict) and {"fingerprint", "files"} <= known.keys()):
+    finished = isinstance(known, dict) and {"fingerprint", "files"} <= known.keys()
+    if finished or (folder / UNFINISHED).is_dir():
         return
     foreign = sorted(path.name for path in folder.iterdir())
     if foreign:

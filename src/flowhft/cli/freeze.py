@@ -1,14 +1,15 @@
 """`flowhft freeze`: a policy as plain arrays that quote in microseconds."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tyro.conf import Positional
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import UsageError
+
+FILE = "frozen.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,14 @@ class Freeze(Command):
             raise UsageError(
                 f"`scenario` must name the one market that {named.name} is told; received '{self.scenario}'."
             )
-        parents = {"policy": identity_of(named.path)} if named.path else {}
-        if self.scenario.endswith(".toml"):
-            parents["scenario"] = identity_of(Path(self.scenario))
-        run = run_of(self, "freeze", parents)
-        path = run.folder / "frozen.safetensors"
-        if begin(run, terminal):
-            save_frozen(named.frozen(scenarios[0] if scenarios else None), path)
-            run.finish(policy=named.name, bytes=path.stat().st_size)
+        word, files = scenarios_of(self.scenario)
+        parents = files | ({"policy": identity_of(named.path)} if named.path else {})
+        written = named.name if named.path else named.written
+        run = run_of(self, "freeze", parents, scenario=word, policy=written)
+        path = run.folder / FILE
+        if work := begin(run, terminal):
+            save_frozen(named.frozen(scenarios[0] if scenarios else None), work / FILE)
+            run.finish(policy=named.name, bytes=(work / FILE).stat().st_size)
         summary = summary_of(run.folder)
         return Result(
             summary={"folder": run.folder, "path": path, **summary},

@@ -6,7 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Terminal
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import TrainingSettings
@@ -38,8 +38,9 @@ class Imitate(Command):
         from flowhft.learn.dataset import from_table
         from flowhft.learn.imitate import CURVE_UNITS, imitate
 
-        run = run_of(self, "imitate", {"demonstrations": identity_of(self.demonstrations)})
-        if begin(run, terminal):
+        shown = identity_of_run(self.demonstrations, "demonstrations", "demonstrate")
+        run = run_of(self, "imitate", {"demonstrations": shown})
+        if work := begin(run, terminal):
             scales = read_json(self.demonstrations / "sensor.json")
             network = replace(self.network, features=scales["features"])
             table = read_table(self.demonstrations / "demonstrations.parquet")
@@ -50,12 +51,12 @@ class Imitate(Command):
                     network,
                     self.training,
                     self.seed,
-                    run.folder / "checkpoints",
+                    work / "checkpoints",
                     progress,
                 )
-            write_table(run.folder / "curve.parquet", curve, CURVE_UNITS)
+            write_table(work / "curve.parquet", curve, CURVE_UNITS)
             training = {"seed": self.seed, "settings": plain(self.training), "parents": run.parents}
-            save_policy(run.folder / "policy.safetensors", policy, training=training)
+            save_policy(work / "policy.safetensors", policy, training=training)
             last = curve.row(-1, named=True)
             run.finish(objective=self.training.objective, **last)
         summary = summary_of(run.folder)

@@ -1,14 +1,13 @@
 """`flowhft simulate`: run policies in simulated markets and keep every step."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of, run_of, summary_of
+from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.runs import write_table
@@ -59,10 +58,10 @@ class Simulate(Command):
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
         policies = find_policies(self.policies)
-        parents = {f"policy {policy.name}": identity_of(policy.path) for policy in policies if policy.path}
-        parents |= {s: identity_of(Path(s)) for s in self.scenarios.split(",") if s.endswith(".toml")}
-        run = run_of(self, "simulate", parents)
-        if begin(run, terminal):
+        named, files = scenarios_of(self.scenarios)
+        called, saved = policies_of(policies)
+        run = run_of(self, "simulate", files | saved, scenarios=named, policies=called)
+        if work := begin(run, terminal):
             rows = []
             with terminal.stage("simulate") as progress:
                 for i, scenario in enumerate(scenarios):
@@ -78,7 +77,7 @@ class Simulate(Command):
                         )
                         table = trajectory_table(trajectory)
                         file = f"{i:03d}-{j:02d}.parquet"
-                        write_table(run.folder / file, table, UNITS)
+                        write_table(work / file, table, UNITS)
                         rows.append(
                             {
                                 "scenario": scenario.name,

@@ -1,4 +1,4 @@
-"""Gueant-Lehalle-Fernandez-Tapia (2013): the long-run optimum under exponential utility, with drift or without."""
+"""Gueant-Lehalle-Fernandez-Tapia (2013): long-run optimum under exponential utility, with or without drift."""
 
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def coefficients_with_drift(estimates: Estimates, risk_aversion: Numeric) -> Coe
 
 
 def coefficients(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
-    """Return the coefficients of a maker without a view on the drift; otherwise as `coefficients_with_drift`."""
+    """Return the coefficients of a maker without a view on the drift; else as `coefficients_with_drift`."""
     return coefficients_with_drift(estimates, risk_aversion)._replace(lean=0.0 * estimates.drift)
 
 

@@ -55,7 +55,9 @@ def adapt(
     """Search the adapter by turns, one direction after the other, on a grid that shrinks every round.
 
     The directions are the inventory skew, the width (both offsets), the lean (offsets against each other)
-    and the scale. Steps begin at a share of the policy's own half-spread unit 1 / k.
+    and the scale. Steps begin at a share of the policy's own half-spread unit 1 / k. A candidate takes the
+    place of the current map only if it is better by more than a standard error of their paired difference:
+    what cannot be told apart from chance is left as it is.
 
     Args:
         policy: frozen; only its quotes are used.
@@ -101,7 +103,7 @@ def adapt(
                     continue
                 found = worth(candidate, "validation", settings.paths)
                 rows.append(_row(turn + 1, name, candidate, found, unadapted))
-                if found[0] > best[0]:
+                if _clearly_better(found, best):
                     incumbent, best = candidate, found
     progress(0.95, "judging the choice on fresh paths")
     before, after = (worth(adapter, "fresh", settings.fresh_paths) for adapter in (IDENTITY, incumbent))
@@ -115,6 +117,12 @@ def adapt(
         validation=interval(best[0] - unadapted[0], best[1] - unadapted[1]),
         fresh=interval(after[0] - before[0], after[1] - before[1]),
     )
+
+
+def _clearly_better(found: tuple[float, np.ndarray], best: tuple[float, np.ndarray]) -> bool:
+    """Return whether a score exceeds another by more than a standard error of their paired difference."""
+    error = float(np.std(found[1] - best[1])) / np.sqrt(len(best[1]))
+    return found[0] - best[0] > error
 
 
 def _row(

@@ -120,7 +120,7 @@ class Market(eqx.Module):
             else 0.0
         )
         if self.amplitude is None:
-            # Without memory the sum of n jumps and the diffusion is one Gaussian: N(n mean, deviation^2 + n var).
+            # Without memory n jumps and the diffusion add to one Gaussian: N(n mean, deviation^2 + n var).
             spread = jnp.sqrt(deviation**2 + count * self.jump_deviation**2)
             gain = trend + count * self.jump_mean + spread * jax.random.normal(noise_key, (self.steps,))
         else:
