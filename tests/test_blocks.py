@@ -28,7 +28,7 @@ def test_value_is_that_of_the_sessions_as_paths():
 
 
 def test_intervals_cover_at_about_their_rate_also_for_dependent_gains():
-    """90 % intervals of the mean over 60 paths of moving averages; blocks of one step cover far too seldom."""
+    """90 % intervals over 60 paths of moving averages; blocks of one step cover far too seldom."""
     random = np.random.default_rng(1)
     covered = {10: 0, 1: 0}
     for _ in range(60):

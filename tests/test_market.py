@@ -315,7 +315,8 @@ def test_every_parameter_of_a_scenario_changes_the_market():
     """A parameter that is read, checked and then ignored would go unnoticed otherwise."""
     base = Scenario("base", jump_intensity=0.5, jump_mean=0.01, jump_deviation=0.01, self_excitation=1.0)
     other = {
-        "horizon": 2.0, "dt": 0.02, "price": "additive", "initial_price": 50.0, "drift": 0.1, "volatility": 0.3,
+        "horizon": 2.0, "dt": 0.02, "price": "additive", "initial_price": 50.0, "drift": 0.1,
+        "volatility": 0.3,
         "hurst_exponent": 0.6, "jump_intensity": 0.6, "jump_mean": 0.02, "jump_deviation": 0.02,
         "jumps_compensated": False, "base_intensity": 20.0, "self_excitation": 2.0, "cross_excitation": 2.0,
         "decay": 20.0, "exciter": "own_fills", "exact_decay": False, "fill_decay": 2.0, "reach": 0.5,

@@ -182,7 +182,7 @@ def test_influence_is_what_leaving_a_path_out_changes(name):
         ("deviation", 2.0),
         ("root_mean_square", np.sqrt(8.0)),
         ("shortfall", None),
-        ("utility", 2.0 - 0.5 * 2.0),
+        ("utility", 2.0 - 0.25 * 2.0),
     ],
 )
 def test_intervals_cover_the_truth_as_often_as_they_say(name, truth):

@@ -20,7 +20,7 @@ from jaxtyping import PRNGKeyArray
 
 from flowhft import experts
 from flowhft.adapter import IDENTITY, Adapter, adapt_quote
-from flowhft.errors import DataError, UnknownNameError, require
+from flowhft.errors import DataError, UnknownNameError, UsageError, require
 from flowhft.experts import Expert
 from flowhft.flow.archive import format_of
 from flowhft.flow.policy import FlowPolicy, load_policy
@@ -123,6 +123,8 @@ class Named:
             return Adapted(
                 self.learned, Adapter(*(jnp.asarray(value, jnp.float32) for value in self.adapter))
             )
+        if self.expert is None:
+            raise UsageError(f"`policies` must not be frozen in the lab; received '{self.name}'.")
         return closed_form(self.expert, scenario, self._risk_aversion(scenario))
 
     def frozen(self, scenario: Scenario | None) -> Frozen:
@@ -131,6 +133,8 @@ class Named:
             return self.arrays
         if self.learned is not None:
             return self.learned.freeze(self.adapter)
+        if self.expert is None or scenario is None:
+            raise UsageError(f"`scenario` must say which market {self.name} is told; received none.")
         return freeze_expert(self.expert, _coefficients(self.expert, scenario, self._risk_aversion(scenario)))
 
 

@@ -244,7 +244,7 @@ class Run:
             )
         new = sorted(path for path in self.work.iterdir() if path.is_file())
         files = {path.name: sha256_of(path) for path in new}
-        self._withdraw()
+        self.withdraw()
         for path in new:
             path.replace(self.folder / path.name)
         write_json(
@@ -272,7 +272,7 @@ class Run:
         )
         shutil.rmtree(self.folder / UNFINISHED)
 
-    def _withdraw(self) -> None:
+    def withdraw(self) -> None:
         """Remove an earlier result: its manifest, which no longer vouches for it, then the files it lists."""
         path = self.folder / MANIFEST
         if not path.is_file():

@@ -19,14 +19,14 @@ from flowhft.cli.freeze import Freeze
 from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.flow.settings import NetworkSettings
+from flowhft.flow.settings import NetworkSettings, ObjectiveName
 from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
 from flowhft.replay.settings import ReplaySettings
 from flowhft.runs import REPORT, read_json, read_table, replacing
 from flowhft.types import Interval
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
-OBJECTIVES = ("flow_matching", "shortcut")
+OBJECTIVES: tuple[ObjectiveName, ...] = ("flow_matching", "shortcut")
 REFERENCE = "glft"  # what paired differences are taken against: the strongest closed form without a view
 
 
@@ -47,11 +47,11 @@ class Demo(Command):
     """Share of the recording's time to learn from, from its start; the rest stays unseen until the end."""
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
-    demonstrations: int = 60
+    demonstrations: int = 100
     """Sessions that the best expert demonstrates in each of the regimes."""
-    updates: int = 4_000
+    updates: int = 8_000
     """Updates of each of the two trainings."""
-    paths: int = 2_000
+    paths: int = 4_000
     """Sessions of the judgement in simulation, per policy and regime."""
     replay: ReplaySettings = ReplaySettings()
     teachers: TeacherSettings = TeacherSettings(paths=1_000)
@@ -85,6 +85,7 @@ class Demo(Command):
         terminal.where = folder
         require_ours(folder)
         work = run.begin()
+        run.withdraw()  # from here on, stages change one by one
         common: dict[str, Any] = {"seed": self.seed, "quiet": self.quiet}
         scenarios = str(folder / "calibrate" / SCENARIOS)
 

@@ -1,4 +1,4 @@
-"""Gueant-Lehalle-Fernandez-Tapia (2013): long-run optimum under exponential utility, with or without drift."""
+"""Gueant-Lehalle-Fernandez-Tapia (2013): long-run optimum of exponential utility, with or without drift."""
 
 from typing import NamedTuple
 

@@ -63,7 +63,7 @@ class TeacherSettings:
     risk_aversions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     """Risk aversions that each is tried with, in units of the fill decay k."""
     criterion: Literal["pnl", "sharpe", "utility"] = "utility"
-    """What the best one is best in: mean PnL, Sharpe ratio, or mean less a quarter of a standard deviation."""
+    """What the best is best in: mean PnL, Sharpe ratio, or mean less a quarter of a standard deviation."""
     paths: int = 2_000
     """Sessions by which a candidate is judged."""
 
