@@ -1,3 +1,5 @@
+"""Calibrate the bundled recording, and compare two experts in the market that results."""
+
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import scenario_of
 from flowhft.market.market import build
@@ -9,7 +11,9 @@ from flowhft.rollout import judge
 recording = read_recording(sample_recording())
 found = calibrate(recording)
 for name in ("volatility", "intensity", "fill_decay", "adverse_selection"):
-    value, error, unit = (getattr(found.parameters[name], part) for part in ("value", "standard_error", "unit"))
+    value, error, unit = (
+        getattr(found.parameters[name], part) for part in ("value", "standard_error", "unit")
+    )
     print(f"{name:18} {value:8.3g} +- {error:.2g} {unit}")
 
 scenario = scenario_of(found, top_of_book(recording).mid_price[0], order_lots=10)

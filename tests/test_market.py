@@ -70,9 +70,14 @@ def test_fractional_noise_equals_a_cholesky_oracle_in_law(noises):
 @pytest.mark.parametrize("mean", [0.01, 0.7, 3.0])
 def test_poisson_counts_by_inversion(mean):
     uniform = (np.arange(200_000) + 0.5) / 200_000
-    counts = np.asarray(price.poisson(jnp.asarray(uniform, jnp.float32), jnp.asarray(mean), 20))
+    counts, rest = map(np.asarray, price.poisson(jnp.asarray(uniform, jnp.float32), jnp.asarray(mean), 20))
     assert abs(counts.mean() - mean) < 2e-3 * max(mean, 0.1)
     assert abs(counts.var() - mean) < 5e-3 * max(mean, 0.1)
+    for count in range(3):  # what is left is uniform whatever the count
+        left = rest[counts == count]
+        if len(left) > 1_000:
+            assert abs(left.mean() - 0.5) < 2e-3
+            assert abs(left.var() - 1 / 12) < 2e-3
 
 
 def worlds(scenario: Scenario, paths: int = PATHS, seed: int = 3):
@@ -224,11 +229,11 @@ def test_accounts_balance_and_the_inventory_limit_holds():
 def test_paths_and_streams_are_independent():
     _, world = worlds(Scenario("independent"), 2_000)
     moves = np.asarray(world.move, np.float64)
-    uniforms = np.asarray(world.contact, np.float64)[..., 0]
+    uniforms = np.asarray(world.order_flow, np.float64)
     bound = SIGMAS / np.sqrt(moves[1:].size)
     assert abs(np.corrcoef(moves[1:].ravel(), moves[:-1].ravel())[0, 1]) < bound
-    assert abs(np.corrcoef(moves.ravel(), uniforms.ravel())[0, 1]) < bound
-    assert abs(np.corrcoef(np.asarray(world.arrival)[..., 0].ravel(), uniforms.ravel())[0, 1]) < bound
+    assert abs(np.corrcoef(moves.ravel(), uniforms[..., 0].ravel())[0, 1]) < bound
+    assert abs(np.corrcoef(uniforms[..., 1].ravel(), uniforms[..., 0].ravel())[0, 1]) < bound
 
 
 # --- scenarios ---------------------------------------------------------------------------------------

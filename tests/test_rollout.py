@@ -78,7 +78,7 @@ def test_a_policy_sees_nothing_of_the_future():
     later = jnp.arange(market.steps) >= 10
     changed = world._replace(
         move=jnp.where(later, -world.move, world.move),
-        contact=jnp.where(later[:, None], 1.0 - world.contact, world.contact),
+        order_flow=jnp.where(later[:, None], 1.0 - world.order_flow, world.order_flow),
     )
     one, two = (rollouts.one_path(market, policy, w, jax.random.key(1)) for w in (world, changed))
     np.testing.assert_array_equal(one.quote.half_spread_bid[:11], two.quote.half_spread_bid[:11])

@@ -21,8 +21,10 @@ from flowhft.measures import PathValues, Tally, begin_tally, measures_of, tally_
 from flowhft.runs import stream
 from flowhft.types import Policy, Trajectory
 
-# Paths that are simulated at once: enough to keep every core busy, few enough to bound the memory.
+# Paths that are simulated at once: enough to keep every core busy, few enough to bound the memory,
+# in which every step of a path takes some 20 bytes.
 CHUNK = 8192
+CHUNK_STEPS = 2**25
 
 
 def key_for(seed: int, *names: str | int) -> PRNGKeyArray:
@@ -109,10 +111,11 @@ def _keys(seed: int, scenario: str) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     return key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
 
 
-def _size(paths: int) -> int:
-    """Return how many paths one call simulates: a multiple of the devices."""
+def _size(paths: int, steps: int) -> int:
+    """Return how many paths of so many steps one call simulates: a multiple of the devices."""
     devices = jax.device_count()
-    return min(CHUNK, -(-paths // devices) * devices) // devices * devices
+    chunk = max(devices, min(CHUNK, CHUNK_STEPS // steps))
+    return min(chunk, -(-paths // devices) * devices) // devices * devices
 
 
 def rollout(
@@ -132,7 +135,7 @@ def rollout(
         A trajectory of numpy arrays of shape (path, step).
     """
     require(paths >= 1, "paths", "be at least 1", paths)
-    parts, size = [], _size(paths)
+    parts, size = [], _size(paths, market.steps)
     for start in range(0, paths, size):
         part = _many(one_path, market, policy, _keys(seed, scenario), jnp.arange(size) + (first + start))
         parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], part))
@@ -156,7 +159,7 @@ def judge(
         What `flowhft.measures.measure` would return for the trajectory of `rollout`: arrays of shape (path,).
     """
     require(paths >= 1, "paths", "be at least 1", paths)
-    parts, size = [], _size(paths)
+    parts, size = [], _size(paths, market.steps)
     for start in range(0, paths, size):
         tally = _many(one_account, market, policy, _keys(seed, scenario), jnp.arange(size) + (first + start))
         parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], tally))

@@ -292,7 +292,8 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise DataError(
-            f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
+            f"`{folder}` must be a run folder; it {'is a file' if folder.is_file() else 'does not exist'}. "
+            "Name the folder that a command wrote."
         )
     if not (folder / MANIFEST).is_file():
         raise DataError(

@@ -76,11 +76,18 @@ class Backtest(Command):
             learned, unseen = learn_and_judge(self.recording, self.after or 1.0, self.repair)
             judged = unseen or learned
 
+        settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
+        require(
+            judged.duration >= 2.0 * settings.session,
+            "horizon",
+            "fit at least twice into the recording that is judged",
+            f"{settings.session:g} s, with {judged.duration:.3g} s to judge",
+            "Shorten the sessions with --replay.horizon, or judge a longer part.",
+        )
         parents["recording"] = identity_of_recording(judged)
         called, saved = policies_of(found)
         run = run_of(self, "backtest", parents | saved, policies=called)
         if work := begin(run, terminal):
-            settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
             replayed = self._replay(judged, {p.name: p.frozen(scenario) for p in found}, settings, terminal)
             with terminal.stage("judge the replay"):
                 record = self._write(work, scenario, settings, judged, replayed, reference)

@@ -1,5 +1,6 @@
 """`flowhft calibrate`: fit a market to a recording."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.errors import require
 from flowhft.runs import read_json, write_json
 
 SCENARIOS = "scenarios.toml"
@@ -48,6 +50,7 @@ class Calibrate(Command):
         from flowhft.market.presets import grid_around
         from flowhft.market.scenario import scenarios_to_toml
 
+        self._check()
         with terminal.stage("read the recording"):
             learn, unseen = learn_and_judge(self.recording, self.share, self.repair)
         run = run_of(self, "calibrate", {"recording": identity_of_recording(learn)})
@@ -73,6 +76,19 @@ class Calibrate(Command):
                 adverse_selection=centre.adverse_selection,
             )
         return result_of(run.folder)
+
+    def _check(self) -> None:
+        """Refuse what no scenario can be built with before the recording is read."""
+        for name in ("dt", "horizon"):
+            seconds = getattr(self, name)
+            require(seconds is None or 0.0 < seconds < math.inf, name, "be positive and finite", seconds)
+        if self.dt is not None and self.horizon is not None:
+            received = f"dt {self.dt} s with horizon {self.horizon} s"
+            require(self.dt <= self.horizon, "dt", "not exceed the horizon", received, "Lower dt.")
+        require(self.order_lots >= 1, "order_lots", "be at least 1 lot", self.order_lots)
+        require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 order", self.inventory_limit)
+        fee = self.maker_fee_bps
+        require(abs(fee) < 10_000.0, "maker_fee_bps", "be below 10,000 in absolute value", fee)
 
 
 def result_of(folder: Path) -> Result:

@@ -13,7 +13,7 @@ from flowhft.cli.backtest import Backtest
 from flowhft.cli.calibrate import SCENARIOS, Calibrate
 from flowhft.cli.command import Command, Result
 from flowhft.cli.demonstrate import Demonstrate
-from flowhft.cli.evaluate import Evaluate
+from flowhft.cli.evaluate import MOST_PATHS, Evaluate
 from flowhft.cli.folder import RUNS, identity_of, require_ours, run_of
 from flowhft.cli.freeze import Freeze
 from flowhft.cli.imitate import Imitate
@@ -68,9 +68,9 @@ class Demo(Command):
         from flowhft.report.verdict import headline
 
         began = time.monotonic()
-        for name in ("demonstrations", "updates", "paths"):
-            least = 1 if name == "updates" else 2
-            require(getattr(self, name) >= least, name, f"be at least {least}", getattr(self, name))
+        for name, least in (("demonstrations", 2), ("updates", 1), ("paths", 2)):
+            value = getattr(self, name)
+            require(least <= value <= MOST_PATHS, name, f"lie between {least} and {MOST_PATHS:,}", value)
         require(
             0.0 < self.share < 1.0,
             "share",

@@ -12,6 +12,8 @@ from flowhft.errors import require
 from flowhft.learn.settings import TeacherSettings
 from flowhft.runs import read_table, write_json, write_table
 
+MOST_ROWS = 50_000_000  # of all demonstrations together, which training holds in memory
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demonstrate(Command):
@@ -37,13 +39,17 @@ class Demonstrate(Command):
         from flowhft.devices import prepare
 
         prepare()
-        from flowhft.learn.dataset import to_table
+        from flowhft.learn.dataset import lengths_of, to_table
         from flowhft.learn.demonstrate import UNITS, demonstrate, select_teachers, sensor_for
         from flowhft.market.presets import find_scenarios
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
+        rows = self.paths * sum(scenario.steps for scenario in scenarios)
+        require(
+            rows <= MOST_ROWS, "paths", f"keep all demonstrations within {MOST_ROWS:,} rows", f"{rows:,} rows"
+        )
         named, files = scenarios_of(self.scenarios)
         run = run_of(self, "demonstrate", files, scenarios=named)
         if work := begin(run, terminal):
@@ -60,8 +66,9 @@ class Demonstrate(Command):
                 {"half_spread_bid": "ticks", "half_spread_ask": "ticks"},
             )
             write_json(work / "sensor.json", {"features": self.features, "sensor": sensor})
-            pairs = int(shown.features.shape[0] * shown.features.shape[1])
-            run.finish(pairs=pairs, teachers={t.scenario.name: t.expert for t in teachers})
+            run.finish(
+                pairs=int(lengths_of(shown).sum()), teachers={t.scenario.name: t.expert for t in teachers}
+            )
         chosen = read_table(run.folder / "teachers.parquet").filter(pl.col("chosen"))
         summary = summary_of(run.folder)
         return Result(

@@ -1,5 +1,6 @@
 """`flowhft evaluate`: judge policies in simulated markets on the same random numbers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from flowhft.errors import UsageError, require
 from flowhft.metrics import METRICS
 from flowhft.runs import read_json, read_table, write_json, write_table
 
+MOST_PATHS = 10_000_000  # whose measures still fit in memory, for a dozen policies
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
 SHOWN = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "fills", "rms_inventory")
 
@@ -50,7 +52,7 @@ class Evaluate(Command):
         from flowhft.market.presets import find_scenarios
         from flowhft.policies import find_policies, tune
 
-        require(self.paths >= 2, "paths", "be at least 2", self.paths)
+        require(2 <= self.paths <= MOST_PATHS, "paths", f"lie between 2 and {MOST_PATHS:,}", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
@@ -89,7 +91,7 @@ class Evaluate(Command):
                     results += judged["results"]
                     differences += judged["differences"]
             self._write_courses(work, scenarios[0], policies, terminal)
-            units = units_of_metrics(scenarios[0].currency)
+            units = units_of_metrics(currency_of(scenario.currency for scenario in scenarios))
             write_table(work / "results.parquet", pl.DataFrame(results, infer_schema_length=None), units)
             schema = None if differences else {"scenario": str, "policy": str, "reference": str}
             write_table(
@@ -126,6 +128,12 @@ def alike(scenario: Any, scenarios: list[Any]) -> list[Any]:
     return [s for s in scenarios if all(getattr(s, name) == getattr(scenario, name) for name in same)]
 
 
+def currency_of(currencies: Iterable[str]) -> str:
+    """Return the one currency of all rows; where they differ, every row has its own."""
+    different = set(currencies)
+    return different.pop() if len(different) == 1 else "money"
+
+
 def units_of_metrics(currency: str) -> dict[str, str]:
     """Return the unit of every metric, money in this currency."""
     return {m.name: m.unit.replace("money", currency) for m in METRICS.values()}
@@ -145,7 +153,7 @@ def result_of(folder: Path, reference: str) -> Result:
             else "reference"
         )
         rows.append([row["scenario"], row["policy"], *(row[name] for name in SHOWN), against])
-    currency = results[0]["currency"] if results else ""
+    currency = currency_of(row["currency"] for row in results)
     table = Table(
         columns=[
             "scenario",

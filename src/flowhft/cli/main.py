@@ -8,6 +8,7 @@ import contextlib
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -142,7 +143,9 @@ def _help() -> str:
 def _os_error(failure: OSError) -> str:
     name = f"`{failure.filename}`" if failure.filename is not None else "what is written"
     said = failure.strerror or str(failure)
-    if failure.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in said.lower():
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    # Libraries that write themselves tell it only in words.
+    if failure.errno in full or re.search("no space left|quota exceeded|file too large", said.lower()):
         return (
             f"{name} must fit on the disk; received: {said}. Free some space and run the same command again."
         )

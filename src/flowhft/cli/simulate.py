@@ -13,6 +13,7 @@ from flowhft.errors import require
 from flowhft.runs import write_table
 from flowhft.types import Trajectory
 
+MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
 UNITS = {
     "time": "s",
     "time_left": "s",
@@ -57,6 +58,15 @@ class Simulate(Command):
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
+        require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
+        longest = max(scenario.steps for scenario in scenarios)
+        require(
+            self.paths * longest <= MOST_ROWS,
+            "paths",
+            f"keep a table of {longest:,} steps a session within {MOST_ROWS:,} rows",
+            self.paths,
+            "`flowhft evaluate` judges more paths without keeping their steps.",
+        )
         policies = find_policies(self.policies)
         named, files = scenarios_of(self.scenarios)
         called, saved = policies_of(policies)

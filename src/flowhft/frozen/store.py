@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from flowhft.adapter import Adapter
 from flowhft.errors import DataError, UsageError
@@ -55,7 +55,8 @@ def save_frozen(frozen: Frozen, path: Path | str) -> None:
         }
         arrays |= {name: getattr(network, name) for name in _ARRAYS}
     with replacing(Path(path)) as temporary:
-        save_file(arrays, temporary, metadata={_METADATA_KEY: json.dumps(header)})
+        # Written by Python: safetensors' own writer neither says that a disk is full nor heeds the umask.
+        temporary.write_bytes(save(arrays, {_METADATA_KEY: json.dumps(header)}))
 
 
 def load_frozen(path: Path | str) -> Frozen:

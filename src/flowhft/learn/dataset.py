@@ -159,19 +159,18 @@ def to_table(demonstrations: Demonstrations, kind: str, scenarios: list[str]) ->
     """Lay demonstrations out as a table: one row per step, features by name.
 
     Args:
-        demonstrations: sessions of equal length.
+        demonstrations: sessions; what pads the shorter ones is left out.
         kind: of features, "context" or "paper".
         scenarios: name of the scenario of every session.
     """
-    paths, steps, _ = demonstrations.features.shape
-    columns = dict(
-        zip(features.NAMES[kind], demonstrations.features.reshape(paths * steps, -1).T, strict=True)
-    )
-    quotes = demonstrations.quotes.reshape(paths * steps, 2)
+    lengths = lengths_of(demonstrations)
+    within = np.arange(demonstrations.features.shape[1]) < lengths[:, None]
+    columns = dict(zip(features.NAMES[kind], demonstrations.features[within].T, strict=True))
+    quotes = demonstrations.quotes[within]
     return pl.DataFrame(
         {
-            "path": np.repeat(np.arange(paths, dtype=np.int32), steps),
-            "scenario": pl.Series(np.repeat(scenarios, steps), dtype=pl.Categorical),
+            "path": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+            "scenario": pl.Series(np.repeat(scenarios, lengths), dtype=pl.Categorical),
             **columns,
             "half_spread_bid": quotes[:, 0],
             "half_spread_ask": quotes[:, 1],

@@ -184,7 +184,8 @@ def demonstrate(
         progress: told after every scenario.
 
     Returns:
-        Features and quotes of len(teachers) x paths sessions, half-spreads capped at 6 / k.
+        Features and quotes of len(teachers) x paths sessions, half-spreads capped at 6 / k; sessions that are
+        shorter than the longest are padded at their end.
     """
     seen, quoted = [], []
     family = [teacher.scenario for teacher in teachers]
@@ -200,4 +201,10 @@ def demonstrate(
         seen.append(features_of(sensor, kind, trajectory))
         widest = FURTHEST / teacher.scenario.fill_decay
         quoted.append(np.stack([np.minimum(side, widest) for side in trajectory.quote], axis=-1))
-    return Demonstrations(features=np.concatenate(seen), quotes=np.concatenate(quoted))
+    longest = max(teacher.scenario.steps for teacher in teachers)
+
+    def padded(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.pad(p, [(0, 0), (0, longest - p.shape[1]), (0, 0)]) for p in parts])
+
+    lengths = np.repeat([teacher.scenario.steps for teacher in teachers], paths).astype(np.int32)
+    return Demonstrations(padded(seen), padded(quoted), lengths)

@@ -20,7 +20,7 @@ from flowhft.types import Fill, Numeric, Observation, Quote
 
 # Counts are cut off where the Poisson tail beyond falls below this, at BURST times the mean intensity.
 NEGLIGIBLE = 1e-7
-BURST = 4.0
+BURST = 2.0
 
 
 class World(NamedTuple):
@@ -28,13 +28,12 @@ class World(NamedTuple):
 
     Attributes:
         move: of the mid in every step, ticks, shape (step,).
-        arrival: uniform numbers that decide how many market orders come, shape (step, side).
-        contact: uniform numbers that decide whether they reach our quote, shape (step, side).
+        order_flow: uniform numbers that decide how many market orders come for each side, and whether one
+            of them reaches our quote there, shape (step, side).
     """
 
     move: Float[Array, " step"]
-    arrival: Float[Array, "step side"]
-    contact: Float[Array, "step side"]
+    order_flow: Float[Array, "step side"]
 
 
 class State(NamedTuple):
@@ -111,7 +110,7 @@ class Market(eqx.Module):
         Args:
             key: of the path; used once.
         """
-        noise_key, jump_key, arrival_key, contact_key = jax.random.split(key, 4)
+        noise_key, jump_key, flow_key = jax.random.split(key, 3)
         deviation = self.volatility * self.dt**self.hurst_exponent
         trend = (self.drift - self.compensator) * self.dt
         count = (
@@ -136,11 +135,7 @@ class Market(eqx.Module):
             move = jnp.diff(displacement, prepend=0.0)
         else:
             move = gain
-        return World(
-            move=move,
-            arrival=jax.random.uniform(arrival_key, (self.steps, 2)),
-            contact=jax.random.uniform(contact_key, (self.steps, 2)),
-        )
+        return World(move=move, order_flow=jax.random.uniform(flow_key, (self.steps, 2)))
 
     def init(self) -> State:
         """Return the state at the session's start: flat, at the first mid price, at the mean excitation."""
@@ -168,17 +163,17 @@ class Market(eqx.Module):
         Args:
             state: before the step.
             quote: half-spreads around the mid, ticks.
-            world: the random numbers of this step: move (), arrival (side,), contact (side,).
+            world: the random numbers of this step: move (), order_flow (side,).
 
         Returns:
             The state after the step and what the step brought.
         """
         tilt_bid, tilt_ask = self._tilt(world.move)
         arrived_bid, filled_bid = self._side(
-            self.base_intensity + state.excitation_bid, quote.half_spread_bid, tilt_bid, world, 0
+            self.base_intensity + state.excitation_bid, quote.half_spread_bid, tilt_bid, world.order_flow[0]
         )
         arrived_ask, filled_ask = self._side(
-            self.base_intensity + state.excitation_ask, quote.half_spread_ask, tilt_ask, world, 1
+            self.base_intensity + state.excitation_ask, quote.half_spread_ask, tilt_ask, world.order_flow[1]
         )
         filled_bid = filled_bid * (state.inventory + 1.0 <= self.inventory_limit)
         filled_ask = filled_ask * (state.inventory - 1.0 >= -self.inventory_limit)
@@ -223,7 +218,7 @@ class Market(eqx.Module):
         return jnp.exp(-self.tilt * standard - half), jnp.exp(self.tilt * standard - half)
 
     def _side(
-        self, intensity: Numeric, half_spread: Numeric, tilt: Numeric, world: World, side: int
+        self, intensity: Numeric, half_spread: Numeric, tilt: Numeric, uniform: Numeric
     ) -> tuple[Numeric, Numeric]:
         """Return how many market orders came for a side in the step, and whether our quote there was filled.
 
@@ -235,12 +230,12 @@ class Market(eqx.Module):
         rate = intensity * tilt
         reaching = self.reach * jnp.exp(-self.fill_decay * half_spread)
         if not self.excited_by_arrivals:
-            filled = (world.contact[side] < -jnp.expm1(-rate * reaching * self.dt)).astype(jnp.float32)
+            filled = (uniform < -jnp.expm1(-rate * reaching * self.dt)).astype(jnp.float32)
             return filled, filled
-        arrived = price.poisson(world.arrival[side], rate * self.dt, self.arrival_terms)
+        arrived, uniform = price.poisson(uniform, rate * self.dt, self.arrival_terms)
         # (1 - reaching)^arrived by its logarithm; the guard keeps it finite where every order reaches us.
         missed = jnp.exp(arrived * jnp.log1p(-jnp.minimum(reaching, 1.0 - 1e-7)))
-        return arrived, (world.contact[side] < 1.0 - missed).astype(jnp.float32)
+        return arrived, (uniform < 1.0 - missed).astype(jnp.float32)
 
 
 def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:

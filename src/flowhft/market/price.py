@@ -56,22 +56,31 @@ def fractional_noise(key: PRNGKeyArray, amplitude: Float[Array, " frequency"]) -
     return jnp.fft.irfft(amplitude * (real + 1j * imaginary), n=2 * steps)[:steps]
 
 
-def poisson(uniform: Float[Array, "..."], mean: Float[Array, "..."], terms: int) -> Float[Array, "..."]:
+def poisson(
+    uniform: Float[Array, "..."], mean: Float[Array, "..."], terms: int
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Turn uniform numbers into Poisson counts by inversion, cut off at `terms`.
 
     Args:
         uniform: in [0, 1).
         mean: of the counts.
         terms: the largest count that can occur; chosen where the tail beyond it is negligible.
+
+    Returns:
+        The counts, and what is left of the uniform numbers: where in its count's share of [0, 1) each lies,
+        again uniform on [0, 1) and independent of the count.
     """
     probability = jnp.exp(-mean)
     cumulative = probability
-    count = jnp.zeros_like(uniform)
+    count, below, own = jnp.zeros_like(uniform), jnp.zeros_like(uniform), probability
     for n in range(1, terms + 1):
-        count = count + (uniform >= cumulative)
-        probability = probability * mean / n
+        probability = probability * (mean * (1.0 / n))
+        above = uniform >= cumulative
+        count = jnp.where(above, float(n), count)
+        below = jnp.where(above, cumulative, below)
+        own = jnp.where(above, probability, own)
         cumulative = cumulative + probability
-    return count
+    return count, jnp.minimum((uniform - below) / jnp.maximum(own, 1e-30), 1.0)
 
 
 def jump_counts(key: PRNGKeyArray, steps: int, mean: Scalar, terms: int) -> Float[Array, " step"]:
@@ -83,4 +92,4 @@ def jump_counts(key: PRNGKeyArray, steps: int, mean: Scalar, terms: int) -> Floa
         mean: of the counts.
         terms: the largest count that can occur.
     """
-    return poisson(jax.random.uniform(key, (steps,)), jnp.asarray(mean), terms)
+    return poisson(jax.random.uniform(key, (steps,)), jnp.asarray(mean), terms)[0]

@@ -134,6 +134,14 @@ class Scenario:
             f"{self.decay} with dt {self.dt} {where}",
             "Lower dt or set exact_decay = true.",
         )
+        for name, rate in (("market orders", self.mean_intensity), ("jumps", self.jump_intensity)):
+            require(
+                rate * self.dt <= MOST_IN_STEP,
+                "dt",
+                f"be so short that no more than {MOST_IN_STEP:g} {name} fall on a step on average",
+                f"{self.dt} s, in which {rate * self.dt:.3g} do {where}",
+                "Lower dt.",
+            )
         for name, allowed in (("price", ("lognormal", "additive")), ("exciter", ("arrivals", "own_fills"))):
             value = getattr(self, name)
             require(value in allowed, name, f"be one of {', '.join(allowed)}", f"'{value}' {where}")
@@ -183,6 +191,9 @@ class Scenario:
         return dataclasses.replace(self, **changes)
 
 
+# Market orders of a side, or jumps, in a step: more are neither drawn exactly in single precision nor told
+# apart by a maker who trades one lot a side and step.
+MOST_IN_STEP = 20.0
 POSITIVE = (
     "horizon",
     "dt",
@@ -240,13 +251,14 @@ def read_scenarios(path: Path) -> list[Scenario]:
         UsageError: a key or a value cannot be.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"`scenarios` must name presets or a TOML file; `{path}` does not exist.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise DataError(f"`{path}` must be TOML; {cause}.") from cause
     tables = content.get("scenario", [content])
-    if not isinstance(tables, list) or (len(content) > 1 and "scenario" in content):
+    nested = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
+    if not nested or (len(content) > 1 and "scenario" in content):
         raise UsageError(f"`{path}` must hold one scenario at the top level or only [[scenario]] tables.")
     scenarios = [scenario_from_table(table, str(path)) for table in tables]
     names = [scenario.name for scenario in scenarios]

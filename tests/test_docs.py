@@ -1,0 +1,390 @@
+"""The documents against the code: examples run, commands parse, links lead somewhere, tables are complete."""
+
+import dataclasses
+import importlib
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+from flowhft import experts, features, metrics, runs
+from flowhft.calibrate import fill_curve, hawkes, volatility
+from flowhft.calibrate.calibrate import CalibrationSettings
+from flowhft.cli.command import Command
+from flowhft.cli.configuration import options, parse
+from flowhft.cli.main import COMMANDS
+from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
+from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
+from flowhft.market.scenario import Scenario, scenario_from_table
+from flowhft.recordings import validate
+from flowhft.recordings.ticks import EVENT
+from flowhft.replay.settings import ReplaySettings
+from flowhft.types import Estimates, Observation, Quote, Trajectory
+
+ROOT = Path(__file__).parents[1]
+DOCS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GROUPS = {
+    "calibration": CalibrationSettings,
+    "teachers": TeacherSettings,
+    "network": NetworkSettings,
+    "training": TrainingSettings,
+    "search": AdaptSettings,
+    "replay": ReplaySettings,
+}
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^ {4}(.+)$", re.MULTILINE)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+ROW = re.compile(r"^\| `(.+?)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def every_document(function):
+    return pytest.mark.parametrize("path", DOCS, ids=named)(function)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(path.read_text()) if kind == language]
+
+
+def prose(path: Path) -> str:
+    """Return a document without its fenced blocks."""
+    return FENCE.sub("", path.read_text())
+
+
+def section(path: Path, title: str) -> str:
+    """Return what stands under a heading, up to the next one of its level or above."""
+    text = prose(path)
+    for found in HEADING.finditer(text):
+        if found[2] == title:
+            rest = text[found.end() :]
+            following = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+            return rest[: following.start()] if following else rest
+    raise AssertionError(f"{path.name} has no section '{title}'")
+
+
+def words(text: str) -> set[str]:
+    return {word for code in INLINE.findall(text) for word in re.split(r"[\s,=:()]+", code)}
+
+
+def command_class(name: str) -> type:
+    module, kind, _ = COMMANDS[name]
+    return getattr(importlib.import_module(module), kind)
+
+
+def shown(value: object) -> str:
+    """Return a default as the tables of the documents show it."""
+    if value is dataclasses.MISSING:
+        return "required"
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# Examples
+
+
+def test_readme_shows_the_quickstart_as_it_is():
+    assert blocks(ROOT / "README.md", "python") == [(ROOT / "examples" / "quickstart.py").read_text()]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=named)
+def test_example_runs_as_it_stands(path, tmp_path):
+    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    # It prints what the README shows: the same words, and numbers up to the machine's rounding.
+    printed = done.stdout.splitlines()
+    (told,) = re.findall(
+        rf"<!-- measured: python {re.escape(named(path))} -->\n```text\n(.*?)```",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
+    )
+    number = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+    assert [number.sub("#", line).split() for line in printed] == [
+        number.sub("#", line).split() for line in told.splitlines()
+    ]
+    here, there = (
+        [float(value) for value in number.findall("\n".join(lines))] for lines in (printed, told.splitlines())
+    )
+    assert here == pytest.approx(there, rel=0.02, abs=0.02)
+
+
+# Commands
+
+
+def commands_in(path: Path) -> list[list[str]]:
+    """Return what follows `flowhft` in the lines of a document that are to be typed."""
+    lines = INDENTED.findall(prose(path)) + re.findall(r"<!-- measured: (.+?) -->", path.read_text())
+    # Three spaces set off an explanation.
+    typed = (shlex.split(re.split(r"\s{3,}", line)[0], comments=True) for line in lines)
+    return [words[1:] for words in typed if words and Path(words[0]).name == "flowhft"]
+
+
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
+    for count in (2, 1):
+        if (name := " ".join(arguments[:count])) in COMMANDS:
+            return name, arguments[count:]
+    raise AssertionError(f"`flowhft {' '.join(arguments)}` names no command")
+
+
+@every_document
+def test_commands_to_type_parse(path):
+    for arguments in commands_in(path):
+        name, rest = split_command(arguments)
+        if rest[-1:] != ["..."]:  # an outline, which leaves out what is required
+            parse(command_class(name), rest, f"flowhft {name}")
+
+
+def test_the_readme_and_the_command_line_show_commands():
+    shown_names = {split_command(words)[0] for path in DOCS for words in commands_in(path)}
+    assert shown_names == set(COMMANDS)
+
+
+def test_a_command_that_does_not_exist_is_noticed():
+    with pytest.raises(UnknownNameError):
+        parse(command_class("demo"), ["--no-such-option", "1"], "flowhft demo")
+    with pytest.raises(AssertionError, match="names no command"):
+        split_command(["demonstrat", "--paths", "2"])
+
+
+@every_document
+def test_commands_in_the_text_exist(path):
+    for code in INLINE.findall(prose(path)):
+        if code.startswith("flowhft ") and not code.startswith(("flowhft COMMAND", "flowhft --")):
+            name, rest = split_command(code.split()[1:])
+            known = {f"--{option.replace('_', '-')}" for option in options(command_class(name))}
+            assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known | {"--help"}, code
+
+
+@every_document
+def test_options_in_the_text_exist(path):
+    known = {"--help", "--version"}
+    for name in COMMANDS:
+        for option in options(command_class(name)):
+            parts = option.replace("_", "-").rpartition(".")
+            known |= {
+                f"--{option.replace('_', '-')}",
+                f"--{parts[0]}{parts[1]}no-{parts[2]}",
+                f"--{parts[0]}.",
+            }
+    for code in INLINE.findall(prose(path)):
+        for word in code.split():
+            if word.startswith("--") and word not in ("--no-", "--exclude-editable"):
+                assert word in known, f"{word} in {path.name}"
+
+
+def test_readme_has_every_command_with_its_summary():
+    rows = re.findall(r"^\| `flowhft (.+?)` \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(name, summary) for name, (_, _, summary) in COMMANDS.items()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_is_documented_with_its_options_and_files(name):
+    kind = command_class(name)
+    text = section(ROOT / "docs" / "cli.md", f"flowhft {name}")
+    rows = {option.lower().replace("-", "_").lstrip("_"): default for option, default, _ in ROW.findall(text)}
+    common = {field.name for field in dataclasses.fields(Command)}
+    hints = typing.get_type_hints(kind)
+    own, groups = {}, set()
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            groups.add(field.name)
+        elif field.name not in common:
+            own[field.name] = shown(field.default)
+    assert rows == own
+    assert set(re.findall(r"`--(\w+)\.`", text)) == groups
+    files = re.findall(r"[\w_]+\.(?:parquet|json|toml|safetensors|html)", inspect.getdoc(kind) or "")
+    assert set(files) <= words(text)
+    folder = (ROOT / "docs" / "run-folder.md").read_text()
+    assert [file for file in files if file not in folder and not file.endswith(".safetensors")] == []
+
+
+def test_common_options_are_documented():
+    text = section(ROOT / "docs" / "cli.md", "What all commands share")
+    rows = {
+        option.removeprefix("--"): default for option, default, _ in ROW.findall(text) if option[0] == "-"
+    }
+    assert rows == {field.name: shown(field.default) for field in dataclasses.fields(Command)}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_group_of_settings_is_documented(group):
+    text = section(ROOT / "docs" / "cli.md", f"--{group}.")
+    rows = {option: default for option, default, _ in ROW.findall(text)}
+    assert rows == {
+        f"--{group}.{field.name.replace('_', '-')}": shown(field.default)
+        for field in dataclasses.fields(GROUPS[group])
+    }
+
+
+def test_every_group_of_every_command_is_known_here():
+    nested = {
+        (field.name, typing.get_type_hints(command_class(name))[field.name])
+        for name in COMMANDS
+        for field in dataclasses.fields(command_class(name))
+        if dataclasses.is_dataclass(typing.get_type_hints(command_class(name))[field.name])
+    }
+    assert nested == set(GROUPS.items())
+
+
+def test_exit_codes_are_documented():
+    text = section(ROOT / "docs" / "cli.md", "What all commands share")
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert codes == {0, 130} | {e.exit_code for e in (FlowhftError, UsageError, DataError, BarMissedError)}
+
+
+# Tables
+
+
+def test_every_metric_is_documented_word_for_word():
+    text = section(ROOT / "docs" / "models.md", "Metrics")
+    better = {1: "more", -1: "less", 0: "neither"}
+    for metric in metrics.METRICS.values():
+        row = (metric.name, metric.title, metric.unit, better[metric.direction], metric.definition)
+        assert f"| `{row[0]}` | {' | '.join(row[1:])} |" in text
+    assert len(re.findall(r"^\| `", text, re.MULTILINE)) == len(metrics.METRICS)
+
+
+def test_every_expert_is_documented():
+    text = section(ROOT / "docs" / "models.md", "Experts")
+    assert [row[0] for row in ROW.findall(text)] == list(experts.EXPERTS)
+
+
+def test_criteria_are_documented():
+    text = section(ROOT / "docs" / "models.md", "Experts")
+    assert set(metrics.CRITERIA) <= words(text)
+    assert f"less {metrics.RISK_WEIGHT:g} standard deviations" in " ".join(text.split())
+
+
+def test_every_key_of_a_scenario_is_documented_with_its_default():
+    text = section(ROOT / "docs" / "models.md", "Keys of a scenario file")
+    assert {key: default for key, default, _ in ROW.findall(text)} == {
+        field.name: shown(field.default) for field in dataclasses.fields(Scenario) if field.init
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        ("glossary.md", (*Observation._fields, *Quote._fields, *Estimates._fields, *Trajectory._fields[3:])),
+        ("recordings.md", EVENT.names),
+        ("recordings.md", validate.SNAPSHOT_COLUMNS + validate.DEPTH_COLUMNS),
+        ("recordings.md", validate.TRADES_COLUMNS + validate.BBO_COLUMNS + validate.MESSAGE_COLUMNS),
+        ("recordings.md", validate.book_columns(1)),
+        ("run-folder.md", [column for m in metrics.METRICS for column in ("M", "M_low", "M_high") if m]),
+        ("run-folder.md", volatility.SIGNATURE_UNITS),
+        ("run-folder.md", fill_curve.FILL_CURVE_UNITS),
+        ("run-folder.md", hawkes.RESIDUAL_UNITS),
+    ],
+)
+def test_names_are_documented(document, names):
+    assert set(names) <= words((ROOT / "docs" / document).read_text())
+
+
+def test_columns_of_the_replay_are_documented():
+    pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
+    from flowhft.replay.engine import FILL_UNITS
+    from flowhft.replay.markout import MARKOUT_UNITS
+
+    assert {*FILL_UNITS, *MARKOUT_UNITS} <= words((ROOT / "docs" / "run-folder.md").read_text())
+
+
+def test_features_are_documented():
+    told = section(ROOT / "docs" / "models.md", "Features")
+    assert all(f"`{kind}`" in told for kind in features.KINDS)
+
+
+def test_manifest_is_documented(tmp_path):
+    run = runs.Run(tmp_path / "run", "info", {}, 0)
+    run.begin()
+    run.finish()
+    rows = ROW.findall(" \n" + _three_columns(section(ROOT / "docs" / "run-folder.md", "The manifest")))
+    assert [name for name, _, _ in rows] == list(runs.manifest_of(run.folder))
+
+
+def _three_columns(text: str) -> str:
+    """Give the rows of a table of two columns a third one."""
+    return re.sub(r"^(\| `.+?` \|) (.*) \|$", r"\1 \2 | |", text, flags=re.MULTILINE)
+
+
+def test_toml_of_the_documents_is_read():
+    import tomllib
+
+    for path in DOCS:
+        for body in blocks(path, "toml"):
+            for key, value in tomllib.loads(body).items():
+                if key == "scenario":
+                    assert [scenario_from_table(table, path.name) for table in value]
+                else:
+                    assert key in set(GROUPS) | {"paths"}
+
+
+# Text
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@every_document
+def test_links_lead_somewhere(path):
+    for target in LINK.findall(prose(path)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        where = (path.parent / file).resolve() if file else path
+        assert where.exists(), target
+        if anchor:
+            assert anchor in {slug(title) for _, title in HEADING.findall(prose(where))}, target
+
+
+@every_document
+def test_paths_in_the_text_exist(path):
+    for code in INLINE.findall(prose(path)):
+        if re.fullmatch(r"(tests|docs|benchmarks|examples|scripts|src)/[\w/.-]+", code):
+            assert (ROOT / code).exists(), code
+        elif re.fullmatch(r"[\w/]+\.py|[a-z]+/", code) and path.name == "models.md":
+            assert (ROOT / "src" / "flowhft" / code).exists(), code
+
+
+@every_document
+def test_nothing_is_left_to_fill_in(path):
+    assert not re.search(r"@@|TODO|TBD|FIXME|lorem", path.read_text())
+
+
+def test_measured_blocks_hold_what_was_measured():
+    count = 0
+    for path in DOCS:
+        text = path.read_text()
+        starts = re.findall(r"^<!-- measured: (.+) -->$", text, re.MULTILINE)
+        whole = re.findall(
+            r"^<!-- measured: .+ -->\n```text\n.+?^```\n<!-- /measured -->$", text, re.M | re.S
+        )
+        assert len(starts) == len(whole), path.name
+        for command in starts:
+            program, *rest = shlex.split(command)
+            assert program == "flowhft" or (ROOT / rest[0]).exists(), command
+        count += len(starts)
+    assert count >= 5
