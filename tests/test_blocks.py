@@ -18,7 +18,7 @@ def path(gain: np.ndarray) -> Trajectory:
 def test_value_is_that_of_the_sessions_as_paths():
     gain = np.random.default_rng(0).normal(0.1, 1.0, 107)
     found = judge_sessions({"a": path(gain)}, 25, 5, "a", seed=0, samples=50)
-    assert found.count == 4  # the last 7 steps are left out
+    assert found.sessions == 4  # the last 7 steps are left out
     sessions = gain[:100].reshape(4, 25)
     assert found.results["a"]["pnl"].value == pytest.approx(sessions.sum(1).mean())
     assert found.results["a"]["sharpe"].value == pytest.approx(sessions.sum(1).mean() / sessions.sum(1).std())

@@ -25,12 +25,12 @@ class Sessions(NamedTuple):
     """What was found on one long path.
 
     Attributes:
-        count: whole sessions in it; steps after the last whole one are left out.
+        sessions: whole ones in it; steps after the last whole one are left out.
         results: policy -> metric -> value with its interval.
         differences: policy -> metric -> value minus the reference's, paired.
     """
 
-    count: int
+    sessions: int
     results: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
 
@@ -93,7 +93,7 @@ def judge_sessions(
 
     base, base_resampled = values[reference]
     return Sessions(
-        count=count,
+        sessions=count,
         results={name: intervals(*found) for name, found in values.items()},
         differences={
             name: intervals(value - base, resampled - base_resampled)

@@ -1,6 +1,8 @@
 """How the lab uses the machine: every core as a device of its own, and compiled programs that are kept."""
 
+import contextlib
 import os
+import warnings
 from pathlib import Path
 
 import jax
@@ -23,5 +25,5 @@ def prepare() -> None:
     """
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if not jax._src.xla_bridge.backends_are_initialized():
+    with contextlib.suppress(RuntimeError):  # too late: something was computed before, on one device
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)

@@ -2,10 +2,10 @@
 
 `flowhft.measures` turns a trajectory into one number per path and measure; here `summarise` turns those
 into estimates with intervals, and `compare` into paired differences. Each metric of the table is an
-*estimator* over paths together with its *influence* per path: value(paths) and, for every path, the derivative of the value with
-respect to that path's weight. The standard error of any metric is std(influence) / sqrt(paths), and that
-of a difference between two policies on the same random numbers is std(influence_a - influence_b) /
-sqrt(paths): one rule for means, ratios and tails alike (the delta method).
+*estimator* over paths together with its *influence* per path: value(paths) and, for every path, the
+derivative of the value with respect to that path's weight. The standard error of any metric is
+std(influence) / sqrt(paths), and that of a difference between two policies on the same random numbers is
+std(influence_a - influence_b) / sqrt(paths): one rule for means, ratios and tails alike (the delta method).
 """
 
 from collections.abc import Callable

@@ -71,7 +71,7 @@ def _coefficients(expert: Expert, scenario: Scenario, risk_aversion: float | Non
     told = scenario.raw_estimates() if expert.as_run else scenario.estimates()
     gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
     coefficients = expert.coefficients(told, gamma)
-    return type(coefficients)(*(np.float64(c) for c in coefficients))
+    return type(coefficients)(*map(np.float64, coefficients))
 
 
 def closed_form(expert: Expert | str, scenario: Scenario, risk_aversion: float | None = None) -> ClosedForm:

@@ -35,7 +35,9 @@ def key_for(seed: int, *names: str | int) -> PRNGKeyArray:
         names: of the stream, for example "market" and a scenario's name.
     """
     bits = stream(seed, *names)
-    return jax.random.wrap_key_data(np.array([bits >> 32, bits & 0xFFFFFFFF], np.uint32), impl="threefry2x32")
+    return jax.random.wrap_key_data(
+        jnp.array([bits >> 32, bits & 0xFFFFFFFF], jnp.uint32), impl="threefry2x32"
+    )
 
 
 def _advance(
@@ -63,7 +65,8 @@ def one_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray) ->
     """
 
     def step(carry: tuple, now: tuple) -> tuple[tuple, Trajectory]:
-        state, memory, record = _advance(market, policy, key, *carry, now)
+        state, memory = carry
+        state, memory, record = _advance(market, policy, key, state, memory, now)
         return (state, memory), record
 
     return jax.lax.scan(step, (market.init(), policy.init()), (world, jnp.arange(market.steps)))[1]
@@ -73,8 +76,9 @@ def one_account(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
     """Return the account of one path: the same steps, folded as they happen instead of kept."""
 
     def step(carry: tuple, now: tuple) -> tuple[tuple, None]:
-        state, memory, record = _advance(market, policy, key, *carry[:2], now)
-        return (state, memory, tally_step(carry[2], record)), None
+        state, memory, tally = carry
+        state, memory, record = _advance(market, policy, key, state, memory, now)
+        return (state, memory, tally_step(tally, record)), None
 
     start = (market.init(), policy.init(), begin_tally(jnp.zeros(())))
     return jax.lax.scan(step, start, (world, jnp.arange(market.steps)))[0][2]

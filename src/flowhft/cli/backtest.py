@@ -141,7 +141,7 @@ class Backtest(Command):
             seed=stream(self.seed, "backtest", "blocks"),
             confidence=self.confidence,
         )
-        where = {"scenario": "recording", "currency": scenario.currency, "paths": found.count}
+        where = {"scenario": "recording", "currency": scenario.currency, "paths": found.sessions}
         units = units_of_metrics(scenario.currency)
         results = [
             {"policy": name, **where, **columns(values, money)} for name, values in found.results.items()
@@ -166,7 +166,7 @@ class Backtest(Command):
         write_table(folder / "fills.parquet", everything, FILL_UNITS)
         write_table(folder / "latency.parquet", latencies(recording, settings, replayed), {"p50": "us"})
         return {
-            "sessions": found.count,
+            "sessions": found.sessions,
             "session_seconds": settings.session,
             "total_pnl": {
                 name: money * float(np.sum(t.spread_pnl + t.inventory_pnl - t.fee))
@@ -175,7 +175,7 @@ class Backtest(Command):
             "break_even_fee_bps": {name: break_even_fee(result) for name, result in replayed.items()},
             "orders": {name: result.orders for name, result in replayed.items()},
             "decision_latency_us": {name: result.decision_latency_us for name, result in replayed.items()},
-            "warnings": warnings_about(settings, found.count),
+            "warnings": warnings_about(settings, found.sessions),
         }
 
 

@@ -7,12 +7,13 @@ roots with numpy, `quote(coefficients, observation, noise)` is arithmetic on num
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flowhft.errors import UnknownNameError
 from flowhft.experts import avellaneda_stoikov, glft, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
-CoefficientsOf = Callable[[Estimates, Numeric], tuple]
+CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers
 QuoteOf = Callable[..., Quote]
 
 

@@ -264,7 +264,7 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
         (np.exp(-faded), -np.expm1(-faded) / faded) if scenario.exact_decay else (1.0 - faded, 1.0)
     )
 
-    def leaf(value: float) -> Array:
+    def leaf(value: float | np.ndarray) -> Array:
         return jnp.asarray(value, jnp.float32)
 
     return Market(

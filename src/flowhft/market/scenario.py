@@ -236,7 +236,7 @@ def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
             value = float(value) if good else value
         else:
             good = isinstance(value, bool if kind is bool else str)
-        wanted = {float: "a number", bool: "true or false"}.get(kind, "a string")  # type: ignore[call-overload]
+        wanted = "a number" if kind is float else "true or false" if kind is bool else "a string"
         require(good, key, f"be {wanted}", f"{value!r} [`{where}`]")
         values[key] = value
     require("name" in values, "name", "be given for every scenario", f"none [`{where}`]")
