@@ -13,15 +13,20 @@ from pathlib import Path
 import pytest
 
 from flowhft import experts, features, metrics, runs
-from flowhft.calibrate import fill_curve, hawkes, volatility
+from flowhft.blocks import SAMPLES
+from flowhft.calibrate import fill_curve, hawkes, scenario, volatility
 from flowhft.calibrate.calibrate import CalibrationSettings
+from flowhft.cli.backtest import BLOCK_SECONDS
 from flowhft.cli.command import Command
 from flowhft.cli.configuration import options, parse
 from flowhft.cli.main import COMMANDS
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
+from flowhft.experts import white_noise
+from flowhft.flow.normaliser import REACH
 from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.demonstrate import FURTHEST
 from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
-from flowhft.market.scenario import Scenario, scenario_from_table
+from flowhft.market.scenario import MOST_IN_STEP, Scenario, scenario_from_table
 from flowhft.recordings import validate
 from flowhft.recordings.ticks import EVENT
 from flowhft.replay.settings import ReplaySettings
@@ -293,6 +298,21 @@ def test_criteria_are_documented():
     assert f"less {metrics.RISK_WEIGHT:g} standard deviations" in " ".join(text.split())
 
 
+def test_constants_are_documented_as_they_are():
+    text = " ".join((ROOT / "docs" / "models.md").read_text().split())
+    for phrase in (
+        f"at most {scenario.MOST_ADVERSE:g} of its standard deviations",
+        f"more than {MOST_IN_STEP:g} market orders of a side",
+        f"capped at {FURTHEST:g} / k",
+        f"uniform on (0, {white_noise.REACH:g} / k)",
+        f"Blocks of {BLOCK_SECONDS:g} s",
+        f"{SAMPLES:,} times",
+        f"{metrics.CONFIDENCE:.0%} by default".replace("%", " %"),
+        f"clipped at {REACH:g};",
+    ):
+        assert phrase in text, phrase
+
+
 def test_every_key_of_a_scenario_is_documented_with_its_default():
     text = section(ROOT / "docs" / "models.md", "Keys of a scenario file")
     assert {key: default for key, default, _ in ROW.findall(text)} == {
@@ -318,12 +338,15 @@ def test_names_are_documented(document, names):
     assert set(names) <= words((ROOT / "docs" / document).read_text())
 
 
-def test_columns_of_the_replay_are_documented():
+def test_columns_and_latency_of_the_replay_are_documented():
     pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
     from flowhft.replay.engine import FILL_UNITS
+    from flowhft.replay.latency import ROUNDING_US
     from flowhft.replay.markout import MARKOUT_UNITS
 
     assert {*FILL_UNITS, *MARKOUT_UNITS} <= words((ROOT / "docs" / "run-folder.md").read_text())
+    told = " ".join((ROOT / "docs" / "models.md").read_text().split())
+    assert f"rounded up to {ROUNDING_US:g} us" in told
 
 
 def test_features_are_documented():

@@ -52,7 +52,7 @@ def test_results_do_not_depend_on_chunks_and_ranges_are_disjoint(monkeypatch):
     for name, values in whole.items():
         np.testing.assert_array_equal(cut[name], values)
         np.testing.assert_array_equal(late[name], values[40:])
-    assert len(np.unique(whole["pnl"])) > 60
+    assert len(np.unique(whole["pnl"])) > 50  # a few sessions trade nothing
 
 
 def test_policies_meet_the_same_market_and_seeds_and_names_differ():
@@ -217,7 +217,8 @@ def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     width = (found.adapter.offset_bid + found.adapter.offset_ask) / 2
     assert -1.3 < width + (found.adapter.scale - 1.0) * 1.6 < -0.3
     assert found.search.filter("chosen").height >= 1
-    assert found.search["score"].max() == found.search.filter("chosen")["score"][0]
+    # Candidates that are better by less than a standard error do not take its place.
+    assert 0 <= found.search["score"].max() - found.search.filter("chosen")["score"][0] < 0.05
     again = adapt(wide, [market], settings, seed=0)
     assert again.adapter == found.adapter
 
