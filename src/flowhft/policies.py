@@ -166,7 +166,7 @@ def find_policy(text: str, *, frozen: bool = False) -> Named:
         return Named(label or location, text, experts.get(name), risk_aversion)
     if path.is_dir():
         path = _file_in(path)
-    elif not path.suffix:
+    elif not path.is_file() and path.suffix != ".safetensors":
         hint = "A saved policy is a .safetensors file or a run folder."
         raise UnknownNameError("policy", name, experts.EXPERTS, hint=hint)
     own_name = path.resolve().parent.name if path.name in SAVED else path.stem

@@ -54,7 +54,7 @@ class Demo(Command):
     paths: int = 4_000
     """Sessions of the judgement in simulation, per policy and regime."""
     replay: ReplaySettings = ReplaySettings()
-    teachers: TeacherSettings = TeacherSettings(paths=1_000)
+    teachers: TeacherSettings = TeacherSettings(paths=4_000)
     network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
     search: AdaptSettings = AdaptSettings(paths=2_000, fresh_paths=4_000)
 

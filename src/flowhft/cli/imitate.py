@@ -8,6 +8,7 @@ from tyro.conf import Positional
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Terminal
+from flowhft.errors import DataError, UsageError
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import TrainingSettings
 from flowhft.runs import plain, read_json, read_table, write_table
@@ -41,13 +42,21 @@ class Imitate(Command):
         shown = identity_of_run(self.demonstrations, "demonstrations", "demonstrate")
         run = run_of(self, "imitate", {"demonstrations": shown})
         if work := begin(run, terminal):
-            scales = read_json(self.demonstrations / "sensor.json")
-            network = replace(self.network, features=scales["features"])
+            path = self.demonstrations / "sensor.json"
+            scales = read_json(path)
+            try:
+                network = replace(self.network, features=scales["features"])
+                sensor = Sensor(**scales["sensor"])
+            except (KeyError, TypeError, UsageError) as cause:
+                raise DataError(
+                    f"`{path}` must hold the scales of a demonstration; {cause}. The file was changed: "
+                    "demonstrate again."
+                ) from cause
             table = read_table(self.demonstrations / "demonstrations.parquet")
             with terminal.stage(f"train ({self.training.objective})") as progress:
                 policy, curve = imitate(
                     from_table(table, scales["features"]),
-                    Sensor(**scales["sensor"]),
+                    sensor,
                     network,
                     self.training,
                     self.seed,
