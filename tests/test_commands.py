@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -68,16 +67,16 @@ def flowhft(*arguments: object) -> Said:
     return Said(code, out.getvalue(), err.getvalue())
 
 
-def begin_process(*arguments: object, **options: Any) -> subprocess.Popen:
-    environment = os.environ | {"FLOWHFT_CACHE": str(CACHE), "JAX_PLATFORMS": "cpu"}
-    program = [sys.executable, "-c", "import sys; from flowhft.cli.main import main; sys.exit(main())"]
+def begin_process(*arguments: object, largest_file: int | None = None) -> subprocess.Popen:
+    """Start the program in a process of its own, by choice one whose files cannot outgrow some bytes."""
+    limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2);" if largest_file else ""
+    code = f"import resource, sys; {limit} from flowhft.cli.main import main; sys.exit(main())"
     return subprocess.Popen(
-        [*program, *map(str, arguments)],
-        env=environment,
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"FLOWHFT_CACHE": str(CACHE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -583,19 +582,10 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
 
 
 def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_path):
-    folder = tmp_path / "learned"
-    long = (
-        "imitate",
-        shop / "demonstrate",
-        *SMALL_NETWORK,
-        "--training.batch",
-        "32",
-        "--out",
-        folder,
-        "--quiet",
-    )
+    folder, whole = tmp_path / "learned", tmp_path / "whole"
+    command = ("imitate", shop / "demonstrate", *SMALL_NETWORK, "--training.batch", "32", "--quiet")
     settings = ("--training.updates", "20000", "--training.checkpoint-every", "100")
-    process = begin_process(*long, *settings)
+    process = begin_process(*command, *settings, "--out", folder)
     try:
         deadline = time.monotonic() + 90.0
         while not (found := list(folder.glob(f"{UNFINISHED}/*/checkpoints/*.safetensors"))):
@@ -612,9 +602,8 @@ def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_pat
     assert said.code == 3
     assert "must be a finished run folder" in said.err
     (found[0].parent / ".half.part").write_bytes(b"half")  # what a kill within a write leaves
-    whole = tmp_path / "whole"
-    assert flowhft(*long, *settings).code == 0
-    assert flowhft(*long[:-2], "--out", whole, "--quiet", *settings).code == 0
+    assert flowhft(*command, *settings, "--out", folder).code == 0
+    assert flowhft(*command, *settings, "--out", whole).code == 0
     first = pl.read_parquet(folder / "curve.parquet").drop("seconds")
     assert first.equals(pl.read_parquet(whole / "curve.parquet").drop("seconds"))
     assert (folder / "policy.safetensors").read_bytes() == (whole / "policy.safetensors").read_bytes()
@@ -624,11 +613,8 @@ def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_pat
 def test_a_disk_that_is_really_full_is_one_line(shop, tmp_path):
     """A limit on the size of files stands for the disk: writes fail in the kernel, below every library."""
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
-
     folder = tmp_path / "frozen"
-    process = begin_process("freeze", shop / "adapt", "--out", folder, preexec_fn=limit)
+    process = begin_process("freeze", shop / "adapt", "--out", folder, largest_file=1024)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (3, "")
     assert "frozen.safetensors` must fit on the disk; received: File too large." in err
