@@ -107,9 +107,16 @@ class Market(eqx.Module):
     def draw(self, key: PRNGKeyArray) -> World:
         """Draw the random numbers of one path.
 
+        Paths are spread over devices by their keys, never within a path, so the numbers of one path may come
+        from jax's sequential threefry, which costs half of the partitionable one.
+
         Args:
             key: of the path; used once.
         """
+        with jax.threefry_partitionable(False):
+            return self._draw(key)
+
+    def _draw(self, key: PRNGKeyArray) -> World:
         noise_key, jump_key, flow_key = jax.random.split(key, 3)
         deviation = self.volatility * self.dt**self.hurst_exponent
         trend = (self.drift - self.compensator) * self.dt

@@ -1,0 +1,160 @@
+"""The demo from end to end, tiny: the whole line, an interruption late in it, and what a rerun makes of it."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from program import Said, begin_process, contents, flowhft, manifest
+
+from flowhft.runs import MANIFEST, UNFINISHED
+
+TINY = """
+demonstrations = 4
+updates = 40
+paths = 20
+[replay]
+decision-latency-us = 100
+[teachers]
+paths = 20
+experts = ["glft"]
+risk-aversions = [0.1]
+[network]
+width = 8
+blocks = 1
+horizon = 2
+[search]
+paths = 8
+fresh-paths = 8
+rounds = 1
+candidates = 3
+"""
+LEARNED = ("calibrate", "demonstrate", "imitate/flow_matching", "imitate/shortcut", "adapt", "freeze")
+STAGES = (*LEARNED, "evaluate", "backtest")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, config: Path) -> tuple[Path, Said]:
+    """Return the folder of a demo that nobody interrupted, and what it said."""
+    folder = tmp_path_factory.mktemp("whole") / "demo"
+    return folder, flowhft("demo", "--config", config, "--out", folder, "--json")
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Return the hashes of all files but those that hold times of the clock."""
+    return {
+        name: digest
+        for name, digest in contents(folder).items()
+        if Path(name).name not in ("curve.parquet", "report.html")
+    }
+
+
+def test_the_demo_tells_the_whole_story(whole):
+    folder, said = whole
+    found = said.json
+    assert found["folder"] == str(folder)
+    assert found["verdict"]
+    policies = [
+        "white_noise",
+        "avellaneda_stoikov",
+        "glft",
+        "glft_drift",
+        "flow_matching",
+        "shortcut",
+        "adapted",
+    ]
+    for rows in (found["simulation"], found["recording"]):
+        assert [row["policy"] for row in rows] == policies
+        assert all(row["pnl_low"] <= row["pnl"] <= row["pnl_high"] for row in rows)
+    assert Path(found["frozen"]).is_file()
+    assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    lines = said.err.splitlines()
+    assert all(line.split(": ")[1].startswith("done in ") for line in lines), said.err
+
+
+def test_every_stage_is_a_finished_folder_and_so_is_the_whole(whole):
+    folder, _ = whole
+    assert not list(folder.rglob(UNFINISHED))
+    stages = manifest(folder)["summary"]["stages"]
+    for stage in STAGES:
+        found = manifest(folder / stage)
+        assert found["command"] == stage.split("/")[0]
+        assert stages[stage.replace("/", " ")] == found["fingerprint"]
+    assert manifest(folder)["files"].keys() == {"report.html"}
+    # The unseen part is what the calibration did not see.
+    seen, unseen = (manifest(folder / stage)["parents"]["recording"] for stage in ("calibrate", "backtest"))
+    assert seen != unseen
+
+
+def test_a_finished_demo_elsewhere_is_found_finished(whole, config, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / "moved")
+    said = flowhft("demo", "--config", config, "--out", folder)
+    assert said.code == 0
+    assert [line for line in said.err.splitlines() if "already done" in line] == [
+        f"{stage.split('/')[0]}: already done in {folder / stage}" for stage in STAGES
+    ]
+    assert results(folder) == results(whole[0])
+    assert f"The run folder is {folder}" in said.out
+
+
+def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one(whole, config, tmp_path):
+    folder = tmp_path / "demo"
+    process = begin_process("demo", "--config", config, "--out", folder)
+    try:
+        deadline = time.monotonic() + 100.0
+        while not list(folder.glob(f"evaluate/{UNFINISHED}/*/parts/0000.json")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        f"interrupted; finished stages are in {folder}; run the same command again to resume"
+    )
+    assert "Traceback" not in err
+    assert not (folder / MANIFEST).exists()
+    assert not (folder / "evaluate" / MANIFEST).exists()
+    finished = {stage: (folder / stage / MANIFEST).stat().st_mtime_ns for stage in LEARNED}
+
+    said = flowhft("demo", "--config", config, "--out", folder, "--json")
+    assert {stage: (folder / stage / MANIFEST).stat().st_mtime_ns for stage in LEARNED} == finished
+    again, before = said.json, whole[1].json
+    for part in ("simulation", "recording", "verdict"):
+        assert json.dumps(again[part]) == json.dumps(before[part])
+    assert results(folder) == results(whole[0])
+    for method in ("flow_matching", "shortcut"):
+        curves = [
+            pl.read_parquet(place / "imitate" / method / "curve.parquet").drop("seconds")
+            for place in (folder, whole[0])
+        ]
+        assert curves[0].equals(curves[1])
+    assert not list(folder.rglob(UNFINISHED))
+
+
+def test_another_configuration_withdraws_the_old_conclusion_first(whole, config, tmp_path, monkeypatch):
+    from flowhft.learn import adapt
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = shutil.copytree(whole[0], tmp_path / "demo")
+    monkeypatch.setattr(adapt, "adapt", interrupt)
+    said = flowhft("demo", "--config", config, "--search.candidates", "5", "--out", folder, "--quiet")
+    assert said.code == 130
+    assert said.err.strip().startswith(f"interrupted; finished stages are in {folder};")
+    assert not (folder / MANIFEST).exists()
+    assert not (folder / "report.html").exists()
+    assert (folder / "imitate" / "shortcut" / MANIFEST).is_file()  # what did not change is still finished
