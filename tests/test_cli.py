@@ -378,6 +378,23 @@ def test_termination_is_an_interrupt_and_the_handler_is_given_back(capsys, monke
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_an_interruption_that_python_drops_is_not_lost(capsys, monkeypatch):
+    class Careless:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def run(self: Action, terminal: Terminal) -> Result:
+        with terminal.stage("long work") as progress:
+            Careless()  # an exception in a destructor cannot spread
+            progress(0.5, "half way")
+        raise AssertionError("went on")
+
+    hook = sys.unraisablehook
+    monkeypatch.setattr(Failing, "run", run)
+    assert refused(capsys, 130, "failing", "--quiet") == "interrupted"
+    assert sys.unraisablehook is hook
+
+
 # --- the table of commands --------------------------------------------------------------------------------
 
 
@@ -440,8 +457,7 @@ def test_info_tells_about_the_installation(capsys):
 
 def test_info_tells_about_a_run_folder(capsys, tmp_path):
     run = Run(tmp_path / "run", "toy", Inner(), seed=11)
-    run.begin()
-    (run.folder / "note.json").write_text("{}")
+    (run.begin() / "note.json").write_text("{}")
     line = refused(capsys, 3, "info", str(run.folder))
     assert "must be a finished run folder; it has no manifest.json" in line
     run.finish(pnl=1.5)

@@ -1,4 +1,4 @@
-"""The demo from end to end, tiny: the whole line, an interruption late in it, and what a rerun makes of it."""
+"""The demo from end to end, tiny: the whole line, an interruption late in it, and what a rerun then makes."""
 
 import json
 import shutil

@@ -50,8 +50,7 @@ def run_in(folder: Path, **changes) -> Run:
 def test_a_run_is_finished_only_when_its_manifest_is_written(tmp_path):
     run = run_in(tmp_path / "run")
     assert not run.finished
-    run.begin()
-    write_json(run.folder / "numbers.json", {"a": 1})
+    write_json(run.begin() / "numbers.json", {"a": 1})
     assert not run.finished
     with pytest.raises(DataError, match=r"must be a finished run folder; it has no manifest\.json"):
         manifest_of(run.folder)
@@ -65,38 +64,85 @@ def test_a_run_is_finished_only_when_its_manifest_is_written(tmp_path):
     assert manifest["files"] == {"numbers.json": hashlib.sha256(content).hexdigest()}
 
 
-def test_beginning_again_withdraws_the_old_manifest_and_keeps_the_files(tmp_path):
-    run = run_in(tmp_path)
-    run.begin()
-    write_json(tmp_path / "stage" / "numbers.json", [1])
-    run.finish()
-    run.begin()
-    assert not run.finished
-    assert read_json(tmp_path / "stage" / "numbers.json") == [1]
+def test_beginning_again_keeps_the_result_until_another_takes_its_place(tmp_path):
+    first, second = run_in(tmp_path), run_in(tmp_path, seed=1)
+    work = first.begin()
+    write_json(work / "numbers.json", [1])
+    write_json(work / "more.json", [1])
+    first.finish()
+    (tmp_path / "report.html").write_text("of the first")
+    (tmp_path / "notes.txt").write_text("of a person")
+    write_json(second.begin() / "numbers.json", [2])
+    assert first.finished
+    assert read_json(tmp_path / "numbers.json") == [1]
+    second.finish()
+    assert second.finished
+    assert not first.finished
+    assert read_json(tmp_path / "numbers.json") == [2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "notes.txt", "numbers.json"]
+
+
+def test_what_an_interrupted_run_had_done_is_there_when_it_begins_again(tmp_path):
+    write_json(run_in(tmp_path).begin() / "parts" / "0.json", [1])
+    (run_in(tmp_path).work / "parts" / ".1.json.77.part").write_text("half")
+    assert list(run_in(tmp_path, seed=1).begin().iterdir()) == []
+    work = run_in(tmp_path).begin()
+    assert [path.name for path in work.rglob("*.*")] == ["0.json"]
+    run_in(tmp_path).finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]  # parts are not the result
 
 
 def test_the_manifest_is_the_last_file_and_an_interrupted_run_has_none(tmp_path, monkeypatch):
     run = run_in(tmp_path)
-    run.begin()
-    write_json(tmp_path / "numbers.json", [1])
+    write_json(run.begin() / "numbers.json", [1])
+    replace = Path.replace
 
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
+    def interrupt(path, target):
+        if target.name == "manifest.json":
+            raise KeyboardInterrupt
+        return replace(path, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run.finish()
     assert not run.finished
-    assert [path.name for path in tmp_path.iterdir()] == ["numbers.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".flowhft-unfinished", "numbers.json"]
 
 
-def test_what_was_being_written_is_not_listed_as_a_result(tmp_path):
+@pytest.mark.parametrize("damage", [b"", None])
+def test_a_result_that_was_changed_is_not_finished(tmp_path, damage):
     run = run_in(tmp_path)
-    run.begin()
-    (tmp_path / ".curve.parquet.123.part").write_bytes(b"half")
+    write_json(run.begin() / "numbers.json", [1])
     run.finish()
-    assert manifest_of(tmp_path)["files"] == {}
+    path = tmp_path / "numbers.json"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert not run.finished
+
+
+def test_a_manifest_that_lists_files_elsewhere_removes_none_of_them(tmp_path):
+    run = run_in(tmp_path / "run")
+    run.begin()
+    run.finish()
+    precious = tmp_path / "precious.txt"
+    precious.write_text("keep")
+    manifest = read_json(run.folder / "manifest.json")
+    write_json(
+        run.folder / "manifest.json", manifest | {"files": {"../precious.txt": "0", str(precious): "0"}}
+    )
+    run.withdraw()
+    assert precious.read_text() == "keep"
+    assert list(run.folder.iterdir()) == []
+
+
+def test_two_processes_in_one_folder_do_not_vouch_for_nothing(tmp_path):
+    first, second = run_in(tmp_path), run_in(tmp_path)
+    write_json(first.begin() / "numbers.json", [1])
+    second.begin()
+    first.finish()
+    with pytest.raises(DataError, match="must stay until the run ends; it is gone"):
+        second.finish()
+    assert first.finished
 
 
 def test_a_run_of_another_configuration_is_not_this_one(tmp_path):

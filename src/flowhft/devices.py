@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import warnings
 from pathlib import Path
 
 import jax

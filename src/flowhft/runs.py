@@ -116,7 +116,10 @@ def write_table(path: Path, table: pl.DataFrame, units: dict[str, str]) -> None:
     """Write a Parquet table with the unit of each column in the file's metadata, whole or not at all."""
     with replacing(path) as temporary:
         try:
-            table.write_parquet(temporary, metadata={f"unit:{name}": unit for name, unit in units.items()})
+            table.write_parquet(
+                temporary,
+                metadata={f"unit:{name}": unit for name, unit in units.items() if name in table.columns},
+            )
         except pl.exceptions.ComputeError as cause:  # so polars reports a full disk
             raise OSError(errno.EIO, str(cause), str(path)) from cause
 

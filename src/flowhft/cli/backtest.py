@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from flowhft.cli.calibrate import SCENARIOS
 from flowhft.cli.command import Command, Result
-from flowhft.cli.evaluate import result_of, units_of_metrics
+from flowhft.cli.evaluate import course_units, result_of, units_of_metrics
 from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import UsageError, require
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flowhft.recordings.ticks import Recording
     from flowhft.replay.engine import Replayed
 
+LATENCY_UNITS = dict.fromkeys(("p50", "p90", "p99", "maximum"), "us")
 BLOCK_SECONDS = 10.0  # of the bootstrap: longer than the memory of order flow, much shorter than a recording
 
 
@@ -56,7 +57,7 @@ class Backtest(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Read, freeze, replay, judge."""
-        from flowhft.cli.recording import facts_of, identity_of_recording, learn_and_judge
+        from flowhft.cli.recording import facts_of, identity_of_recording, read_parts
         from flowhft.market.scenario import read_scenarios
         from flowhft.policies import find_policies, tune
 
@@ -73,8 +74,8 @@ class Backtest(Command):
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
         require(0.0 <= self.after < 1.0, "after", "lie in [0, 1)", self.after, "0.6 judges the last 40 %.")
         with terminal.stage("read the recording"):
-            learned, unseen = learn_and_judge(self.recording, self.after or 1.0, self.repair)
-            judged = unseen or learned
+            parts = read_parts(self.recording, self.after or 1.0, self.repair)
+            judged = parts.unseen or parts.learn
 
         settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
         require(
@@ -101,7 +102,7 @@ class Backtest(Command):
                     **record,
                 },
             )
-            write_json(work / "recording.json", facts_of(learned, unseen))
+            write_json(work / "recording.json", facts_of(parts))
             run.finish(reference=reference, policies=names)
         return result_of(run.folder, reference)
 
@@ -157,14 +158,12 @@ class Backtest(Command):
             units,
         )
         course = pl.concat([course_of(name, r, money) for name, r in replayed.items()])
-        write_table(folder / "equity.parquet", course, {"time": "s", "equity": scenario.currency})
+        write_table(folder / "equity.parquet", course, course_units(scenario.currency))
         fills = {name: result.fills for name, result in replayed.items()}
-        marks = markout(fills, recording)
-        marks = marks.with_columns(standard_error=pl.col("markout_error"))
-        write_table(folder / "markouts.parquet", marks, MARKOUT_UNITS | {"standard_error": "ticks"})
+        write_table(folder / "markouts.parquet", markout(fills, recording), MARKOUT_UNITS)
         everything = pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()])
         write_table(folder / "fills.parquet", everything, FILL_UNITS)
-        write_table(folder / "latency.parquet", latencies(recording, settings, replayed), {"p50": "us"})
+        write_table(folder / "latency.parquet", latencies(recording, settings, replayed), LATENCY_UNITS)
         return {
             "sessions": found.sessions,
             "session_seconds": settings.session,

@@ -46,13 +46,14 @@ class Calibrate(Command):
         """Read, calibrate, write."""
         from flowhft.calibrate.calibrate import calibrate, save
         from flowhft.calibrate.scenario import scenario_of
-        from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, learn_and_judge
+        from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
         from flowhft.market.presets import grid_around
         from flowhft.market.scenario import scenarios_to_toml
 
         self._check()
         with terminal.stage("read the recording"):
-            learn, unseen = learn_and_judge(self.recording, self.share, self.repair)
+            parts = read_parts(self.recording, self.share, self.repair)
+            learn = parts.learn
         run = run_of(self, "calibrate", {"recording": identity_of_recording(learn)})
         if work := begin(run, terminal):
             with terminal.stage("calibrate the market") as progress:
@@ -67,7 +68,7 @@ class Calibrate(Command):
                 maker_fee_bps=self.maker_fee_bps,
             )
             save(found, work)
-            write_json(work / "recording.json", facts_of(learn, unseen))
+            write_json(work / "recording.json", facts_of(parts))
             (work / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)), encoding="utf-8")
             run.finish(
                 recording=learn.name,

@@ -15,6 +15,12 @@ from flowhft.metrics import METRICS
 from flowhft.runs import read_json, read_table, write_json, write_table
 
 MOST_PATHS = 10_000_000  # whose measures still fit in memory, for a dozen policies
+FINGERPRINT_UNITS = {
+    "inventory": "lots",
+    "time_left": "s",
+    "half_spread_bid": "ticks",
+    "half_spread_ask": "ticks",
+}
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
 SHOWN = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "fills", "rms_inventory")
 
@@ -118,8 +124,8 @@ class Evaluate(Command):
                 quoting = policy.in_market(scenario)
                 courses.append(session_course(scenario, name, quoting, paths=paths, seed=self.seed))
                 prints.append(fingerprint(scenario, name, quoting, inventories, (1.0, 0.5, 0.1)))
-        write_table(folder / "equity.parquet", pl.concat(courses), {"time": "s", "equity": scenario.currency})
-        write_table(folder / "fingerprint.parquet", pl.concat(prints), {"half_spread_bid": "ticks"})
+        write_table(folder / "equity.parquet", pl.concat(courses), course_units(scenario.currency))
+        write_table(folder / "fingerprint.parquet", pl.concat(prints), FINGERPRINT_UNITS)
 
 
 def alike(scenario: Any, scenarios: list[Any]) -> list[Any]:
@@ -132,6 +138,15 @@ def currency_of(currencies: Iterable[str]) -> str:
     """Return the one currency of all rows; where they differ, every row has its own."""
     different = set(currencies)
     return different.pop() if len(different) == 1 else "money"
+
+
+def course_units(currency: str) -> dict[str, str]:
+    """Return the unit of every column of the course of a session."""
+    money = ("equity", "drawdown", "spread_pnl", "inventory_pnl", "fee")
+    ends = ("", "_low", "_high")
+    units = {f"{name}{end}": currency for name in money for end in ends}
+    inventory = ("inventory", "inventory_low", "inventory_median", "inventory_high")
+    return units | dict.fromkeys(inventory, "lots") | {"time": "s"}
 
 
 def units_of_metrics(currency: str) -> dict[str, str]:

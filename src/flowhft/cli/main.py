@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a letter that the terminal lacks must not end a run
     try:
-        with _termination_as_interrupt():
+        with _interruptible(terminal):
             _run(sys.argv[1:] if arguments is None else arguments, terminal)
             sys.stdout.flush()
         return 0
@@ -155,16 +155,29 @@ def _os_error(failure: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send, like Ctrl-C; only the main thread may say so."""
+def _interruptible(terminal: Terminal) -> Iterator[None]:
+    """Let nothing swallow an interruption, and treat SIGTERM, which schedulers send, like Ctrl-C.
+
+    Python drops an exception that is raised where it cannot spread: in a destructor, or in the callback with
+    which jax joins the garbage collection. The terminal then remembers it. Only the main thread is asked.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def dropped(what: Any) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            terminal.stopping = True
+        else:
+            hook(what)
+
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
 
 
 def _drop_unwritable_output() -> None:

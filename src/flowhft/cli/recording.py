@@ -1,7 +1,8 @@
 """What the commands that take a recording share: read it, take a part of it, say what was found."""
 
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,22 @@ from flowhft.recordings.read import read_recording
 from flowhft.recordings.ticks import TRADE, Recording
 
 
-def learn_and_judge(path: Path, share: float, repair: bool) -> tuple[Recording, Recording | None]:
-    """Read a recording and split it in time: the part to learn from, and the part that stays unseen.
+class Parts(NamedTuple):
+    """A recording, split in time.
+
+    Attributes:
+        whole: all of it.
+        learn: the part to learn from.
+        unseen: the part that stays unseen until the judgement, or None.
+    """
+
+    whole: Recording
+    learn: Recording
+    unseen: Recording | None
+
+
+def read_parts(path: Path, share: float, repair: bool) -> Parts:
+    """Read a recording and split it in time.
 
     Args:
         path: session prefix, file or folder.
@@ -26,36 +41,35 @@ def learn_and_judge(path: Path, share: float, repair: bool) -> tuple[Recording, 
     require(
         0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share, "0.6 learns from the first 60 %."
     )
-    recording = read_recording(path, repair=repair)
-    return (recording, None) if share == 1.0 else split(recording, share)
+    whole = read_recording(path, repair=repair)
+    return Parts(whole, whole, None) if share == 1.0 else Parts(whole, *split(whole, share))
 
 
 def identity_of_recording(recording: Recording) -> str:
     """Return what tells the content of a recording from every other."""
-    import hashlib
-
-    digest = hashlib.sha256(np.ascontiguousarray(recording.events).data)
+    about = (recording.name, recording.currency, recording.tick_size, recording.lot_size)
+    digest = hashlib.sha256(repr(about).encode())
+    digest.update(np.ascontiguousarray(recording.events).data)
     return digest.hexdigest()[:16]
 
 
-def facts_of(learn: Recording, unseen: Recording | None) -> dict[str, Any]:
+def facts_of(parts: Parts) -> dict[str, Any]:
     """Return what reports say about a recording and its split."""
-    seconds = learn.duration + (unseen.duration if unseen else 0.0)
-    parts = [learn.events] + ([unseen.events] if unseen else [])
+    whole = parts.whole
     return {
-        "name": learn.name,
-        "symbol": learn.symbol,
-        "venue": learn.venue,
-        "currency": learn.currency,
-        "tick_size": learn.tick_size,
-        "lot_size": learn.lot_size,
-        "seconds": seconds,
-        "events": sum(len(events) for events in parts),
-        "trades": int(sum(np.sum(events["kind"] == TRADE) for events in parts)),
-        "clock_offset_ms": learn.clock_offset_ns * 1e-6,
-        "learn_seconds": learn.duration,
-        "unseen_seconds": unseen.duration if unseen else 0.0,
-        "findings": [finding.__dict__ for finding in learn.findings],
+        "name": whole.name,
+        "symbol": whole.symbol,
+        "venue": whole.venue,
+        "currency": whole.currency,
+        "tick_size": whole.tick_size,
+        "lot_size": whole.lot_size,
+        "seconds": whole.duration,
+        "events": len(whole.events),
+        "trades": int(np.sum(whole.events["kind"] == TRADE)),
+        "clock_offset_ms": whole.clock_offset_ns * 1e-6,
+        "learn_seconds": parts.learn.duration,
+        "unseen_seconds": parts.unseen.duration if parts.unseen else 0.0,
+        "findings": [{"severity": f.severity, "message": f.message} for f in whole.findings],
     }
 
 

@@ -41,12 +41,14 @@ class Terminal:
         quiet: whether everything but the result and errors is withheld.
         json: whether the result is printed as JSON.
         where: the folder that holds what is finished so far, for whoever interrupts; None if there is none.
+        stopping: whether an interruption got lost, which the next sign of progress then is.
     """
 
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet = quiet
         self.json = json
         self.where: Path | None = None
+        self.stopping = False
         self._bars: Bars | None = None
         self._open_stages = 0
         self._lock = threading.Lock()
@@ -89,6 +91,7 @@ class Terminal:
         progress = self._begin(title)
         outcome = "stopped after"
         try:
+            progress(0.0, "")
             yield progress
             outcome = "done in"
         finally:
@@ -103,7 +106,8 @@ class Terminal:
             if self._bars is None and not self.quiet and _is_interactive(sys.stderr):
                 self._bars = _bars()
                 self._bars.start()
-            return _Stage(self._bars, self._bars.add_task(title, total=1.0, now="") if self._bars else None)
+            task = self._bars.add_task(title, total=1.0, now="") if self._bars else None
+            return _Stage(self, self._bars, task)
 
     def _end(self, stage: "_Stage") -> None:
         with self._lock:
@@ -125,10 +129,12 @@ class Terminal:
 class _Stage:
     """The progress of one stage (`flowhft.types.Progress`), with a bar or without one."""
 
-    def __init__(self, bars: "Bars | None", task: "TaskID | None") -> None:
-        self.bars, self.task = bars, task
+    def __init__(self, terminal: Terminal, bars: "Bars | None", task: "TaskID | None") -> None:
+        self.terminal, self.bars, self.task = terminal, bars, task
 
     def __call__(self, done: float, now: str) -> None:
+        if self.terminal.stopping:
+            raise KeyboardInterrupt
         if self.bars is not None and self.task is not None:
             self.bars.update(self.task, completed=min(max(done, 0.0), 1.0), now=now)
 
