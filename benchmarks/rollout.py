@@ -113,7 +113,8 @@ def main() -> None:
         return
     print(f"{options.paths:,} paths x {options.steps} steps, medians of {options.rounds} rounds")
     print(f"flowhft {medians['flowhft']:.2f} s   numpy {medians['numpy']:.2f} s")
-    print(f"ratio {result['ratio']:.2f}; peak memory of flowhft {peak:.2f} GiB; mean PnL {means}")
+    print(f"ratio {result['ratio']:.2f}; peak memory of flowhft {peak:.2f} GiB")
+    print(f"mean PnL {means['flowhft']:.2f} and {means['numpy']:.2f}")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ def test_pairing_removes_what_policies_share():
     assert again == found
 
 
+def test_a_metric_without_meaning_has_no_interval(recwarn):
+    """A policy that never trades has no Sharpe ratio, in no resampled path either."""
+    found = judge_sessions({"a": path(np.zeros(100))}, 20, 5, "a", seed=0, samples=50).results["a"]
+    assert np.isnan(found["sharpe"]).all()
+    assert found["pnl"] == (0.0, 0.0, 0.0)
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(
     ("sessions", "block", "reference", "words"),
     [

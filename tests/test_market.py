@@ -204,6 +204,22 @@ def test_adverse_selection_moves_the_mid_against_fills_and_keeps_their_rate():
         assert abs(after.mean()) > 10 * error
 
 
+def test_strong_adverse_selection_loses_no_arrivals():
+    """At 1.5 standard deviations wild steps bring many orders: the mean rate still holds, to the cut-off."""
+    calm = Scenario("calm", price="additive", volatility=2.0, base_intensity=5.0, dt=0.04, horizon=2.0)
+    counts, _, _ = arrivals(calm.but(adverse_selection=1.5 * calm.step_deviation), 0.5, paths=8_000)
+    per_path = counts.mean(axis=(1, 2)) / 0.04
+    assert abs(per_path.mean() - 5.0) < SIGMAS * per_path.std() / np.sqrt(len(per_path)) + 0.05
+
+
+def test_a_path_does_not_depend_on_what_is_judged_beside_it():
+    plain, fractional = Scenario("plain"), Scenario("fractional", hurst_exponent=0.7, base_intensity=90.0)
+    key = jax.random.key(0)
+    alone, beside = build(plain).draw(key), build(plain, like=[plain, fractional]).draw(key)
+    np.testing.assert_array_equal(alone.move, beside.move)
+    np.testing.assert_array_equal(alone.order_flow, beside.order_flow)
+
+
 def test_accounts_balance_and_the_inventory_limit_holds():
     scenario = HAWKES.but(maker_fee=0.001, inventory_limit=3.0, volatility=0.3, horizon=1.0)
     market, world = worlds(scenario, 300)
@@ -255,6 +271,9 @@ def test_presets_are_those_of_the_paper():
 def test_grid_around_has_the_centre_first_and_distinct_names():
     centre = Scenario("x", price="additive", volatility=4.0, horizon=30.0, dt=0.1)
     assert len(grid_around(centre)) == 9
+    harmed = grid_around(centre.but(adverse_selection=1.5 * centre.step_deviation))
+    for scenario in harmed:  # the same in units of a step's move, whatever the volatility
+        assert scenario.adverse_selection == pytest.approx(1.5 * scenario.step_deviation)
     grid = grid_around(centre, drift=(-0.5, 0.5))
     assert len({scenario.name for scenario in grid}) == len(grid) == 11
     assert grid[0].name == "centre"
@@ -272,6 +291,10 @@ def test_grid_around_has_the_centre_first_and_distinct_names():
         ({"dt": 0.3}, "`horizon` must be a whole number of steps"),
         ({"decay": 200.0, "exact_decay": False}, "below 1 / dt"),
         ({"price": "normal"}, "`price` must be one of lognormal, additive; received 'normal'"),
+        (
+            {"adverse_selection": 7.0},
+            "`adverse_selection` must be at most 3 standard deviations of a step's move, 6",
+        ),
         ({"inventory_limit": 0.0}, "`inventory_limit` must be at least 1 lot"),
     ],
 )

@@ -19,6 +19,7 @@ from flowhft.metrics import CONFIDENCE, METRICS
 from flowhft.types import Fill, Interval, Observation, Quote, Trajectory
 
 SAMPLES = 1000
+MOST_DEFINED = 0.95  # share of the resampled paths in which a metric must be defined for an interval
 
 
 class Sessions(NamedTuple):
@@ -86,9 +87,9 @@ def judge_sessions(
     tails = (50.0 * (1.0 - confidence), 50.0 * (1.0 + confidence))
 
     def intervals(value: np.ndarray, resampled: np.ndarray) -> dict[str, Interval]:
-        low, high = np.nanpercentile(resampled, tails, axis=0)
         return {
-            name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(METRICS)
+            name: Interval(float(value[i]), *_quantiles(resampled[:, i], tails))
+            for i, name in enumerate(METRICS)
         }
 
     base, base_resampled = values[reference]
@@ -101,6 +102,15 @@ def judge_sessions(
             if name != reference
         },
     )
+
+
+def _quantiles(resampled: np.ndarray, tails: tuple[float, float]) -> tuple[float, float]:
+    """Return percentiles of resampled values; NaN where a metric is undefined in too many of them."""
+    known = resampled[np.isfinite(resampled)]
+    if len(known) < MOST_DEFINED * len(resampled):
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, tails)
+    return float(low), float(high)
 
 
 def _metrics(path: Trajectory, rows: Int[np.ndarray, "sample step"], session_steps: int) -> np.ndarray:

@@ -192,6 +192,11 @@ def _utility(values: PathValues) -> tuple[float, PathValues]:
 CRITERIA: dict[str, Estimator] = {"pnl": _mean, "sharpe": _sharpe, "utility": _utility}
 
 
+def unit_of_score(criterion: str) -> str:
+    """Return the unit of a selection criterion."""
+    return "ratio" if criterion == "sharpe" else "tick x lot"
+
+
 def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathValues]:
     """Return the value of a selection criterion and the influence of every path on it.
 

@@ -30,7 +30,7 @@ def fit_adverse_selection(
         top: of the same recording.
         start_ns: exchange time from which the bursts' times count.
         distance: of the quote, ticks; 1 / k is where a maker without inventory earns most.
-        horizon: seconds; the time between two decisions.
+        horizon: seconds after the burst begins; `calibrate` takes twice the response latency.
         confidence: of the interval.
 
     Returns:

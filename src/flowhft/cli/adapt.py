@@ -37,8 +37,9 @@ class Adapt(Command):
 
         prepare()
         from flowhft.flow.policy import save_policy
-        from flowhft.learn.adapt import UNITS, adapt
+        from flowhft.learn.adapt import adapt, units_of
         from flowhft.market.presets import find_scenarios
+        from flowhft.metrics import unit_of_score
         from flowhft.policies import find_policy
 
         named = find_policy(self.policy)
@@ -59,8 +60,8 @@ class Adapt(Command):
         if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
                 found = adapt(named.learned, scenarios, self.search, self.seed, progress)
-            write_table(work / "search.parquet", found.search, UNITS)
-            # The policy's own adapter stays behind it only if it had none: chains of adapters are not kept.
+            write_table(work / "search.parquet", found.search, units_of(self.search.criterion))
+            # An adapter that the policy already had is replaced, not chained.
             save_policy(
                 work / "policy.safetensors",
                 named.learned,
@@ -70,6 +71,7 @@ class Adapt(Command):
             result = {
                 **found.adapter._asdict(),
                 "criterion": self.search.criterion,
+                "unit": unit_of_score(self.search.criterion),
                 "scenarios": [scenario.name for scenario in scenarios],
                 "validation": found.validation,
                 "fresh": found.fresh,
@@ -93,7 +95,7 @@ class Adapt(Command):
                 Table(
                     columns=["paths", f"gain in {summary['criterion']}", "low", "high"],
                     rows=gains,
-                    title="Against the policy without it, tick x lot, paired",
+                    title=f"Against the policy without an adapter, {summary['unit']}, paired",
                 ),
                 f"The adapted policy is {run.folder / 'policy.safetensors'}",
             ],

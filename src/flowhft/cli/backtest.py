@@ -16,9 +16,10 @@ from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import UsageError, require
 from flowhft.replay.settings import ReplaySettings
-from flowhft.runs import read_table, stream, write_json, write_table
+from flowhft.runs import read_json, read_table, stream, write_json, write_table
 
 if TYPE_CHECKING:
+    from flowhft.cli.recording import Parts
     from flowhft.market.scenario import Scenario
     from flowhft.recordings.ticks import Recording
     from flowhft.replay.engine import Replayed
@@ -29,7 +30,7 @@ BLOCK_SECONDS = 10.0  # of the bootstrap: longer than the memory of order flow, 
 
 @dataclass(frozen=True, kw_only=True)
 class Backtest(Command):
-    """Replay the unseen part of a recording through hftbacktest, each policy alone on the same events.
+    """Replay a recording, or its unseen part, through hftbacktest: each policy alone on the same events.
 
     Orders wait in queues, arrive late and pay fees. Metrics are per session of the scenario's horizon, as
     in simulation; intervals come from a block bootstrap of the recording. Writes results.parquet,
@@ -92,6 +93,7 @@ class Backtest(Command):
             replayed = self._replay(judged, {p.name: p.frozen(scenario) for p in found}, settings, terminal)
             with terminal.stage("judge the replay"):
                 record = self._write(work, scenario, settings, judged, replayed, reference)
+            record["warnings"] += in_sample(read_json(self.calibration / "recording.json"), parts, self.after)
             learned_names = [policy.name for policy in found if policy.expert is None]
             write_json(
                 work / "backtest.json",
@@ -241,6 +243,19 @@ def latencies(
         ],
         infer_schema_length=None,
     )
+
+
+def in_sample(calibrated_on: Mapping[str, Any], parts: "Parts", after: float) -> list[str]:
+    """Return a warning where the judgement looks at what the calibration has learned from."""
+    whole = parts.whole
+    same = calibrated_on.get("name") == whole.name and calibrated_on.get("events") == len(whole.events)
+    learned = float(calibrated_on.get("learn_seconds") or 0.0)
+    if not same or after * whole.duration >= learned - 1e-6:
+        return []
+    return [
+        f"The first {learned:.0f} s of this recording were learned from, and the judgement begins at "
+        f"{after * whole.duration:.0f} s: it is in sample. Pass --after {learned / whole.duration:.4g}."
+    ]
 
 
 def warnings_about(settings: ReplaySettings, sessions: int) -> list[str]:

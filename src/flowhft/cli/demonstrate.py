@@ -40,7 +40,7 @@ class Demonstrate(Command):
 
         prepare()
         from flowhft.learn.dataset import lengths_of, to_table
-        from flowhft.learn.demonstrate import UNITS, demonstrate, select_teachers, sensor_for
+        from flowhft.learn.demonstrate import demonstrate, select_teachers, sensor_for, units_of
         from flowhft.market.presets import find_scenarios
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
@@ -55,7 +55,7 @@ class Demonstrate(Command):
         if work := begin(run, terminal):
             with terminal.stage("choose the best expert per scenario") as progress:
                 teachers, table = select_teachers(scenarios, self.teachers, self.seed, progress)
-            write_table(work / "teachers.parquet", table, UNITS)
+            write_table(work / "teachers.parquet", table, units_of(self.teachers.criterion))
             sensor = sensor_for(scenarios[0])
             with terminal.stage("demonstrate") as progress:
                 shown = demonstrate(teachers, sensor, self.features, self.paths, self.seed, progress)

@@ -15,7 +15,7 @@ from flowhft.adapter import IDENTITY, Adapter
 from flowhft.learn.settings import AdaptSettings
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
-from flowhft.metrics import interval, score
+from flowhft.metrics import interval, score, unit_of_score
 from flowhft.policies import Adapted
 from flowhft.rollout import judge
 from flowhft.types import Interval, Policy, Progress, no_progress
@@ -24,9 +24,13 @@ UNITS = {
     "offset_bid": "ticks",
     "offset_ask": "ticks",
     "skew": "ticks / lot",
-    "score": "tick x lot",
-    "difference": "tick x lot, paired, to the policy without adapter",
 }
+
+
+def units_of(criterion: str) -> dict[str, str]:
+    """Return the unit of every column of the search, for a criterion."""
+    unit = unit_of_score(criterion)
+    return UNITS | {"score": unit, "difference": f"{unit}, paired, to the policy without adapter"}
 
 
 class Adaptation(NamedTuple):

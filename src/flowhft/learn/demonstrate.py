@@ -21,7 +21,7 @@ from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.settings import TeacherSettings
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
-from flowhft.metrics import interval, score
+from flowhft.metrics import interval, score, unit_of_score
 from flowhft.policies import closed_form
 from flowhft.rollout import judge, rollout
 from flowhft.types import Observation, Progress, Quote, Trajectory, no_progress
@@ -31,11 +31,15 @@ from flowhft.types import Observation, Progress, Quote, Trajectory, no_progress
 FURTHEST = 6.0
 
 UNITS = {
-    "score": "tick x lot",
-    "margin": "tick x lot, paired, over the next best",
     "pnl": "tick x lot",
     "risk_aversion": "1 / (tick x lot)",
 }
+
+
+def units_of(criterion: str) -> dict[str, str]:
+    """Return the unit of every column of the table of teachers, for a criterion."""
+    unit = unit_of_score(criterion)
+    return UNITS | {"score": unit, "margin": f"{unit}, paired, over the next best"}
 
 
 class Teacher(NamedTuple):
@@ -198,9 +202,10 @@ def demonstrate(
             seed=seed,
             scenario=f"demonstrations/{teacher.scenario.name}",
         )
-        seen.append(features_of(sensor, kind, trajectory))
         widest = FURTHEST / teacher.scenario.fill_decay
-        quoted.append(np.stack([np.minimum(side, widest) for side in trajectory.quote], axis=-1))
+        capped = Quote(*(np.minimum(side, widest) for side in trajectory.quote))
+        seen.append(features_of(sensor, kind, trajectory._replace(quote=capped)))
+        quoted.append(np.stack(capped, axis=-1))
     longest = max(teacher.scenario.steps for teacher in teachers)
 
     def padded(parts: list[np.ndarray]) -> np.ndarray:

@@ -18,9 +18,11 @@ from flowhft.market import price
 from flowhft.market.scenario import Scenario
 from flowhft.types import Fill, Numeric, Observation, Quote
 
-# Counts are cut off where the Poisson tail beyond falls below this, at BURST times the mean intensity.
+# Counts are cut off where the Poisson tail beyond falls below this, at BURST times the mean intensity or, if
+# that is more, at the intensity of a step with adverse selection whose move is RARE_MOVE.
 NEGLIGIBLE = 1e-7
 BURST = 2.0
+RARE_MOVE = 2.5  # standard deviations; one step in 160 moves further against a side
 
 
 class World(NamedTuple):
@@ -250,22 +252,22 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
 
     Args:
         scenario: its parameters.
-        like: scenarios with which the market must share one compiled program (and can be stacked);
-            they must agree in price form, exciter and number of steps.
+        like: scenarios that are judged beside it: markets that agree in price form, exciter, number of
+            steps and whether the price has memory then share one compiled program. The random numbers of
+            a path are the same with and without them.
     """
     family = like or [scenario]
     lognormal = scenario.price == "lognormal"
-    fractional = any(member.hurst_exponent != 0.5 for member in family)
+    # Not of the family: what a path's random numbers are may not depend on who is judged beside it.
+    fractional = scenario.hurst_exponent != 0.5
     jumpy = max(member.jump_intensity * member.dt for member in family)
-    busy = max(member.mean_intensity * member.dt for member in family)
+    busy = max(member.mean_intensity * member.dt * _surge(_tilt_of(member)) for member in family)
     tilted = any(member.adverse_selection for member in family)
     if lognormal:
         mean_jump = np.expm1(scenario.jump_mean + 0.5 * scenario.jump_deviation**2)
-        unit = scenario.initial_price
     else:
-        mean_jump, unit = scenario.jump_mean, 1.0
+        mean_jump = scenario.jump_mean
     compensator = scenario.jump_intensity * mean_jump if scenario.jumps_compensated else 0.0
-    deviation = unit * scenario.volatility * scenario.dt**scenario.hurst_exponent
     faded = scenario.decay * scenario.dt
     fade, impulse = (
         (np.exp(-faded), -np.expm1(-faded) / faded) if scenario.exact_decay else (1.0 - faded, 1.0)
@@ -294,15 +296,25 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
         initial_excitation=leaf(scenario.mean_intensity - scenario.base_intensity),
         reach=leaf(scenario.reach),
         fill_decay=leaf(scenario.fill_decay),
-        tilt=leaf(scenario.adverse_selection / deviation) if tilted else None,
+        tilt=leaf(_tilt_of(scenario)) if tilted else None,
         maker_fee=leaf(scenario.maker_fee),
         inventory_limit=leaf(scenario.inventory_limit),
         steps=scenario.steps,
         lognormal=lognormal,
         excited_by_arrivals=scenario.exciter == "arrivals",
         jump_terms=_terms(jumpy),
-        arrival_terms=_terms(BURST * busy),
+        arrival_terms=_terms(busy),
     )
+
+
+def _tilt_of(scenario: Scenario) -> float:
+    """Return the adverse selection in standard deviations of a step's move."""
+    return scenario.adverse_selection / scenario.step_deviation
+
+
+def _surge(tilt: float) -> float:
+    """Return the largest factor on the mean intensity for which counts are simulated whole."""
+    return max(BURST, float(np.exp(RARE_MOVE * tilt - 0.5 * tilt**2)))
 
 
 def _terms(mean: float) -> int:

@@ -143,6 +143,7 @@ def grid_around(
                 centre.but(
                     name=f"volatility x{v:g}, demand x{a:g}",
                     volatility=centre.volatility * v,
+                    adverse_selection=centre.adverse_selection * v,  # in units of a step's move: the same
                     base_intensity=centre.base_intensity * a,
                 )
             )

@@ -127,6 +127,14 @@ class Scenario:
             f"{self.decay} with excitation {self.self_excitation} + {self.cross_excitation} {where}",
             "Lower the excitation or raise the decay.",
         )
+        most = MOST_ADVERSE * self.step_deviation
+        require(
+            self.adverse_selection <= most,
+            "adverse_selection",
+            f"be at most {MOST_ADVERSE:g} standard deviations of a step's move, {most:g} ticks",
+            f"{self.adverse_selection} {where}",
+            "Lower it or raise dt.",
+        )
         require(
             self.exact_decay or self.decay * self.dt < 1.0,
             "decay",
@@ -145,6 +153,11 @@ class Scenario:
         for name, allowed in (("price", ("lognormal", "additive")), ("exciter", ("arrivals", "own_fills"))):
             value = getattr(self, name)
             require(value in allowed, name, f"be one of {', '.join(allowed)}", f"'{value}' {where}")
+
+    @property
+    def step_deviation(self) -> float:
+        """Return the standard deviation of the diffusion over one step, ticks."""
+        return self.volatility_ticks * self.dt**self.hurst_exponent
 
     @property
     def branching_ratio(self) -> float:
@@ -194,6 +207,8 @@ class Scenario:
 # Market orders of a side, or jumps, in a step: more are neither drawn exactly in single precision nor told
 # apart by a maker who trades one lot a side and step.
 MOST_IN_STEP = 20.0
+# A Gaussian step carries little more than one or two: beyond, nearly all fills fall into a few wild steps.
+MOST_ADVERSE = 3.0
 POSITIVE = (
     "horizon",
     "dt",
