@@ -41,9 +41,10 @@ class Adapt(Command):
         from flowhft.market.presets import find_scenarios
         from flowhft.metrics import unit_of_score
         from flowhft.policies import find_policy
+        from flowhft.policies.source import LearnedSource
 
         named = find_policy(self.policy)
-        if named.learned is None or named.path is None:
+        if not isinstance(named.source, LearnedSource) or named.path is None:
             raise UsageError(
                 f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
             )
@@ -59,12 +60,12 @@ class Adapt(Command):
         run = run_of(self, "adapt", parents, scenarios=words, policy=named.name)
         if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
-                found = adapt(named.learned, scenarios, self.search, self.seed, progress)
+                found = adapt(named.source.policy, scenarios, self.search, self.seed, progress)
             write_table(work / "search.parquet", found.search, units_of(self.search.criterion))
             # An adapter that the policy already had is replaced, not chained.
             save_policy(
                 work / "policy.safetensors",
-                named.learned,
+                named.source.policy,
                 found.adapter,
                 {"adapted_from": identity_of(named.path), "scenarios": [s.name for s in scenarios]},
             )

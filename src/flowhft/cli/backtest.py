@@ -94,7 +94,7 @@ class Backtest(Command):
             with terminal.stage("judge the replay"):
                 record = self._write(work, scenario, settings, judged, replayed, reference)
             record["warnings"] += in_sample(read_json(self.calibration / "recording.json"), parts, self.after)
-            learned_names = [policy.name for policy in found if policy.expert is None]
+            learned_names = [policy.name for policy in found if not policy.source.told]
             write_json(
                 work / "backtest.json",
                 {

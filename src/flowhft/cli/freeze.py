@@ -32,7 +32,7 @@ class Freeze(Command):
 
         named = find_policy(self.policy)
         scenarios = find_scenarios(self.scenario) if self.scenario else []
-        if named.learned is None and len(scenarios) != 1:
+        if named.source.told and len(scenarios) != 1:
             raise UsageError(
                 f"`scenario` must name the one market that {named.name} is told; received '{self.scenario}'."
             )

@@ -7,7 +7,6 @@ is then judged once on fresh paths, so that the winner's curse (validation minus
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -16,7 +15,7 @@ from flowhft.learn.settings import AdaptSettings
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
 from flowhft.metrics import interval, score, unit_of_score
-from flowhft.policies import Adapted
+from flowhft.policies.closed_form import adapted
 from flowhft.rollout import judge
 from flowhft.types import Interval, Policy, Progress, no_progress
 
@@ -74,7 +73,7 @@ def adapt(
 
     def worth(adapter: Adapter, stage: str, paths: int) -> tuple[float, np.ndarray]:
         """Return the mean score over the scenarios and the influence of every path on it."""
-        moved = Adapted(policy, Adapter(*(jnp.asarray(value, jnp.float32) for value in adapter)))
+        moved = adapted(policy, adapter)
         scores = [
             score(
                 judge(market, moved, paths=paths, seed=seed, scenario=f"adapt/{stage}/{scenario.name}"),

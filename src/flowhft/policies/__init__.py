@@ -1,0 +1,26 @@
+"""Policies in the lab: experts, learned policies and adapters as things that quote in a rollout.
+
+A policy is any object with `init() -> memory` and `act(memory, observation, key) -> (quote, memory)` for
+one path (see `flowhft.types.Policy`). A *source* turns a scenario into the policy that quotes there, since
+experts are told the market and learned policies are not.
+
+closed_form   an expert with its coefficients as a policy; another policy with an adapter behind it
+source        what every kind of source offers, and the kinds that exist
+named         a source with the name that tables give it, and what the user wrote
+find          what a user writes (`glft@0.01`, `label=runs/x`) -> named policies
+"""
+
+from flowhft.policies.closed_form import Adapted, ClosedForm, closed_form
+from flowhft.policies.find import find_policies, find_policy
+from flowhft.policies.source import Named, Source, tune
+
+__all__ = [
+    "Adapted",
+    "ClosedForm",
+    "Named",
+    "Source",
+    "closed_form",
+    "find_policies",
+    "find_policy",
+    "tune",
+]

@@ -1,0 +1,92 @@
+"""Find policies by what a user writes: `glft`, `glft@0.01`, `runs/x`, `label=policy.safetensors`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flowhft import experts
+from flowhft.errors import DataError, UnknownNameError, require
+from flowhft.flow.archive import format_of
+from flowhft.flow.policy import FORMAT as FLOW_FORMAT
+from flowhft.flow.policy import load_policy
+from flowhft.frozen import load_frozen
+from flowhft.frozen.store import FORMAT as FROZEN_FORMAT
+from flowhft.policies.source import ExpertSource, FrozenSource, LearnedSource, Named, Source
+from flowhft.runs import manifest_of
+
+# What run folders call their policy.
+SAVED = ("policy.safetensors", "frozen.safetensors")
+
+# Format named in a file's header -> what reads it. A file of no known format is read as a flow policy, whose
+# reader says what is wrong with it.
+READERS: dict[str, Callable[[Path], Source]] = {
+    FLOW_FORMAT: lambda path: LearnedSource(*load_policy(path)),
+    FROZEN_FORMAT: lambda path: FrozenSource(load_frozen(path)),
+}
+
+
+def find_policy(text: str, *, frozen: bool = False) -> Named:
+    """Find the policy that a user names.
+
+    Args:
+        text: an expert's name, with `@` and a risk aversion in 1 / (tick x lot) if it is to be fixed; a
+            `.safetensors` file; or a finished run folder that holds one. `label=` in front gives it
+            another name.
+        frozen: whether it may be frozen, which the desk can quote with and the lab cannot.
+
+    Raises:
+        UnknownNameError: neither an expert nor a file.
+        UsageError: a risk aversion that is not a positive number, or a frozen policy where none may be.
+        DataError: the file is not a policy, or the run folder is not finished.
+    """
+    label, _, location = text.rpartition("=")
+    name, at, risk = location.partition("@")
+    path = Path(location)
+    if name in experts.EXPERTS:
+        if not at:
+            return Named(label or location, text, ExpertSource(experts.get(name)))
+        try:
+            risk_aversion = float(risk)
+        except ValueError:
+            risk_aversion = float("nan")
+        require(0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'")
+        return Named(label or location, text, ExpertSource(experts.get(name), risk_aversion))
+    if path.is_dir():
+        path = _file_in(path)
+    elif not path.is_file() and path.suffix != ".safetensors":
+        hint = "A saved policy is a .safetensors file or a run folder."
+        raise UnknownNameError("policy", name, experts.EXPERTS, hint=hint)
+    own_name = path.resolve().parent.name if path.name in SAVED else path.stem
+    kind = format_of(path)
+    if kind == FROZEN_FORMAT:
+        fix = "Name the policy that it was frozen from."
+        require(frozen, "policies", "not be frozen but for a backtest", f"the frozen `{path}`", fix)
+    source = READERS.get(kind or FLOW_FORMAT, READERS[FLOW_FORMAT])(path)
+    return Named(label or own_name, text, source, path)
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the policy file of a finished run folder."""
+    manifest_of(folder)  # of an unfinished one, the file may be that of an earlier run
+    for name in SAVED:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"`{folder}` must hold a policy; it has no {' or '.join(SAVED)}. Name a run folder of "
+        "`flowhft imitate`, `adapt` or `freeze`."
+    )
+
+
+def find_policies(names: str, *, frozen: bool = False) -> list[Named]:
+    """Return the policies of a comma-separated list, in its order (see `find_policy`).
+
+    Raises:
+        UsageError: two policies have the same name, or none is named.
+    """
+    words = [text for text in (part.strip() for part in names.split(",")) if text]
+    policies = [find_policy(text, frozen=frozen) for text in words]
+    called = [policy.name for policy in policies]
+    require(len(policies) > 0, "policies", "name at least one policy", f"'{names}'")
+    require(
+        len(set(called)) == len(called), "policies", "have different names", f"'{names}'", "Write label=path."
+    )
+    return policies
