@@ -23,4 +23,6 @@ paths = {
     for name, policy in policies.items()
 }
 for name, difference in compare(paths["glft"], paths["avellaneda_stoikov"]).items():
+    if difference.value != difference.value:
+        continue  # PnL given fills: not defined where fills tell of the coming move
     print(f"{METRICS[name].title:24} {difference.value:10.3f} [{difference.low:.3f}, {difference.high:.3f}]")

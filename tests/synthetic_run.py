@@ -33,6 +33,7 @@ def _judged(row: dict, pnl: float, error: float, deviation: float, inventory: fl
     """Give every metric a value and an interval that hang together with a PnL."""
     values = {
         "pnl": (pnl, error),
+        "expected_pnl": (pnl, 0.4 * error),
         "sharpe": (pnl / deviation, 0.06),
         "max_drawdown": (1.4 * deviation, 0.1 * deviation),
         "pnl_deviation": (deviation, 0.08 * deviation),
@@ -261,9 +262,22 @@ def _learning(folder: Path, rng: np.random.Generator) -> None:
     teachers = pl.DataFrame(rows).with_columns(
         chosen=pl.col("score") == pl.col("score").max().over("scenario")
     )
-    margin = pl.when("chosen").then(0.31)
-    teachers = teachers.with_columns(margin=margin, margin_low=margin - 0.12, margin_high=margin + 0.12)
     runs.write_table(folder / "demonstrate/teachers.parquet", teachers, {"score": CURRENCY})
+    margins = {
+        f"{name}{end}": pl.lit(value + reach)
+        for name, value in (("margin", 0.31), ("fresh_margin", 0.22))
+        for end, reach in (("", 0.0), ("_low", -0.12), ("_high", 0.12))
+    }
+    choices = teachers.filter("chosen").select(
+        *("scenario", "expert", "risk_aversion"),
+        rival_expert=pl.lit("glft"),
+        tie=pl.int_range(pl.len()) % 3 == 0,
+        ties=pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit("glft,glft_drift")).otherwise(pl.lit("")),
+        **margins,
+        **{f"winner_{criterion}": pl.col("expert") for criterion in ("pnl", "sharpe", "utility")},
+        **{f"tie_{criterion}": pl.int_range(pl.len()) % 3 == 0 for criterion in ("pnl", "sharpe", "utility")},
+    )
+    runs.write_table(folder / "demonstrate/choices.parquet", choices, {"margin": CURRENCY})
     for method, floor in (("flow_matching", 0.31), ("shortcut", 0.36)):
         update = np.arange(0, 60_000, 50)
         loss = floor + 1.6 * np.exp(-update / 4000) + 0.01 * rng.normal(size=len(update))

@@ -6,7 +6,8 @@ import pytest
 from flowhft.calibrate.adverse_selection import fit_adverse_selection
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.fill_curve import Bursts
-from flowhft.calibrate.scenario import MOST_ADVERSE, natural_dt, scenario_of
+from flowhft.calibrate.scenario import natural_dt, scenario_of
+from flowhft.market.scenario import MOST_CARRIED
 from flowhft.recordings.book import TopOfBook
 from flowhft.recordings.read import read_recording
 from flowhft.recordings.sample import sample_recording
@@ -68,6 +69,6 @@ def test_the_scenario_is_the_calibration():
     assert (told.volatility, told.fill_decay) == (estimated.volatility, estimated.fill_decay)
     assert scenario.tick_value == pytest.approx(0.1 * 0.001 * 10)
     assert scenario.maker_fee == 1e-4
-    most = MOST_ADVERSE * value["volatility"] * scenario.dt**0.5
+    most = MOST_CARRIED * value["volatility"] * scenario.dt**0.5
     assert scenario.adverse_selection == pytest.approx(min(value["adverse_selection"], most))
     assert scenario_of(found, 1e5, dt=0.5, horizon=10.0).steps == 20

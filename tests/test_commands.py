@@ -124,7 +124,7 @@ def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(
     assert [row["scenario"] for row in found["results"]] == ["relative", "additive", "solo"]
     assert [row["currency"] for row in found["results"]] == ["price units", "USD", "price units"]
     table = flowhft(*arguments, "--out", tmp_path / "run", "--quiet").out
-    assert "PnL (money)" in table  # no one currency holds for the column
+    assert "money in the currency of the scenario" in table  # no one currency holds for the column
 
 
 def test_demonstrations_of_different_length_are_learned_from(shop, tmp_path):
@@ -307,7 +307,7 @@ REFUSED = [
     (2, f"{JUDGE} ,", "`policies` must name at least one policy; received ','."),
     (2, f"{JUDGE} {{shop}}/freeze", "`policies` must not be frozen but for a backtest;"),
     (2, f"{JUDGE} glft --reference gltf", "`reference` must be one of glft; received 'gltf'."),
-    (2, f"{JUDGE} glft --market papr", "`--market` must be one of 'correct', 'paper'; received 'papr'."),
+    (2, f"{JUDGE} glft --market papr", "`--market` must be one of 'correct', 'paper', 'informed'; received 'papr'."),
     (2, f"{JUDGE} glft --path 3", "unknown option '--path'; did you mean '--paths'?"),
     (2, "evaluate --policies glft", "`--scenarios` must be given; received nothing."),
     (
@@ -320,8 +320,8 @@ REFUSED = [
     (2, "freeze glft", "`scenario` must name the one market that glft is told; received ''."),
     (2, "freeze glft --scenario {shop}/mixed.toml", "`scenario` must name the one market that glft is told;"),
     # numbers
-    (2, f"{JUDGE} glft --paths 1", "`paths` must lie between 2 and 10,000,000; received 1."),
-    (2, f"{JUDGE} glft --paths 1000000000000", "`paths` must lie between 2 and 10,000,000; received"),
+    (2, f"{JUDGE} glft --paths 1", "`paths` must lie between 2 and 1,000,000,000; received 1."),
+    (2, f"{JUDGE} glft --paths 1000000000000", "`paths` must lie between 2 and 1,000,000,000; received"),
     (2, f"{JUDGE} glft --paths 1e3", "`--paths` must be a whole number; received '1e3'."),
     (2, f"{JUDGE} glft --confidence 1", "`confidence` must lie between 0 and 1; received 1.0."),
     (2, "simulate --scenarios T1.HH --policies glft --paths 0", "`paths` must be at least 1; received 0."),
@@ -483,7 +483,7 @@ def test_an_earlier_result_stays_until_the_next_one_is_whole(shop, tmp_path, mon
 
 
 def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_path, monkeypatch):
-    from flowhft import evaluate
+    from flowhft.scale import drive
 
     arguments = (
         "evaluate",
@@ -495,32 +495,29 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         "20",
     )
     assert flowhft(*arguments, "--out", tmp_path / "whole", "--quiet").code == 0
-    judge, judged = evaluate.judge_scenario, []
+    judge, judged = drive.judge_span, []
 
-    def interrupting(scenario: Any, *rest: Any, **options: Any) -> Any:
-        if scenario.name == "additive":
+    def interrupting(job: Any, place: Any, *rest: Any) -> Any:
+        if place.name == "additive":
             raise KeyboardInterrupt
-        return judge(scenario, *rest, **options)
+        return judge(job, place, *rest)
 
-    def counting(scenario: Any, *rest: Any, **options: Any) -> Any:
-        judged.append(scenario.name)
-        return judge(scenario, *rest, **options)
+    def counting(job: Any, place: Any, *rest: Any) -> Any:
+        judged.append(place.name)
+        return judge(job, place, *rest)
 
     folder = tmp_path / "stopped"
-    monkeypatch.setattr(evaluate, "judge_scenario", interrupting)
+    monkeypatch.setattr(drive, "judge_span", interrupting)
     said = flowhft(*arguments, "--out", folder, "--quiet")
     assert (said.code, said.out) == (130, "")
     where = f"interrupted; finished stages are in {folder}; run the same command again to resume"
     assert said.err.strip() == where
     assert not (folder / MANIFEST).exists()
     assert flowhft("report", folder).code == 3  # half a judgement is none
-    monkeypatch.setattr(evaluate, "judge_scenario", counting)
-    assert flowhft(*arguments, "--out", folder, "--quiet", "--seed", "1").code == 0
-    assert judged == ["relative", "additive"]  # nothing of another seed is used
-    judged.clear()
-    monkeypatch.setattr(evaluate, "judge_scenario", interrupting)
-    assert flowhft(*arguments, "--out", folder, "--quiet").code == 130
-    monkeypatch.setattr(evaluate, "judge_scenario", counting)
+    monkeypatch.setattr(drive, "judge_span", counting)
+    said = flowhft(*arguments, "--out", folder, "--quiet", "--seed", "1")
+    assert (said.code, judged) == (2, [])  # nothing of another seed is used, and nothing is dropped for it
+    assert "`seed` was 0 and is 1" in said.err
     assert flowhft(*arguments, "--out", folder, "--quiet").code == 0
     assert judged == ["additive"]
     assert contents(folder) == contents(tmp_path / "whole")

@@ -14,7 +14,7 @@ import pytest
 
 from flowhft import experts, features, metrics, runs
 from flowhft.blocks import SAMPLES
-from flowhft.calibrate import fill_curve, hawkes, scenario, volatility
+from flowhft.calibrate import fill_curve, hawkes, volatility
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.cli.backtest import BLOCK_SECONDS
 from flowhft.cli.command import Command
@@ -26,10 +26,12 @@ from flowhft.flow.normaliser import REACH
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.demonstrate import FURTHEST
 from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
-from flowhft.market.scenario import MOST_IN_STEP, Scenario, scenario_from_table
+from flowhft.market.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
+from flowhft.market.scenario_files import scenario_from_table
 from flowhft.recordings import validate
 from flowhft.recordings.ticks import EVENT
 from flowhft.replay.settings import ReplaySettings
+from flowhft.rl.settings import PpoSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +46,7 @@ GROUPS = {
     "calibration": CalibrationSettings,
     "teachers": TeacherSettings,
     "network": NetworkSettings,
+    "ppo": PpoSettings,
     "training": TrainingSettings,
     "search": AdaptSettings,
     "replay": ReplaySettings,
@@ -116,6 +119,8 @@ def test_readme_shows_the_quickstart_as_it_is():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=named)
 def test_example_runs_as_it_stands(path, tmp_path):
+    if path.name == "train_with_sb3.py":
+        pytest.importorskip("stable_baselines3", reason="needs stable_baselines3 (extra rl), which is large")
     done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     if path.name == "quickstart.py":
@@ -301,7 +306,7 @@ def test_criteria_are_documented():
 def test_constants_are_documented_as_they_are():
     text = " ".join((ROOT / "docs" / "models.md").read_text().split())
     for phrase in (
-        f"at most {scenario.MOST_ADVERSE:g} of its standard deviations",
+        f"at most {MOST_CARRIED:g} of its standard deviations",
         f"more than {MOST_IN_STEP:g} market orders of a side",
         f"capped at {FURTHEST:g} / k",
         f"uniform on (0, {white_noise.REACH:g} / k)",

@@ -49,7 +49,7 @@ def quote_of(expert: str, estimates: Estimates, aversion: float, observation: Ob
 def test_python_numba_and_jax_quote_alike(expert: Expert):
     estimates = Estimates(volatility=1.7, drift=0.3, intensity=12.0, fill_decay=0.8, horizon=30.0)
     coefficients = type(expert.coefficients(estimates, 0.05))(
-        *(float(value) for value in expert.coefficients(estimates, 0.05))
+        *(np.float64(value) for value in expert.coefficients(estimates, 0.05))
     )
     compiled = numba.njit(expert.quote)
     traced = jax.jit(jax.vmap(expert.quote, in_axes=(None, 0, None)))

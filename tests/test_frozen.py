@@ -415,6 +415,7 @@ def test_a_file_gives_back_the_policy_bit_for_bit(name, frozen, tmp_path):
     assert (loaded.kind, loaded.adapter) == (frozen.kind, frozen.adapter)
     pairs = [
         (loaded.coefficients, frozen.coefficients),
+        (loaded.table, frozen.table),
         *zip(loaded.network[6:], frozen.network[6:], strict=True),
     ]
     for mine, theirs in pairs:

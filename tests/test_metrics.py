@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from flowhft import metrics
+from flowhft import estimators, metrics
 from flowhft.errors import UsageError
 from flowhft.measures import (
     begin_tally,
@@ -52,6 +52,7 @@ def trade(seed: int, paths: int, steps: int, fee_rate: float = 0.1) -> tuple[Tra
         spread_pnl=bought * bid + sold * ask,
         inventory_pnl=(held + bought - sold) * np.diff(mid, axis=1),
         fee=fee_rate * (bought + sold),
+        expected_inventory_pnl=rng.normal(0.0, 0.1, (paths, steps)),
     )
     return trajectory, wealth
 
@@ -85,6 +86,9 @@ def test_measures_are_what_a_loop_over_one_path_finds(seed, steps):
         pnl = wealth[path, -1]
         expected = {
             "pnl": pnl,
+            "expected_pnl": sum(trajectory.spread_pnl[path])
+            - sum(trajectory.fee[path])
+            + sum(trajectory.expected_inventory_pnl[path]),
             "spread_pnl": sum(trajectory.spread_pnl[path]),
             "inventory_pnl": sum(trajectory.inventory_pnl[path]),
             "fee": sum(trajectory.fee[path]),
@@ -152,12 +156,12 @@ def test_a_compiled_tally_in_single_precision_keeps_the_cents():
 # --- estimators and their intervals -----------------------------------------------------------------------
 
 ESTIMATORS = {
-    "mean": metrics._mean,
-    "sharpe": metrics._sharpe,
-    "deviation": metrics._deviation,
-    "root_mean_square": lambda values: metrics._root_mean_square(values**2),
-    "shortfall": metrics._shortfall,
-    "utility": metrics._utility,
+    "mean": estimators.MEAN,
+    "sharpe": estimators.SHARPE,
+    "deviation": estimators.DEVIATION,
+    "root_mean_square": lambda values: estimators.ROOT(values**2),
+    "shortfall": estimators.SHORTFALL,
+    "utility": estimators.UTILITY,
 }
 
 
@@ -203,7 +207,7 @@ def test_a_sharpe_ratio_without_the_noise_of_its_denominator_would_not_cover():
     rng = np.random.default_rng(5)
     right = naive = 0
     for values in rng.normal(2.0, 1.0, (1_000, 1_000)):
-        value, influence = metrics._sharpe(values)
+        value, influence = estimators.SHARPE(values)
         _, low, high = metrics.interval(value, influence, confidence=0.9)
         right += low <= 2.0 <= high
         naive += abs(value - 2.0) <= norm.ppf(0.95) / np.sqrt(len(values))
@@ -222,7 +226,7 @@ def test_the_delta_method_agrees_with_the_bootstrap():
 
 def test_the_expected_shortfall_is_the_mean_of_the_worst_paths():
     values = sample(np.random.default_rng(7), 400)
-    value, _ = metrics._shortfall(values)
+    value, _ = estimators.SHORTFALL(values)
     assert value == pytest.approx(np.mean(np.sort(values)[:20]), abs=1e-12)
 
 
@@ -250,8 +254,8 @@ def test_paired_intervals_of_ratios_cover_too():
     covered = 0
     for _ in range(500):
         market, own = rng.normal(0.0, 1.0, (2, 800))
-        ours = metrics._sharpe(1.0 + market)
-        theirs = metrics._sharpe(1.5 + market + own)
+        ours = estimators.SHARPE(1.0 + market)
+        theirs = estimators.SHARPE(1.5 + market + own)
         _, low, high = metrics.interval(ours[0] - theirs[0], ours[1] - theirs[1], confidence=0.9)
         covered += low <= 1.0 - 1.5 / np.sqrt(2.0) <= high
     assert 425 <= covered <= 475
@@ -264,6 +268,7 @@ def test_money_scales_and_ratios_do_not(seed, factor):
         spread_pnl=factor * trajectory.spread_pnl,
         inventory_pnl=factor * trajectory.inventory_pnl,
         fee=factor * trajectory.fee,
+        expected_inventory_pnl=factor * trajectory.expected_inventory_pnl,
     )
     before, after = summarise(measure(trajectory)), summarise(measure(larger))
     for name, metric in METRICS.items():

@@ -12,15 +12,17 @@ from flowhft.errors import UsageError
 from flowhft.evaluate import fingerprint, judge_scenario
 from flowhft.learn.adapt import adapt
 from flowhft.learn.dataset import from_table, to_table
-from flowhft.learn.demonstrate import demonstrate, features_of, select_teachers, sensor_for
+from flowhft.learn.demonstrate import demonstrate, features_of
+from flowhft.learn.select import select_teachers
 from flowhft.learn.settings import AdaptSettings, TeacherSettings
 from flowhft.market.market import build
 from flowhft.market.presets import paper_test
 from flowhft.market.scenario import Scenario
+from flowhft.market.sensor import sensor_for
 from flowhft.measures import measure
 from flowhft.metrics import summarise
 from flowhft.policies import Adapted, closed_form, find_policies, find_policy, tune
-from flowhft.rollout import judge, rollout
+from flowhft.rollout import judge, judge_together, rollout
 
 SMALL = Scenario(
     "small", dt=0.05, base_intensity=30.0, self_excitation=2.0, cross_excitation=1.0, maker_fee=1e-4
@@ -43,12 +45,13 @@ def test_equity_is_cash_plus_inventory_at_the_mid():
     np.testing.assert_allclose((seen.cash + seen.inventory * seen.mid_price)[:, 1:], gain[:, :-1], atol=2e-3)
 
 
-def test_results_do_not_depend_on_chunks_and_ranges_are_disjoint(monkeypatch):
+def test_results_do_not_depend_on_chunks_and_ranges_are_disjoint():
+    """Nor on who else is judged: a policy among others gives the bits that it gives alone."""
     market, policy = build(SMALL), closed_form("glft", SMALL)
+    noise = closed_form("white_noise", SMALL)
     whole = judge(market, policy, paths=64, seed=0, scenario="a")
-    monkeypatch.setattr(rollouts, "CHUNK", 16)
-    cut = judge(market, policy, paths=64, seed=0, scenario="a")
     late = judge(market, policy, paths=24, seed=0, scenario="a", first=40)
+    cut = judge_together(market, [noise, policy], paths=64, seed=0, scenario="a", chunk=20)[1]
     for name, values in whole.items():
         np.testing.assert_array_equal(cut[name], values)
         np.testing.assert_array_equal(late[name], values[40:])
@@ -171,11 +174,11 @@ def test_the_teacher_is_the_one_that_is_best_by_far():
     """Noise loses to a maker, and a maker who hardly quotes loses to one who does."""
     calm = SMALL.but(name="calm", volatility=0.05)
     settings = TeacherSettings(experts=("white_noise", "glft"), risk_aversions=(0.05, 50.0), paths=500)
-    teachers, table = select_teachers([calm], settings, seed=0)
+    teachers, table, choices = select_teachers([calm], settings, seed=0)
     assert (teachers[0].expert, teachers[0].risk_aversion) == ("glft", 0.05 * 1.5)
     chosen = table.filter(table["chosen"])
     assert len(table) == 3  # noise is tried once
-    assert chosen["margin_low"][0] > 0
+    assert choices["margin_low"][0] > 0
     assert chosen["score"][0] == table["score"].max()
     best = tune(find_policies("glft,glft@3"), table)
     assert best[0].in_market(calm).coefficients.base == closed_form("glft", calm, 0.075).coefficients.base
@@ -184,7 +187,7 @@ def test_the_teacher_is_the_one_that_is_best_by_far():
 
 def test_demonstrations_are_the_teachers_quotes_and_what_a_policy_would_sense():
     settings = TeacherSettings(experts=("glft",), risk_aversions=(0.05,), paths=50)
-    teachers, _ = select_teachers([SMALL, SMALL.but(name="other", volatility=0.4)], settings, seed=0)
+    teachers, *_ = select_teachers([SMALL, SMALL.but(name="other", volatility=0.4)], settings, seed=0)
     sensor = sensor_for(SMALL)
     shown = demonstrate(teachers, sensor, "context", paths=3, seed=0)
     assert shown.features.shape == (6, 20, 9)
@@ -218,7 +221,7 @@ def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     assert -1.3 < width + (found.adapter.scale - 1.0) * 1.6 < -0.3
     assert found.search.filter("chosen").height >= 1
     # Candidates that are better by less than a standard error do not take its place.
-    assert 0 <= found.search["score"].max() - found.search.filter("chosen")["score"][0] < 0.05
+    assert 0 <= found.search["score"].max() - found.search.filter("chosen")["score"][0] < 0.15
     again = adapt(wide, [market], settings, seed=0)
     assert again.adapter == found.adapter
 

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowhft import runs
-from flowhft.errors import DataError
+from flowhft.errors import DataError, UsageError
 from flowhft.runs import (
+    UNFINISHED,
     Run,
     manifest_of,
     read_json,
@@ -85,11 +86,58 @@ def test_beginning_again_keeps_the_result_until_another_takes_its_place(tmp_path
 def test_what_an_interrupted_run_had_done_is_there_when_it_begins_again(tmp_path):
     write_json(run_in(tmp_path).begin() / "parts" / "0.json", [1])
     (run_in(tmp_path).work / "parts" / ".1.json.77.part").write_text("half")
-    assert list(run_in(tmp_path, seed=1).begin().iterdir()) == []
     work = run_in(tmp_path).begin()
     assert [path.name for path in work.rglob("*.*")] == ["0.json"]
     run_in(tmp_path).finish()
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]  # parts are not the result
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 1}, "`seed` was 0 and is 1"),
+        ({"config": Settings(width=65)}, "`width` was 64 and is 65"),
+        ({"config": Settings(width=65, levels=(0.5,))}, "`width` was 64 and is 65; `levels` was [0.5, 1.0]"),
+        ({"parents": {"policy glft": "0123"}}, "`policy glft` was null and is 0123"),
+        ({"command": "other"}, "`command` was toy and is other"),
+    ],
+)
+def test_unfinished_work_of_other_options_is_not_dropped_and_the_option_is_named(tmp_path, changes, said):
+    part = run_in(tmp_path).begin() / "parts" / "0.json"
+    write_json(part, [1])
+    with pytest.raises(UsageError) as refusal:
+        run_in(tmp_path, **changes).begin()
+    assert said in str(refusal.value)
+    assert f"Choose another folder, or remove `{tmp_path / UNFINISHED}`" in str(refusal.value)
+    assert read_json(part) == [1]
+    assert run_in(tmp_path).begin() == part.parent.parent  # the same options still go on
+
+
+def test_unfinished_work_of_another_version_is_not_dropped(tmp_path, monkeypatch):
+    write_json(run_in(tmp_path).begin() / "parts" / "0.json", [1])
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "__version__", "99")
+        with pytest.raises(UsageError, match=r"`version` was .+ and is 99"):
+            run_in(tmp_path).begin()
+    next((tmp_path / UNFINISHED).glob("*.json")).unlink()  # as versions before 0.2 left it
+    with pytest.raises(UsageError, match="it was begun by another version of flowhft"):
+        run_in(tmp_path, seed=1).begin()
+
+
+def test_unfinished_stages_belong_to_the_run_that_began_them(tmp_path):
+    """A run of runs keeps nothing in its own folder of work: its stages are what could be lost."""
+    whole, stage = run_in(tmp_path), run_in(tmp_path / "stage", command="stage")
+    whole.begin()
+    run_in(tmp_path, seed=1).begin()  # nothing was done yet
+    stage.begin()
+    stage.finish()
+    with pytest.raises(UsageError, match="`seed` was"):
+        run_in(tmp_path, seed=2).begin()
+
+
+def test_what_could_not_be_resumed_is_begun_anew(tmp_path):
+    write_json(run_in(tmp_path).begin() / "numbers.json", [1])
+    assert list(run_in(tmp_path, seed=1).begin().iterdir()) == []
 
 
 def test_the_manifest_is_the_last_file_and_an_interrupted_run_has_none(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Judge policies in simulated markets: policies x scenarios, paired on the same random numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,16 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
+from flowhft import moments
 from flowhft.errors import require
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
-from flowhft.measures import PathValues, drawdown, equity, inventory_after
-from flowhft.metrics import CONFIDENCE, METRICS, compare, interval, summarise
-from flowhft.rollout import judge, rollout
+from flowhft.measures import drawdown, equity, inventory_after
+from flowhft.metrics import CONFIDENCE, METRICS, interval
+from flowhft.moments import Moments
+from flowhft.rollout import CHUNK, rollout
+from flowhft.scale.checkpoint import Finished
+from flowhft.scale.drive import judge_all, total_of
+from flowhft.scale.plan import Span
+from flowhft.scale.span import InMarket, Job
 from flowhft.types import Interval, Observation, Policy, Progress, Trajectory, no_progress
-
-# A policy of the judgement: what tables call it, and how it quotes in a scenario.
-InMarket = Callable[[Scenario], Policy]
 
 
 class Judgement(NamedTuple):
@@ -35,13 +38,14 @@ class Judgement(NamedTuple):
 
 def judge_scenario(
     scenario: Scenario,
-    policies: dict[str, InMarket],
+    policies: Mapping[str, InMarket],
     *,
     paths: int,
     seed: int,
     reference: str,
     like: Sequence[Scenario] = (),
     confidence: float = CONFIDENCE,
+    chunk: int = CHUNK,
     progress: Progress = no_progress,
 ) -> Judgement:
     """Run every policy through the same paths of a scenario.
@@ -49,43 +53,53 @@ def judge_scenario(
     Args:
         scenario: where.
         policies: name -> policy in a scenario.
-        paths: sessions; path i is the same market for every policy.
+        paths: sessions; path i is the same market for every policy. Memory does not grow with them.
         seed: of the run; the paths are those of its stream "evaluate".
         reference: the policy that differences are taken against; one of `policies`.
         like: scenarios judged beside this one, with which it shares compiled programs.
         confidence: of the intervals.
-        progress: told after every policy.
+        chunk: paths simulated at once.
+        progress: told as paths are judged.
     """
     require(reference in policies, "reference", f"be one of {', '.join(policies)}", f"'{reference}'")
-    market = build(scenario, like=list(like) or None)
-    measures: dict[str, dict[str, PathValues]] = {}
-    for i, (name, policy) in enumerate(policies.items()):
-        progress(i / len(policies), f"{name} in {scenario.name}")
-        measures[name] = judge(
-            market, policy(scenario), paths=paths, seed=seed, scenario=f"evaluate/{scenario.name}"
-        )
-    results = [
-        {
-            "scenario": scenario.name,
+    family = [scenario, *(other for other in like if other != scenario)]
+    job = Job(family, policies, paths, seed, chunk=chunk)
+    finished: dict[Span, Moments] = {}
+    judge_all(job, finished, only=[0], progress=progress)
+    return judgement_of(job, finished, 0, reference, confidence)
+
+
+def judgement_of(
+    job: Job, finished: Finished, scenario: int, reference: str, confidence: float = CONFIDENCE
+) -> Judgement:
+    """Return what a finished judgement found in one of its scenarios.
+
+    Args:
+        job: the judgement.
+        finished: its spans (`flowhft.scale.drive.judge_all`).
+        scenario: its place in the list.
+        reference: the policy that differences are taken against.
+        confidence: of the intervals.
+    """
+    where, found = job.scenarios[scenario], total_of(job, finished, scenario)
+
+    def row(name: str, metrics: dict[str, Interval], **more: Any) -> dict[str, Any]:
+        return {
+            "scenario": where.name,
             "policy": name,
-            "paths": paths,
-            **columns(summarise(found, confidence), scenario.tick_value),
-            "currency": scenario.currency,
+            **more,
+            **columns(metrics, where.tick_value),
+            "currency": where.currency,
         }
-        for name, found in measures.items()
-    ]
-    differences = [
-        {
-            "scenario": scenario.name,
-            "policy": name,
-            "reference": reference,
-            **columns(compare(found, measures[reference], confidence), scenario.tick_value),
-            "currency": scenario.currency,
-        }
-        for name, found in measures.items()
-        if name != reference
-    ]
-    return Judgement(results, differences)
+
+    return Judgement(
+        [row(name, moments.summarise(found, name, confidence), paths=found.paths) for name in job.policies],
+        [
+            row(name, moments.compare(found, name, reference, confidence), reference=reference)
+            for name in job.policies
+            if name != reference
+        ],
+    )
 
 
 def columns(metrics: dict[str, Interval], tick_value: float) -> dict[str, float]:

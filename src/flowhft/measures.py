@@ -47,6 +47,8 @@ class Tally(NamedTuple):
     lost_inventory: Numeric
     fee: Numeric
     lost_fee: Numeric
+    expected_inventory_pnl: Numeric
+    lost_expected: Numeric
     highest: Numeric
     max_drawdown: Numeric
     fills: Numeric
@@ -82,6 +84,9 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
     spread_pnl, lost_spread = _add(tally.spread_pnl, tally.lost_spread, step.spread_pnl)
     inventory_pnl, lost_inventory = _add(tally.inventory_pnl, tally.lost_inventory, step.inventory_pnl)
     fee, lost_fee = _add(tally.fee, tally.lost_fee, step.fee)
+    unknown = step.expected_inventory_pnl is None
+    given_fills = step.fee * float("nan") if unknown else step.expected_inventory_pnl
+    expected, lost_expected = _add(tally.expected_inventory_pnl, tally.lost_expected, given_fills)
     equity = spread_pnl + inventory_pnl - fee
     library = equity.__array_namespace__()
     highest = library.maximum(tally.highest, equity)
@@ -95,6 +100,8 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
         lost_inventory=lost_inventory,
         fee=fee,
         lost_fee=lost_fee,
+        expected_inventory_pnl=expected,
+        lost_expected=lost_expected,
         highest=highest,
         max_drawdown=library.maximum(tally.max_drawdown, highest - equity),
         fills=tally.fills + step.fill.bid + step.fill.ask,
@@ -115,6 +122,7 @@ def measures_of(tally: Tally) -> dict[str, PathValues]:
     pnl = account.spread_pnl + account.inventory_pnl - account.fee
     return {
         "pnl": pnl,
+        "expected_pnl": account.spread_pnl + account.expected_inventory_pnl - account.fee,
         "spread_pnl": account.spread_pnl,
         "inventory_pnl": account.inventory_pnl,
         "fee": account.fee,
@@ -141,6 +149,7 @@ def measure(trajectory: Trajectory) -> dict[str, PathValues]:
         return np.asarray(values, np.float64)[:, step]
 
     paths, steps = np.shape(trajectory.fee)
+    expected = trajectory.expected_inventory_pnl
     tally = begin_tally(np.zeros(paths))
     for i in range(steps):
         tally = tally_step(
@@ -152,6 +161,7 @@ def measure(trajectory: Trajectory) -> dict[str, PathValues]:
                 spread_pnl=at(trajectory.spread_pnl, i),
                 inventory_pnl=at(trajectory.inventory_pnl, i),
                 fee=at(trajectory.fee, i),
+                expected_inventory_pnl=None if expected is None else at(expected, i),
             ),
         )
     return measures_of(tally)

@@ -1,67 +1,46 @@
 """The one table of metrics: it drives the command line, the report, the docs and the tests.
 
 `flowhft.measures` turns a trajectory into one number per path and measure; here `summarise` turns those
-into estimates with intervals, and `compare` into paired differences. Each metric of the table is an
-*estimator* over paths together with its *influence* per path: value(paths) and, for every path, the
-derivative of the value with respect to that path's weight. The standard error of any metric is
-std(influence) / sqrt(paths), and that of a difference between two policies on the same random numbers is
-std(influence_a - influence_b) / sqrt(paths): one rule for means, ratios and tails alike (the delta method).
+into estimates with intervals, and `compare` into paired differences; `flowhft.moments` does both where there
+are too many paths to keep. Each metric of the table is an *estimator* over paths (`flowhft.estimators`).
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-
-import numpy as np
 
 from flowhft.errors import UnknownNameError, require
+from flowhft.estimators import (
+    CONFIDENCE,
+    DEVIATION,
+    MEAN,
+    RISK_WEIGHT,
+    ROOT,
+    SHARPE,
+    SHORTFALL,
+    TAIL,
+    UTILITY,
+    Estimator,
+    interval,
+)
 from flowhft.measures import PathValues
 from flowhft.types import Interval
 
-CONFIDENCE = 0.99  # of every interval, unless said otherwise
-RISK_WEIGHT = 0.25  # standard deviations that the criterion "utility" takes off the mean
-ROUNDING = 1e-12  # relative to the values: a standard deviation below this is that of equal values
-TAIL = 0.05  # share of the worst paths in the expected shortfall
-
-# Estimate over paths -> (value, influence of every path)
-Estimator = Callable[[PathValues], tuple[float, PathValues]]
-
-
-def _mean(values: PathValues) -> tuple[float, PathValues]:
-    value = float(np.mean(values))
-    return value, values - value
-
-
-def _sharpe(values: PathValues) -> tuple[float, PathValues]:
-    """Mean over standard deviation; its influence is z - value (z^2 - 1) / 2 with z standardised."""
-    mean, deviation = float(np.mean(values)), float(np.std(values))
-    if deviation <= ROUNDING * float(np.max(np.abs(values))):
-        return float("nan"), np.full_like(values, np.nan)
-    standard = (values - mean) / deviation
-    value = mean / deviation
-    return value, standard - 0.5 * value * (standard**2 - 1.0)
-
-
-def _deviation(values: PathValues) -> tuple[float, PathValues]:
-    value = float(np.std(values))
-    if value == 0.0:
-        return 0.0, np.zeros_like(values)
-    return value, ((values - np.mean(values)) ** 2 - value**2) / (2.0 * value)
-
-
-def _root_mean_square(values: PathValues) -> tuple[float, PathValues]:
-    value = float(np.sqrt(np.mean(values)))
-    if value == 0.0:
-        return 0.0, np.zeros_like(values)
-    return value, (values - value**2) / (2.0 * value)
-
-
-def _shortfall(values: PathValues) -> tuple[float, PathValues]:
-    """Mean of the worst `TAIL` of the paths; influence: min(x - quantile, 0) / TAIL + quantile - value."""
-    quantile = float(np.quantile(values, TAIL))
-    contribution = np.minimum(values - quantile, 0.0) / TAIL + quantile
-    value = float(np.mean(contribution))
-    return value, contribution - value
+__all__ = [
+    "CONFIDENCE",
+    "CRITERIA",
+    "CRITERION_OF",
+    "METRICS",
+    "RISK_WEIGHT",
+    "TAIL",
+    "Metric",
+    "columns_needed",
+    "compare",
+    "estimator_of",
+    "interval",
+    "score",
+    "summarise",
+    "unit_of_score",
+]
 
 
 @dataclass(frozen=True)
@@ -75,7 +54,7 @@ class Metric:
         definition: one sentence, complete.
         direction: +1 where more is better, -1 where less is better, 0 where neither is.
         of: the measure it is estimated from, a key of what `measure` returns.
-        estimator: from values per path to the estimate and its influence.
+        estimator: the function of means over paths that it is.
     """
 
     name: str
@@ -84,7 +63,7 @@ class Metric:
     definition: str
     direction: int
     of: str
-    estimator: Estimator = _mean
+    estimator: Estimator = MEAN
 
 
 METRICS: dict[str, Metric] = {
@@ -92,13 +71,22 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("pnl", "PnL", "money", "Mean over paths of the equity at the session's end.", +1, "pnl"),
         Metric(
+            "expected_pnl",
+            "PnL given fills",
+            "money",
+            "Mean over paths of spread PnL less fees plus inventory times the expected move of the mid: "
+            "the expectation of the PnL with less noise; not defined where fills tell of the coming move.",
+            +1,
+            "expected_pnl",
+        ),
+        Metric(
             "sharpe",
             "Sharpe (per session)",
             "ratio",
             "Mean over standard deviation, across paths, of the equity at the session's end; not annualised.",
             +1,
             "pnl",
-            _sharpe,
+            SHARPE,
         ),
         Metric(
             "max_drawdown",
@@ -115,7 +103,7 @@ METRICS: dict[str, Metric] = {
             "Standard deviation across paths of the equity at the session's end.",
             -1,
             "pnl",
-            _deviation,
+            DEVIATION,
         ),
         Metric(
             "expected_shortfall",
@@ -124,7 +112,7 @@ METRICS: dict[str, Metric] = {
             "Mean equity at the session's end over the worst 5 % of paths.",
             +1,
             "pnl",
-            _shortfall,
+            SHORTFALL,
         ),
         Metric(
             "spread_pnl",
@@ -151,7 +139,7 @@ METRICS: dict[str, Metric] = {
             "Root of the mean over paths and steps of the squared inventory after the fills.",
             -1,
             "mean_square_inventory",
-            _root_mean_square,
+            ROOT,
         ),
         Metric(
             "max_inventory",
@@ -181,15 +169,30 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def _utility(values: PathValues) -> tuple[float, PathValues]:
-    """Mean less RISK_WEIGHT standard deviations."""
-    mean, mean_influence = _mean(values)
-    deviation, deviation_influence = _deviation(values)
-    return mean - RISK_WEIGHT * deviation, mean_influence - RISK_WEIGHT * deviation_influence
-
-
 # What may decide between policies, each an estimator over the equity at the session's end.
-CRITERIA: dict[str, Estimator] = {"pnl": _mean, "sharpe": _sharpe, "utility": _utility}
+CRITERIA: dict[str, Estimator] = {"pnl": MEAN, "sharpe": SHARPE, "utility": UTILITY}
+CRITERION_OF = "pnl"  # the measure that they are estimated from
+
+
+def columns_needed() -> dict[str, tuple[str, ...]]:
+    """Return measure -> the columns of it that the metrics and criteria need, in a fixed order."""
+    needed: dict[str, dict[str, None]] = {}
+    for measure, estimator in [(m.of, m.estimator) for m in METRICS.values()] + [
+        (CRITERION_OF, estimator) for estimator in CRITERIA.values()
+    ]:
+        needed.setdefault(measure, {}).update(dict.fromkeys(estimator.columns))
+    return {measure: tuple(columns) for measure, columns in needed.items()}
+
+
+def estimator_of(criterion: str) -> Estimator:
+    """Return the estimator of a selection criterion.
+
+    Raises:
+        UnknownNameError: there is no such criterion.
+    """
+    if criterion not in CRITERIA:
+        raise UnknownNameError("criterion", criterion, CRITERIA)
+    return CRITERIA[criterion]
 
 
 def unit_of_score(criterion: str) -> str:
@@ -197,7 +200,7 @@ def unit_of_score(criterion: str) -> str:
     return "ratio" if criterion == "sharpe" else "tick x lot"
 
 
-def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathValues]:
+def score(measures: Mapping[str, PathValues], criterion: str) -> tuple[float, PathValues]:
     """Return the value of a selection criterion and the influence of every path on it.
 
     Args:
@@ -208,28 +211,10 @@ def score(measures: dict[str, PathValues], criterion: str) -> tuple[float, PathV
     Raises:
         UnknownNameError: there is no such criterion.
     """
-    if criterion not in CRITERIA:
-        raise UnknownNameError("criterion", criterion, CRITERIA)
-    return CRITERIA[criterion](np.asarray(measures["pnl"], np.float64))
+    return estimator_of(criterion)(measures[CRITERION_OF])
 
 
-def interval(value: float, influence: PathValues, confidence: float = CONFIDENCE) -> Interval:
-    """Return a value with its normal interval: value +- z std(influence) / sqrt(paths).
-
-    Args:
-        value: the estimate.
-        influence: of every path on it; the difference of two influences for a paired difference.
-        confidence: of the two-sided interval, between 0 and 1.
-    """
-    require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
-    reach = NormalDist().inv_cdf(0.5 + confidence / 2.0)
-    if len(influence) < 2:
-        return Interval(value, float("nan"), float("nan"))
-    error = reach * float(np.std(influence, ddof=1)) / len(influence) ** 0.5
-    return Interval(value, value - error, value + error)
-
-
-def summarise(measures: dict[str, PathValues], confidence: float = CONFIDENCE) -> dict[str, Interval]:
+def summarise(measures: Mapping[str, PathValues], confidence: float = CONFIDENCE) -> dict[str, Interval]:
     """Return every metric of the table with its interval over paths.
 
     Args:
@@ -237,13 +222,12 @@ def summarise(measures: dict[str, PathValues], confidence: float = CONFIDENCE) -
         confidence: of the two-sided interval, between 0 and 1.
     """
     return {
-        name: interval(*metric.estimator(np.asarray(measures[metric.of], np.float64)), confidence)
-        for name, metric in METRICS.items()
+        name: interval(*metric.estimator(measures[metric.of]), confidence) for name, metric in METRICS.items()
     }
 
 
 def compare(
-    measures: dict[str, PathValues], reference: dict[str, PathValues], confidence: float = CONFIDENCE
+    measures: Mapping[str, PathValues], reference: Mapping[str, PathValues], confidence: float = CONFIDENCE
 ) -> dict[str, Interval]:
     """Return metric(policy) - metric(reference) with paired intervals.
 
@@ -256,7 +240,7 @@ def compare(
     require(paths == others, "reference", f"hold the same {paths} paths", others, "Pair equal paths.")
     differences = {}
     for name, metric in METRICS.items():
-        value, influence = metric.estimator(np.asarray(measures[metric.of], np.float64))
-        other, other_influence = metric.estimator(np.asarray(reference[metric.of], np.float64))
+        value, influence = metric.estimator(measures[metric.of])
+        other, other_influence = metric.estimator(reference[metric.of])
         differences[name] = interval(value - other, influence - other_influence, confidence)
     return differences

@@ -1,18 +1,18 @@
-"""The one loop: a policy in a market, path by path, as a whole trajectory or as a running account.
+"""The one loop: policies in a market, path by path, as whole trajectories or as running accounts.
 
 Every random number of a path follows from (seed, scenario, path index) alone, and the market's from none
-that the policy uses. So policies are paired by construction, and results do not depend on how paths are
-cut into chunks or spread over devices.
+that the policy uses. So policies are paired by construction, several of them share one draw of the market,
+and results do not depend on how paths are cut into chunks or spread over devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from flowhft.errors import require
@@ -25,6 +25,9 @@ from flowhft.types import Policy, Trajectory
 # in which every step of a path takes some 20 bytes.
 CHUNK = 8192
 CHUNK_STEPS = 2**25
+# Paths of a device come in multiples of this, the surplus unused: programs treat what does not fill a vector
+# register in another way, to the last bit.
+LANES = 16
 
 
 def key_for(seed: int, *names: str | int) -> PRNGKeyArray:
@@ -47,11 +50,31 @@ def _advance(
     world, index = now
     observation = market.observe(state)
     quote, memory = policy.act(memory, observation, jax.random.fold_in(key, index))
-    state, outcome = market.step(state, quote, world)
+    after, outcome = market.step(state, quote, world)
     record = Trajectory(
-        observation, quote, outcome.fill, outcome.spread_pnl, outcome.inventory_pnl, outcome.fee
+        observation,
+        quote,
+        outcome.fill,
+        outcome.spread_pnl,
+        outcome.inventory_pnl,
+        outcome.fee,
+        after.inventory * _expected_move(market, policy, state),
     )
-    return state, memory, record
+    return after, memory, record
+
+
+def _expected_move(market: Market, policy: Policy, state: State) -> Array:
+    """Return the expected move of the mid whatever was traded, ticks; NaN where there is no such number.
+
+    With it, inventory x (move - expected move) has mean 0 and can be left out of the PnL. That holds where
+    fills do not depend on the coming move, and either the price has no memory (then the expectation is given
+    the present mid, and the sum a martingale whatever the policy does) or the policy does not look at the
+    price (then inventory and price are independent).
+    """
+    if market.price.amplitude is not None and getattr(policy, "sees_price", True):
+        return jnp.full((), jnp.nan)
+    expected = jnp.asarray(market.expected_move(state))
+    return expected if market.tilt is None else jnp.where(market.tilt == 0.0, expected, jnp.nan)
 
 
 def one_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray) -> Trajectory:
@@ -84,42 +107,95 @@ def one_account(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
     return jax.lax.scan(step, start, (world, jnp.arange(market.steps)))[0][2]
 
 
+# Paths are the last axis of a world and the first of what comes of it: a step then finds its own numbers of
+# all paths side by side.
+_EVERYWHERE, _BY_PATH = PartitionSpec(), PartitionSpec("path")
+
+
+def _devices() -> Mesh:
+    return jax.make_mesh((jax.device_count(),), ("path",), axis_types=(AxisType.Auto,))
+
+
 @eqx.filter_jit
-def _many(
+def _draw(market: Market, key: PRNGKeyArray, paths: Int[Array, " path"]) -> World:
+    """Draw the worlds of paths, spread over all devices: arrays of shape (step, ..., path)."""
+    arrays, rest = eqx.partition(market, eqx.is_array)
+
+    def shard(arrays: Any, key: PRNGKeyArray, paths: Int[Array, " path"]) -> World:
+        market = eqx.combine(arrays, rest)
+        return jax.vmap(lambda index: market.draw(jax.random.fold_in(key, index)), out_axes=-1)(paths)
+
+    world = jax.eval_shape(market.draw, key)
+    spread = jax.tree.map(lambda leaf: PartitionSpec(*(None,) * leaf.ndim, "path"), world)
+    return jax.shard_map(
+        shard,
+        mesh=_devices(),
+        in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_PATH),
+        out_specs=spread,
+        check_vma=False,
+    )(arrays, key, paths)
+
+
+@eqx.filter_jit
+def _live(
     function: Callable,
     market: Market,
     policy: Policy,
-    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    worlds: World,
+    key: PRNGKeyArray,
     paths: Int[Array, " path"],
 ) -> Any:
-    """Run `function` on every path, the paths spread over all devices."""
+    """Run `function` with a policy on every path, spread over all devices."""
     arrays, rest = eqx.partition((market, policy), eqx.is_array)
 
-    def shard(arrays: Any, keys: tuple, paths: Int[Array, " path"]) -> Any:
+    def shard(arrays: Any, worlds: World, key: PRNGKeyArray, paths: Int[Array, " path"]) -> Any:
         market, policy = eqx.combine(arrays, rest)
 
-        def path(index: Int[Array, ""]) -> Any:
-            market_key, policy_key = (jax.random.fold_in(key, index) for key in keys)
-            return function(market, policy, market.draw(market_key), policy_key)
+        def path(world: World, index: Int[Array, ""]) -> Any:
+            return function(market, policy, world, jax.random.fold_in(key, index))
 
-        return jax.vmap(path)(paths)
+        return jax.vmap(path, in_axes=(-1, 0))(worlds, paths)
 
-    devices = jax.make_mesh((jax.device_count(),), ("path",), axis_types=(AxisType.Auto,))
-    everywhere, spread = PartitionSpec(), PartitionSpec("path")
+    spread = jax.tree.map(lambda leaf: PartitionSpec(*(None,) * (leaf.ndim - 1), "path"), worlds)
     return jax.shard_map(
-        shard, mesh=devices, in_specs=(everywhere, everywhere, spread), out_specs=spread, check_vma=False
-    )(arrays, keys, paths)
+        shard,
+        mesh=_devices(),
+        in_specs=(_EVERYWHERE, spread, _EVERYWHERE, _BY_PATH),
+        out_specs=_BY_PATH,
+        check_vma=False,
+    )(arrays, worlds, key, paths)
 
 
-def _keys(seed: int, scenario: str) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    return key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
+def _chunks(first: int, paths: int, steps: int, chunk: int, room: int) -> Iterator[tuple[Array, int]]:
+    """Cut a range of paths: yields indices of one call, and how many of them are wanted."""
+    unit = LANES * jax.device_count()
+    size = max(1, min(chunk, CHUNK_STEPS // steps, max(paths, room)))
+    size = -(-size // unit) * unit
+    for start in range(0, paths, size):
+        yield jnp.arange(size) + (first + start), min(size, paths - start)
 
 
-def _size(paths: int, steps: int) -> int:
-    """Return how many paths of so many steps one call simulates: a multiple of the devices."""
-    devices = jax.device_count()
-    chunk = max(devices, min(CHUNK, CHUNK_STEPS // steps))
-    return min(chunk, -(-paths // devices) * devices) // devices * devices
+def _run(
+    function: Callable,
+    market: Market,
+    policies: Sequence[Policy],
+    paths: int,
+    seed: int,
+    scenario: str,
+    first: int,
+    chunk: int,
+    room: int = 0,
+) -> list[Any]:
+    """Run `function` with every policy on the same paths; returns numpy arrays, the first axis the path."""
+    require(paths >= 1, "paths", "be at least 1", paths)
+    market_key, policy_key = key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
+    parts: list[list[Any]] = [[] for _ in policies]
+    for indices, wanted in _chunks(first, paths, market.steps, chunk, room):
+        worlds = _draw(market, market_key, indices)
+        for policy, part in zip(policies, parts, strict=True):
+            found = _live(function, market, policy, worlds, policy_key, indices)
+            part.append(jax.tree.map(lambda values, wanted=wanted: np.asarray(values)[:wanted], found))
+    return [jax.tree.map(lambda *arrays: np.concatenate(arrays), *part) for part in parts]
 
 
 def rollout(
@@ -138,12 +214,7 @@ def rollout(
     Returns:
         A trajectory of numpy arrays of shape (path, step).
     """
-    require(paths >= 1, "paths", "be at least 1", paths)
-    parts, size = [], _size(paths, market.steps)
-    for start in range(0, paths, size):
-        part = _many(one_path, market, policy, _keys(seed, scenario), jnp.arange(size) + (first + start))
-        parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], part))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return _run(one_path, market, [policy], paths, seed, scenario, first, CHUNK)[0]
 
 
 def judge(
@@ -162,9 +233,38 @@ def judge(
     Returns:
         What `flowhft.measures.measure` would return for the trajectory of `rollout`: arrays of shape (path,).
     """
-    require(paths >= 1, "paths", "be at least 1", paths)
-    parts, size = [], _size(paths, market.steps)
-    for start in range(0, paths, size):
-        tally = _many(one_account, market, policy, _keys(seed, scenario), jnp.arange(size) + (first + start))
-        parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], tally))
-    return measures_of(jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts))
+    return judge_together(market, [policy], paths=paths, seed=seed, scenario=scenario, first=first)[0]
+
+
+def judge_together(
+    market: Market,
+    policies: Sequence[Policy],
+    *,
+    paths: int,
+    seed: int,
+    scenario: str,
+    first: int = 0,
+    chunk: int = CHUNK,
+    room: int = 0,
+) -> list[dict[str, PathValues]]:
+    """Simulate several policies in the same market, whose random numbers are drawn only once.
+
+    Policies of the same kind (that differ in numbers only) share one compiled program.
+
+    Args:
+        market: as for `rollout`, like all that follow.
+        policies: who quotes, each as if alone.
+        paths: how many.
+        seed: of the run.
+        scenario: name of the random streams.
+        first: index of the first path.
+        chunk: paths that are simulated at once: bounds the memory, does not change a bit of the result.
+        room: paths for which programs are compiled if there are fewer: a short last block then needs no
+            programs of its own, which take longer than the paths that it leaves unused.
+
+    Returns:
+        For each policy what `judge` returns.
+    """
+    require(chunk >= 1, "chunk", "be at least 1", chunk)
+    tallies = _run(one_account, market, policies, paths, seed, scenario, first, chunk, room)
+    return [measures_of(tally) for tally in tallies]

@@ -31,7 +31,7 @@ from typing import Any
 import polars as pl
 
 from flowhft import __version__
-from flowhft.errors import DataError
+from flowhft.errors import DataError, UsageError
 
 MANIFEST = "manifest.json"
 REPORT = "report.html"
@@ -189,16 +189,20 @@ class Run:
     started: float = field(default_factory=time.time)
 
     @property
-    def fingerprint(self) -> str:
-        """Return the identity of the result: everything that could change it, hashed."""
-        identity = {
+    def identity(self) -> dict[str, Any]:
+        """Everything that could change the result."""
+        return {
             "command": self.command,
             "config": plain(self.config),
             "seed": self.seed,
             "version": __version__,
             "parents": self.parents,
         }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the result, hashed."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def finished(self) -> bool:
@@ -223,13 +227,44 @@ class Run:
 
         Raises:
             DataError: the folder cannot be made.
+            UsageError: it holds what another run, of other options, could go on from.
         """
         if self.folder.is_file():
             raise DataError(f"`out` must be a folder; received the file {self.folder}. Choose another path.")
+        self._refuse_others()
         self.work.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / UNFINISHED / f"{self.fingerprint}.json", self.identity)
         for half_written in self.work.rglob(".*.part"):
             half_written.unlink()
         return self.work
+
+    def _refuse_others(self) -> None:
+        """Let nobody's unfinished work go: not what an interrupted run of other options had done.
+
+        Raises:
+            UsageError: there is such work; the message names the options that are not as they were.
+        """
+        unfinished = self.folder / UNFINISHED
+        if not unfinished.is_dir():
+            return
+        begun = {path.stem for path in unfinished.glob("*.json")}
+        worked = {path.name for path in unfinished.iterdir() if path.is_dir() and any(path.glob("*/*"))}
+        stages = any(
+            (child / name).exists() for child in self.folder.iterdir() for name in (MANIFEST, UNFINISHED)
+        )
+        others = sorted((worked | (begun if stages else set())) - {self.fingerprint})
+        if not others:
+            return
+        record = unfinished / f"{others[0]}.json"
+        changes = (
+            "; ".join(_changes(read_json(record), self.identity))
+            if record.is_file()
+            else "it was begun by another version of flowhft"
+        )
+        raise UsageError(
+            f"`out` must not hold unfinished work of other options; in `{self.folder}` {changes}. Choose "
+            f"another folder, or remove `{unfinished}` to give that work up."
+        )
 
     def finish(self, **summary: Any) -> None:
         """Put the result in the place of an earlier one, and the manifest last: now the folder is finished.
@@ -285,6 +320,23 @@ class Run:
         for name in (*earlier, REPORT):
             if Path(name).name == name:  # not what an edited manifest lists elsewhere
                 (self.folder / name).unlink(missing_ok=True)
+
+
+def _changes(before: Any, after: Any, name: str = "") -> list[str]:
+    """Return what differs between two identities, in words: the option, what it was and what it is."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = []
+        for key in dict.fromkeys([*before, *after]):
+            inner = key if name in ("", "config", "parents") else f"{name}.{key}"
+            found += _changes(before.get(key), after.get(key), inner)
+        return found
+    if before == after:
+        return []
+    return [f"`{name}` was {_word(before)} and is {_word(after)}"]
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

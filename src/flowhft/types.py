@@ -78,6 +78,9 @@ class Trajectory(NamedTuple):
         spread_pnl: tick x lot earned against the decision mid: sum of half_spread x lots filled.
         inventory_pnl: tick x lot: inventory after the fills times the move of the mid.
         fee: tick x lot paid; negative for a rebate.
+        expected_inventory_pnl: tick x lot: inventory after the fills times the expected move of the mid given
+            what is known before it; NaN where fills tell something about the move, None where nobody knows
+            the expected move (a recording).
     """
 
     observation: Observation
@@ -86,6 +89,7 @@ class Trajectory(NamedTuple):
     spread_pnl: Numeric
     inventory_pnl: Numeric
     fee: Numeric
+    expected_inventory_pnl: Numeric | None = None
 
 
 class Estimates(NamedTuple):
@@ -97,6 +101,10 @@ class Estimates(NamedTuple):
         intensity: rate A of lambda(delta) = A exp(-k delta), per side, 1 / second.
         fill_decay: k of lambda(delta) = A exp(-k delta), 1 / tick.
         horizon: length of a session, seconds.
+        dt: time between two decisions, seconds; 0 where it is short enough to be taken for none.
+        highest_intensity: of fills at any distance, 1 / second: all market orders of a side.
+        fill_cost: what a fill costs besides, ticks: fees, and the adverse move that is expected.
+        inventory_limit: lots beyond which a side is not filled.
     """
 
     volatility: Numeric
@@ -104,6 +112,10 @@ class Estimates(NamedTuple):
     intensity: Numeric
     fill_decay: Numeric
     horizon: Numeric
+    dt: Numeric = 0.0
+    highest_intensity: Numeric = float("inf")
+    fill_cost: Numeric = 0.0
+    inventory_limit: Numeric = float("inf")
 
 
 class Interval(NamedTuple):

@@ -4,11 +4,10 @@ import math
 
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
-from flowhft.market.scenario import Scenario
+from flowhft.market.scenario import MOST_CARRIED, Scenario
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300
-MOST_ADVERSE = 1.5  # standard deviations of a step's move that the simulator's fills are tilted by, at most
 RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selected
 
 
@@ -56,7 +55,7 @@ def scenario_of(
     dt = natural_dt(calibration) if dt is None else dt
     measured = values["adverse_selection"]
     carried = (
-        min(max(measured, 0.0), MOST_ADVERSE * values["volatility"] * dt**0.5)
+        min(max(measured, 0.0), MOST_CARRIED * values["volatility"] * dt**0.5)
         if measured == measured
         else 0.0
     )

@@ -1,7 +1,6 @@
 """`flowhft adapt`: fit the small map behind a trained policy to a market, on validation paths."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tyro.conf import Positional
 
@@ -10,6 +9,7 @@ from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.learn.settings import AdaptSettings
+from flowhft.market.presets import Preset
 from flowhft.runs import write_json, write_table
 
 
@@ -27,7 +27,7 @@ class Adapt(Command):
     """Today's market: comma-separated names or TOML files; the score is the mean over them."""
     only: str = ""
     """Name of the one scenario of them to adapt to, for example the centre of a calibrated grid."""
-    market: Literal["correct", "paper"] = "correct"
+    market: Preset = "correct"
     """Preset of the named scenarios."""
     search: AdaptSettings = AdaptSettings()
 

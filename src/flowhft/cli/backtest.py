@@ -13,10 +13,11 @@ from flowhft.cli.calibrate import SCENARIOS
 from flowhft.cli.command import Command, Result
 from flowhft.cli.evaluate import course_units, result_of, units_of_metrics
 from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of
+from flowhft.cli.select import scores_from
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import UsageError, require
 from flowhft.replay.settings import ReplaySettings
-from flowhft.runs import read_json, read_table, stream, write_json, write_table
+from flowhft.runs import read_json, stream, write_json, write_table
 
 if TYPE_CHECKING:
     from flowhft.cli.recording import Parts
@@ -49,7 +50,7 @@ class Backtest(Command):
     reference: str = ""
     """Policy that paired differences are taken against; the first one if none is named."""
     teachers: Path | None = None
-    """A demonstrate run: experts then quote with the risk aversion that was best for them."""
+    """A demonstrate or select run: experts then quote with the risk aversion that was best for them."""
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
     confidence: float = 0.99
@@ -59,15 +60,15 @@ class Backtest(Command):
     def run(self, terminal: Terminal) -> Result:
         """Read, freeze, replay, judge."""
         from flowhft.cli.recording import facts_of, identity_of_recording, read_parts
-        from flowhft.market.scenario import read_scenarios
+        from flowhft.market.scenario_files import read_scenarios
         from flowhft.policies import find_policies, tune
 
         parents = {"calibration": identity_of_run(self.calibration, "calibration", "calibrate")}
         scenario = read_scenarios(self.calibration / SCENARIOS)[0]
         found = find_policies(self.policies, frozen=True)
         if self.teachers:
-            parents["teachers"] = identity_of_run(self.teachers, "teachers", "demonstrate")
-            found = tune(found, read_table(self.teachers / "teachers.parquet"))
+            parents["teachers"], scores = scores_from(self.teachers)
+            found = tune(found, scores)
         names = [policy.name for policy in found]
         reference = self.reference or names[0]
         if reference not in names:

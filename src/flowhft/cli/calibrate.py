@@ -53,7 +53,7 @@ class Calibrate(Command):
         from flowhft.calibrate.scenario import scenario_of
         from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
         from flowhft.market.presets import grid_around
-        from flowhft.market.scenario import scenarios_to_toml
+        from flowhft.market.scenario_files import scenarios_to_toml
 
         self._check()
         with terminal.stage("read the recording"):

@@ -1,20 +1,25 @@
 """`flowhft evaluate`: judge policies in simulated markets on the same random numbers."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, identity_of_run, policies_of, run_of, scenarios_of
+from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of
+from flowhft.cli.scenarios import note_losses
+from flowhft.cli.select import scores_from
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UsageError, require
+from flowhft.market.presets import Preset
 from flowhft.metrics import METRICS
-from flowhft.runs import read_json, read_table, write_json, write_table
+from flowhft.runs import finite, read_table, write_table
 
-MOST_PATHS = 10_000_000  # whose measures still fit in memory, for a dozen policies
+MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
 FINGERPRINT_UNITS = {
     "inventory": "lots",
     "time_left": "s",
@@ -22,7 +27,16 @@ FINGERPRINT_UNITS = {
     "half_spread_ask": "ticks",
 }
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
-SHOWN = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "fills", "rms_inventory")
+SHOWN = (
+    "pnl",
+    "expected_pnl",
+    "sharpe",
+    "max_drawdown",
+    "spread_pnl",
+    "inventory_pnl",
+    "fills",
+    "rms_inventory",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,73 +52,77 @@ class Evaluate(Command):
     policies: str
     """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders;
     label=path names one."""
-    market: Literal["correct", "paper"] = "correct"
-    """Preset of the named scenarios: as they should be, or as the paper ran them."""
+    market: Preset = "correct"
+    """Preset of the named scenarios: as they should be, as the paper ran them, or with informed traders."""
     paths: int = 10_000
     """Sessions simulated per policy and scenario."""
     reference: str = ""
     """Policy that paired differences are taken against; the first one if none is named."""
     teachers: Path | None = None
-    """A demonstrate run: experts then quote with the risk aversion that was best for them in each."""
+    """A demonstrate or select run: experts quote with the risk aversion that was best for them in each."""
     confidence: float = 0.99
     """Of every interval."""
+    chunk: int = 8_192
+    """Sessions simulated at once: bounds the memory and changes no result."""
+    device: DeviceName = "auto"
+    """Where to simulate: on every core of the processor, or on a GPU; auto takes a GPU if there is one."""
+    ray: str = ""
+    """Judge on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
 
     def run(self, terminal: Terminal) -> Result:
-        """Judge scenario by scenario; finished ones are kept and not judged again."""
-        from flowhft.devices import prepare
-
-        prepare()
-        from flowhft.evaluate import judge_scenario
+        """Judge span by span of paths; finished ones are kept and not judged again."""
+        device = prepare(self.device)
+        from flowhft.evaluate import judgement_of
         from flowhft.market.presets import find_scenarios
         from flowhft.policies import find_policies, tune
+        from flowhft.scale.checkpoint import Checkpoints
+        from flowhft.scale.cluster import cluster
+        from flowhft.scale.drive import judge_all, judge_here
+        from flowhft.scale.span import Job
 
         require(2 <= self.paths <= MOST_PATHS, "paths", f"lie between 2 and {MOST_PATHS:,}", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
+        require(self.chunk >= 1, "chunk", "be at least 1", self.chunk)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         named, files = scenarios_of(self.scenarios)
         found = find_policies(self.policies)
         taught = {}
         if self.teachers:
-            taught["teachers"] = identity_of_run(self.teachers, "teachers", "demonstrate")
-            found = tune(found, read_table(self.teachers / "teachers.parquet"))
+            taught["teachers"], scores = scores_from(self.teachers)
+            found = tune(found, scores)
         policies = {policy.name: policy for policy in found}
         reference = self.reference or next(iter(policies))
         if reference not in policies:
             raise UsageError(f"`reference` must be one of {', '.join(policies)}; received '{reference}'.")
 
         called, saved = policies_of(found)
-        run = run_of(self, "evaluate", files | saved | taught, scenarios=named, policies=called)
+        run = run_of(
+            self, "evaluate", files | saved | taught, scenarios=named, policies=called, device=device
+        )
         if work := begin(run, terminal):
+            note_losses(scenarios, terminal)
             results: list[dict[str, Any]] = []
             differences: list[dict[str, Any]] = []
-            with terminal.stage("judge policies in simulation") as progress:
-                for i, scenario in enumerate(scenarios):
-                    part = work / "parts" / f"{i:04d}.json"
-                    if not part.is_file():
-                        judgement = judge_scenario(
-                            scenario,
-                            {name: policy.in_market for name, policy in policies.items()},
-                            paths=self.paths,
-                            seed=self.seed,
-                            reference=reference,
-                            like=alike(scenario, scenarios),
-                            confidence=self.confidence,
-                            progress=lambda share, now, i=i: progress((i + share) / len(scenarios), now),  # type: ignore[misc]
-                        )
-                        write_json(part, judgement)
-                    judged = read_json(part)
-                    results += judged["results"]
-                    differences += judged["differences"]
+            job = Job(
+                scenarios,
+                {name: policy.in_market for name, policy in policies.items()},
+                self.paths,
+                self.seed,
+                chunk=self.chunk,
+            )
+            finished = Checkpoints(work / "moments")
+            with terminal.stage("judge policies in simulation") as progress, contextlib.ExitStack() as stack:
+                crew = stack.enter_context(cluster(self.ray, device)) if self.ray else judge_here
+                judge_all(job, finished, crew=crew, progress=progress)
+            for i in range(len(scenarios)):
+                judgement = judgement_of(job, finished, i, reference, self.confidence)
+                results += finite(judgement.results)
+                differences += finite(judgement.differences)
             self._write_courses(work, scenarios[0], policies, terminal)
             units = units_of_metrics(currency_of(scenario.currency for scenario in scenarios))
-            write_table(work / "results.parquet", pl.DataFrame(results, infer_schema_length=None), units)
-            schema = None if differences else {"scenario": str, "policy": str, "reference": str}
-            write_table(
-                work / "differences.parquet",
-                pl.DataFrame(differences, schema=schema, infer_schema_length=None),
-                units,
-            )
+            for name, rows in (("results", results), ("differences", differences)):
+                write_table(work / f"{name}.parquet", table_of(rows), units)
             run.finish(reference=reference, scenarios=[s.name for s in scenarios], policies=list(policies))
         return result_of(run.folder, reference)
 
@@ -128,10 +146,12 @@ class Evaluate(Command):
         write_table(folder / "fingerprint.parquet", pl.concat(prints), FINGERPRINT_UNITS)
 
 
-def alike(scenario: Any, scenarios: list[Any]) -> list[Any]:
-    """Return the scenarios that can share a compiled program with this one."""
-    same = ("price", "exciter", "steps")
-    return [s for s in scenarios if all(getattr(s, name) == getattr(scenario, name) for name in same)]
+def table_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Return rows of metrics as a table; a metric without a single value is still a column of numbers."""
+    numbers = {f"{name}{end}": pl.Float64 for name in METRICS for end in ("", "_low", "_high")}
+    if not rows:
+        return pl.DataFrame(schema={"scenario": pl.String, "policy": pl.String, "reference": pl.String})
+    return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
 
 
 def currency_of(currencies: Iterable[str]) -> str:
@@ -159,7 +179,8 @@ def result_of(folder: Path, reference: str) -> Result:
     results = read_table(folder / "results.parquet").to_dicts()
     differences = read_table(folder / "differences.parquet").to_dicts()
     by_pair = {(row["scenario"], row["policy"]): row for row in differences}
-    rows = []
+    shown = [name for name in SHOWN if any(row[name] is not None for row in results)]
+    rows, above = [], None
     for row in results:
         paired = by_pair.get((row["scenario"], row["policy"]))
         against = (
@@ -167,16 +188,14 @@ def result_of(folder: Path, reference: str) -> Result:
             if paired
             else "reference"
         )
-        rows.append([row["scenario"], row["policy"], *(row[name] for name in SHOWN), against])
+        where = "" if row["scenario"] == above else row["scenario"]  # a scenario is named once
+        rows.append([where, row["policy"], *(row[name] for name in shown), against])
+        above = row["scenario"]
     currency = currency_of(row["currency"] for row in results)
     table = Table(
-        columns=[
-            "scenario",
-            "policy",
-            *(_title(name, currency) for name in SHOWN),
-            f"PnL against {reference}",
-        ],
+        columns=["scenario", "policy", *map(_heading, shown), f"PnL against {reference}"],
         rows=rows,
+        title=f"Per session; money in {'the currency of the scenario' if currency == 'money' else currency}",
     )
     return Result(
         summary={"folder": folder, "reference": reference, "results": results, "differences": differences},
@@ -184,7 +203,7 @@ def result_of(folder: Path, reference: str) -> Result:
     )
 
 
-def _title(name: str, currency: str) -> str:
+def _heading(name: str) -> str:
     metric = METRICS[name]
-    unit = metric.unit.replace("money", currency)
-    return metric.title if unit == "ratio" else f"{metric.title} ({unit})"
+    title = metric.title.removesuffix(" (per session)")
+    return title if metric.unit in ("ratio", "money") else f"{title} ({metric.unit})"

@@ -1,17 +1,18 @@
 """The run folder of a command: where it is, what identifies it, and whether it is already done."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flowhft.cli.command import Command
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
-from flowhft.runs import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of
+from flowhft.runs import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
 
-COMMON = ("config", "json", "quiet", "seed", "out")
+COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray")  # decide nothing about a result
 RUNS = Path("runs")
+Found = TypeVar("Found", bound=tuple)
 
 
 def identity_of(path: Path) -> str:
@@ -109,6 +110,29 @@ def begin(run: Run, terminal: Terminal) -> Path | None:
         terminal.note(f"{run.command}: already done in {run.folder}")
         return None
     return run.begin()
+
+
+def kept(part: Path, kind: type[Found], find: Callable[[], Found]) -> Found:
+    """Return what a part of a run found: read back if it was kept, else found now and kept.
+
+    Args:
+        part: JSON file in the run's folder; what it holds is also what the first call returns, so that a
+            resumed run cannot differ from one that was not interrupted.
+        kind: a named tuple of what JSON can hold.
+        find: works it out.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not part.is_file():
+        write_json(part, find())
+    try:
+        return kind(**read_json(part))
+    except (DataError, TypeError) as cause:
+        raise DataError(
+            f"`{part}` must be what an interrupted run kept; it is damaged. Delete it: only that part is "
+            "worked out again."
+        ) from cause
 
 
 def require_ours(folder: Path) -> None:

@@ -1,15 +1,16 @@
 """`flowhft simulate`: run policies in simulated markets and keep every step."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary_of
+from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.market.presets import Preset
 from flowhft.runs import write_table
 from flowhft.types import Trajectory
 
@@ -41,7 +42,7 @@ class Simulate(Command):
     """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
     policies: str
     """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files or run folders."""
-    market: Literal["correct", "paper"] = "correct"
+    market: Preset = "correct"
     """Preset of the named scenarios."""
     paths: int = 100
     """Sessions simulated per policy and scenario."""
@@ -72,6 +73,7 @@ class Simulate(Command):
         called, saved = policies_of(policies)
         run = run_of(self, "simulate", files | saved, scenarios=named, policies=called)
         if work := begin(run, terminal):
+            note_losses(scenarios, terminal)
             rows = []
             with terminal.stage("simulate") as progress:
                 for i, scenario in enumerate(scenarios):

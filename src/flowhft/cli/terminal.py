@@ -147,16 +147,25 @@ def _is_interactive(stream: Any) -> bool:
 
 
 def _bars() -> "Bars":
-    """Return moving bars on stderr: title, bar, share, time, and what is happening now."""
+    """Return moving bars on stderr: title, bar, share, time passed and left, and what is happening now."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.table import Column
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=12),
+        TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("left", table_column=Column(min_width=4, no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(min_width=5, no_wrap=True)),
         TextColumn(
             "{task.fields[now]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
         ),

@@ -1,8 +1,9 @@
-"""Closed-form quoting experts: coefficients worked out once, then plain arithmetic.
+"""Quoting experts, closed forms and exact optima: coefficients worked out once, then plain arithmetic.
 
 Every expert is a pair of functions: `coefficients(estimates, risk_aversion)` does the logarithms and
-roots with numpy, `quote(coefficients, observation, noise)` is arithmetic on numbers that numpy, numba
-(`numba.njit(quote)`) and jax run alike. `EXPERTS` is the table of names.
+roots with numpy, or solves for the exact optimum and tabulates it (the oracles);
+`quote(coefficients, observation, noise)` is arithmetic on numbers that numpy, numba (`numba.njit(quote)`)
+and jax run alike. `EXPERTS` is the table of names.
 """
 
 from collections.abc import Callable
@@ -10,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowhft.errors import UnknownNameError
-from flowhft.experts import avellaneda_stoikov, glft, white_noise
+from flowhft.experts import avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
-CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers
+CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
 QuoteOf = Callable[..., Quote]
 
 
 @dataclass(frozen=True)
 class Expert:
-    """A closed-form quoting rule.
+    """A quoting rule that is told a market.
 
     Attributes:
         name: what the command line calls it.
@@ -28,6 +29,8 @@ class Expert:
         quote: (coefficients, observation, noise) -> Quote.
         as_run: whether it is told volatility and drift as the FlowHFT paper ran them: the raw
             relative numbers of the scenario, without units.
+        told_everything: whether it is told the total law (`flowhft.market.total_law`) instead of the stated
+            parameters.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Expert:
     coefficients: CoefficientsOf
     quote: QuoteOf
     as_run: bool = False
+    told_everything: bool = False
 
 
 EXPERTS = {
@@ -69,6 +73,37 @@ EXPERTS = {
             glft.coefficients_with_drift_as_run,
             glft.quote,
             as_run=True,
+        ),
+        Expert(
+            "oracle",
+            "exact optimum of mean less inventory penalty, in the market's own steps",
+            oracle.coefficients,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_told",
+            "oracle, told everything: total volatility and drift, own excitation, adverse selection",
+            oracle.coefficients,
+            oracle.quote,
+            told_everything=True,
+        ),
+        Expert(
+            "oracle_continuous",
+            "the same optimum in continuous time",
+            oracle.coefficients_continuous,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_stationary",
+            "the same in continuous time, long before the session's end",
+            oracle.coefficients_stationary,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_cara",
+            "exact optimum of exponential utility, in continuous time",
+            oracle.coefficients_exponential,
+            oracle.quote,
         ),
     )
 }

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft import features
 from flowhft.adapter import IDENTITY, Adapter
+from flowhft.archive import read_archive, require_arrays, write_archive
 from flowhft.errors import DataError, UsageError, require
 from flowhft.features import Sensor
 from flowhft.flow import objectives
-from flowhft.flow.archive import read_archive, require_arrays, write_archive
 from flowhft.flow.network import Network, network_from, weight_shapes, weights_of
 from flowhft.flow.normaliser import Normaliser, scale_features, unscale_quotes
 from flowhft.flow.settings import NetworkSettings, SamplerSettings

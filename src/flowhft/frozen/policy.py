@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 
 from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import require
-from flowhft.experts import Expert, avellaneda_stoikov, glft, white_noise
+from flowhft.experts import Expert, avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import NAMES as FEATURE_NAMES
 from flowhft.features import Sensor
@@ -23,7 +23,14 @@ WHITE_NOISE = 0
 AVELLANEDA_STOIKOV = 1
 GLFT = 2
 FLOW = 3
-KINDS = {"white_noise": WHITE_NOISE, "avellaneda_stoikov": AVELLANEDA_STOIKOV, "glft": GLFT, "flow": FLOW}
+ORACLE = 4
+KINDS = {
+    "white_noise": WHITE_NOISE,
+    "avellaneda_stoikov": AVELLANEDA_STOIKOV,
+    "glft": GLFT,
+    "flow": FLOW,
+    "oracle": ORACLE,
+}
 
 SOLVERS = {"euler": 0, "heun": 1}
 
@@ -32,6 +39,7 @@ _EXPERTS = {
     WHITE_NOISE: (white_noise.quote, len(white_noise.Coefficients._fields)),
     AVELLANEDA_STOIKOV: (avellaneda_stoikov.quote, len(avellaneda_stoikov.Coefficients._fields)),
     GLFT: (glft.quote, len(glft.Coefficients._fields)),
+    ORACLE: (oracle.quote, len(oracle.Coefficients._fields) - 1),  # the table is kept apart
 }
 
 
@@ -88,12 +96,14 @@ class Frozen(NamedTuple):
         coefficients: an expert's coefficients in the order of its `Coefficients`; empty for a flow policy.
         adapter: what is done to every quote last.
         network: a flow policy's network; `NO_NETWORK` for an expert.
+        table: an oracle's table of half-spreads, ticks; `NO_TABLE` for every other policy.
     """
 
     kind: int
     coefficients: Float[np.ndarray, " coefficient"]
     adapter: Adapter
     network: Network
+    table: Float[np.ndarray, "time inventory side"]
 
 
 def _nothing(*shape: int, dtype: type = np.float32) -> np.ndarray:
@@ -121,6 +131,7 @@ NO_NETWORK = Network(
     output_scale=_nothing(0, 0),
     output_bias=_nothing(0, 0),
 )
+NO_TABLE = _nothing(0, 0, 0, dtype=np.float64)
 
 
 def _same_type(value: Any, like: Any) -> Any:
@@ -139,7 +150,11 @@ def _same_type(value: Any, like: Any) -> Any:
 
 
 def assemble(
-    kind: int, coefficients: Sequence[Numeric] | np.ndarray, adapter: Adapter, network: Network = NO_NETWORK
+    kind: int,
+    coefficients: Sequence[Numeric] | np.ndarray,
+    adapter: Adapter,
+    network: Network = NO_NETWORK,
+    table: np.ndarray = NO_TABLE,
 ) -> Frozen:
     """Return a frozen policy of the one type, after checking all that compiled code takes on trust.
 
@@ -148,22 +163,36 @@ def assemble(
         coefficients: numbers in the order of the expert's `Coefficients`.
         adapter: what is done to every quote last.
         network: of a flow policy.
+        table: of an oracle.
 
     Raises:
         UsageError: a number or a shape that cannot be.
     """
-    given = Frozen(kind, np.asarray(coefficients), adapter, network)
-    frozen: Frozen = _same_type(given, Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK))
+    given = Frozen(kind, np.asarray(coefficients), adapter, network, np.asarray(table))
+    frozen: Frozen = _same_type(given, Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK, NO_TABLE))
     require(frozen.kind in KINDS.values(), "kind", f"be one of {sorted(KINDS.values())}", kind)
     wanted = 0 if frozen.kind == FLOW else _EXPERTS[frozen.kind][1]
     _require_shape("coefficients", frozen.coefficients, (wanted,))
     if frozen.kind == FLOW:
         _check(frozen.network)
+    if frozen.kind == ORACLE:
+        horizon, bend, rows, limit = frozen.coefficients
+        _check_table(oracle.Coefficients(horizon, bend, rows, limit, frozen.table))
     return frozen
 
 
 def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     require(array.shape == shape, name, f"have the shape {shape}", array.shape)
+
+
+def _check_table(coefficients: oracle.Coefficients) -> None:
+    """Refuse a table that compiled code would read beyond its end."""
+    rows, limit = coefficients.rows, coefficients.limit
+    for name, value in (("rows", rows), ("limit", limit)):
+        require(value >= 1.0 and value.is_integer(), name, "be a whole number from 1 up", value)
+    for name, value in (("horizon", coefficients.horizon), ("bend", coefficients.bend)):
+        require(0.0 < value < np.inf, name, "be positive and finite", value)
+    _require_shape("table", coefficients.table, (int(rows) + 2, 2 * int(limit) + 1, 2))
 
 
 def _check(network: Network) -> None:
@@ -224,4 +253,6 @@ def freeze_expert(expert: Expert, coefficients: tuple, adapter: Adapter = IDENTI
         f"'{expert.name}'",
         "Run it in the lab.",
     )
+    if kind == ORACLE and isinstance(coefficients, oracle.Coefficients):
+        return assemble(kind, coefficients[:-1], adapter, table=coefficients.table)
     return assemble(kind, coefficients, adapter)

@@ -9,6 +9,7 @@ the adapter wraps a policy from outside, the previous spread that a policy remem
 quote, before the adapter.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,12 @@ from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
 
 from flowhft import adapter, features
-from flowhft.experts import avellaneda_stoikov, glft, white_noise
+from flowhft.experts import avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.features import PAPER
 from flowhft.frozen.chance import uniform
 from flowhft.frozen.compiled import compiled
 from flowhft.frozen.plain import REACH
-from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, WHITE_NOISE, Frozen, Network
+from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, ORACLE, WHITE_NOISE, Frozen, Network
 from flowhft.frozen.sampler import SCRATCH_ROWS, sample_chunk
 from flowhft.types import Observation, Quote
 
@@ -34,6 +35,7 @@ _adapt_quote = _numpy_rules(adapter.adapt_quote)
 _quote_white_noise = _numpy_rules(white_noise.quote)
 _quote_avellaneda_stoikov = _numpy_rules(avellaneda_stoikov.quote)
 _quote_glft = _numpy_rules(glft.quote)
+_quote_oracle = _numpy_rules(oracle.quote)
 
 
 class Memory(NamedTuple):
@@ -147,6 +149,11 @@ def quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
         own = _quote_avellaneda_stoikov(avellaneda_stoikov.Coefficients(c[0], c[1], c[2]), seen, (0.0, 0.0))
     elif frozen.kind == GLFT:
         own = _quote_glft(glft.Coefficients(c[0], c[1], c[2], c[3]), seen, (0.0, 0.0))
+    elif frozen.kind == ORACLE:
+        if math.isfinite(seen.time_left) and math.isfinite(seen.inventory):
+            own = _quote_oracle(oracle.Coefficients(c[0], c[1], c[2], c[3], frozen.table), seen, (0.0, 0.0))
+        else:
+            own = Quote(math.nan, math.nan)  # no row of a table has this number
     else:
         own = _quote_flow(frozen.network, memory, seen)
     return _adapt_quote(frozen.adapter, own, seen.inventory)

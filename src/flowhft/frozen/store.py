@@ -16,13 +16,24 @@ from flowhft.adapter import Adapter
 from flowhft.errors import DataError, UsageError
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import Sensor
-from flowhft.frozen.policy import FLOW, KINDS, NO_NETWORK, SOLVERS, Frozen, Network, assemble
+from flowhft.frozen.policy import (
+    FLOW,
+    KINDS,
+    NO_NETWORK,
+    NO_TABLE,
+    ORACLE,
+    SOLVERS,
+    Frozen,
+    Network,
+    assemble,
+)
 from flowhft.runs import replacing
 
 FORMAT = "flowhft.frozen"
 VERSION = 1
 _METADATA_KEY = "flowhft"
 _ARRAYS = tuple(name for name in Network._fields if isinstance(getattr(NO_NETWORK, name), np.ndarray))
+_OWN_ARRAYS = {"flow": _ARRAYS, "oracle": ("table",)}
 
 
 def _name_of(number: int, table: dict[str, int]) -> str:
@@ -54,6 +65,8 @@ def save_frozen(frozen: Frozen, path: Path | str) -> None:
             "noise_scale": network.noise_scale,
         }
         arrays |= {name: getattr(network, name) for name in _ARRAYS}
+    elif frozen.kind == ORACLE:
+        arrays["table"] = frozen.table
     with replacing(Path(path)) as temporary:
         # Written by Python: safetensors' own writer neither says that a disk is full nor heeds the umask.
         temporary.write_bytes(save(arrays, {_METADATA_KEY: json.dumps(header)}))
@@ -76,7 +89,7 @@ def load_frozen(path: Path | str) -> Frozen:
     try:
         with safe_open(path, framework="numpy") as file:
             header = _header(path, file.metadata() or {})
-            names = ("coefficients", *_ARRAYS) if header.get("kind") == "flow" else ("coefficients",)
+            names = ("coefficients", *_OWN_ARRAYS.get(str(header.get("kind")), ()))
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError) as cause:
         raise DataError(
@@ -84,7 +97,8 @@ def load_frozen(path: Path | str) -> Frozen:
         ) from cause
     try:
         network = _network(header["network"], arrays) if header["kind"] == "flow" else NO_NETWORK
-        return assemble(KINDS[header["kind"]], arrays["coefficients"], Adapter(**header["adapter"]), network)
+        adapter, table = Adapter(**header["adapter"]), arrays.get("table", NO_TABLE)
+        return assemble(KINDS[header["kind"]], arrays["coefficients"], adapter, network, table)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError) as cause:
         raise DataError(
             f"`{path}` must hold a policy whose parts fit together; {type(cause).__name__}: {cause} "

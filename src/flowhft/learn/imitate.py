@@ -13,10 +13,10 @@ import optax
 import polars as pl
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from flowhft.archive import read_archive, write_archive
 from flowhft.errors import DataError, require
 from flowhft.features import Sensor
 from flowhft.flow import objectives
-from flowhft.flow.archive import read_archive, write_archive
 from flowhft.flow.network import Network, init_network
 from flowhft.flow.policy import FlowPolicy, require_sampler
 from flowhft.flow.settings import NetworkSettings, SamplerSettings

@@ -6,10 +6,11 @@ from typing import Literal
 from flowhft import experts
 from flowhft.errors import require
 from flowhft.flow.settings import ObjectiveName
-from flowhft.metrics import CRITERIA
+from flowhft.metrics import CRITERIA, RISK_WEIGHT
 
 # A batch is cut into quarters (shortcut) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32
+MOST_SESSIONS = 1_000_000  # a candidate: one number a session and candidate is held in memory
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,24 @@ class TeacherSettings:
     risk_aversions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     """Risk aversions that each is tried with, in units of the fill decay k."""
     criterion: Literal["pnl", "sharpe", "utility"] = "utility"
-    """What the best is best in: mean PnL, Sharpe ratio, or mean less a quarter of a standard deviation."""
+    """What the best is best in: mean PnL, Sharpe ratio, or mean less risk weight x standard deviation."""
+    risk_weight: float = RISK_WEIGHT
+    """Standard deviations that `utility` takes off the mean."""
     paths: int = 2_000
     """Sessions by which a candidate is judged."""
+    fresh_paths: int = 2_000
+    """Fresh sessions on which all are judged once more: those that chose flatter the choice."""
 
     def __post_init__(self) -> None:
         require(len(self.experts) >= 1, "experts", "name at least one expert", "none")
         for name in self.experts:
             experts.get(name)
+        require(
+            len(set(self.experts)) == len(self.experts),
+            "experts",
+            "name every expert once",
+            ",".join(self.experts),
+        )
         require(len(self.risk_aversions) >= 1, "risk_aversions", "hold at least one number", "none")
         require(
             all(0.0 < value < float("inf") for value in self.risk_aversions),
@@ -81,7 +92,14 @@ class TeacherSettings:
         require(
             self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
         )
-        require(self.paths >= 2, "paths", "be at least 2", self.paths)
+        require(0.0 <= self.risk_weight < float("inf"), "risk_weight", "be 0 or more", self.risk_weight)
+        require(2 <= self.paths <= MOST_SESSIONS, "paths", f"lie between 2 and {MOST_SESSIONS:,}", self.paths)
+        require(
+            2 <= self.fresh_paths <= MOST_SESSIONS,
+            "fresh_paths",
+            f"lie between 2 and {MOST_SESSIONS:,}",
+            self.fresh_paths,
+        )
 
 
 @dataclass(frozen=True)
@@ -115,3 +133,22 @@ class AdaptSettings:
             self.candidates,
         )
         require(0.0 < self.shrink <= 1.0, "shrink", "lie in (0, 1]", self.shrink)
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How a closed form is tuned to a scenario: its risk aversion, then the map behind it."""
+
+    risk_aversions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    """Risk aversions that are tried besides the scenario's own, in units of the fill decay k."""
+    search: AdaptSettings = AdaptSettings()
+    """Criterion, paths, and the search for the map."""
+
+    def __post_init__(self) -> None:
+        require(len(self.risk_aversions) >= 1, "risk_aversions", "hold at least one number", "none")
+        require(
+            all(0.0 < value < float("inf") for value in self.risk_aversions),
+            "risk_aversions",
+            "be positive",
+            self.risk_aversions,
+        )

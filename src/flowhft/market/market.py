@@ -1,21 +1,23 @@
 """The simulated market: price + arrivals + fills for one path; `vmap` makes many.
 
-What does not depend on the maker is drawn first and at once: the `World` of a path, namely the moves of
-the mid and the uniform numbers that decide arrivals and fills. Two policies in the same world meet the
-same random numbers by construction, and `step` is plain, deterministic arithmetic.
+What does not depend on the maker is drawn first and at once, the `World` of a path; `step` is then plain,
+deterministic arithmetic.
 """
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import poisson as poisson_law
 
-from flowhft.market import price
+from flowhft.market.fills import any_reaches, how_many_reach
+from flowhft.market.once import once
+from flowhft.market.price import Price, build_price, leaf, poisson
 from flowhft.market.scenario import Scenario
+from flowhft.market.world import World, draw_world
 from flowhft.types import Fill, Numeric, Observation, Quote
 
 # Counts are cut off where the Poisson tail beyond falls below this, at BURST times the mean intensity or, if
@@ -23,19 +25,8 @@ from flowhft.types import Fill, Numeric, Observation, Quote
 NEGLIGIBLE = 1e-7
 BURST = 2.0
 RARE_MOVE = 2.5  # standard deviations; one step in 160 moves further against a side
-
-
-class World(NamedTuple):
-    """The random numbers of one path, none of which depends on the maker.
-
-    Attributes:
-        move: of the mid in every step, ticks, shape (step,).
-        order_flow: uniform numbers that decide how many market orders come for each side, and whether one
-            of them reaches our quote there, shape (step, side).
-    """
-
-    move: Float[Array, " step"]
-    order_flow: Float[Array, "step side"]
+# Standard deviations that a move counts for at most in adverse selection: further go only jumps.
+FURTHEST_MOVE = 5.0
 
 
 class State(NamedTuple):
@@ -67,90 +58,66 @@ class Outcome(NamedTuple):
 class Market(eqx.Module):
     """One market; its numeric parameters are leaves, so that a family of markets is a vmapped market.
 
-    Parameters have the names, units and meaning of `Scenario`, with price parameters in the units of its
-    price form. What changes the program is static.
+    Parameters have the names, units and meaning of `Scenario`; those of the mid are in `price`. What changes
+    the program is static.
 
     Discretisation: the intensity is held over a step at its value at the step's start. `fade` is what is
     left of an excitation after a step and `impulse` what is left, on average, at the step's end of one
     that began within it: exp(-beta dt) and (1 - exp(-beta dt)) / (beta dt), which keep the stationary mean
     of the intensity exact for every dt; only the clustering within a step is lost. The Euler form of the
-    paper's runs has 1 - beta dt and 1. At most one lot is filled a side and step.
+    paper's runs has 1 - beta dt and 1. At most one lot is filled a side and step, or with `refill` one for
+    every order that reaches the quote.
+
+    Attributes:
+        base_intensity: of orders that fill our bid and our ask, 1 / second, shape (side,).
+        excitation: what an arrival adds, 1 / second: row the excited side, column the arrival's.
+        initial_excitation: intensity above the base at the start, 1 / second, shape (side,).
+        most_reaching: largest share of orders that reach a quote: 1, or inf where own fills excite as the
+            paper ran it, and quotes beyond the mid are filled ever faster.
+        arrival_terms: largest number of orders of a side and step that is simulated.
     """
 
+    price: Price
     horizon: Numeric
     dt: Numeric
-    initial_price: Numeric
-    drift: Numeric
-    volatility: Numeric
-    hurst_exponent: Numeric
-    amplitude: Float[Array, " frequency"] | None
-    jump_intensity: Numeric
-    jump_mean: Numeric
-    jump_deviation: Numeric
-    compensator: Numeric
-    base_intensity: Numeric
-    self_excitation: Numeric
-    cross_excitation: Numeric
+    base_intensity: Float[Array, " side"]
+    excitation: Float[Array, "side side"]
     fade: Numeric
     impulse: Numeric
-    initial_excitation: Numeric
+    initial_excitation: Float[Array, " side"]
     reach: Numeric
+    most_reaching: Numeric
     fill_decay: Numeric
     tilt: Numeric | None
     maker_fee: Numeric
     inventory_limit: Numeric
 
     steps: int = eqx.field(static=True)
-    lognormal: bool = eqx.field(static=True)
     excited_by_arrivals: bool = eqx.field(static=True)
-    jump_terms: int = eqx.field(static=True)
+    refill: bool = eqx.field(static=True)
     arrival_terms: int = eqx.field(static=True)
 
     def draw(self, key: PRNGKeyArray) -> World:
         """Draw the random numbers of one path.
 
-        Paths are spread over devices by their keys, never within a path, so the numbers of one path may come
-        from jax's sequential threefry, which costs half of the partitionable one.
-
         Args:
             key: of the path; used once.
         """
-        with jax.threefry_partitionable(False):
-            return self._draw(key)
+        return draw_world(self.price, key)
 
-    def _draw(self, key: PRNGKeyArray) -> World:
-        noise_key, jump_key, flow_key = jax.random.split(key, 3)
-        deviation = self.volatility * self.dt**self.hurst_exponent
-        trend = (self.drift - self.compensator) * self.dt
-        count = (
-            price.jump_counts(jump_key, self.steps, self.jump_intensity * self.dt, self.jump_terms)
-            if self.jump_terms
-            else 0.0
-        )
-        if self.amplitude is None:
-            # Without memory n jumps and the diffusion add to one Gaussian: N(n mean, deviation^2 + n var).
-            spread = jnp.sqrt(deviation**2 + count * self.jump_deviation**2)
-            gain = trend + count * self.jump_mean + spread * jax.random.normal(noise_key, (self.steps,))
-        else:
-            diffusion_key, size_key = jax.random.split(noise_key)
-            gain = trend + deviation * price.fractional_noise(diffusion_key, self.amplitude)
-            if self.jump_terms:
-                sizes = jax.random.normal(size_key, (self.steps,))
-                gain = gain + count * self.jump_mean + jnp.sqrt(count) * self.jump_deviation * sizes
-        if self.lognormal:
-            time = self.dt * jnp.arange(1, self.steps + 1)
-            log_price = jnp.cumsum(gain) - 0.5 * self.volatility**2 * time ** (2.0 * self.hurst_exponent)
-            displacement = self.initial_price * jnp.expm1(log_price)
-            move = jnp.diff(displacement, prepend=0.0)
-        else:
-            move = gain
-        return World(move=move, order_flow=jax.random.uniform(flow_key, (self.steps, 2)))
+    def expected_move(self, state: State) -> Numeric:
+        """Return the expected move of the mid in the coming step, ticks; see `Price.expected_move`.
+
+        Args:
+            state: before the step.
+        """
+        return self.price.expected_move(state.time, state.mid_price)
 
     def init(self) -> State:
         """Return the state at the session's start: flat, at the first mid price, at the mean excitation."""
         zero = jnp.zeros(())
-        excitation = jnp.asarray(self.initial_excitation)
-        return State(zero, zero, zero, zero, zero, zero, excitation, excitation)
+        bid, ask = self.initial_excitation[0], self.initial_excitation[1]
+        return State(zero, zero, zero, zero, zero, zero, bid, ask)
 
     def observe(self, state: State) -> Observation:
         """Return what a market maker can see."""
@@ -162,8 +129,8 @@ class Market(eqx.Module):
             cash=state.cash,
             arrivals_bid=state.arrivals_bid,
             arrivals_ask=state.arrivals_ask,
-            intensity_bid=self.base_intensity + state.excitation_bid,
-            intensity_ask=self.base_intensity + state.excitation_ask,
+            intensity_bid=self.base_intensity[0] + state.excitation_bid,
+            intensity_ask=self.base_intensity[1] + state.excitation_ask,
         )
 
     def step(self, state: State, quote: Quote, world: World) -> tuple[State, Outcome]:
@@ -177,18 +144,28 @@ class Market(eqx.Module):
         Returns:
             The state after the step and what the step brought.
         """
-        tilt_bid, tilt_ask = self._tilt(world.move)
-        arrived_bid, filled_bid = self._side(
-            self.base_intensity + state.excitation_bid, quote.half_spread_bid, tilt_bid, world.order_flow[0]
+        tilt_bid, tilt_ask = self._tilt(state, world)
+        arrived_bid, filled_bid = once(
+            self._side,
+            state.time,
+            self.base_intensity[0] + state.excitation_bid,
+            quote.half_spread_bid,
+            tilt_bid,
+            world.order_flow[0],
         )
-        arrived_ask, filled_ask = self._side(
-            self.base_intensity + state.excitation_ask, quote.half_spread_ask, tilt_ask, world.order_flow[1]
+        arrived_ask, filled_ask = once(
+            self._side,
+            state.time,
+            self.base_intensity[1] + state.excitation_ask,
+            quote.half_spread_ask,
+            tilt_ask,
+            world.order_flow[1],
         )
-        filled_bid = filled_bid * (state.inventory + 1.0 <= self.inventory_limit)
-        filled_ask = filled_ask * (state.inventory - 1.0 >= -self.inventory_limit)
+        filled_bid = self._allowed(filled_bid, state.inventory)
+        filled_ask = self._allowed(filled_ask, -state.inventory)
 
         spread_pnl = quote.half_spread_bid * filled_bid + quote.half_spread_ask * filled_ask
-        mid = self.initial_price + state.mid_price
+        mid = self.price.initial_price + state.mid_price
         fee = self.maker_fee * (
             (mid - quote.half_spread_bid) * filled_bid + (mid + quote.half_spread_ask) * filled_ask
         )
@@ -205,13 +182,19 @@ class Market(eqx.Module):
             arrivals_bid=arrived_bid,
             arrivals_ask=arrived_ask,
             excitation_bid=self.fade * state.excitation_bid
-            + self.impulse * (self.self_excitation * cause_bid + self.cross_excitation * cause_ask),
+            + self.impulse * (self.excitation[0, 0] * cause_bid + self.excitation[0, 1] * cause_ask),
             excitation_ask=self.fade * state.excitation_ask
-            + self.impulse * (self.self_excitation * cause_ask + self.cross_excitation * cause_bid),
+            + self.impulse * (self.excitation[1, 0] * cause_bid + self.excitation[1, 1] * cause_ask),
         )
         return after, Outcome(Fill(filled_bid, filled_ask), spread_pnl, inventory * world.move, fee)
 
-    def _tilt(self, move: Numeric) -> tuple[Numeric, Numeric]:
+    def _allowed(self, filled: Numeric, position: Numeric) -> Numeric:
+        """Return the lots of a side that the inventory limit lets through, `position` towards that side."""
+        if self.refill:
+            return jnp.minimum(filled, jnp.maximum(jnp.floor(self.inventory_limit - position), 0.0))
+        return filled * (position + 1.0 <= self.inventory_limit)
+
+    def _tilt(self, state: State, world: World) -> tuple[Numeric, Numeric]:
         """Return the factors on both intensities given the coming move: adverse selection.
 
         exp(-+ a z - a^2 / 2) with z the standardised move: its mean is 1, so that fills keep their rate,
@@ -220,31 +203,40 @@ class Market(eqx.Module):
         """
         if self.tilt is None:
             return 1.0, 1.0
-        standard = move / (self.volatility * self.dt**self.hurst_exponent)
-        if self.lognormal:
-            standard = standard / self.initial_price
+        deviation = self.price.deviation
+        if self.price.lognormal:
+            deviation = deviation * (self.price.initial_price + state.mid_price)
+        if world.volatility_scale is not None:
+            deviation = deviation * world.volatility_scale
+        standard = jnp.clip(world.move / deviation, -FURTHEST_MOVE, FURTHEST_MOVE)
         half = 0.5 * self.tilt**2
         return jnp.exp(-self.tilt * standard - half), jnp.exp(self.tilt * standard - half)
 
     def _side(
         self, intensity: Numeric, half_spread: Numeric, tilt: Numeric, uniform: Numeric
     ) -> tuple[Numeric, Numeric]:
-        """Return how many market orders came for a side in the step, and whether our quote there was filled.
+        """Return how many market orders came for a side in the step, and how many lots we traded there.
 
         Excited by all arrivals: N ~ Poisson(lambda dt) orders come, each reaches the quote with probability
         min(1, reach exp(-k delta)), and a fill is one lot if at least one does, whose probability is
         1 - exp(-lambda reach exp(-k delta) dt). Excited by own fills (as the paper ran): that probability
         directly, above 1 included in the exponent for quotes beyond the mid, and arrivals are not simulated.
+        With `refill` every order that reaches the quote fills a lot.
         """
         rate = intensity * tilt
         reaching = self.reach * jnp.exp(-self.fill_decay * half_spread)
+        reaching = jnp.minimum(reaching, self.most_reaching)
         if not self.excited_by_arrivals:
-            filled = (uniform < -jnp.expm1(-rate * reaching * self.dt)).astype(jnp.float32)
+            expected = rate * reaching * self.dt
+            if self.refill:
+                filled = poisson(uniform, expected, self.arrival_terms)[0]
+            else:
+                filled = (uniform < -jnp.expm1(-expected)).astype(jnp.float32)
             return filled, filled
-        arrived, uniform = price.poisson(uniform, rate * self.dt, self.arrival_terms)
-        # (1 - reaching)^arrived by its logarithm; the guard keeps it finite where every order reaches us.
-        missed = jnp.exp(arrived * jnp.log1p(-jnp.minimum(reaching, 1.0 - 1e-7)))
-        return arrived, (uniform < 1.0 - missed).astype(jnp.float32)
+        arrived, uniform = poisson(uniform, rate * self.dt, self.arrival_terms)
+        if self.refill:
+            return arrived, how_many_reach(uniform, arrived, reaching, self.arrival_terms)
+        return arrived, any_reaches(uniform, arrived, reaching)
 
 
 def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
@@ -252,59 +244,46 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
 
     Args:
         scenario: its parameters.
-        like: scenarios that are judged beside it: markets that agree in price form, exciter, number of
-            steps and whether the price has memory then share one compiled program. The random numbers of
-            a path are the same with and without them.
+        like: scenarios that are judged beside it: markets that agree in price form, exciter, refill,
+            number of steps and whether the price has memory then share one compiled program. The random
+            numbers of a path are the same with and without them.
     """
     family = like or [scenario]
-    lognormal = scenario.price == "lognormal"
-    # Not of the family: what a path's random numbers are may not depend on who is judged beside it.
-    fractional = scenario.hurst_exponent != 0.5
     jumpy = max(member.jump_intensity * member.dt for member in family)
-    busy = max(member.mean_intensity * member.dt * _surge(_tilt_of(member)) for member in family)
+    busy = max(_busiest(member) * member.dt * _surge(_tilt_of(member)) for member in family)
     tilted = any(member.adverse_selection for member in family)
-    if lognormal:
-        mean_jump = np.expm1(scenario.jump_mean + 0.5 * scenario.jump_deviation**2)
-    else:
-        mean_jump = scenario.jump_mean
-    compensator = scenario.jump_intensity * mean_jump if scenario.jumps_compensated else 0.0
     faded = scenario.decay * scenario.dt
     fade, impulse = (
         (np.exp(-faded), -np.expm1(-faded) / faded) if scenario.exact_decay else (1.0 - faded, 1.0)
     )
-
-    def leaf(value: float | np.ndarray) -> Array:
-        return jnp.asarray(value, jnp.float32)
-
+    initial = np.subtract(scenario.mean_intensities, scenario.base_intensities)
+    free = scenario.exciter == "own_fills" and not scenario.clip_beyond_mid
     return Market(
+        price=build_price(scenario, _terms(jumpy)),
         horizon=leaf(scenario.horizon),
         dt=leaf(scenario.dt),
-        initial_price=leaf(scenario.initial_price),
-        drift=leaf(scenario.drift),
-        volatility=leaf(scenario.volatility),
-        hurst_exponent=leaf(scenario.hurst_exponent),
-        amplitude=leaf(price.spectrum(scenario.steps, scenario.hurst_exponent)) if fractional else None,
-        jump_intensity=leaf(scenario.jump_intensity),
-        jump_mean=leaf(scenario.jump_mean),
-        jump_deviation=leaf(scenario.jump_deviation),
-        compensator=leaf(compensator),
-        base_intensity=leaf(scenario.base_intensity),
-        self_excitation=leaf(scenario.self_excitation),
-        cross_excitation=leaf(scenario.cross_excitation),
+        base_intensity=leaf(np.array(scenario.base_intensities)),
+        excitation=leaf(np.array(scenario.excitation)),
         fade=leaf(fade),
         impulse=leaf(impulse),
-        initial_excitation=leaf(scenario.mean_intensity - scenario.base_intensity),
+        initial_excitation=leaf(initial),
         reach=leaf(scenario.reach),
+        most_reaching=leaf(np.inf if free else 1.0),
         fill_decay=leaf(scenario.fill_decay),
         tilt=leaf(_tilt_of(scenario)) if tilted else None,
         maker_fee=leaf(scenario.maker_fee),
         inventory_limit=leaf(scenario.inventory_limit),
         steps=scenario.steps,
-        lognormal=lognormal,
         excited_by_arrivals=scenario.exciter == "arrivals",
-        jump_terms=_terms(jumpy),
+        refill=scenario.refill,
         arrival_terms=_terms(busy),
     )
+
+
+@functools.lru_cache(maxsize=4096)  # asked of every member of a family for every market of it
+def _busiest(scenario: Scenario) -> float:
+    """Return the mean intensity of the busier side; where own fills excite, as if every order was one."""
+    return max(scenario.but(exciter="arrivals").mean_intensities)
 
 
 def _tilt_of(scenario: Scenario) -> float:

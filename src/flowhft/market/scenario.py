@@ -1,18 +1,24 @@
 """A scenario: the parameters of one simulated market, in a form that people write, check and share.
 
 Nothing here imports jax: a scenario is read, validated and compared at the edge, and becomes a
-`Market` only where paths are simulated.
+`Market` only where paths are simulated. Files of scenarios: `scenario_files`.
 """
 
 import dataclasses
 import math
-import tomllib
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
-from flowhft.errors import DataError, UnknownNameError, UsageError, require
+from flowhft.errors import require
 from flowhft.types import Estimates
+
+
+class Sides(NamedTuple):
+    """One number for each side of the market, by the side of our quote that its orders fill."""
+
+    bid: float
+    ask: float
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,25 @@ class Scenario:
     """Standard deviation of a jump, same unit."""
     jumps_compensated: bool = True
     """Whether the mean effect of jumps is taken off the drift. The paper's runs did not."""
+    burst_intensity: float = 0.0
+    """Bursts of volatility that begin per second of calm; 0 for none."""
+    burst_duration: float = 0.1
+    """Mean length of a burst, seconds."""
+    burst_factor: float = 1.0
+    """Volatility within a burst, in units of `volatility`."""
 
     base_intensity: float = 50.0
-    """Market orders per second and side without excitation."""
+    """Market orders per second and side without excitation; of the bid side if the ask has its own."""
+    base_intensity_ask: float | None = None
+    """The same for orders that fill our ask; none = as the bid side."""
     self_excitation: float = 0.0
     """What an arrival adds to the intensity of its own side, 1 / second."""
+    self_excitation_ask: float | None = None
+    """The same for the ask side; none = as the bid side."""
     cross_excitation: float = 0.0
-    """What an arrival adds to the intensity of the other side, 1 / second."""
+    """What an arrival of the other side adds to the intensity of a side, 1 / second."""
+    cross_excitation_ask: float | None = None
+    """The same for the ask side: what an arrival at the bid adds to it; none = as the bid side."""
     decay: float = 10.0
     """How fast excitation fades, 1 / second."""
     exciter: Literal["arrivals", "own_fills"] = "arrivals"
@@ -66,6 +84,10 @@ class Scenario:
     """k: how fast fills thin out with distance from the mid, 1 / tick."""
     reach: float = 1.0
     """Probability that a market order reaches a quote at the mid; above 1 it is capped at the quote."""
+    refill: bool = False
+    """Whether a filled lot is replaced at once, so that one step may fill several lots a side."""
+    clip_beyond_mid: bool = False
+    """Whether quotes beyond the mid fill no more often than at it also where own fills excite."""
     adverse_selection: float = 0.0
     """Expected move of the mid against us in the step of a fill, ticks; 0 in the paper."""
     maker_fee: float = 0.0
@@ -84,27 +106,13 @@ class Scenario:
 
     def __post_init__(self) -> None:
         where = f"[scenario '{self.name}']"
-        for name in POSITIVE:
+        require(bool(self.name.strip()), "name", "not be empty", f"'{self.name}'")
+        for name, (must, holds) in RULES.items():
             value = getattr(self, name)
-            require(value > 0 and math.isfinite(value), name, "be positive and finite", f"{value} {where}")
-        for name in NOT_NEGATIVE:
+            require(value is None or holds(value), name, must, f"{value} {where}", FIXES.get(name, ""))
+        for name, allowed in (("price", ("lognormal", "additive")), ("exciter", ("arrivals", "own_fills"))):
             value = getattr(self, name)
-            require(value >= 0 and math.isfinite(value), name, "not be negative", f"{value} {where}")
-        for name in ("drift", "jump_mean", "maker_fee"):
-            require(math.isfinite(getattr(self, name)), name, "be finite", f"{getattr(self, name)} {where}")
-        require(
-            self.inventory_limit >= 1,
-            "inventory_limit",
-            "be at least 1 lot",
-            f"{self.inventory_limit} {where}",
-        )
-        require(
-            0.0 < self.hurst_exponent < 1.0,
-            "hurst_exponent",
-            "lie strictly between 0 and 1",
-            f"{self.hurst_exponent} {where}",
-            "0.5 is a price without memory.",
-        )
+            require(value in allowed, name, f"be one of {', '.join(allowed)}", f"'{value}' {where}")
         require(
             self.dt <= self.horizon,
             "dt",
@@ -120,11 +128,16 @@ class Scenario:
             f"horizon {self.horizon} s with dt {self.dt} s {where}",
         )
         object.__setattr__(self, "steps", steps)
+        (own_bid, cross_bid), (cross_ask, own_ask) = self.excitation
+        alike = (own_bid, cross_bid) == (own_ask, cross_ask)
         require(
             self.branching_ratio < 1.0,
             "decay",
-            "exceed self_excitation + cross_excitation so that the branching ratio is below 1",
-            f"{self.decay} with excitation {self.self_excitation} + {self.cross_excitation} {where}",
+            f"exceed {'self_excitation + cross_excitation' if alike else 'every eigenvalue of excitation'} "
+            "so that the branching ratio is below 1",
+            f"{self.decay} with excitation {own_bid} + {cross_bid}"
+            + ("" if alike else f" at the bid, {own_ask} + {cross_ask} at the ask")
+            + f" {where}",
             "Lower the excitation or raise the decay.",
         )
         most = MOST_ADVERSE * self.step_deviation
@@ -142,7 +155,7 @@ class Scenario:
             f"{self.decay} with dt {self.dt} {where}",
             "Lower dt or set exact_decay = true.",
         )
-        for name, rate in (("market orders", self.mean_intensity), ("jumps", self.jump_intensity)):
+        for name, rate in (("market orders", max(self.mean_intensities)), ("jumps", self.jump_intensity)):
             require(
                 rate * self.dt <= MOST_IN_STEP,
                 "dt",
@@ -150,30 +163,85 @@ class Scenario:
                 f"{self.dt} s, in which {rate * self.dt:.3g} do {where}",
                 "Lower dt.",
             )
-        for name, allowed in (("price", ("lognormal", "additive")), ("exciter", ("arrivals", "own_fills"))):
-            value = getattr(self, name)
-            require(value in allowed, name, f"be one of {', '.join(allowed)}", f"'{value}' {where}")
 
     @property
     def step_deviation(self) -> float:
-        """Return the standard deviation of the diffusion over one step, ticks."""
+        """Return the standard deviation of the diffusion over one step outside bursts, ticks."""
         return self.volatility_ticks * self.dt**self.hurst_exponent
 
     @property
+    def base_intensities(self) -> Sides:
+        """Return the market orders per second of either side without excitation."""
+        return Sides(self.base_intensity, _given(self.base_intensity_ask, self.base_intensity))
+
+    @property
+    def excitation(self) -> tuple[Sides, Sides]:
+        """Return what an arrival adds, 1 / second: row the excited side, column the side of the arrival."""
+        own = _given(self.self_excitation_ask, self.self_excitation)
+        cross = _given(self.cross_excitation_ask, self.cross_excitation)
+        return Sides(self.self_excitation, self.cross_excitation), Sides(cross, own)
+
+    @property
     def branching_ratio(self) -> float:
-        """Return how many arrivals one arrival causes directly, on both sides; below 1."""
-        return (self.self_excitation + self.cross_excitation) / self.decay
+        """Return how many arrivals one arrival causes directly, in the long run: below 1.
+
+        The spectral radius of the matrix excitation / decay; where the sides are alike, (self_excitation +
+        cross_excitation) / decay.
+        """
+        (a, b), (c, d) = self.excitation
+        return 0.5 * (a + d + math.sqrt((a - d) ** 2 + 4.0 * b * c)) / self.decay
+
+    @property
+    def mean_intensities(self) -> Sides:
+        """Return the stationary mean of market orders per second, each side.
+
+        (I - G)^-1 mu with G = excitation / decay where all arrivals excite (Hawkes, 1971); where only own
+        fills do, the base intensities, which is what a maker who does not trade would see.
+        """
+        bid, ask = self.base_intensities
+        if self.exciter == "own_fills":
+            return Sides(bid, ask)
+        (a, b), (c, d) = (Sides(row.bid / self.decay, row.ask / self.decay) for row in self.excitation)
+        determinant = (1.0 - a) * (1.0 - d) - b * c
+        return Sides(((1.0 - d) * bid + b * ask) / determinant, (c * bid + (1.0 - a) * ask) / determinant)
 
     @property
     def mean_intensity(self) -> float:
-        """Return the stationary mean of market orders per second and side.
+        """Return the stationary mean of market orders per second and side, the average of both sides.
 
-        mu / (1 - branching ratio) where all arrivals excite; where only own fills do, the base
-        intensity, which is what a maker who does not trade would see.
+        mu / (1 - branching ratio) where the sides are alike and all arrivals excite.
         """
-        if self.exciter == "own_fills":
-            return self.base_intensity
-        return self.base_intensity / (1.0 - self.branching_ratio)
+        return 0.5 * sum(self.mean_intensities)
+
+    def lost_share(self, half_spread: float | None = None) -> float:
+        """Return the share of orders that reach a quote and find its one lot of the step already filled.
+
+        m = mean intensity x min(1, reach exp(-k delta)) x dt orders reach the quote in a step, and of them
+        1 - exp(-m) lots are filled: lost is 1 - (1 - exp(-m)) / m, both sides together. With adverse
+        selection m follows the move of the step, and the lots filled are averaged over a Gaussian move. It is
+        what the discretisation takes from a maker who would quote again at once, and 0 with `refill`.
+        Clustering of the orders, left out here, adds a little; the inventory limit is no part of it.
+
+        Args:
+            half_spread: of the quote on both sides, ticks; 1 / k by default, where a maker without inventory
+                earns most.
+        """
+        if self.refill:
+            return 0.0
+        distance = 1.0 / self.fill_decay if half_spread is None else half_spread
+        share = min(1.0, self.reach * math.exp(-self.fill_decay * distance))
+        reaching = [rate * share * self.dt for rate in self.mean_intensities]
+        tilt = self.adverse_selection / self.step_deviation
+        moves = [0.0] if tilt == 0.0 else [0.125 * i for i in range(-64, 65)]
+        weights = [math.exp(-0.5 * z * z) for z in moves]
+        factors = [math.exp(tilt * z - 0.5 * tilt * tilt) for z in moves]
+        filled = sum(
+            -weight * math.expm1(-mean * factor)
+            for mean in reaching
+            for weight, factor in zip(weights, factors, strict=True)
+        )
+        total = sum(reaching)
+        return 1.0 - filled / (sum(weights) * total) if total > 0.0 else 0.0
 
     @property
     def volatility_ticks(self) -> float:
@@ -193,7 +261,16 @@ class Scenario:
             intensity=self.mean_intensity * self.reach,
             fill_decay=self.fill_decay,
             horizon=self.horizon,
+            dt=0.0 if self.refill else self.dt,  # several lots a step are as many as in continuous time
+            highest_intensity=self.mean_intensity if self.quotes_beyond_mid_clipped else math.inf,
+            fill_cost=self.maker_fee * self.initial_price,
+            inventory_limit=self.inventory_limit,
         )
+
+    @property
+    def quotes_beyond_mid_clipped(self) -> bool:
+        """Return whether a quote beyond the mid fills no more often than every market order."""
+        return self.exciter == "arrivals" or self.clip_beyond_mid
 
     def raw_estimates(self) -> Estimates:
         """Return what the paper's runs told the experts: volatility and drift as raw relative numbers."""
@@ -204,96 +281,50 @@ class Scenario:
         return dataclasses.replace(self, **changes)
 
 
+def _given(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
 # Market orders of a side, or jumps, in a step: more are neither drawn exactly in single precision nor told
 # apart by a maker who trades one lot a side and step.
 MOST_IN_STEP = 20.0
 # A Gaussian step carries little more than one or two: beyond, nearly all fills fall into a few wild steps.
 MOST_ADVERSE = 3.0
-POSITIVE = (
-    "horizon",
-    "dt",
-    "initial_price",
-    "volatility",
-    "base_intensity",
-    "decay",
-    "fill_decay",
-    "reach",
-    "risk_aversion",
-    "tick_value",
-)
-NOT_NEGATIVE = (
-    "jump_intensity",
-    "jump_deviation",
-    "self_excitation",
-    "cross_excitation",
-    "adverse_selection",
-)
-_TYPES = {item.name: item.type for item in fields(Scenario) if item.init}
+# Standard deviations of a step's move that a market made from a measurement carries at most.
+MOST_CARRIED = 1.5
+# Share of the orders at 1 / k that may be lost to the discretisation before commands warn.
+MOST_LOST = 0.05
 
-
-def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
-    """Make a scenario from the keys of a TOML table.
-
-    Args:
-        table: field names of `Scenario` and their values; `name` is required.
-        where: the file, for messages.
-
-    Raises:
-        UsageError: an unknown key (with a suggestion), a wrong type, an impossible parameter.
-    """
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in _TYPES:
-            raise UnknownNameError("scenario key", key, _TYPES, hint=f"[`{where}`]")
-        kind = _TYPES[key]
-        if kind is float:
-            good = isinstance(value, int | float) and not isinstance(value, bool)
-            value = float(value) if good else value
-        else:
-            good = isinstance(value, bool if kind is bool else str)
-        wanted = "a number" if kind is float else "true or false" if kind is bool else "a string"
-        require(good, key, f"be {wanted}", f"{value!r} [`{where}`]")
-        values[key] = value
-    require("name" in values, "name", "be given for every scenario", f"none [`{where}`]")
-    return Scenario(**values)
-
-
-def read_scenarios(path: Path) -> list[Scenario]:
-    """Read scenarios from a TOML file: one at the top level, or several as `[[scenario]]` tables.
-
-    Raises:
-        DataError: the file is missing or is not TOML.
-        UsageError: a key or a value cannot be.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"`scenarios` must name presets or a TOML file; `{path}` does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise DataError(f"`{path}` must be TOML; {cause}.") from cause
-    tables = content.get("scenario", [content])
-    nested = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
-    if not nested or (len(content) > 1 and "scenario" in content):
-        raise UsageError(f"`{path}` must hold one scenario at the top level or only [[scenario]] tables.")
-    scenarios = [scenario_from_table(table, str(path)) for table in tables]
-    names = [scenario.name for scenario in scenarios]
-    require(len(set(names)) == len(names), "name", "differ between scenarios", f"{names} [`{path}`]")
-    return scenarios
-
-
-def scenarios_to_toml(scenarios: list[Scenario]) -> str:
-    """Write scenarios as TOML that `read_scenarios` reads back to equal ones."""
-    lines = []
-    for scenario in scenarios:
-        lines.append("[[scenario]]")
-        for name in _TYPES:
-            value = getattr(scenario, name)
-            if isinstance(value, bool):
-                text = str(value).lower()
-            elif isinstance(value, str):
-                text = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            else:
-                text = repr(float(value))
-            lines.append(f"{name} = {text}")
-        lines.append("")
-    return "\n".join(lines)
+Rule = tuple[str, Callable[[float], bool]]
+_POSITIVE: Rule = ("be positive and finite", lambda value: 0.0 < value < math.inf)
+_NOT_NEGATIVE: Rule = ("not be negative", lambda value: 0.0 <= value < math.inf)
+_FINITE: Rule = ("be finite", math.isfinite)
+RULES: dict[str, Rule] = {
+    "horizon": _POSITIVE,
+    "dt": _POSITIVE,
+    "initial_price": _POSITIVE,
+    "drift": _FINITE,
+    "volatility": _POSITIVE,
+    "hurst_exponent": ("lie strictly between 0 and 1", lambda value: 0.0 < value < 1.0),
+    "jump_intensity": _NOT_NEGATIVE,
+    "jump_mean": _FINITE,
+    "jump_deviation": _NOT_NEGATIVE,
+    "burst_intensity": _NOT_NEGATIVE,
+    "burst_duration": _POSITIVE,
+    "burst_factor": _POSITIVE,
+    "base_intensity": _POSITIVE,
+    "base_intensity_ask": _POSITIVE,
+    "self_excitation": _NOT_NEGATIVE,
+    "self_excitation_ask": _NOT_NEGATIVE,
+    "cross_excitation": _NOT_NEGATIVE,
+    "cross_excitation_ask": _NOT_NEGATIVE,
+    "decay": _POSITIVE,
+    "fill_decay": _POSITIVE,
+    "reach": _POSITIVE,
+    "adverse_selection": _NOT_NEGATIVE,
+    "maker_fee": _FINITE,
+    "inventory_limit": ("be at least 1 lot", lambda value: value >= 1.0),
+    "risk_aversion": _POSITIVE,
+    "tick_value": _POSITIVE,
+}
+FIXES = {"hurst_exponent": "0.5 is a price without memory.", "inventory_limit": "inf is no limit."}

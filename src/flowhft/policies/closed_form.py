@@ -12,7 +12,8 @@ from flowhft import experts
 from flowhft.adapter import Adapter, adapt_quote
 from flowhft.experts import Expert
 from flowhft.market.scenario import Scenario
-from flowhft.types import Observation, Policy, Quote
+from flowhft.market.total_law import total_estimates
+from flowhft.types import Estimates, Observation, Policy, Quote
 
 
 class ClosedForm(eqx.Module):
@@ -57,15 +58,22 @@ class Adapted(eqx.Module):
         return adapt_quote(self.adapter, quote, observation.inventory), memory
 
 
+def estimates_for(expert: Expert, scenario: Scenario) -> Estimates:
+    """Return what an expert is told about a scenario: stated, raw, or everything."""
+    if expert.told_everything:
+        return total_estimates(scenario)
+    return scenario.raw_estimates() if expert.as_run else scenario.estimates()
+
+
 def coefficients_in(expert: Expert, scenario: Scenario, risk_aversion: float | None = None) -> tuple:
     """Return an expert's coefficients for a scenario, numpy float64.
 
     Args:
-        expert: told the scenario's estimates, or its raw relative numbers if it is one `as_run`.
+        expert: told what `estimates_for` it says.
         scenario: where it will quote.
         risk_aversion: gamma, 1 / (tick x lot); the scenario's own if none is given.
     """
-    told = scenario.raw_estimates() if expert.as_run else scenario.estimates()
+    told = estimates_for(expert, scenario)
     gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
     coefficients = expert.coefficients(told, gamma)
     return type(coefficients)(*map(np.float64, coefficients))

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowhft import experts
+from flowhft.agents import FORMAT as AGENTS_FORMAT
+from flowhft.agents import load_agents
+from flowhft.archive import format_of
 from flowhft.errors import DataError, UnknownNameError, require
-from flowhft.flow.archive import format_of
 from flowhft.flow.policy import FORMAT as FLOW_FORMAT
 from flowhft.flow.policy import load_policy
 from flowhft.frozen import load_frozen
 from flowhft.frozen.store import FORMAT as FROZEN_FORMAT
-from flowhft.policies.source import ExpertSource, FrozenSource, LearnedSource, Named, Source
+from flowhft.policies.source import AgentSource, ExpertSource, FrozenSource, LearnedSource, Named, Source
+from flowhft.policies.tuned import FORMAT as TUNED_FORMAT
+from flowhft.policies.tuned import load_tuned
 from flowhft.runs import manifest_of
 
 # What run folders call their policy.
@@ -20,6 +24,8 @@ SAVED = ("policy.safetensors", "frozen.safetensors")
 # reader says what is wrong with it.
 READERS: dict[str, Callable[[Path], Source]] = {
     FLOW_FORMAT: lambda path: LearnedSource(*load_policy(path)),
+    AGENTS_FORMAT: lambda path: AgentSource(load_agents(path)),
+    TUNED_FORMAT: load_tuned,
     FROZEN_FORMAT: lambda path: FrozenSource(load_frozen(path)),
 }
 

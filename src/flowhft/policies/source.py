@@ -12,6 +12,7 @@ from typing import Protocol
 import polars as pl
 
 from flowhft.adapter import IDENTITY, Adapter
+from flowhft.agents import Agents
 from flowhft.errors import UsageError
 from flowhft.experts import Expert
 from flowhft.flow.policy import FlowPolicy
@@ -87,6 +88,30 @@ class LearnedSource:
     def freeze(self, scenario: Scenario | None) -> Frozen:
         """Return the policy with its adapter as plain arrays."""
         return self.policy.freeze(self.adapter)
+
+
+@dataclass(frozen=True)
+class AgentSource:
+    """Saved agents: one for everywhere, or each scenario's own.
+
+    Attributes:
+        agents: they.
+    """
+
+    agents: Agents
+
+    @property
+    def told(self) -> bool:
+        """Whether an agent is told the scenario, be it only which of them is to quote there."""
+        return bool(self.agents.scenarios) or self.agents.view == "regime"
+
+    def in_market(self, scenario: Scenario) -> Policy:
+        """Return the agent of the scenario."""
+        return self.agents.in_market(scenario)
+
+    def freeze(self, scenario: Scenario | None) -> Frozen:
+        """Refuse: the desk has no arithmetic for agents."""
+        raise UsageError("`policy` must be an expert or a flow policy; agents cannot be frozen yet.")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,15 @@ from flowhft.metrics import METRICS
 
 # The benchmark that bounds what can be reached: neither learned nor an expert that one could trade.
 ORACLE = "oracle"
+# What `flowhft tune` calls the best tuned expert, and the ending of one expert's own file.
+TUNED = "tuned"
 
 _JUDGED = ("scenario", "policy", *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")))
+
+_CHOICES = (
+    *("scenario", "expert", "risk_aversion", "tie", "ties", "rival_expert"),
+    *(f"{margin}{end}" for margin in ("margin", "fresh_margin") for end in ("", "_low", "_high")),
+)
 
 # Every table a report reads, and the columns it must have.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -34,10 +41,21 @@ TABLES: dict[str, tuple[str, ...]] = {
         "score_high",
         "chosen",
     ),
+    "demonstrate/choices": _CHOICES,  # or of the folder of a single `flowhft select`
+    "select/selection": ("scenario", "expert", "risk_aversion", "score", "score_low", "score_high", "chosen"),
+    "tune/tuning": (
+        *("scenario", "expert", "risk_aversion", "scale", "offset_bid", "offset_ask", "skew", "chosen"),
+        *(f"{name}{end}" for name in ("validation", "fresh") for end in ("", "_low", "_high")),
+    ),
     "adapt/search": (
         *("round", "scale", "offset_bid", "offset_ask", "skew"),
         *("difference", "difference_low", "difference_high", "chosen"),
     ),
+    "ppo/curves": (
+        *("scenario", "seed", "update", "episodes", "episode_reward", "pnl"),
+        *("divergence", "entropy", "explained_variance"),
+    ),
+    "ppo/seeds": ("scenario", "seed", "reward", "reward_error", "pnl", "pnl_error", "chosen"),
     "evaluate/results": (*_JUDGED, "paths"),
     "evaluate/differences": (*_JUDGED, "reference"),
     "evaluate/equity": (
@@ -46,11 +64,25 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("inventory_low", "inventory_median", "inventory_high"),
     ),
     "evaluate/fingerprint": ("policy", "inventory", "time_left", "half_spread_bid", "half_spread_ask"),
+    "frontier/frontier": (
+        *("scenario", "policy", "risk_aversion"),
+        *(f"{name}{end}" for name in ("pnl", "pnl_deviation") for end in ("", "_low", "_high")),
+    ),
+    "frontier/margins": ("scenario", "policy", "against", "objective", "margin", "margin_low", "margin_high"),
     "backtest/results": _JUDGED,
     "backtest/differences": (*_JUDGED, "reference"),
     "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
     "backtest/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
     "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
+    "reproduce/comparison": (
+        *("scenario", "policy", "metric", "printed", "ours", "low", "high"),
+        *("relative_error", "covered", "explained", "unexplained"),
+    ),
+    "reproduce/agreement": ("part", "name", "entries", "median", "ninetieth", "covered", "explained"),
+    "reproduce/contradictions": ("check", "rule", "entries", "printed_policy", "says"),
+    "reproduce/unexplained": ("scenario", "policy", "metric", "printed", "ours", "relative_error", "reason"),
+    "reproduce/effects": ("effect", "scenario", "as_run", "mended", "paths", "pnl", "sharpe", "max_drawdown"),
+    "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
 }
 CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
 
@@ -101,7 +133,7 @@ class Evidence:
     @property
     def currency(self) -> str:
         """What money is counted in: the currency of the tables or of the recording, else tick x lot."""
-        for name in ("backtest/results", "evaluate/results"):
+        for name in ("backtest/results", "evaluate/results", "frontier/frontier"):
             if unit := self.units.get(name, {}).get("pnl"):
                 return unit
         return self.record("recording/recording").get("currency") or "tick x lot"
@@ -124,13 +156,22 @@ class Evidence:
 
 
 def is_expert(policy: str) -> bool:
-    """Whether a policy is a closed form, also under a label such as `glft (0.1)` or `glft@0.1`."""
+    """Whether a policy is a closed form, also as `glft (0.1)`, `glft@0.1` or `glft_tuned`."""
+    if is_oracle(policy):
+        return False
+    if policy == TUNED or policy.removesuffix(f"_{TUNED}") in EXPERTS:
+        return True
     return any(policy == name or policy.startswith((f"{name} ", f"{name}(", f"{name}@")) for name in EXPERTS)
 
 
+def is_oracle(policy: str) -> bool:
+    """Whether a policy is an exact optimum: a bound, not a competitor."""
+    return policy.replace("@", "_").replace(" ", "_").replace("(", "_").split("_")[0] == ORACLE
+
+
 def is_learned(policy: str) -> bool:
-    """Whether a policy was learned: neither a closed form nor the exact optimum."""
-    return not is_expert(policy) and policy.split("_")[0] != ORACLE
+    """Whether a policy was learned: neither a closed form nor an exact optimum."""
+    return not is_expert(policy) and not is_oracle(policy)
 
 
 def gather(folder: Path) -> Evidence:

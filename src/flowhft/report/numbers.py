@@ -81,6 +81,26 @@ def between(low: float | None, high: float | None, value: float | None = None) -
     return f"{first} to {last}"
 
 
+def plus_minus(value: float, half: float, space: str = " ") -> str:
+    """Write an estimate with half the width of its interval: as many decimals as show both.
+
+    Args:
+        value: the estimate.
+        half: of the width of its interval.
+        space: around the sign.
+
+    Example:
+        >>> plus_minus(132.14, 0.42), plus_minus(-1.234, 0.056)
+        ('132.1 ± 0.4', '-1.23 ± 0.06')
+    """
+    shown, reach = together(value, half)
+    for digits in range(DIGITS + 1, DIGITS + 4):
+        if not known(half) or half == 0.0 or any(digit in "123456789" for digit in reach):
+            break
+        shown, reach = together(value, half, digits=digits)
+    return f"{shown}{space}±{space}{reach}"
+
+
 def with_interval(interval: Interval, unit: str = "") -> str:
     """Write an estimate, its unit and its interval.
 

@@ -251,6 +251,33 @@ def about_recording(recording: dict[str, Any]) -> Iterator[str]:
     yield f"Data: {name}{venue}, {size}{split}."
 
 
+def _bounded(margins: pl.DataFrame) -> str:
+    """Return how the exact optimum stands against every other policy, on its own objective."""
+    above = margins.filter(pl.col("margin_low") > 0.0).height
+    below = margins.filter(pl.col("margin_high") < 0.0).height
+    compared = numbers.counted(margins.height, "comparison")
+    return (
+        f"On its own objective {margins['against'][0]} is better in {above} of {compared}, cannot be told "
+        f"apart in {margins.height - above - below}, and is worse in {below}."
+    )
+
+
+def _selected(choices: pl.DataFrame) -> str:
+    """Return who was chosen most often."""
+    chosen = choices.group_by("expert").agg(times=pl.len(), ties=pl.col("tie").sum())
+    row = next(chosen.sort(["times", "expert"], descending=[True, False]).iter_rows(named=True))
+    ties = f", {row['ties']} of them ties" if row["ties"] else ""
+    scenarios = numbers.counted(choices.height, "scenario")
+    return f"{row['expert']} was chosen in {row['times']} of {scenarios}{ties}."
+
+
+def _tuned(tuning: pl.DataFrame) -> str:
+    """Return in how many cases tuning helps on fresh sessions."""
+    better = tuning.filter(pl.col("fresh_low") > 0.0).height
+    pairs = numbers.counted(tuning.height, "pair")
+    return f"Tuning gains beyond chance on fresh sessions in {better} of {pairs} of expert and scenario."
+
+
 def headline(evidence: Evidence) -> list[str]:
     """Return what was learned, in plain words, the most important sentence first.
 
@@ -271,6 +298,15 @@ def headline(evidence: Evidence) -> list[str]:
         sentences.append(f"The market was measured: {len(parameters)} parameters, each with its uncertainty.")
     if not sentences and evidence.curves:
         sentences.append(f"A policy was trained by {', '.join(evidence.curves)}; it has not been judged yet.")
+    choices = evidence.table("demonstrate/choices")
+    if not sentences and choices is not None:
+        sentences.append(_selected(choices))
+    tuning = evidence.table("tune/tuning")
+    if not sentences and tuning is not None:
+        sentences.append(_tuned(tuning))
+    margins = evidence.table("frontier/margins")
+    if not sentences and margins is not None:
+        sentences.append(_bounded(margins))
     sentences += about_recording(evidence.record("recording/recording"))
     if backtest is not None:
         sentences.append(

@@ -7,15 +7,19 @@ from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup
 from flowhft.report.sections import (
+    agents,
     calibration,
     closing,
     fingerprint,
+    frontier,
     headline,
     recording,
     replayed,
+    reproduction,
     simulated,
     teachers,
     training,
+    tuned,
 )
 
 
@@ -37,12 +41,16 @@ SECTIONS = (
     Section("headline", "Headline", headline.content),
     Section("recording", "The recording", recording.content),
     Section("backtest", "Judgement on the recording", replayed.content),
+    Section("reproduction", "The FlowHFT paper, reproduced", reproduction.content),
     Section("simulation", "Judgement in simulation", simulated.content),
+    Section("frontier", "The frontier of the exact optimum", frontier.content),
     Section("fingerprint", "How the policies quote", fingerprint.content),
     Section("calibration", "Calibration of the market", calibration.content),
     Section("teachers", "Teachers", teachers.content),
     Section("training", "Training", training.curves),
+    Section("agents", "Agents that learned by trial and error", agents.content),
     Section("adaptation", "Adaptation", training.adaptation),
+    Section("tuned", "Tuned controls", tuned.content),
     Section("choices", "What was chosen, on what data", closing.choices),
     Section("definitions", "Definitions of the metrics", closing.definitions),
     Section("warnings", "Warnings", closing.warnings),

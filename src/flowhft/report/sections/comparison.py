@@ -5,7 +5,7 @@ import polars as pl
 from flowhft.metrics import METRICS
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
-from flowhft.report.evidence import ORACLE, is_learned
+from flowhft.report.evidence import is_learned, is_oracle
 from flowhft.report.markup import Markup, cell, element, join, note, subtitle, table, text
 from flowhft.report.verdict import interval_in, outcome
 from flowhft.types import Interval
@@ -66,7 +66,7 @@ def metrics_table(results: pl.DataFrame, styles: Styles, currency: str) -> Marku
         rivals = {
             metric.direction * value.value
             for value, name in zip(values, names, strict=True)
-            if name != ORACLE and numbers.known(value.value)
+            if not is_oracle(name) and numbers.known(value.value)
         }
         best = max(rivals) if len(rivals) > 1 else None
         unit = numbers.unit_of(metric.name, currency)
@@ -76,7 +76,7 @@ def metrics_table(results: pl.DataFrame, styles: Styles, currency: str) -> Marku
             number, _, _ = numbers.together(*value)
             spread = numbers.between(value.low, value.high, value.value)
             small = element("small", spread) if spread != numbers.NOTHING else ""
-            bold = name != ORACLE and best is not None and metric.direction * value.value == best
+            bold = not is_oracle(name) and best is not None and metric.direction * value.value == best
             cells.append(cell(number, small, class_="best" if bold else ""))
         lines.append(cells)
     remark = f"Small: {LEVEL} intervals, each policy on its own. Bold: the best of a line, perhaps by chance."

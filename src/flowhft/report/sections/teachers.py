@@ -1,39 +1,79 @@
 """The teachers: which expert is best where, and by how much."""
 
+from typing import Any
+
 import polars as pl
 
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, cell, element, join, note, paragraph, table, text
+from flowhft.report.markup import Markup, cell, element, figure, folded, join, note, paragraph, table, text
 from flowhft.report.sections.comparison import breakable
+from flowhft.report.sections.winners import caption, is_grid, winners_map, wins_bars
+
+_LONG = 30  # scenarios beyond which the table opens on demand only
 
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
-    """Write the map of scores, scenario x expert, each expert at its best risk aversion."""
-    teachers = evidence.table("demonstrate/teachers")
-    if teachers is None:
+    """Write who wins where, and the map of scores, scenario x expert, each at its best risk aversion."""
+    source = next((s for s in ("demonstrate/teachers", "select/selection") if _has(evidence, s)), None)
+    if source is None:
         return None
+    teachers = evidence.tables[source]
+    choices = evidence.table("demonstrate/choices")
     chosen = (
         teachers.filter("chosen").group_by("expert", maintain_order=True).len().sort("len", descending=True)
     )
     counts = ", ".join(f"{name} in {times}" for name, times in chosen.iter_rows())
     scenarios = numbers.counted(teachers["scenario"].n_unique(), "scenario")
-    unit = evidence.units.get("demonstrate/teachers", {}).get("score", "")
+    unit = evidence.units.get(source, {}).get("score", "")
     intro = f"The teacher of a scenario is the expert with the best score there. Of {scenarios}: {counts}."
     remark = (
         f"Score{f' in {unit}' if unit else ''} of each expert at its best risk aversion γ, ± half of its "
-        f"{LEVEL} interval. Deeper blue is nearer to the best of the line; ★ is the teacher; its margin, "
-        "paired, is over the next best candidate, which may be the same expert at another risk aversion."
+        f"{LEVEL} interval. Deeper blue is nearer to the best of the line; ★ is the teacher."
     )
-    return join([paragraph(intro), score_map(teachers), note(remark)])
+    parts: list[Markup] = [paragraph(intro)]
+    if choices is not None:
+        parts += _who_wins(choices, teachers["expert"].unique(maintain_order=True).to_list())
+        remark += (
+            " Margins, paired, are over the best candidate of another expert: on the sessions that chose, "
+            "which flatter the choice, and on fresh ones, which do not."
+        )
+    scores = [score_map(teachers, choices), note(remark)]
+    parts += [folded("Every scenario", *scores)] if teachers["scenario"].n_unique() > _LONG else scores
+    return join(parts)
 
 
-def score_map(teachers: pl.DataFrame) -> Markup:
+def _has(evidence: Evidence, table: str) -> bool:
+    return evidence.table(table) is not None
+
+
+def _who_wins(choices: pl.DataFrame, experts: list[str]) -> list[Markup]:
+    """Write how often who wins, and over a grid of scenarios where."""
+    ties = choices.filter("tie").height
+    parts = [
+        paragraph(
+            f"In {ties} of {choices.height} it is a tie: on fresh sessions, another expert cannot be told "
+            "from the choice."
+        )
+    ]
+    if choices.height > 1:
+        words = (
+            "In how many scenarios each expert is the best candidate, by each criterion; hatched where it is "
+            "a tie."
+        )
+        parts.append(figure(wins_bars(choices, experts), words))
+    if is_grid(choices):
+        parts.append(figure(winners_map(choices, experts), caption()))
+    return parts
+
+
+def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Markup:
     """Write scores, scenario x expert, tinted by how near they come to the best of their scenario.
 
     Args:
         teachers: one row a scenario, expert and risk aversion.
+        choices: one row a scenario, with the margins of its choice, if there are.
     """
     experts = teachers["expert"].unique(maintain_order=True).to_list()
     # The row that was chosen stands for its expert; elsewhere the best score does.
@@ -41,7 +81,7 @@ def score_map(teachers: pl.DataFrame) -> Markup:
         ["scenario", "expert"], keep="first"
     )
     found = {(row["scenario"], row["expert"]): row for row in top.iter_rows(named=True)}
-    with_margin = "margin" in teachers.columns
+    margins = {} if choices is None else {row["scenario"]: row for row in choices.iter_rows(named=True)}
     lines = []
     for scenario in teachers["scenario"].unique(maintain_order=True).to_list():
         scores = [
@@ -65,17 +105,18 @@ def score_map(teachers: pl.DataFrame) -> Markup:
             star = "★ " if row["chosen"] else ""
             tint = f"background:{look.faint(look.BLUE, 0.45 * (1.0 - missing) ** 2)}"
             cells.append(cell(star, value, spread, told, style=tint, class_="best" if row["chosen"] else ""))
-        if with_margin:
-            cells.append(cell(_margin(teachers.filter(pl.col("chosen") & (pl.col("scenario") == scenario)))))
+        if choices is not None:
+            row = margins.get(scenario, {})
+            cells += [cell(_margin(row, "margin")), cell(_margin(row, "fresh_margin"))]
+            cells.append(cell(row.get("ties", "").replace(",", ", ") or "none"))
         lines.append(cells)
-    margin = ["margin"] if with_margin else []
-    return table(["scenario", *map(breakable, experts), *margin], lines, class_="map")
+    more = [] if choices is None else ["margin", "on fresh sessions", "ties with"]
+    return table(["scenario", *map(breakable, experts), *more], lines, class_="map")
 
 
-def _margin(chosen: pl.DataFrame) -> str:
-    row = next(chosen.iter_rows(named=True), {})
-    value, half = row.get("margin"), None
-    if numbers.known(row.get("margin_low")) and numbers.known(row.get("margin_high")):
-        half = (row["margin_high"] - row["margin_low"]) / 2.0
+def _margin(choice: dict[str, Any], name: str) -> str:
+    value, half = choice.get(name), None
+    if numbers.known(choice.get(f"{name}_low")) and numbers.known(choice.get(f"{name}_high")):
+        half = (choice[f"{name}_high"] - choice[f"{name}_low"]) / 2.0
     written, error = numbers.together(value, half)
     return written if error == numbers.NOTHING else f"{written} ±{error}"

@@ -1,0 +1,37 @@
+"""Where a policy stands against the frontier: what the oracle earns at the same risk."""
+
+import polars as pl
+
+from flowhft.learn.frontier import reached_at
+
+CURVE = "oracle_told"  # knows the whole law of the market, the hidden drift of its jumps included
+SWEPT = (CURVE, "oracle")
+
+
+def placed(points: pl.DataFrame, curve: str = CURVE) -> pl.DataFrame:
+    """Set every policy of a sweep against the frontier of its scenario.
+
+    Args:
+        points: `frontier.parquet` of `flowhft frontier`: one row a policy and risk aversion, null where the
+            policy is not swept; columns scenario, policy, risk_aversion, pnl and pnl_deviation.
+        curve: the swept expert that is the frontier.
+
+    Returns:
+        Columns scenario, policy, pnl, pnl_deviation, frontier_pnl (what the frontier earns at that deviation,
+        null left of where it begins) and below (frontier_pnl - pnl).
+    """
+    rows = []
+    for _, found in points.group_by("scenario", maintain_order=True):
+        frontier = found.filter(
+            (pl.col("policy") == curve) & pl.col("risk_aversion").is_not_null()
+        ).to_dicts()
+        for row in found.filter(pl.col("risk_aversion").is_null()).iter_rows(named=True):
+            reached = reached_at(frontier, row["pnl_deviation"])
+            offered = reached if reached == reached else None
+            rows.append(
+                {name: row[name] for name in ("scenario", "policy", "pnl", "pnl_deviation")}
+                | {"frontier_pnl": offered, "below": None if offered is None else offered - row["pnl"]}
+            )
+    numbers = ("pnl", "pnl_deviation", "frontier_pnl", "below")
+    schema = {"scenario": pl.String, "policy": pl.String} | dict.fromkeys(numbers, pl.Float64)
+    return pl.DataFrame(rows, schema=schema)

@@ -1,0 +1,111 @@
+"""`flowhft reproduce paper` as a command: its page, its report, interruption, refusals."""
+
+import re
+from pathlib import Path
+
+import pytest
+from program import contents, flowhft, manifest
+
+from flowhft.reproduce import effects
+from flowhft.reproduce.effects import effects_in
+from flowhft.reproduce.paper import CLOSED_FORMS, PPO
+
+TINY_PPO = ("--ppo.updates", 1, "--ppo.environments", 2, "--ppo.seeds", 1, "--ppo.layers", 2)
+TINY = ("--cells", "T1.LH,T2.LH", "--paths", 60)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small reproduction, PPO included, with the page copied beside it."""
+    folder = tmp_path_factory.mktemp("reproduce") / "run"
+    page = folder.parent / "docs" / "page.md"
+    learner = (*TINY_PPO, "--ppo.validation", 2, "--ppo.minibatches", 1, "--ppo.epochs", 1)
+    said = flowhft(
+        "reproduce", "paper", *TINY, *learner, "--out", folder, "--docs", page, "--json", "--quiet"
+    )
+    found = said.json
+    assert found["folder"] == str(folder)
+    assert len(found["comparison"]) == 2 * 5 * 3
+    assert len(found["missed"]) == 2  # a few sessions reproduce nothing, and nobody required them to
+    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO}
+    return folder
+
+
+def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
+    page = (finished / "reproduction.md").read_text()
+    assert page == (finished.parent / "docs" / "page.md").read_text()
+    for heading in (
+        "# The FlowHFT paper, reproduced",
+        "### Table 2: Hurst exponent 0.5, drift 0.02",
+        "## Against",
+    ):
+        assert heading in page
+    assert "| LH | GLFT-drift | 40.82 | " in page
+    assert "T1.LH prints 25.87 where T2.LH prints 25.21" in page
+    assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\d seconds|\bNone\b|\bnan\b", page)
+    for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    report = (finished / "report.html").read_text()
+    assert 'id="reproduction"' in report
+    assert "T1.LH prints 25.87" in report
+
+
+def test_an_interrupted_reproduction_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch):
+    learner = ("--agents", finished / "ppo")
+    command = ("reproduce", "paper", *TINY, *learner, "--out", tmp_path / "run", "--quiet")
+    calls: list[str] = []
+
+    def stop_at_the_second(scenario, **settings):
+        calls.append(scenario.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return effects_in(scenario, **settings)
+
+    monkeypatch.setattr(effects, "effects_in", stop_at_the_second)
+    said = flowhft(*command)
+    assert said.code == 130
+    assert "run the same command again to resume" in said.err
+    assert not (tmp_path / "run" / "reproduction.md").exists()
+    assert flowhft(*command).code == 0
+    assert len(calls) == 3  # the first cell was kept, the second begun again
+    parents = manifest(tmp_path / "run")["parents"]
+    assert parents == {"agents": manifest(finished / "ppo")["fingerprint"]}
+    for name in ("comparison", "agreement", "unexplained", "effects", "placing", "contradictions"):
+        assert (tmp_path / "run" / f"{name}.parquet").read_bytes() == (
+            finished / f"{name}.parquet"
+        ).read_bytes()
+    assert (tmp_path / "run" / "reproduction.md").read_text() == (finished / "reproduction.md").read_text()
+    before = contents(tmp_path / "run")
+    page = tmp_path / "again.md"
+    said = flowhft(*command, "--docs", page, "--require")
+    assert said.code == 4  # the same result, now with a bar
+    assert "must be at most 2 %" in said.err
+    assert page.read_text() == (finished / "reproduction.md").read_text()
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--cells", "T9.HH"), 2, "T9.HH"),
+        (("--cells", "liquidity-low"), 2, "`cells` must be cells of the paper"),
+        (("--cells", ","), 2, "`cells` must name at least one cell"),
+        (("--paths", 1), 2, "`paths` must lie between 2 and"),
+        (
+            ("--without-ppo", "--agents", "nowhere"),
+            2,
+            "`agents` must not be given together with `--without-ppo`",
+        ),
+        (("--agents", "nowhere"), 3, "nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_computed(arguments, code, words, tmp_path):
+    said = flowhft("reproduce", "paper", *arguments, "--out", tmp_path / "run")
+    assert (said.code, words in said.err) == (code, True), said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_agents_of_another_command_are_refused(finished, tmp_path):
+    said = flowhft("reproduce", "paper", "--agents", finished / "evaluate", "--out", tmp_path / "run")
+    assert said.code == 3
+    assert "`agents` must be a run folder of `flowhft ppo`" in said.err
