@@ -112,7 +112,7 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
     process = begin_process("demo", "--config", config, "--out", folder)
     try:
         deadline = time.monotonic() + 100.0
-        while not list(folder.glob(f"evaluate/{UNFINISHED}/*/parts/0000.json")):
+        while not list(folder.glob(f"evaluate/{UNFINISHED}/*/moments/0000-0000.moments")):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -129,6 +129,9 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
     assert not (folder / "evaluate" / MANIFEST).exists()
     finished = {stage: (folder / stage / MANIFEST).stat().st_mtime_ns for stage in LEARNED}
 
+    other = flowhft("demo", "--config", config, "--search.candidates", "5", "--out", folder, "--quiet")
+    assert other.code == 2  # before anything is lost
+    assert "`search.candidates` was" in other.err
     said = flowhft("demo", "--config", config, "--out", folder, "--json")
     assert {stage: (folder / stage / MANIFEST).stat().st_mtime_ns for stage in LEARNED} == finished
     again, before = said.json, whole[1].json

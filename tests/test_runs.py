@@ -352,3 +352,18 @@ def test_streams_are_independent_of_each_other():
     """Bits of neighbouring streams: 63 x 500 fair coins agree in half of the cases, +- 4 standard errors."""
     agree = sum(63 - (stream(seed, "a") ^ stream(seed, "b")).bit_count() for seed in range(500))
     assert abs(agree / (63 * 500) - 0.5) < 4 * 0.5 / math.sqrt(63 * 500)
+
+
+def test_a_finished_run_of_another_version_is_read_and_not_taken_for_this_one(tmp_path, monkeypatch):
+    """Its files say what they are; the same command makes a new result, and the old one stays until then."""
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "__version__", "0.0.1")
+        run = run_in(tmp_path)
+        write_json(run.begin() / "numbers.json", [1])
+        run.finish()
+    assert manifest_of(tmp_path)["version"] == "0.0.1"
+    assert not run_in(tmp_path).finished
+    write_json(run_in(tmp_path).begin() / "numbers.json", [2])
+    assert read_json(tmp_path / "numbers.json") == [1]
+    run_in(tmp_path).finish()
+    assert read_json(tmp_path / "numbers.json") == [2]
