@@ -307,7 +307,11 @@ REFUSED = [
     (2, f"{JUDGE} ,", "`policies` must name at least one policy; received ','."),
     (2, f"{JUDGE} {{shop}}/freeze", "`policies` must not be frozen but for a backtest;"),
     (2, f"{JUDGE} glft --reference gltf", "`reference` must be one of glft; received 'gltf'."),
-    (2, f"{JUDGE} glft --market papr", "`--market` must be one of 'correct', 'paper', 'informed'; received 'papr'."),
+    (
+        2,
+        f"{JUDGE} glft --market papr",
+        "`--market` must be one of 'correct', 'paper', 'informed'; received 'papr'.",
+    ),
     (2, f"{JUDGE} glft --path 3", "unknown option '--path'; did you mean '--paths'?"),
     (2, "evaluate --policies glft", "`--scenarios` must be given; received nothing."),
     (
