@@ -53,6 +53,12 @@ def test_a_sweep_needs_positive_risk_aversions(wrong):
         frontier(paper_test()["T1.LL"], [experts.get("oracle")], wrong, {}, paths=10, seed=0)
 
 
+def test_an_expert_is_swept_once():
+    oracle = experts.get("oracle")
+    with pytest.raises(UsageError, match="`swept` must name each expert once; received oracle, oracle"):
+        frontier(paper_test()["T1.LL"], [oracle, oracle], [1.0], {}, paths=10, seed=0)
+
+
 def test_the_command_leaves_a_folder_and_a_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = "frontier --scenarios T1.LL --policies glft --risk-aversions 0.1,30 --paths 1000 --out run"

@@ -356,6 +356,23 @@ def test_told_everything_it_knows_the_orders_that_its_own_fills_excite():
     assert late.mean() == pytest.approx(told.intensity, rel=0.02)
 
 
+@pytest.mark.parametrize("branching", [0.25, 0.9])
+def test_told_everything_it_knows_own_excitation_also_where_every_order_reaches_one_over_k(branching):
+    """A reach above e: as many orders as come fill a quote at 1 / k, or more where they are not clipped."""
+    flow = Scenario("wide", exciter="own_fills", self_excitation=10.0 * branching, reach=4.0)
+    share = 4.0 * math.exp(-1.0)
+    one_lot = total_estimates(flow).intensity / 4.0
+    assert one_lot == pytest.approx(50.0 - branching * math.expm1(-one_lot * share * 0.01) / 0.01)
+    clipped = total_estimates(flow.but(refill=True, clip_beyond_mid=True)).intensity / 4.0
+    assert clipped == pytest.approx(50.0 / (1.0 - branching))  # every order fills and excites
+    if branching * share < 1.0:
+        refilled = total_estimates(flow.but(refill=True)).intensity / 4.0
+        assert refilled == pytest.approx(50.0 / (1.0 - branching * share))
+    else:
+        with pytest.raises(UsageError, match=r"`reach` must be below e / branching ratio .* received 4 with"):
+            total_estimates(flow.but(refill=True))
+
+
 def test_told_everything_it_knows_bursts_memory_and_costs():
     scenario = Scenario(
         "all",

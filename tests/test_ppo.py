@@ -178,6 +178,12 @@ def test_the_best_action_is_found_and_follows_the_observation():
     assert float(learner.actor.log_std[0]) < np.log(PROBING.exploration)
 
 
+def test_curves_count_the_episodes_that_kinds_of_market_share_evenly():
+    settings = replace(PROBING, environments=13, updates=2, validation=2)
+    found = train((probe(), probe()), (2, 1), settings, 0, "odd")
+    assert found.curves["episodes"].to_list() == [12, 24]
+
+
 # A market with a known best quote
 
 
@@ -411,8 +417,8 @@ def test_a_saved_agent_is_found_and_cannot_be_frozen(tmp_path):
         ({"updates": 0}, "`updates` must be at least 1; received 0"),
         ({"layers": ()}, "`layers` must hold at least one layer"),
         ({"discount": 1.1}, r"`discount` must lie in \[0, 1\]; received 1.1"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be positive; received 0.0"),
-        ({"inventory_penalty": -1.0}, "`inventory_penalty` must be 0 or more; received -1.0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be positive and finite; received 0.0"),
+        ({"inventory_penalty": -1.0}, "`inventory_penalty` must be finite and not negative; received -1.0"),
         ({"validation": 1}, "`validation` must be at least 2; received 1"),
     ],
 )

@@ -1,5 +1,6 @@
 """`flowhft reproduce paper` as a command: its page, its report, interruption, refusals."""
 
+import json
 import re
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
         "## Against",
     ):
         assert heading in page
+    for option in ("--paths 60", "--cells T1.LH,T2.LH", "--ppo.updates 1", "--ppo.layers 2"):
+        assert f" {option} " in page  # the command that is told makes this page, its agents included
     assert "| LH | GLFT-drift | 40.82 | " in page
     assert "T1.LH prints 25.87 where T2.LH prints 25.21" in page
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\d seconds|\bNone\b|\bnan\b", page)
@@ -105,7 +108,14 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(arguments, code, 
     assert not (tmp_path / "run").exists()
 
 
-def test_agents_of_another_command_are_refused(finished, tmp_path):
+def test_agents_of_another_command_or_kind_are_refused(finished, tmp_path):
+    told = json.loads((finished / "ppo" / "manifest.json").read_text())
+    told["config"]["observation"] = "regime"
+    (tmp_path / "ppo").mkdir()
+    (tmp_path / "ppo" / "manifest.json").write_text(json.dumps(told))
+    said = flowhft("reproduce", "paper", "--agents", tmp_path / "ppo", "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "`agents` must be trained with the observation state, as the paper's were; received" in said.err
     said = flowhft("reproduce", "paper", "--agents", finished / "evaluate", "--out", tmp_path / "run")
     assert said.code == 3
     assert "`agents` must be a run folder of `flowhft ppo`" in said.err

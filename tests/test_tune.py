@@ -83,6 +83,7 @@ def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning
     ("header", "risk", "words"),
     [
         ({"scenarios": ["a"], "experts": ["nobody"]}, 1.0, "must name one known expert a scenario"),
+        ({"scenarios": ["a"], "experts": [["glft"]]}, 1.0, "must name one known expert a scenario"),
         (
             {"scenarios": ["a", "a"], "experts": ["glft", "glft"]},
             1.0,

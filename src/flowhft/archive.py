@@ -1,4 +1,4 @@
-"""One safetensors file: named float32 arrays and a JSON header. No pickle: reading a file runs nothing."""
+"""One safetensors file: named arrays and a JSON header. No pickle: reading a file runs nothing."""
 
 import json
 from pathlib import Path

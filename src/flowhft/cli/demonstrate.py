@@ -10,7 +10,7 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, scenarios_of, summary_of
 from flowhft.cli.select import SHOWN_SCENARIOS, select_resumably, table_of_choices, teachers_from
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.errors import require
+from flowhft.errors import UsageError, require
 from flowhft.learn.settings import TeacherSettings
 from flowhft.market.presets import Preset
 from flowhft.runs import read_table, write_json, write_table
@@ -28,7 +28,7 @@ class Demonstrate(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios; features
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files; features
     are scaled by the first."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
@@ -60,6 +60,11 @@ class Demonstrate(Command):
         )
         named, files = scenarios_of(self.scenarios)
         if self.selection:
+            if self.teachers != TeacherSettings():
+                raise UsageError(
+                    "`teachers` must be left as it is together with `--selection`, which has chosen already. "
+                    "Leave one of them out."
+                )
             files |= {"selection": identity_of_run(self.selection, "selection", "select")}
             teachers = teachers_from(self.selection, scenarios, self.market)
         run = run_of(self, "demonstrate", files, scenarios=named)

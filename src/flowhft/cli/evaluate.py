@@ -48,7 +48,7 @@ class Evaluate(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str
     """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders;
     label=path names one."""

@@ -25,7 +25,7 @@ class Frontier(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str = "white_noise,avellaneda_stoikov,glft,glft_drift"
     """Comma-separated experts, .safetensors files or run folders, each one point beside the curve."""
     market: Preset = "correct"

@@ -26,7 +26,7 @@ class Ppo(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
     observation: Literal["state", "regime"] = "state"

@@ -1,7 +1,7 @@
 """`flowhft reproduce paper`: the FlowHFT paper's tables against ours, and what its errors were worth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.evaluate import Evaluate
 from flowhft.cli.folder import RUNS, begin, identity_of, identity_of_run, require_ours, run_of, scenarios_of
 from flowhft.cli.frontier import Frontier
+from flowhft.cli.ppo import Ppo
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UsageError, require
@@ -85,7 +86,7 @@ class ReproducePaper(Command):
             tables = self._found(folder, work, scenarios, terminal)
             for name, table in tables.items():
                 write_table(work / f"{name}.parquet", table, _units(name, table))
-            settings = self._settings()
+            settings = self._settings(folder)
             self._write_page(work / PAGE, tables, settings)
             run.finish(settings=settings, stages=_stages(folder))
         if not (folder / REPORT).is_file():
@@ -106,22 +107,33 @@ class ReproducePaper(Command):
         require(len(scenarios) > 0, "cells", "name at least one cell", f"'{self.cells}'")
         for scenario in scenarios:
             require(
-                known.get(scenario.name) == scenario, "cells", "be cells of the paper", f"'{scenario.name}'"
+                known.get(scenario.name) == scenario,
+                "cells",
+                "be cells of the paper",
+                f"'{scenario.name}'",
+                "Name some of T1.HH to T6.LL.",
             )
         return scenarios
 
     def _identity_of_agents(self, run: Path) -> str:
         """Return what tells agents from others, once it is known that they were trained in this market."""
         identity = identity_of_run(run, "agents", "ppo")
-        market = manifest_of(run)["config"]["market"]
-        require(market == MARKET, "agents", f"be trained in the market {MARKET}", f"`{run}`, market {market}")
+        config = manifest_of(run)["config"]
+        for name, wanted in (("market", MARKET), ("observation", Ppo.observation)):
+            require(
+                config[name] == wanted,
+                "agents",
+                f"be trained with the {name} {wanted}, as the paper's were",
+                f"`{run}`, {name} {config[name]}",
+                "Train others.",
+            )
         return identity
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, folder: Path) -> dict[str, Any]:
         """Return what the page says about how it was made; nothing about when or where."""
         words = [f"flowhft reproduce paper --paths {self.paths} --seed {self.seed}"]
         words += [f"--cells {self.cells}"] if self.cells != type(self).cells else []
-        words += ["--without-ppo"] if self.without_ppo else []
+        words += ["--without-ppo"] if self.without_ppo else self._training(folder)
         return {
             "command": " ".join([*words, f"--docs docs/{PAGE}"]),
             "paths": self.paths,
@@ -130,6 +142,18 @@ class ReproducePaper(Command):
             "seed": self.seed,
             "ppo": not self.without_ppo,
         }
+
+    def _training(self, folder: Path) -> list[str]:
+        """Return the options that train the same agents again; those of another seed are only named."""
+        ran = manifest_of(self.agents or folder / "ppo")
+        if self.agents and ran["seed"] != self.seed:
+            return [f"--agents {self.agents.name}"]
+        usual = asdict(PpoSettings())
+        return [
+            f"--ppo.{name.replace('_', '-')} {','.join(map(str, value)) if name == 'layers' else value}"
+            for name, value in ran["config"]["ppo"].items()
+            if value != (list(usual[name]) if name == "layers" else usual[name])
+        ]
 
     def _found(
         self, folder: Path, work: Path, scenarios: list[Any], terminal: Terminal
@@ -171,8 +195,6 @@ class ReproducePaper(Command):
         """Return the run folder of the agents: the user's, or one that is trained now."""
         if self.agents:
             return self.agents
-        from flowhft.cli.ppo import Ppo
-
         Ppo(scenarios=self.cells, market=MARKET, ppo=self.ppo, out=folder / "ppo", **common).run(terminal)
         return folder / "ppo"
 

@@ -19,14 +19,22 @@ COLUMNS = (
     "volatility",
     "Hurst",
     "drift",
-    "jumps (1 / s)",
-    "orders at bid (1 / s)",
-    "at ask",
+    "jumps / s",
+    "jump",
+    "bursts",
+    "orders / s",
     "branching",
-    "1 / k (ticks)",
-    "move of a step in 1 / k",
-    "adverse selection in 1 / k",
-    "orders lost at 1 / k (%)",
+    "1 / k",
+    "step in 1 / k",
+    "adverse",
+    "lost (%)",
+)
+NOTES = (
+    "Volatility, drift and jumps (mean ± deviation) are relative where the price is log-normal, else in "
+    "ticks; bursts multiply the volatility; orders are those of a side (bid, ask where they differ); 1 / k "
+    "is in ticks.",
+    "In 1 / k: the deviation of a step's move, and the adverse move at a fill. Lost: of the orders that "
+    "reach a quote at 1 / k, those that find it filled already.",
 )
 
 
@@ -67,7 +75,7 @@ class Scenarios(Action):
                 "scenarios": [dataclasses.asdict(one) | derived(one) for one in scenarios],
                 "saved": self.save,
             },
-            shown=[Table(columns=COLUMNS, rows=[_row(scenario) for scenario in scenarios]), *saved],
+            shown=[Table(columns=COLUMNS, rows=[_row(scenario) for scenario in scenarios]), *NOTES, *saved],
         )
 
 
@@ -99,14 +107,16 @@ def derived(scenario: Scenario) -> dict[str, float]:
 
 def _row(scenario: Scenario) -> list[str | float]:
     known = derived(scenario)
+    bid, ask = scenario.mean_intensities
     return [
         scenario.name,
         scenario.volatility,
         scenario.hurst_exponent,
         scenario.drift,
         scenario.jump_intensity,
-        known["mean_intensity_bid"],
-        known["mean_intensity_ask"],
+        f"{scenario.jump_mean:g} ± {scenario.jump_deviation:g}" if scenario.jump_intensity else "",
+        f"x {scenario.burst_factor:g}" if scenario.burst_intensity else "",
+        f"{bid:.3g}" if bid == ask else f"{bid:.3g}, {ask:.3g}",
         known["branching_ratio"],
         1.0 / scenario.fill_decay,
         known["step_deviation_of_distance"],

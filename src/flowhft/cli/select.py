@@ -34,7 +34,7 @@ class Select(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
     candidates: tuple[str, ...] = _DEFAULT.experts
@@ -59,6 +59,12 @@ class Select(Command):
         from flowhft.market.presets import find_scenarios
 
         require(len(self.candidates) >= 1, "candidates", "name at least one expert", "none")
+        require(
+            len(set(self.candidates)) == len(self.candidates),
+            "candidates",
+            "name every expert once",
+            f"'{','.join(self.candidates)}'",
+        )
         settings = TeacherSettings(
             experts=self.candidates,
             risk_aversions=self.risk_aversions,
@@ -140,9 +146,10 @@ def teachers_from(selection: Path, scenarios: "list[Scenario]", market: str) -> 
         market: preset of the named scenarios, which must be the one that was selected in.
 
     Raises:
-        UsageError: the run did not cover a scenario, or selected in another market.
+        UsageError: the run did not cover a scenario, selected in another market, or in a scenario that has
+            the same name and is another.
     """
-    from flowhft.learn.select import teachers_of
+    from flowhft.learn.select import AXES, teachers_of
 
     selected_in = manifest_of(selection)["config"]["market"]
     if selected_in != market:
@@ -150,7 +157,20 @@ def teachers_from(selection: Path, scenarios: "list[Scenario]", market: str) -> 
             f"`market` must be that of the selection; received '{market}', and `{selection}` selected in "
             f"'{selected_in}'. Select in '{market}' too."
         )
-    return teachers_of(read_table(selection / "choices.parquet"), scenarios)
+    choices = read_table(selection / "choices.parquet")
+    teachers = teachers_of(choices, scenarios)
+    selected = {row["scenario"]: row for row in choices.iter_rows(named=True)}
+    for scenario in scenarios:
+        for name in AXES:
+            now, then = getattr(scenario, name), selected[scenario.name][name]
+            require(
+                now == then,
+                "scenarios",
+                f"be those of the selection, where '{scenario.name}' has {name} {then:g}",
+                f"one with {name} {now:g}",
+                "Select there too.",
+            )
+    return teachers
 
 
 def scores_from(folder: Path) -> tuple[str, pl.DataFrame]:

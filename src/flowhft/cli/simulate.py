@@ -39,7 +39,7 @@ class Simulate(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str
     """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files or run folders."""
     market: Preset = "correct"

@@ -27,7 +27,7 @@ class Tune(Command):
     """
 
     scenarios: str
-    """Comma-separated names (T1.HH ... T6.LL, paper-test, paper-train) or TOML files of scenarios."""
+    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: tuple[str, ...] = ("glft", "avellaneda_stoikov")
     """Experts that are tuned."""
     market: Preset = "correct"

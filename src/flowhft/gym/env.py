@@ -12,6 +12,8 @@ from flowhft.gym.settings import EnvSettings, one_scenario
 from flowhft.market.presets import Preset
 from flowhft.market.scenario import Scenario
 
+LAST_PATH = 2**31 - 1  # paths are counted in int32
+
 
 class MarketEnv(gymnasium.Env):
     """A market maker's session in one scenario.
@@ -110,6 +112,9 @@ def first_path(options: dict[str, Any] | None, otherwise: int) -> int:
             raise UnknownNameError("option of reset", str(name), ["path"])
     path = (options or {}).get("path", otherwise)
     require(
-        isinstance(path, int | np.integer) and int(path) >= 0, "path", "be a whole number from 0", repr(path)
+        isinstance(path, int | np.integer) and 0 <= int(path) <= LAST_PATH,
+        "path",
+        f"be a whole number from 0 to {LAST_PATH}",
+        repr(path),
     )
     return int(path)

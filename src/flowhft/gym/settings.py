@@ -27,7 +27,8 @@ class EnvSettings:
     """An action is a pair (bid, ask): offsets a from the risk-neutral quote in units of 1/k, so that a side
     quotes at (1 + a) / k ticks from the mid; or the half-spreads themselves, ticks."""
     reach: float = 5.0
-    """Largest offset, units of 1/k: 5 allows from 4/k beyond the mid, filled almost surely, to 6/k away."""
+    """Largest offset, units of 1/k: 5 allows from 4/k beyond the mid, filled by whatever comes, to 6/k
+    away."""
     inventory_penalty: float = 1.0
     """phi of the reward, change of equity - phi inventory^2 dt, ticks / (lot x second); the paper's
     lambda is phi dt."""

@@ -39,7 +39,7 @@ class Adaptation(NamedTuple):
     Attributes:
         adapter: the chosen map.
         search: one row per candidate, in the order they were tried.
-        validation: paired gain over the unadapted policy on the paths that chose, tick x lot.
+        validation: paired gain over the unadapted policy on the paths that chose, in the criterion's unit.
         fresh: the same on fresh paths.
     """
 

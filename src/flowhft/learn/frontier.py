@@ -82,7 +82,9 @@ def frontier(
         confidence: of the intervals.
         progress: told before the simulation.
     """
-    require(len(swept) >= 1, "swept", "name at least one expert", "none")
+    names = [expert.name for expert in swept]
+    require(len(names) >= 1, "swept", "name at least one expert", "none")
+    require(len(set(names)) == len(names), "swept", "name each expert once", ", ".join(names))
     require(
         len(risk_aversions) >= 1 and all(0.0 < gamma < np.inf for gamma in risk_aversions),
         "risk_aversions",
@@ -161,7 +163,7 @@ def _columns(name: str, found: Interval, factor: float) -> dict[str, float]:
 def reached_at(
     curve: Sequence[Mapping[str, Any]], deviation: float, x: str = "pnl_deviation", y: str = "pnl"
 ) -> float:
-    """Return the PnL that a curve reaches at a PnL deviation, interpolated; NaN beyond its ends' deviations.
+    """Return the PnL that a curve reaches at a PnL deviation, interpolated; NaN below its least deviation.
 
     Args:
         curve: rows of one swept expert in one scenario.

@@ -259,8 +259,13 @@ def _paired(scores: Sequence[_Judged], best: int, other: int | None) -> Interval
 
 
 def _ties(fresh: Sequence[_Judged], best: int, rivals: Sequence[int], experts: Sequence[str]) -> list[str]:
-    """Return the experts whose best candidate is not clearly worse than the choice on fresh paths."""
-    return [experts[i] for i in rivals if _paired(fresh, best, i).low <= 0.0]
+    """Return the experts whose best candidate is not clearly worse than the choice on fresh paths.
+
+    One without a score (the Sharpe ratio of a maker who is never filled) is worse than a choice that has one;
+    where the choice has none either, nothing tells them apart.
+    """
+    nothing = np.isnan(fresh[best].value)
+    return [experts[i] for i in rivals if nothing or _paired(fresh, best, i).low <= 0.0]
 
 
 def _columns(name: str, found: Interval) -> dict[str, float]:

@@ -10,7 +10,7 @@ from flowhft.metrics import CRITERIA, RISK_WEIGHT
 
 # A batch is cut into quarters (shortcut) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32
-MOST_SESSIONS = 1_000_000  # a candidate: one number a session and candidate is held in memory
+MOST_SESSIONS = 1_000_000  # a candidate: the measures of each of its sessions are held in memory
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,9 @@ class AdaptSettings:
         require(
             self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
         )
-        require(self.paths >= 2, "paths", "be at least 2", self.paths)
-        require(self.fresh_paths >= 2, "fresh_paths", "be at least 2", self.fresh_paths)
+        for name in ("paths", "fresh_paths"):
+            value = getattr(self, name)
+            require(2 <= value <= MOST_SESSIONS, name, f"lie between 2 and {MOST_SESSIONS:,}", value)
         require(self.rounds >= 1, "rounds", "be at least 1", self.rounds)
         require(
             self.candidates >= 3 and self.candidates % 2 == 1,

@@ -1,4 +1,4 @@
-"""What a maker who is told everything knows: the whole law of the price and of the order flow.
+"""What a maker who is told everything knows: totals of the law of the price and of the order flow.
 
 Stated parameters leave out what jumps and bursts add to the volatility, what jumps that are not compensated
 add to the drift, what adverse selection costs, and the orders that the maker's own fills excite.
@@ -8,6 +8,7 @@ import math
 
 from scipy.optimize import brentq
 
+from flowhft.errors import require
 from flowhft.market.scenario import Scenario
 from flowhft.types import Estimates
 
@@ -20,14 +21,19 @@ def total_estimates(scenario: Scenario) -> Estimates:
       lognormal S0^2 exp(2 growth) (exp(that variance of returns) - 1).
     - drift: mean move of a session a second, uncompensated jumps included.
     - intensity: where own fills excite, the mean intensity that follows from quoting 1 / k on both sides:
-      the solution of lambda = mu + (excitation / decay) x fills a second.
+      the solution of lambda = mu + branching ratio x fills a second.
     - fill_cost: the adverse move that is expected at a fill, besides the fee.
 
-    Not in them: that the sides differ in one-sided flow (their average is told), and that intensities
-    fluctuate around their mean, which an expert sees and an oracle of averages does not use.
+    Not in them: that a price with memory can be predicted within a session, that the sides differ in
+    one-sided flow (their average is told), and that intensities fluctuate around their mean, which an expert
+    sees and an oracle of averages does not use. Exact without bursts; with them approximate if the price has
+    memory, whose steps in and out of a burst are taken for ones within it, or is lognormal.
 
     Args:
         scenario: the market.
+
+    Raises:
+        UsageError: own fills at 1 / k would excite the order flow without bounds.
     """
     stated = scenario.estimates()
     relative = scenario.price == "lognormal"
@@ -60,10 +66,23 @@ def total_estimates(scenario: Scenario) -> Estimates:
 def _own_intensity(scenario: Scenario) -> float:
     """Return the mean intensity in the presence of a maker who quotes 1 / k on both sides, 1 / second."""
     base, share = scenario.mean_intensity, scenario.reach * math.exp(-1.0)
+    if scenario.quotes_beyond_mid_clipped:
+        share = min(1.0, share)
+    if scenario.refill:
+        caused = scenario.branching_ratio * share
+        require(
+            caused < 1.0,
+            "reach",
+            "be below e / branching ratio where own fills excite and are refilled: no mean intensity exists",
+            f"{scenario.reach:g} with a branching ratio of {scenario.branching_ratio:g} "
+            f"[scenario '{scenario.name}']",
+            "Lower it or the excitation, or set clip_beyond_mid = true.",
+        )
+        return base / (1.0 - caused)
 
     def excess(intensity: float) -> float:
-        reaching = intensity * share * scenario.dt
-        fills = (reaching if scenario.refill else -math.expm1(-reaching)) / scenario.dt
+        fills = -math.expm1(-intensity * share * scenario.dt) / scenario.dt
         return base + scenario.branching_ratio * fills - intensity
 
-    return float(brentq(excess, base, base / (1.0 - scenario.branching_ratio * min(1.0, share))))
+    # One lot a step at most: there are never more than 1 / dt fills a second.
+    return float(brentq(excess, base, base + scenario.branching_ratio / scenario.dt))

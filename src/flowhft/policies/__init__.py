@@ -5,8 +5,8 @@ one path (see `flowhft.types.Policy`). A *source* turns a scenario into the poli
 experts are told the market and learned policies are not.
 
 closed_form   an expert with its coefficients as a policy; another policy with an adapter behind it
-source        what every kind of source offers, and the kinds that exist
-named         a source with the name that tables give it, and what the user wrote
+source        what every kind of source offers, the kinds that exist, and a source with its name
+tuned         closed forms fitted scenario by scenario, and their file
 find          what a user writes (`glft@0.01`, `label=runs/x`) -> named policies
 """
 

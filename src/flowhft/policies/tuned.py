@@ -115,6 +115,7 @@ def load_tuned(path: Path) -> TunedSource:
     arrays, header = read_archive(path, _WHAT, FORMAT, VERSION)
     names, kinds = header.get("scenarios", 0), header.get("experts", 0)
     good = isinstance(names, list) and isinstance(kinds, list) and len(names) == len(kinds)
+    good = good and all(isinstance(word, str) for word in [*names, *kinds])
     if not good or not set(kinds) <= set(experts.EXPERTS) or len(set(names)) != len(names):
         raise DataError(
             f"`{path}` must name one known expert a scenario; its header does not. The file is damaged or of "

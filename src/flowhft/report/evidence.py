@@ -81,7 +81,14 @@ TABLES: dict[str, tuple[str, ...]] = {
     "reproduce/agreement": ("part", "name", "entries", "median", "ninetieth", "covered", "explained"),
     "reproduce/contradictions": ("check", "rule", "entries", "printed_policy", "says"),
     "reproduce/unexplained": ("scenario", "policy", "metric", "printed", "ours", "relative_error", "reason"),
-    "reproduce/effects": ("effect", "scenario", "as_run", "mended", "paths", "pnl", "sharpe", "max_drawdown"),
+    "reproduce/effects": (
+        *("effect", "scenario", "as_run", "mended", "paths"),
+        *(
+            f"{name}{end}"
+            for name in ("pnl", "sharpe", "max_drawdown")
+            for end in ("_as_run", "_mended", "", "_low", "_high")
+        ),
+    ),
     "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
 }
 CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
@@ -207,8 +214,8 @@ def gather(folder: Path) -> Evidence:
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
     if not tables and not curves and not records:
         raise DataError(
-            f"`{folder}` must hold the tables of a run; it holds none. Name the folder that `flowhft demo`, "
-            "`calibrate`, `imitate`, `evaluate` or `backtest` wrote."
+            f"`{folder}` must hold the tables of a run; it holds none. Name the folder that a command "
+            "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
         )
     manifests = {
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)

@@ -263,12 +263,14 @@ def _bounded(margins: pl.DataFrame) -> str:
 
 
 def _selected(choices: pl.DataFrame) -> str:
-    """Return who was chosen most often."""
+    """Return who was chosen how often, and how often that is no more than a tie."""
     chosen = choices.group_by("expert").agg(times=pl.len(), ties=pl.col("tie").sum())
-    row = next(chosen.sort(["times", "expert"], descending=[True, False]).iter_rows(named=True))
-    ties = f", {row['ties']} of them ties" if row["ties"] else ""
-    scenarios = numbers.counted(choices.height, "scenario")
-    return f"{row['expert']} was chosen in {row['times']} of {scenarios}{ties}."
+    often = [
+        f"{row['expert']} was chosen in {numbers.count(row['times'])}"
+        + (f" ({numbers.counted(row['ties'], 'tie')})" if row["ties"] else "")
+        for row in chosen.sort(["times", "expert"], descending=[True, False]).iter_rows(named=True)
+    ]
+    return f"Of {numbers.counted(choices.height, 'scenario')}, {', '.join(often)}."
 
 
 def _tuned(tuning: pl.DataFrame) -> str:

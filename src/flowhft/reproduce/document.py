@@ -249,11 +249,18 @@ def _change(row: Mapping[str, Any], metric: str) -> str:
 
 def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterable[str]:
     yield (
-        "The oracle knows the whole law of the market, the hidden drift of the jumps included, and prices "
-        f"inventory exactly; its risk aversion is swept ({count(settings['frontier_paths'])} sessions a "
-        "point). Each entry is the PnL of a policy and, in brackets, what the oracle earns with the same "
-        "deviation of the PnL. It optimises PnL less a price of inventory, and not that deviation: a policy "
-        "may come to stand a little above it. The curves are in the report."
+        "The oracle is told the total drift, that of the jumps included, the total volatility and the mean "
+        "rate of orders, and prices inventory exactly; its risk aversion is swept "
+        f"({count(settings['frontier_paths'])} sessions a point). Each entry is the PnL of a policy and, in "
+        "brackets, what the oracle earns with the same deviation of the PnL. It optimises PnL less a price "
+        "of inventory, and not that deviation: a policy may come to stand a little above it. The curves are "
+        "in the report."
+    )
+    yield (
+        "In Tables 3 to 6 the price has memory, which the oracle is not told of: there it bounds only those "
+        "who do not look at the price, as no closed form does. PPO sees it, and what it earns there above "
+        "the oracle comes from predicting the next move (inventory PnL, not spread): a property of "
+        "fractional noise, which can be predicted without cost, and no skill at making markets."
     )
     policies = placing["policy"].unique(maintain_order=True).to_list()
     rows = []

@@ -4,7 +4,7 @@ import polars as pl
 
 from flowhft.learn.frontier import reached_at
 
-CURVE = "oracle_told"  # knows the whole law of the market, the hidden drift of its jumps included
+CURVE = "oracle_told"  # told all totals, the hidden drift of jumps included; not the price's memory
 SWEPT = (CURVE, "oracle")
 
 

@@ -61,8 +61,8 @@ class PpoSettings:
             require(0.0 <= getattr(self, name) <= 1.0, name, "lie in [0, 1]", getattr(self, name))
         for name in ("clip", "learning_rate", "gradient", "exploration"):
             value = getattr(self, name)
-            require(0.0 < value < float("inf"), name, "be positive", value)
+            require(0.0 < value < float("inf"), name, "be positive and finite", value)
         for name in ("inventory_penalty", "entropy", "value"):
             value = getattr(self, name)
-            require(0.0 <= value < float("inf"), name, "be 0 or more", value)
+            require(0.0 <= value < float("inf"), name, "be finite and not negative", value)
         require(self.decay in ("linear", "none"), "decay", "be linear or none", repr(self.decay))

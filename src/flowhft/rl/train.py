@@ -223,8 +223,8 @@ def train(
     require(
         samples >= settings.minibatches,
         "environments",
-        f"give at least {settings.minibatches} steps an update, one a minibatch, and an episode to each of "
-        f"{len(environments)} kinds of market",
+        f"give at least {settings.minibatches} steps an update, one a minibatch, and an episode to every "
+        f"kind of market, {len(environments)} here",
         settings.environments,
     )
     mesh = _mesh(settings.seeds)
@@ -268,20 +268,20 @@ def train(
         actor=jax.tree.map(lambda leaf: leaf[best], actor),
         mean=units.mean,
         std=units.std,
-        curves=_curves(rows, settings),
+        curves=_curves(rows, settings.environments // len(environments) * len(environments)),
         seeds=_seeds(reward, gain, best),
     )
 
 
-def _curves(rows: np.ndarray, settings: PpoSettings) -> pl.DataFrame:
-    """Return the learning curves as a table."""
+def _curves(rows: np.ndarray, episodes: int) -> pl.DataFrame:
+    """Return the learning curves as a table; an update learned from so many episodes."""
     seeds, updates = rows.shape[:2]
     count = np.tile(np.arange(1, updates + 1), seeds)
     return pl.DataFrame(
         {
             "seed": np.repeat(np.arange(seeds), updates),
             "update": count,
-            "episodes": count * settings.environments,
+            "episodes": count * episodes,
             **{column: rows[:, :, place].ravel() for place, column in enumerate(CURVES)},
         }
     )

@@ -130,6 +130,6 @@ def seeds_of(seeds: pl.DataFrame) -> Markup:
     head = ["scenario", "reward of the agent kept", "its PnL", "reward of the other seeds"]
     remark = (
         "Without exploration, on validation paths of their own, in tick x lot, with standard errors. The "
-        "best of several seeds is flattered by chance: judge it on other paths with `flowhft evaluate`."
+        "best of several seeds is flattered by chance: judge it on other paths with flowhft evaluate."
     )
     return join([table(head, lines, class_="metrics"), note(remark)])

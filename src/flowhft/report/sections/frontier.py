@@ -30,7 +30,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             "The curve is the exact optimum at every risk aversion, most fearful at the left; each mark is "
             "another policy. What lies below the curve gives away PnL at the risk it takes. The optimum "
             "prices inventory and not the deviation of PnL itself, so that a mark may come to lie a little "
-            "above the curve, most so where the price has memory, and also by chance."
+            "above the curve, and also by chance. Nor does it know of a memory of the price (a Hurst "
+            "exponent other than 0.5): there a policy that looks at the price may come to lie far above it."
         ),
         key_of(names, styles),
     ]

@@ -184,7 +184,7 @@ def wins_bars(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
         )
     plot.update_layout(barmode="stack", bargap=0.3, showlegend=True, hovermode="closest")
     plot.update_layout(legend={"traceorder": "normal"}, margin={"t": 56, "l": 96})
-    plot.update_xaxes(range=[0, choices.height])
+    plot.update_xaxes(range=[0, choices.height], **({"dtick": 1} if choices.height <= 10 else {}))
     return plot
 
 
