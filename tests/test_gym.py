@@ -88,7 +88,9 @@ def test_the_official_checker_finds_nothing_but_the_range_of_actions(observation
 
 
 def test_a_session_is_the_rollout_of_the_same_quotes(scenario, expert):
-    env = MarketEnv(scenario, observation="raw", action="half_spread", reach=50.0, inventory_penalty=0.0)
+    env = MarketEnv(
+        scenario, observation="raw", action="half_spread", largest_offset=50.0, inventory_penalty=0.0
+    )
     for path in (0, 1):
         seen, info = env.reset(seed=7) if path == 0 else env.reset()
         before = 0.0
@@ -116,7 +118,7 @@ def test_many_sessions_are_the_same_rollout_and_begin_anew_in_the_step_in_which_
         num_envs=SESSIONS,
         observation="raw",
         action="half_spread",
-        reach=50.0,
+        largest_offset=50.0,
         inventory_penalty=3.0,
     )
     assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
@@ -145,7 +147,7 @@ def test_one_program_serves_every_step_session_and_scenario(scenario):
     steps, starts = flowhft.gym.sessions._step, flowhft.gym.sessions._begin
     sizes = []
     for changes in ({}, {}, dict(volatility=0.3, drift=1.0, fill_decay=2.0)):
-        env = MarketVectorEnv(scenario.but(**changes), num_envs=SESSIONS, reach=2.0 + len(changes))
+        env = MarketVectorEnv(scenario.but(**changes), num_envs=SESSIONS, largest_offset=2.0 + len(changes))
         env.reset(seed=len(sizes))
         for _ in range(2 * scenario.steps + 1):
             env.step(np.zeros((SESSIONS, 2)))
@@ -195,7 +197,7 @@ def test_what_is_seen(scenario):
 
 
 def test_what_is_sensed_is_what_a_flow_policy_senses_on_the_same_path(scenario, expert):
-    env = MarketEnv(scenario, observation="context", action="half_spread", reach=50.0)
+    env = MarketEnv(scenario, observation="context", action="half_spread", largest_offset=50.0)
     sensed = features_of(sensor_for(scenario), "context", expert)[0]
     seen, _ = env.reset(seed=7)
     for step in range(scenario.steps):
@@ -240,7 +242,7 @@ def test_what_is_told_belongs_to_the_caller(scenario):
         (dict(scenario="none.toml"), DataError, "none.toml"),
         (dict(observation="all"), UsageError, "`observation` must be one of state, regime, context, raw"),
         (dict(action="prices"), UsageError, "`action` must be one of offset, half_spread"),
-        (dict(reach=0.0), UsageError, "`reach` must be positive and finite"),
+        (dict(largest_offset=0.0), UsageError, "`largest_offset` must be positive and finite"),
         (dict(inventory_penalty=-1.0), UsageError, "`inventory_penalty` must be finite and not negative"),
         (dict(render_mode="human"), UsageError, "`render_mode` must be None"),
         (dict(num_envs=0), UsageError, "`num_envs` must be at least 1"),

@@ -91,6 +91,11 @@ class Evaluate(Command):
         if self.teachers:
             taught["teachers"], scores = scores_from(self.teachers)
             found = tune(found, scores)
+        for (
+            policy
+        ) in found:  # a saved one may be for certain scenarios only: better said now than hours later
+            for scenario in scenarios if policy.path else ():
+                policy.in_market(scenario)
         policies = {policy.name: policy for policy in found}
         reference = self.reference or next(iter(policies))
         if reference not in policies:

@@ -73,7 +73,7 @@ def agents_from(
     require(view in ("state", "regime"), "observation", "be state or regime for an export", repr(view))
     require(settings.action == "offset", "action", "be offset for an export", repr(settings.action))
     actor = actor_from(weights)
-    scales = scales_for(view, settings.reach, scenario)
+    scales = scales_for(view, settings.largest_offset, scenario)
     sizes = (actor.weights[0].shape[0], actor.weights[-1].shape[1])
     wanted = (len(scales.mean), 2)
     require(sizes == wanted, "weights", f"lead from {wanted[0]} features to 2 actions", sizes)

@@ -182,7 +182,7 @@ class Sessions:
         low, high = self.action_space.low[0], self.action_space.high[0]
         fine = (actions >= low) & (actions <= high)
         if not fine.all():
-            fix = "Clip it, for example by gymnasium.wrappers.ClipAction, or raise `reach`."
+            fix = "Clip it, for example by gymnasium.wrappers.ClipAction, or raise `largest_offset`."
             require(False, "action", f"lie between {low:g} and {high:g}", f"{actions[~fine][0]:g}", fix)
         self._now, seen, told = _step(
             self.settings.action,

@@ -26,7 +26,7 @@ class EnvSettings:
     action: Act = "offset"
     """An action is a pair (bid, ask): offsets a from the risk-neutral quote in units of 1/k, so that a side
     quotes at (1 + a) / k ticks from the mid; or the half-spreads themselves, ticks."""
-    reach: float = 5.0
+    largest_offset: float = 5.0
     """Largest offset, units of 1/k: 5 allows from 4/k beyond the mid, filled by whatever comes, to 6/k
     away."""
     inventory_penalty: float = 1.0
@@ -37,7 +37,12 @@ class EnvSettings:
         for name, allowed in (("observation", See.__args__), ("action", Act.__args__)):  # type: ignore[attr-defined]
             value = getattr(self, name)
             require(value in allowed, name, f"be one of {', '.join(allowed)}", repr(value))
-        require(0.0 < self.reach < np.inf, "reach", "be positive and finite", self.reach)
+        require(
+            0.0 < self.largest_offset < np.inf,
+            "largest_offset",
+            "be positive and finite",
+            self.largest_offset,
+        )
         require(
             0.0 <= self.inventory_penalty < np.inf,
             "inventory_penalty",
@@ -47,11 +52,11 @@ class EnvSettings:
 
     def action_space(self, scenario: Scenario) -> Box:
         """Return the space of one action, (bid, ask)."""
-        reach = np.float32(self.reach)
+        most = np.float32(self.largest_offset)
         if self.action == "offset":
-            return Box(-reach, reach, (2,), np.float32)
+            return Box(-most, most, (2,), np.float32)
         k = scenario.fill_decay
-        return Box(np.float32((1.0 - reach) / k), np.float32((1.0 + reach) / k), (2,), np.float32)
+        return Box(np.float32((1.0 - most) / k), np.float32((1.0 + most) / k), (2,), np.float32)
 
 
 def one_scenario(scenario: str | Path | Scenario, market: Preset) -> Scenario:

@@ -109,7 +109,7 @@ class Context(NamedTuple):
         return features.note_quote(memory, quote)
 
 
-def scales_for(view: str, reach: float, scenario: Scenario) -> Scales:
+def scales_for(view: str, largest_offset: float, scenario: Scenario) -> Scales:
     """Return the scales around an agent of a scenario, float32.
 
     Time goes from -1 to 1; cash is in five lots times a session's move, inventory in five lots, the price in
@@ -118,7 +118,7 @@ def scales_for(view: str, reach: float, scenario: Scenario) -> Scales:
 
     Args:
         view: of the agent, a key of `VIEWS`.
-        reach: largest action, in units of 1/k.
+        largest_offset: largest action, in units of 1/k.
         scenario: its market.
     """
     known = told(view, scenario)
@@ -130,7 +130,7 @@ def scales_for(view: str, reach: float, scenario: Scenario) -> Scales:
     std[1:4] = TYPICAL_INVENTORY * move / known.cash, TYPICAL_INVENTORY, move / known.price
     mean[4], std[4] = 2.0 * unit, unit
     sides = np.ones(2)
-    values = (mean, std, unit * sides, unit * sides, -reach * sides, reach * sides)
+    values = (mean, std, unit * sides, unit * sides, -largest_offset * sides, largest_offset * sides)
     return Scales(*(jnp.asarray(value, jnp.float32) for value in values))
 
 
@@ -143,7 +143,7 @@ def sight_for(settings: EnvSettings, scenario: Scenario) -> tuple[Sight, tuple[s
     """
     seen = settings.observation
     view = "regime" if seen == "regime" else "state"
-    known, scales = told(view, scenario), scales_for(view, settings.reach, scenario)
+    known, scales = told(view, scenario), scales_for(view, settings.largest_offset, scenario)
     names = VIEWS[view]
     sight: Sight
     if seen == "context":
