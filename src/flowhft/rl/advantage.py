@@ -54,8 +54,8 @@ def luck(
         discount: as for `advantages`.
         trace: likewise.
 
-    Source: Mao et al. (2019), "Variance reduction for reinforcement learning in input-driven environments",
-        theorem 1.
+    Source: Mao et al. (2019), "Variance reduction for reinforcement learning in input-driven
+        environments".
     """
 
     def step(later: Float[Array, " path"], move: Float[Array, " path"]) -> tuple[Array, Array]:
