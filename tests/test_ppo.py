@@ -37,7 +37,7 @@ from flowhft.rl.environment import Episode, Reward, environments_of
 from flowhft.rl.ppo import CURVES, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
 from flowhft.rl.train import CURVE_UNITS, SEED_UNITS, train
-from flowhft.rollout import one_path
+from flowhft.rollout import key_for, one_path
 from flowhft.types import Observation
 
 # One step, in which at most one lot a side trades, and the price stands still.
@@ -182,6 +182,19 @@ def test_curves_count_the_episodes_that_kinds_of_market_share_evenly():
     settings = replace(PROBING, environments=13, updates=2, validation=2)
     found = train((probe(), probe()), (2, 1), settings, 0, "odd")
     assert found.curves["episodes"].to_list() == [12, 24]
+
+
+def test_what_chooses_an_agent_is_drawn_from_another_stream_than_what_trains_it(monkeypatch):
+    asked = []
+
+    def spy(seed, *names):
+        asked.append((seed, *names))
+        return key_for(seed, *names)
+
+    monkeypatch.setattr("flowhft.rl.train.key_for", spy)
+    settings = replace(PROBING, environments=13, updates=2, validation=2)
+    train((probe(), probe()), (2, 1), settings, 0, "odd")
+    assert len(asked) == len(set(asked)) == 3  # scales, training, validation
 
 
 # A market with a known best quote

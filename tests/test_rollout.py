@@ -72,6 +72,20 @@ def test_policies_meet_the_same_market_and_seeds_and_names_differ():
         assert not np.array_equal(other.observation.mid_price, one.observation.mid_price)
 
 
+def test_the_market_and_a_policy_draw_from_streams_of_their_own(monkeypatch):
+    """A policy that drew with the market's key would know, in its noise, what the market is about to do."""
+    asked, key_for = [], rollouts.key_for
+
+    def spy(seed, *names):
+        asked.append((seed, *names))
+        return key_for(seed, *names)
+
+    monkeypatch.setattr(rollouts, "key_for", spy)
+    judge(build(SMALL), closed_form("white_noise", SMALL), paths=64, seed=3, scenario="a")
+    assert len(asked) == len(set(asked)) == 2
+    assert all(seed == 3 and "a" in names for seed, *names in asked)
+
+
 def test_a_policy_sees_nothing_of_the_future():
     """Two worlds that agree up to step 10 give the same quotes up to step 10, and others after."""
     import jax

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from flowhft.market.market import Market, build
 from flowhft.market.scenario import Scenario
@@ -71,7 +72,7 @@ def judge_span(job: Job, place: Place, task: Task, progress: Progress = no_progr
         task: the span, and the pilots unless it is the first one.
         progress: told after every block, with the share of the span.
     """
-    total: Moments | None = None
+    parts: list[Moments] = []
     pilots, done = task.pilots, 0
     for first, paths in task.span.blocks:
         measures = judge_together(
@@ -86,8 +87,7 @@ def judge_span(job: Job, place: Place, task: Task, progress: Progress = no_progr
         )
         found = collect(dict(zip(place.policies, measures, strict=True)), pilots)
         pilots = found.pilots
-        total = found if total is None else merge(total, found)
+        parts.append(found)
         done += paths
         progress(done / task.span.paths, f"{place.name}: {first + paths:,} paths")
-    assert total is not None
-    return total
+    return reduce(merge, parts)

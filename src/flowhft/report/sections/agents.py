@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import charts, look, numbers
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, join, note, paragraph, row, table
@@ -74,16 +74,7 @@ def panel(curves: pl.DataFrame, title: str) -> go.Figure:
     plot = look.blank("episodes", "an episode, tick x lot", 320, title)
     episodes, mean, low, high = _bands(curves, "episode_reward")
     kept = look.thinned(mean, 300)
-    plot.add_trace(
-        go.Scatter(
-            x=np.concatenate([episodes[kept], episodes[kept][::-1]]),
-            y=np.concatenate([high[kept], low[kept][::-1]]),
-            fill="toself",
-            fillcolor=look.faint(look.VERMILION, 0.18),
-            line={"width": 0},
-            hoverinfo="skip",
-        )
-    )
+    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", look.VERMILION, 0.18))
     money = _bands(curves, "pnl")[1]
     for values, name, dash in ((mean, "reward", "solid"), (money, "PnL", "dash")):
         plot.add_trace(
@@ -95,6 +86,7 @@ def panel(curves: pl.DataFrame, title: str) -> go.Figure:
                 line={"color": look.VERMILION, "dash": dash, "width": 1.8},
             )
         )
+    plot.update_layout(showlegend=True)
     return plot
 
 
@@ -103,16 +95,7 @@ def line_of(curves: pl.DataFrame, column: str, title: str) -> go.Figure:
     plot = look.blank("episodes", title, 240)
     episodes, mean, low, high = _bands(curves, column)
     kept = look.thinned(mean, 300)
-    plot.add_trace(
-        go.Scatter(
-            x=np.concatenate([episodes[kept], episodes[kept][::-1]]),
-            y=np.concatenate([high[kept], low[kept][::-1]]),
-            fill="toself",
-            fillcolor=look.faint(look.BLUE, 0.18),
-            line={"width": 0},
-            hoverinfo="skip",
-        )
-    )
+    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", look.BLUE, 0.18))
     line = {"color": look.BLUE, "width": 1.8}
     plot.add_trace(go.Scatter(x=episodes[kept], y=mean[kept], mode="lines", name=column, line=line))
     return plot
