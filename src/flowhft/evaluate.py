@@ -195,7 +195,9 @@ def fingerprint(
     )
     zero = np.zeros_like(inventory)
     rate = zero + scenario.mean_intensity
-    observation = Observation(scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate)
+    observation = Observation(
+        scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate, zero, zero
+    )
     quote = _probe(policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation)))
     return pl.DataFrame(
         {

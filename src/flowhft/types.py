@@ -32,6 +32,8 @@ class Observation(NamedTuple):
         arrivals_ask: market buy orders since the last decision (they come for asks), a count.
         intensity_bid: conditional intensity of market sell orders given the past, 1 / second.
         intensity_ask: conditional intensity of market buy orders given the past, 1 / second.
+        filled_bid: lots that our bid bought since the last decision.
+        filled_ask: lots that our ask sold since the last decision.
     """
 
     time: Numeric
@@ -43,6 +45,8 @@ class Observation(NamedTuple):
     arrivals_ask: Numeric
     intensity_bid: Numeric
     intensity_ask: Numeric
+    filled_bid: Numeric = 0.0
+    filled_ask: Numeric = 0.0
 
 
 class Quote(NamedTuple):

@@ -96,8 +96,7 @@ class Context(NamedTuple):
 
     def init(self) -> Memory:
         """Return every running mean at its prior."""
-        nothing = features.remember_nothing(self.sensor)
-        return Memory(*(jnp.asarray(value, jnp.float32) for value in nothing))
+        return jax.tree.map(jnp.float32, features.remember_nothing(self.sensor))
 
     def see(self, memory: Memory, observation: Observation) -> tuple[Float[Array, " feature"], Memory]:
         """Return the `context` features."""

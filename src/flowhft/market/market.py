@@ -33,6 +33,7 @@ class State(NamedTuple):
     """Where one path stands: numbers, with the units of `Observation`.
 
     Attributes:
+        filled_bid, filled_ask: lots that were traded in the last step.
         excitation_bid, excitation_ask: intensity above the base, 1 / second.
     """
 
@@ -42,6 +43,8 @@ class State(NamedTuple):
     cash: Numeric
     arrivals_bid: Numeric
     arrivals_ask: Numeric
+    filled_bid: Numeric
+    filled_ask: Numeric
     excitation_bid: Numeric
     excitation_ask: Numeric
 
@@ -117,7 +120,7 @@ class Market(eqx.Module):
         """Return the state at the session's start: flat, at the first mid price, at the mean excitation."""
         zero = jnp.zeros(())
         bid, ask = self.initial_excitation[0], self.initial_excitation[1]
-        return State(zero, zero, zero, zero, zero, zero, bid, ask)
+        return State(zero, zero, zero, zero, zero, zero, zero, zero, bid, ask)
 
     def observe(self, state: State) -> Observation:
         """Return what a market maker can see."""
@@ -131,6 +134,8 @@ class Market(eqx.Module):
             arrivals_ask=state.arrivals_ask,
             intensity_bid=self.base_intensity[0] + state.excitation_bid,
             intensity_ask=self.base_intensity[1] + state.excitation_ask,
+            filled_bid=state.filled_bid,
+            filled_ask=state.filled_ask,
         )
 
     def step(self, state: State, quote: Quote, world: World) -> tuple[State, Outcome]:
@@ -181,6 +186,8 @@ class Market(eqx.Module):
             cash=state.cash - change * state.mid_price + spread_pnl - fee,
             arrivals_bid=arrived_bid,
             arrivals_ask=arrived_ask,
+            filled_bid=filled_bid,
+            filled_ask=filled_ask,
             excitation_bid=self.fade * state.excitation_bid
             + self.impulse * (self.excitation[0, 0] * cause_bid + self.excitation[0, 1] * cause_ask),
             excitation_ask=self.fade * state.excitation_ask

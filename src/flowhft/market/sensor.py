@@ -1,20 +1,12 @@
-"""The scales against which a policy senses markets around a scenario."""
+"""The scales against which a policy senses markets of the units of a scenario."""
 
-from flowhft.features import Sensor
+from flowhft.features import Sensor, sensor_in_units
 from flowhft.market.scenario import Scenario
 
 
 def sensor_for(scenario: Scenario) -> Sensor:
-    """Return the scales of a policy that is to sense markets around a scenario.
+    """Return the scales of a policy that is to sense markets of a scenario's units: 1 / k, dt and horizon.
 
-    Running means reach over a third of a session, bursts over a thirtieth (never less than a step).
+    Nothing else of the scenario is in them: a policy must sense it.
     """
-    return Sensor(
-        volatility=scenario.volatility_ticks,
-        rate=scenario.mean_intensity,
-        horizon=scenario.horizon,
-        half_spread=1.0 / scenario.fill_decay,
-        inventory=5.0,
-        memory=max(scenario.horizon / 3.0, scenario.dt),
-        burst=max(scenario.horizon / 30.0, scenario.dt),
-    )
+    return sensor_in_units(1.0 / scenario.fill_decay, scenario.dt, scenario.horizon)

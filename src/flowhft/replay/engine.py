@@ -226,7 +226,10 @@ def _trade(
         inventory, cash, fee = account.inventory[0], account.cash[0], account.fee[0]
         before = count
         worth = (cash + inventory * first_mid - fee) / unit
-        wanted = quote(frozen, memory, observe(tape, step, rules.horizon_ns, inventory / unit, worth))
+        filled_bid = columns[4, step - 1] if step else 0.0
+        filled_ask = columns[5, step - 1] if step else 0.0
+        seen = observe(tape, step, rules.horizon_ns, inventory / unit, worth, filled_bid, filled_ask)
+        wanted = quote(frozen, memory, seen)
 
         # A policy that does not know (NaN), or wants to be far away, does not quote.
         bid, ask = NO_PRICE, NO_PRICE
@@ -346,7 +349,7 @@ def _replay_one(
             f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
             f"{step:,}. Report it with the settings of the replay."
         )
-    seen = _observations(tape, rules.horizon_ns, columns[0], columns[1])
+    seen = _observations(tape, rules.horizon_ns, columns)
     path = columns[:, None, :]
     return Replayed(
         trajectory=Trajectory(
@@ -365,11 +368,15 @@ def _replay_one(
 
 
 @compiled
-def _observations(tape: Tape, horizon_ns: int, inventory: np.ndarray, cash: np.ndarray) -> np.ndarray:
+def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
     """Return what was observed at every decision, shape (column, step), columns as in `Observation`."""
-    columns = np.empty((9, len(inventory)))
-    for step in range(len(inventory)):
-        for column, value in enumerate(observe(tape, step, horizon_ns, inventory[step], cash[step])):
+    steps = lived.shape[1]
+    columns = np.empty((len(Observation._fields), steps))
+    for step in range(steps):
+        filled_bid = lived[4, step - 1] if step else 0.0
+        filled_ask = lived[5, step - 1] if step else 0.0
+        seen = observe(tape, step, horizon_ns, lived[0, step], lived[1, step], filled_bid, filled_ask)
+        for column, value in enumerate(seen):
             columns[column, step] = value
     return columns
 

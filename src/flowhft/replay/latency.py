@@ -21,7 +21,7 @@ def _quote_batch(frozen: Frozen, memory: Memory, tape: Tape, horizon_ns: int, st
     total = 0.0
     for i in range(BATCH):
         step = (start + i) % len(tape.time_ns)
-        spread = quote(frozen, memory, observe(tape, step, horizon_ns, 0.0, 0.0))
+        spread = quote(frozen, memory, observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0))
         total += spread.half_spread_bid + spread.half_spread_ask
     return total
 

@@ -161,7 +161,15 @@ def read_tape(
 
 
 @njit(cache=True)
-def observe(tape: Tape, step: int, horizon_ns: int, inventory: float, cash: float) -> Observation:
+def observe(
+    tape: Tape,
+    step: int,
+    horizon_ns: int,
+    inventory: float,
+    cash: float,
+    filled_bid: float,
+    filled_ask: float,
+) -> Observation:
     """Return what a policy sees at a decision: the tape at that step, and its own inventory and cash.
 
     Args:
@@ -170,6 +178,8 @@ def observe(tape: Tape, step: int, horizon_ns: int, inventory: float, cash: floa
         horizon_ns: length of a rolling session.
         inventory: lots (of the trajectory).
         cash: tick x lot, for trades priced relative to the first mid, after fees.
+        filled_bid: lots bought since the last decision.
+        filled_ask: lots sold since then.
     """
     elapsed = tape.time_ns[step] - tape.time_ns[0]
     mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
@@ -183,4 +193,6 @@ def observe(tape: Tape, step: int, horizon_ns: int, inventory: float, cash: floa
         tape.arrivals[step, 1],
         tape.intensity[step, 0],
         tape.intensity[step, 1],
+        filled_bid,
+        filled_ask,
     )

@@ -1,0 +1,54 @@
+"""The one feature function: what a learned policy makes of its observations.
+
+The simulator, the tick replay and a live session all call `sense` and then a feature function, so that
+nothing differs between training and use. All are plain arithmetic on numbers: they run unchanged under
+numpy, numba (`numba.njit(sense)`) and jax, and work on one path.
+
+Two kinds of features exist. `paper` is the state of the FlowHFT paper (time, cash, inventory, price,
+previous spread), which holds neither volatility nor arrival rate. `context` adds what a market maker
+can *sense*: running estimates of volatility, rates, trend, memory and toxicity, and the last few steps;
+none of it told.
+"""
+
+from flowhft.features.kinds import (
+    CONTEXT,
+    FUNCTIONS,
+    KINDS,
+    NAMES,
+    PAPER,
+    context_features,
+    paper_features,
+)
+from flowhft.features.memory import (
+    LAST,
+    PACKED,
+    Memory,
+    Step,
+    note_quote,
+    pack,
+    remember_nothing,
+    sense,
+    unpack,
+)
+from flowhft.features.sensor import Sensor, sensor_in_units
+
+__all__ = [
+    "CONTEXT",
+    "FUNCTIONS",
+    "KINDS",
+    "LAST",
+    "NAMES",
+    "PACKED",
+    "PAPER",
+    "Memory",
+    "Sensor",
+    "Step",
+    "context_features",
+    "note_quote",
+    "pack",
+    "paper_features",
+    "remember_nothing",
+    "sense",
+    "sensor_in_units",
+    "unpack",
+]
