@@ -1,5 +1,7 @@
 """Time of one decision of a flow policy: frozen (compiled) against the same network in plain numpy.
 
+Against plain C, and with more quantiles: `flowhft bench latency`.
+
     python benchmarks/frozen.py [--json] [--calls N]
 
 One row per width and sampler steps; three blocks, a chunk of sixteen steps, one step executed. `frozen` is
@@ -26,21 +28,21 @@ from numba import njit  # noqa: E402
 
 from flowhft.features import NAMES, Sensor  # noqa: E402
 from flowhft.frozen import Frozen, Memory, Network, begin, fold, plain, quote, weight_shapes  # noqa: E402
+from flowhft.frozen.plan import euler  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
 
 WIDTHS = (64, 128, 256)
 STEPS = (1, 4)
 BLOCKS = 3
 HORIZON = 16
-LABEL = 3
 FEATURES = len(NAMES["context"])
 SENSOR = Sensor(volatility=2.0, rate=5.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.2, burst=0.05)
-BATCH = 20  # calls of the compiled loop per reading of the clock
+BATCH = 100  # calls of the compiled loop per reading of the clock
 
 
 def random_weights(width: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    shapes = weight_shapes(FEATURES, 2 * HORIZON, width, BLOCKS, LABEL + 1)
+    shapes = weight_shapes(FEATURES, 2 * HORIZON, width, BLOCKS)
     return {
         name: (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
         for name, shape in shapes.items()
@@ -51,13 +53,13 @@ def folded_numpy(network: Network, features: np.ndarray) -> np.ndarray:
     """Sample a chunk by Euler's method from the folded network, in numpy."""
     x = np.zeros(2 * HORIZON, np.float32)
     base = network.input_features @ features + network.input_bias
-    for step in range(network.steps):
+    for step, (keep, share, _, _) in enumerate(network.steps):
         h = network.input_sample @ x + base
         for block, (scale, bias_1, gate, bias_2) in enumerate(network.modulation[step]):
             inner = plain.silu(network.weight_1[block] @ (plain.norm(h) * scale) + bias_1)
             h = h + gate * (network.weight_2[block] @ inner) + bias_2
         v = network.output_weight @ (plain.norm(h) * network.output_scale[step]) + network.output_bias[step]
-        x = x + v / np.float32(network.steps)
+        x = keep * x + share * v
     return np.clip(x, -plain.REACH, plain.REACH).reshape(-1, 2)
 
 
@@ -91,9 +93,7 @@ def measure(width: int, steps: int, calls: int) -> dict[str, float]:
         np.ones(2),
         SENSOR,
         "context",
-        steps=steps,
-        solver="euler",
-        label=LABEL,
+        plan=euler(steps),
         noise_scale=0.0,
         execute=1,
     )
@@ -105,9 +105,7 @@ def measure(width: int, steps: int, calls: int) -> dict[str, float]:
         "frozen": microseconds(lambda: quote(frozen, memory, seen), calls),
         "loop": microseconds(lambda: quote_often(frozen, memory, seen, BATCH), calls, BATCH),
         "folded_numpy": microseconds(lambda: folded_numpy(frozen.network, features), calls),
-        "numpy": microseconds(
-            lambda: plain.sample(weights, features, start, steps=steps, solver="euler", label=LABEL), calls
-        ),
+        "numpy": microseconds(lambda: plain.sample(weights, features, start, euler(steps)), calls),
     }
     row: dict[str, float] = {"width": width, "steps": steps}
     for name, (median, tail) in timed.items():

@@ -16,6 +16,7 @@ import numpy as np
 from flowhft.experts import EXPERTS
 from flowhft.features import Sensor
 from flowhft.frozen import Frozen, fold, freeze_expert, weight_shapes
+from flowhft.frozen.plan import euler
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.replay.engine import replay
 from flowhft.replay.events import exchange_events
@@ -34,7 +35,7 @@ def random_flow(steps: int) -> Frozen:
     features = 9
     weights = {
         name: random.normal(0.0, 0.05, shape).astype(np.float32)
-        for name, shape in weight_shapes(features, 2 * HORIZON, WIDTH, BLOCKS, 4).items()
+        for name, shape in weight_shapes(features, 2 * HORIZON, WIDTH, BLOCKS).items()
     }
     sensor = Sensor(
         volatility=42.0, rate=4.0, horizon=60.0, half_spread=30.0, inventory=3.0, memory=30.0, burst=3.0
@@ -47,9 +48,7 @@ def random_flow(steps: int) -> Frozen:
         np.full(2, 10.0),
         sensor,
         "context",
-        steps=steps,
-        solver="euler",
-        label=3,
+        plan=euler(steps),
         noise_scale=0.0,
         execute=1,
     )

@@ -29,7 +29,10 @@ dt = 0.1
 currency = "USD"
 """
 SMALL_NETWORK = ("--network.width", "8", "--network.blocks", "1", "--network.horizon", "2")
-TRAINING = (*SMALL_NETWORK, "--training.updates", "40", "--training.batch", "32")
+TRAINING = (
+    *(*SMALL_NETWORK, "--training.updates", "40", "--training.batch", "32"),
+    *("--training.examine-scenarios", "1", "--training.examine-paths", "4"),
+)
 TEACHERS = (
     *("--teachers.paths", "20", "--teachers.experts", "glft,white_noise"),
     *("--teachers.risk-aversions", "0.1"),
@@ -132,9 +135,8 @@ def test_demonstrations_of_different_length_are_learned_from(shop, tmp_path):
     arguments = ("demonstrate", "--scenarios", shop / "mixed.toml", "--paths", "3", *TEACHERS, "--out", shown)
     found = flowhft(*arguments, "--json", "--quiet").json
     assert found["pairs"] == 3 * (50 + 20)  # 1 s of 0.02 s, 2 s of 0.1 s
-    table = pl.read_parquet(shown / "demonstrations.parquet")
-    assert table.group_by("scenario").len().sort("len")["len"].to_list() == [60, 150]
-    assert table["half_spread_bid"].is_finite().all()
+    lessons = pl.read_parquet(shown / "lessons.parquet")
+    assert (lessons["paths"] * lessons["steps"]).sort().to_list() == [60, 150]
     assert flowhft("imitate", shown, *TRAINING, "--out", tmp_path / "learned", "--quiet").code == 0
 
 
@@ -405,9 +407,16 @@ def test_an_impossible_market_is_refused(tmp_path, code, text, says):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("demonstrations.parquet", b"PAR1", "must be Parquet"),
-        ("sensor.json", b"{", "must be JSON"),
-        ("sensor.json", b'{"features": "context"}', "must hold the scales of a demonstration"),
+        (
+            "demonstrations-0000.parquet",
+            b"PAR1",
+            "must be as it was written; its hash is not that of the card",
+        ),
+        ("demonstrations-0000.parquet", None, "must be as it was written; it is gone"),
+        ("demonstrations.json", b"{", "must be JSON"),
+        ("demonstrations.json", b'{"format": "flowhft.demonstrations"}', "must be the card of a data set"),
+        ("lessons.parquet", b"PAR1", "must be Parquet"),
+        ("scenarios.toml", b'name = "other"', "must hold the scenarios of the lessons"),
         (MANIFEST, None, "must be a finished run folder; it has no manifest.json"),
         (MANIFEST, b"[", "must be JSON"),
     ],
@@ -487,7 +496,7 @@ def test_an_earlier_result_stays_until_the_next_one_is_whole(shop, tmp_path, mon
 
 
 def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_path, monkeypatch):
-    from flowhft.scale import drive
+    from flowhft.scale import span
 
     arguments = (
         "evaluate",
@@ -499,7 +508,7 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         "20",
     )
     assert flowhft(*arguments, "--out", tmp_path / "whole", "--quiet").code == 0
-    judge, judged = drive.judge_span, []
+    judge, judged = span.judge_span, []
 
     def interrupting(job: Any, place: Any, *rest: Any) -> Any:
         if place.name == "additive":
@@ -511,14 +520,14 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         return judge(job, place, *rest)
 
     folder = tmp_path / "stopped"
-    monkeypatch.setattr(drive, "judge_span", interrupting)
+    monkeypatch.setattr(span, "judge_span", interrupting)
     said = flowhft(*arguments, "--out", folder, "--quiet")
     assert (said.code, said.out) == (130, "")
     where = f"interrupted; finished stages are in {folder}; run the same command again to resume"
     assert said.err.strip() == where
     assert not (folder / MANIFEST).exists()
     assert flowhft("report", folder).code == 3  # half a judgement is none
-    monkeypatch.setattr(drive, "judge_span", counting)
+    monkeypatch.setattr(span, "judge_span", counting)
     said = flowhft(*arguments, "--out", folder, "--quiet", "--seed", "1")
     assert (said.code, judged) == (2, [])  # nothing of another seed is used, and nothing is dropped for it
     assert "`seed` was 0 and is 1" in said.err
@@ -530,7 +539,10 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
 def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_path):
     folder, whole = tmp_path / "learned", tmp_path / "whole"
     command = ("imitate", shop / "demonstrate", *SMALL_NETWORK, "--training.batch", "32", "--quiet")
-    settings = ("--training.updates", "20000", "--training.checkpoint-every", "100")
+    settings = (
+        *("--training.updates", "20000", "--training.checkpoint-every", "100"),
+        *("--training.examine-scenarios", "0"),
+    )
     process = begin_process(*command, *settings, "--out", folder)
     try:
         deadline = time.monotonic() + 90.0

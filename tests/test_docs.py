@@ -25,12 +25,22 @@ from flowhft.experts import white_noise
 from flowhft.flow.normaliser import REACH
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.demonstrate import FURTHEST
-from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
+from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
+from flowhft.learn.settings import (
+    AdaptSettings,
+    DataSettings,
+    GradientSettings,
+    GridSettings,
+    StateSettings,
+    TeacherSettings,
+    TrainingSettings,
+)
 from flowhft.market.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
 from flowhft.market.scenario_files import scenario_from_table
 from flowhft.recordings import validate
 from flowhft.recordings.ticks import EVENT
 from flowhft.replay.settings import ReplaySettings
+from flowhft.reproduce.learned.settings import StudySettings
 from flowhft.rl.settings import PpoSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
 
@@ -44,11 +54,18 @@ DOCS = [
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 GROUPS = {
     "calibration": CalibrationSettings,
+    "data": DataSettings,
     "teachers": TeacherSettings,
     "network": NetworkSettings,
     "ppo": PpoSettings,
     "training": TrainingSettings,
     "search": AdaptSettings,
+    "grid": GridSettings,
+    "state": StateSettings,
+    "gradient": GradientSettings,
+    "family": FamilySettings,
+    "regime": RegimeSettings,
+    "study": StudySettings,
     "replay": ReplaySettings,
 }
 
@@ -101,7 +118,7 @@ def shown(value: object) -> str:
     """Return a default as the tables of the documents show it."""
     if value is dataclasses.MISSING:
         return "required"
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -248,14 +248,14 @@ def test_every_expert_describes_itself():
     for expert in EXPERTS.values():
         assert expert.summary
         assert inspect.getdoc(expert.quote)
-        assert expert.as_run == expert.name.endswith("_as_run")
+        assert expert.as_run == expert.name.endswith(("_as_run", "_raw"))
 
 
 @given(bid=lots, ask=lots, q=lots, scale=st.floats(0.1, 3.0), skew=st.floats(-2.0, 2.0))
 def test_an_adapter_scales_shifts_and_leans(bid, ask, q, scale, skew):
-    quote = Quote(bid, ask)
-    assert adapt_quote(IDENTITY, quote, q) == quote
-    adapted = adapt_quote(Adapter(scale, 0.25, -0.5, skew), quote, q)
+    quote, seen = Quote(bid, ask), see(q)
+    assert adapt_quote(IDENTITY, quote, seen) == quote
+    adapted = adapt_quote(Adapter(scale, 0.25, -0.5, skew), quote, seen)
     spread = adapted.half_spread_bid + adapted.half_spread_ask
     assert spread == pytest.approx(
         scale * (bid + ask) - 0.25, abs=1e-9
@@ -269,7 +269,19 @@ def test_a_skew_makes_glft_of_a_maker_blind_to_inventory():
     slope = EXPERTS["glft"].coefficients(GLFT_MARKET, GLFT_AVERSION).slope
     blind = quote_of("glft", GLFT_MARKET, GLFT_AVERSION, see(0.0))
     np.testing.assert_allclose(
-        adapt_quote(IDENTITY._replace(skew=slope), blind, 4.0),
+        adapt_quote(IDENTITY._replace(skew=slope), blind, see(4.0)),
         quote_of("glft", GLFT_MARKET, GLFT_AVERSION, see(4.0)),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("time_left", [0.0, 0.4, 9.0])
+def test_a_slope_makes_avellaneda_stoikov_of_a_maker_blind_to_inventory(time_left):
+    """Its skew is gamma sigma^2 time_left: the term that ends with the session."""
+    told, gamma = GLFT_MARKET, GLFT_AVERSION
+    blind = quote_of("avellaneda_stoikov", told, gamma, see(0.0, time_left))
+    np.testing.assert_allclose(
+        adapt_quote(IDENTITY._replace(slope=gamma * told.volatility**2), blind, see(-3.0, time_left)),
+        quote_of("avellaneda_stoikov", told, gamma, see(-3.0, time_left)),
         rtol=1e-12,
     )

@@ -1,9 +1,8 @@
 """The flow policy: closed forms for losses and samplers, the policy as a policy, and its file."""
 
 import json
-from typing import NamedTuple, get_args
+from typing import get_args
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,189 +17,22 @@ from flowhft.adapter import IDENTITY, Adapter, adapt_quote
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow import objectives
-from flowhft.flow.interpolant import Batch, lesson_error
+from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import init_network, weight_shapes, weights_of
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_quotes, unscale_quotes
-from flowhft.flow.objectives import flow_matching, shortcut
 from flowhft.flow.policy import FlowPolicy, describe_policy, load_policy, save_policy
-from flowhft.flow.sampler import integrate
 from flowhft.flow.settings import NetworkSettings, ObjectiveName, SamplerSettings
 from flowhft.frozen import begin, plain, quote
+from flowhft.frozen.plan import heun
 from flowhft.types import Observation, Policy, Quote
 
 SENSOR = Sensor(
     volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05
 )
 SMALL = NetworkSettings(horizon=4, width=16, blocks=2, finest=4)
-DEVIATION = 0.5  # of the quotes in the linear-Gaussian case
 
 
-# --- the linear-Gaussian case: chunk ~ N(features[0], DEVIATION^2) in every component, all in closed form
-
-
-def _variance(t):
-    return (1.0 - t) ** 2 + t**2 * DEVIATION**2
-
-
-class GaussianField(eqx.Module):
-    """The exact velocity plus a small multiple of other functions of x and t.
-
-    Label L asks for the velocity itself where `instantaneous`; every other label for the mean velocity of the
-    exact flow over a step of 2^-label. `reversed_time` is wrong on purpose.
-    """
-
-    wrong: jax.Array
-    finest_label: int = eqx.field(static=True, default=3)
-    instantaneous: bool = eqx.field(static=True, default=True)
-    reversed_time: bool = eqx.field(static=True, default=False)
-
-    def condition(self, flow_time, label):
-        return flow_time, label
-
-    def velocity(self, condition, x, features):
-        t, label = condition
-        t = 1.0 - t if self.reversed_time else t
-        m, step = features[0], 2.0 ** -jnp.asarray(label, jnp.float32)
-        slope = (t * DEVIATION**2 - (1.0 - t)) / _variance(t)
-        velocity = m + slope * (x - t * m)
-        r = t + step
-        landed = r * m + (x - t * m) * jnp.sqrt(_variance(r) / _variance(t))
-        at_once = self.instantaneous & (label == self.finest_label)
-        exact = jnp.where(at_once, velocity, (landed - x) / step)
-        return exact + self.wrong @ jnp.stack([jnp.ones_like(x), x, t * x, m * jnp.ones_like(x)])
-
-
-class OneLabelFiner(eqx.Module):
-    """A field asked at the label of d/2 where d is meant: the student of the paper's Algorithm 3."""
-
-    field: GaussianField
-
-    @property
-    def finest_label(self):
-        return self.field.finest_label
-
-    def condition(self, flow_time, label):
-        return self.field.condition(flow_time, label + 1)
-
-    def velocity(self, condition, x, features):
-        return self.field.velocity(condition, x, features)
-
-
-def _gaussian_batch(key, samples, horizon=2):
-    key_feature, key_chunk = jax.random.split(key)
-    m = jax.random.normal(key_feature, (samples, 1))
-    chunk = m[:, :, None] + DEVIATION * jax.random.normal(key_chunk, (samples, horizon, 2))
-    return Batch(m, chunk, jnp.ones((samples, horizon), bool))
-
-
-EXACT = GaussianField(jnp.zeros(4))
-
-
-def _gradient_scores(loss, field, replicas=64):
-    """Return the mean gradient of the loss along each wrong direction, in standard errors."""
-
-    @jax.jit
-    def gradient(key):
-        key_batch, key_loss = jax.random.split(key)
-        batch = _gaussian_batch(key_batch, 4096)
-        return jax.grad(lambda wrong: loss(eqx.tree_at(lambda f: f.wrong, field, wrong), key_loss, batch))(
-            field.wrong
-        )
-
-    gradients = np.stack([gradient(key) for key in jax.random.split(jax.random.key(0), replicas)])
-    return gradients.mean(0) / (gradients.std(0) / np.sqrt(replicas))
-
-
-def test_flow_matching_is_least_at_the_exact_velocity():
-    def loss(field, key, batch):
-        return flow_matching.loss(field, field, key, batch)
-
-    # 4 scores: |z| < 4.5 fails by chance once in 30,000 seeds.
-    assert np.abs(_gradient_scores(loss, EXACT)).max() < 4.5
-    backwards = GaussianField(jnp.zeros(4), reversed_time=True)
-    assert np.abs(_gradient_scores(loss, backwards)).max() > 30.0
-
-
-def test_flow_matching_loss_is_the_conditional_variance_at_its_minimum():
-    # Var(chunk - noise | x_t) = s^2 / ((1 - t)^2 + t^2 s^2) per component: integrate over t by quadrature.
-    t = (np.arange(10_000) + 0.5) / 10_000
-    expected = np.mean(DEVIATION**2 / _variance(t))
-    loss = jax.jit(
-        lambda key: flow_matching.loss(EXACT, EXACT, key, _gaussian_batch(jax.random.fold_in(key, 0), 8192))
-    )
-    losses = [float(loss(jax.random.key(i))) for i in range(20)]
-    assert np.mean(losses) == pytest.approx(expected, abs=4.5 * np.std(losses) / np.sqrt(20))
-
-
-def _bootstrap_loss(student, teacher, key, batch):
-    return lesson_error(student, shortcut.bootstrap_lesson(teacher, key, batch))
-
-
-def test_exact_flow_map_satisfies_the_bootstrap_and_the_printed_form_does_not():
-    flow_map = GaussianField(jnp.zeros(4), instantaneous=False)
-    batch, key = _gaussian_batch(jax.random.key(1), 4096), jax.random.key(2)
-    loss = jax.jit(_bootstrap_loss)
-    assert loss(flow_map, flow_map, key, batch) < 1e-10
-    assert loss(OneLabelFiner(flow_map), flow_map, key, batch) > 1e-2
-
-
-def test_bootstrap_is_least_at_the_exact_flow_map_and_teacher_has_no_gradient():
-    flow_map = GaussianField(jnp.zeros(4), instantaneous=False)
-    batch, key = _gaussian_batch(jax.random.key(3), 512), jax.random.key(4)
-
-    def loss(student, teacher):
-        return _bootstrap_loss(
-            eqx.tree_at(lambda f: f.wrong, flow_map, student),
-            eqx.tree_at(lambda f: f.wrong, flow_map, teacher),
-            key,
-            batch,
-        )
-
-    right, wrong = jnp.zeros(4), jnp.array([0.1, 0.0, 0.0, 0.0])
-    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
-    by_student, by_teacher = gradient(right, right)
-    assert jnp.abs(by_student).max() < 1e-4
-    assert jnp.abs(gradient(wrong, right)[0]).max() > 0.1
-    assert jnp.all(by_teacher == 0.0)
-    assert jnp.all(gradient(right, wrong)[1] == 0.0)
-
-
-class Recorder(NamedTuple):
-    """A field that is 0 everywhere and notes at which flow times and labels it is asked."""
-
-    asked: list
-    finest_label: int = 3
-
-    def condition(self, flow_time, label):
-        jax.debug.callback(
-            lambda *asked: self.asked.append((float(asked[0]), int(asked[1]))), flow_time, label
-        )
-        return ()
-
-    def velocity(self, condition, x, features):
-        return jnp.zeros_like(x)
-
-
-def test_student_starts_on_its_own_grid_and_the_teacher_takes_two_half_steps_of_it():
-    student, teacher = Recorder([]), Recorder([])
-    _bootstrap_loss(student, teacher, jax.random.key(5), _gaussian_batch(jax.random.key(6), 512))
-    jax.effects_barrier()
-    assert len(student.asked) == 512 // 8
-    assert {label for _, label in student.asked} == {0, 1, 2}
-    for label in (0, 1, 2):
-        times = {t for t, asked in student.asked if asked == label}
-        assert times <= {i * 2.0**-label for i in range(2**label)}
-    wanted = [(t + half, label + 1) for t, label in student.asked for half in (0.0, 2.0 ** -(label + 1))]
-    assert sorted(teacher.asked) == sorted(wanted)
-
-
-def test_flow_matching_asks_at_stratified_times_with_the_finest_label():
-    field = Recorder([])
-    flow_matching.loss(field, field, jax.random.key(7), _gaussian_batch(jax.random.key(8), 128))
-    jax.effects_barrier()
-    times = np.sort([t for t, _ in field.asked])
-    assert {label for _, label in field.asked} == {3}
-    assert np.array_equal(np.floor(times * 16), np.arange(16))  # one in each of 16 equal strata of (0, 1)
+# --- losses
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
@@ -227,46 +59,6 @@ def test_nothing_beyond_the_sessions_end_can_change_a_loss(name):
     assert loss(network, batch._replace(chunk=batch.chunk + np.float32(1.0)))[0] != expected
 
 
-# --- samplers
-
-
-def _error(solver, steps):
-    sampler = SamplerSettings(steps=steps, solver=solver, noise_scale=1.0)
-    m, key = jnp.array([0.7]), jax.random.key(10)
-    noise = jax.random.normal(key, (64,), jnp.float32)
-    drawn = jax.jit(lambda: integrate(EXACT, key, m, 64, sampler, EXACT.finest_label))()
-    return float(jnp.abs(drawn - (m + DEVIATION * noise)).max())  # the exact flow: x_1 = m + s x_0
-
-
-def test_euler_is_of_first_order_and_heun_of_second():
-    assert _error("euler", 16) / _error("euler", 32) == pytest.approx(2.0, rel=0.15)
-    assert _error("heun", 16) / _error("heun", 32) == pytest.approx(4.0, rel=0.25)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 4, 8])
-def test_shortcut_sampler_with_the_exact_flow_map_is_exact_in_any_number_of_steps(steps):
-    flow_map = GaussianField(jnp.zeros(4), instantaneous=False)
-    m, key = jnp.array([0.7]), jax.random.key(11)
-    drawn = shortcut.sample(flow_map, key, m, 8, SamplerSettings(steps=steps, noise_scale=1.0))
-    noise = jax.random.normal(key, (8,), jnp.float32)
-    assert np.allclose(drawn, m + DEVIATION * noise, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("sampler", "word"),
-    [
-        (SamplerSettings(steps=3), "power of two"),
-        (SamplerSettings(steps=5), "power of two"),
-        (SamplerSettings(steps=16), "up to 8"),
-        (SamplerSettings(steps=4, solver="heun"), "euler"),
-    ],
-)
-def test_shortcut_refuses_steps_that_it_has_not_learned(sampler, word):
-    with pytest.raises(UsageError, match=word):
-        shortcut.label_of(sampler, 3)
-    assert flow_matching.label_of(sampler, 3) == 3
-
-
 def test_names_of_objectives_are_those_of_the_settings():
     assert set(get_args(ObjectiveName)) == set(objectives.OBJECTIVES)
     with pytest.raises(UnknownNameError, match="did you mean 'shortcut'"):
@@ -284,6 +76,7 @@ def test_names_of_objectives_are_those_of_the_settings():
         (lambda: NetworkSettings(features="all"), "features"),
         (lambda: SamplerSettings(steps=0), "steps"),
         (lambda: SamplerSettings(solver="rk4"), "solver"),
+        (lambda: SamplerSettings(solver="adaptive", tolerance=0.0), "tolerance"),
         (lambda: SamplerSettings(noise_scale=-1.0), "noise_scale"),
         (lambda: SamplerSettings(noise_scale=float("nan")), "noise_scale"),
         (lambda: SamplerSettings(execute=0), "execute"),
@@ -320,19 +113,19 @@ def test_network_agrees_with_its_definition_in_plain_numpy():
     network = _random_network(SMALL)
     weights = {name: np.asarray(value) for name, value in weights_of(network).items()}
     rng = np.random.default_rng(0)
-    for label in range(SMALL.finest_label + 1):
+    for step_size in (0.0, 0.3, 1.0):
         x, f, t = rng.normal(size=SMALL.chunk_size), rng.normal(size=SMALL.feature_count), rng.uniform()
-        expected = plain.velocity(weights, x, f, t, label)
-        assert np.allclose(network(jnp.asarray(x), jnp.asarray(f), t, label), expected, atol=2e-5)
+        expected = plain.velocity(weights, x, f, t, step_size)
+        assert np.allclose(network(jnp.asarray(x), jnp.asarray(f), t, step_size), expected, atol=2e-5)
 
 
 def test_an_untrained_network_is_still_and_its_blocks_are_the_identity():
     network = init_network(SMALL, 0)
     assert {name: value.shape for name, value in weights_of(network).items()} == weight_shapes(SMALL)
-    condition = network.condition(jnp.asarray(0.3), 1)
+    condition = network.condition(jnp.asarray(0.3), 0.5)
     assert not jnp.any(condition.block)
     assert not jnp.any(condition.output)
-    assert not jnp.any(network(jnp.ones(SMALL.chunk_size), jnp.ones(SMALL.feature_count), 0.3, 1))
+    assert not jnp.any(network(jnp.ones(SMALL.chunk_size), jnp.ones(SMALL.feature_count), 0.3, 0.5))
 
 
 def test_normaliser_centres_scales_and_leaves_constants_alone():
@@ -400,7 +193,7 @@ def test_policy_executes_chunks_drawn_from_what_it_senses(kind, execute):
             raw = np.array(features.FUNCTIONS[kind](SENSOR, memory, observation))
             scaled = plain.standardise(raw, n.feature_mean, n.feature_std)
             start = np.zeros(settings.chunk_size, np.float32)
-            sampled = plain.sample(weights, scaled, start, steps=2, solver="heun", label=2)
+            sampled = plain.sample(weights, scaled, start, heun(2))
             chunk = sampled * n.action_scale + n.action_mean
         bid, ask = chunk[i % execute]
         memory = memory._replace(previous_spread=bid + ask)
@@ -423,23 +216,26 @@ def test_quotes_depend_on_the_key_only_where_there_is_noise():
         ("flow_matching", SamplerSettings(steps=4, solver="heun", execute=2)),
         ("shortcut", SamplerSettings(steps=1)),
         ("shortcut", SamplerSettings(steps=2, execute=3)),
+        ("flow_map", SamplerSettings(steps=3)),
+        ("regression", SamplerSettings(steps=1)),
+        ("minimal_iterative", SamplerSettings(steps=2)),
     ],
 )
 def test_frozen_policy_quotes_the_same(objective, sampler):
-    policy, adapter = _policy(sampler=sampler, objective=objective), Adapter(1.1, 0.02, -0.01, 0.05)
+    policy, adapter = _policy(sampler=sampler, objective=objective), Adapter(1.1, 0.02, -0.01, 0.05, 0.03)
     seen = _observations()
     ours = _run(policy, seen, jax.random.key(0))
     frozen = policy.freeze(adapter)
     memory = begin(frozen, 0)
     for i, own in enumerate(ours):
         observation = Observation(*(float(x[i]) for x in seen))
-        expected = adapt_quote(adapter, Quote(*own), observation.inventory)
+        expected = adapt_quote(adapter, Quote(*own), observation)
         assert np.allclose(quote(frozen, memory, observation), expected, atol=1e-4)
 
 
 def test_a_policy_refuses_a_sampler_that_it_cannot_honour():
     policy = _policy(objective="shortcut")
-    assert policy.with_sampler(SamplerSettings(steps=4)).label == 2
+    assert len(policy.with_sampler(SamplerSettings(steps=4)).plan.evaluations) == 4
     with pytest.raises(UsageError, match="`steps` must be a power of two up to 4"):
         policy.with_sampler(SamplerSettings(steps=3))
     with pytest.raises(UsageError, match="`execute` must be at most the horizon of 4 steps"):
@@ -452,14 +248,14 @@ def test_a_policy_refuses_a_sampler_that_it_cannot_honour():
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "policy.safetensors"
-    save_policy(path, _policy(objective="shortcut"), Adapter(1.2, 0.1, -0.1, 0.3), {"seed": 7})
+    save_policy(path, _policy(objective="shortcut"), Adapter(1.2, 0.1, -0.1, 0.3, 0.4), {"seed": 7})
     return path
 
 
 def test_a_policy_comes_back_exactly(saved):
     policy, adapter = load_policy(saved)
     original = _policy(objective="shortcut")
-    assert adapter == Adapter(1.2, 0.1, -0.1, 0.3)
+    assert adapter == Adapter(1.2, 0.1, -0.1, 0.3, 0.4)
     assert describe_policy(saved)["training"] == {"seed": 7}
     assert jax.tree.structure(policy) == jax.tree.structure(original)  # static fields too
     pairs = zip(jax.tree.leaves(policy), jax.tree.leaves(original), strict=True)
@@ -500,7 +296,7 @@ def _edit(path, change):
             lambda a, h: h.update(format="flowhft.frozen"),
             "must hold a flow policy .* received 'flowhft.frozen'",
         ),
-        (lambda a, h: h.update(version=99), "must be of version 1 .* received 99"),
+        (lambda a, h: h.update(version=1), "must be of version 2 .* received 1"),
         (lambda a, h: h.pop("version"), "no readable `flowhft` header"),
         (lambda a, h: h.pop("sensor"), "header is not one: 'sensor'"),
         (lambda a, h: h["sensor"].update(rate=None), "header is not one: float"),

@@ -19,7 +19,7 @@ from flowhft.errors import DataError, MissingExtraError, UnknownNameError, Usage
 from flowhft.gym import MarketEnv, MarketVectorEnv
 from flowhft.gym.actor import actor_from, agents_from
 from flowhft.gym.sessions import stream_of
-from flowhft.learn.demonstrate import features_of
+from flowhft.learn.sensing import features_of
 from flowhft.market.market import build
 from flowhft.market.presets import find_scenarios
 from flowhft.market.scenario import Scenario

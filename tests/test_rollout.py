@@ -10,15 +10,12 @@ from flowhft import rollout as rollouts
 from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import UsageError
 from flowhft.evaluate import fingerprint, judge_scenario
-from flowhft.learn.adapt import adapt
-from flowhft.learn.dataset import from_table, to_table
-from flowhft.learn.demonstrate import demonstrate, features_of
+from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_teachers
 from flowhft.learn.settings import AdaptSettings, TeacherSettings
 from flowhft.market.market import build
 from flowhft.market.presets import paper_test
 from flowhft.market.scenario import Scenario
-from flowhft.market.sensor import sensor_for
 from flowhft.measures import measure
 from flowhft.metrics import summarise
 from flowhft.policies import Adapted, closed_form, find_policies, find_policy, tune
@@ -199,36 +196,13 @@ def test_the_teacher_is_the_one_that_is_best_by_far():
     assert best[1].in_market(calm).coefficients.base == closed_form("glft", calm, 3.0).coefficients.base
 
 
-def test_demonstrations_are_the_teachers_quotes_and_what_a_policy_would_sense():
-    settings = TeacherSettings(experts=("glft",), risk_aversions=(0.05,), paths=50)
-    teachers, *_ = select_teachers([SMALL, SMALL.but(name="other", volatility=0.4)], settings, seed=0)
-    sensor = sensor_for(SMALL)
-    shown = demonstrate(teachers, sensor, "context", paths=3, seed=0)
-    assert shown.features.shape == (6, 20, 9)
-    trajectory = rollout(
-        build(SMALL, like=[t.scenario for t in teachers]),
-        closed_form("glft", SMALL, 0.075),
-        paths=3,
-        seed=0,
-        scenario="demonstrations/small",
-    )
-    np.testing.assert_array_equal(shown.quotes[:3, :, 0], trajectory.quote.half_spread_bid)
-    np.testing.assert_allclose(shown.features[:3], features_of(sensor, "context", trajectory), rtol=1e-6)
-    assert not np.allclose(
-        shown.features[:3], features_of(sensor._replace(volatility=7.0), "context", trajectory)
-    )
-    back = from_table(to_table(shown, "context", ["small"] * 3 + ["other"] * 3), "context")
-    np.testing.assert_array_equal(back.features, shown.features)
-    np.testing.assert_array_equal(back.quotes, shown.quotes)
-
-
 def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     """A policy that quotes a width far from the best one: the adapter mends it and fresh paths agree."""
     market = Scenario("still", volatility=0.02, base_intensity=40.0, dt=0.05)
     best = closed_form("glft", market, 0.01)
     wide = Adapted(best, Adapter(*(jnp.asarray(v) for v in (1.0, 0.9, 0.9, 0.0))))
     settings = AdaptSettings(criterion="pnl", paths=600, fresh_paths=600, rounds=2, candidates=5)
-    found = adapt(wide, [market], settings, seed=0)
+    found = adapt([wide], [market], settings, seed=0)
     assert found.validation.low > 0
     assert found.fresh.low > 0
     width = (found.adapter.offset_bid + found.adapter.offset_ask) / 2
@@ -236,7 +210,7 @@ def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     assert found.search.filter("chosen").height >= 1
     # Candidates that are better by less than a standard error do not take its place.
     assert 0 <= found.search["score"].max() - found.search.filter("chosen")["score"][0] < 0.15
-    again = adapt(wide, [market], settings, seed=0)
+    again = adapt([wide], [market], settings, seed=0)
     assert again.adapter == found.adapter
 
 

@@ -27,6 +27,9 @@ from flowhft import metrics, moments
 from flowhft.errors import DataError, MissingExtraError, UsageError
 from flowhft.estimators import TAIL
 from flowhft.evaluate import judge_scenario
+from flowhft.learn.demonstrate import Course
+from flowhft.learn.lessons import Lesson
+from flowhft.learn.lessons import plan as lesson_plan
 from flowhft.market.market import build
 from flowhft.market.presets import paper_test
 from flowhft.market.scenario import Scenario
@@ -39,10 +42,10 @@ from flowhft.runs import UNFINISHED
 from flowhft.scale import cluster as clusters
 from flowhft.scale import plan
 from flowhft.scale.checkpoint import Checkpoints
-from flowhft.scale.drive import judge_all, total_of
+from flowhft.scale.drive import judge_all, judge_here, total_of
 from flowhft.scale.plan import MOST_SPANS, Span, spans_of
 from flowhft.scale.span import Job
-from flowhft.types import Observation, Quote
+from flowhft.types import Observation, Quote, no_progress
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
 NAMES = ("white_noise", "glft@0.05", "glft@0.5")
@@ -401,6 +404,20 @@ def test_a_cluster_gives_the_same_bytes(crew, shop, whole, tmp_path):
     assert process.returncode == 0, err
     assert {**json.loads(out), "folder": ""} == {**whole[1], "folder": ""}
     assert contents(tmp_path / "ray") == contents(whole[0])
+
+
+def test_a_cluster_records_the_same_demonstrations(crew):
+    lessons = [
+        Lesson(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3) for name in ("one", "other")
+    ]
+    course = Course(lesson_plan(lessons, rows=30), [lesson.scenario for lesson in lessons], seed=0)
+    here, there = (
+        {task.span.scenario: table for task, table in who(course, course.tasks(), no_progress)}
+        for who in (judge_here, crew)
+    )
+    assert sorted(here) == [0, 1] == sorted(there)
+    assert all(here[shard].equals(there[shard]) for shard in here)
+    assert here[1]["path"].min() == 3
 
 
 def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(crew, tmp_path):

@@ -55,7 +55,7 @@ def test_a_contest_shares_what_policies_have_in_common():
     """One network behind several adapters is not copied for each of them."""
     shared = closed_form("glft", SMALL, 0.1)
     varied, fixed = stack([adapted(shared, Adapter(1.0, width, width, 0.0)) for width in (0.0, 0.2)])
-    assert [leaf.shape for leaf in jax.tree.leaves(varied)] == [(2,)] * 4  # only the adapters' numbers
+    assert [leaf.shape for leaf in jax.tree.leaves(varied)] == [(2,)] * 5  # only the adapters' numbers
     assert jax.tree.leaves(fixed.policy.coefficients) == list(shared.coefficients)
 
 

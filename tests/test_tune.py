@@ -63,7 +63,7 @@ def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning
         pnl = judge(build(timid), policy, paths=400, seed=0, scenario="tune/fresh/timid")["pnl"]
         assert found.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(), rel=1e-6)
     # A chosen map of zeros would freeze right by chance: this one has every number.
-    moved = TunedSource({"timid": chosen["timid"]._replace(adapter=Adapter(1.25, 0.5, -0.25, 0.125))})
+    moved = TunedSource({"timid": chosen["timid"]._replace(adapter=Adapter(1.25, 0.5, -0.25, 0.125, 0.0625))})
     numbers = (0.2, 0.8, 0.0, 2.0, 0.0, 0.0, 0.0, 20.0, 20.0)
     frozen = moved.freeze(timid)
     desk = desk_quote(frozen, begin(frozen, 0), Observation(*numbers))
@@ -77,6 +77,17 @@ def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning
         named.in_market(SMALL)
     with pytest.raises(UsageError, match="`scenario` must say which market"):
         named.frozen(None)
+
+
+def test_a_file_of_the_time_before_the_slope_has_none(tmp_path):
+    path = tmp_path / "old.safetensors"
+    arrays = {
+        "risk_aversion": np.array([0.5], np.float32),
+        "adapter": np.array([[1.25, 0.5, -0.25, 0.125]], np.float32),
+    }
+    header = {"format": FORMAT, "version": 1, "scenarios": ["a"], "experts": ["glft"]}
+    write_archive(path, arrays, header)
+    assert load_tuned(path).chosen["a"].adapter == Adapter(1.25, 0.5, -0.25, 0.125, 0.0)
 
 
 @pytest.mark.parametrize(

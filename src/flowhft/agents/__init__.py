@@ -9,7 +9,7 @@ Training is in `flowhft.rl`; nothing here knows how an agent came about.
 
 from flowhft.agents.agent import Actor, Agent, Scales, first_spread, forward, quote_of, scaled
 from flowhft.agents.store import FORMAT, Agents, alone, load_agents, merge_agents, save_agents
-from flowhft.agents.view import IN_TICKS, VIEWS, Told, look, told
+from flowhft.agents.view import IN_TICKS, VIEWS, Told, look, regime_of, told
 
 __all__ = [
     "FORMAT",
@@ -27,6 +27,7 @@ __all__ = [
     "look",
     "merge_agents",
     "quote_of",
+    "regime_of",
     "save_agents",
     "scaled",
     "told",

@@ -12,21 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flowhft.errors import UnknownNameError
+from flowhft.features import REGIME
 from flowhft.market.scenario import Scenario
 from flowhft.types import Numeric, Observation
 
 View = Literal["state", "regime"]
 STATE = ("time", "cash", "inventory", "mid_price", "previous_spread")
-REGIME = (
-    "volatility",
-    "demand",
-    "demand_in_step",
-    "drift",
-    "hurst_exponent",
-    "branching_ratio",
-    "jump_intensity",
-    "adverse_selection",
-)
 # View -> the names of its features, in their order.
 VIEWS: dict[str, tuple[str, ...]] = {"state": STATE, "regime": STATE + REGIME}
 
@@ -54,12 +45,7 @@ IN_TICKS = Told(1.0, 1.0, 1.0, 1.0, np.zeros(0, np.float32))
 
 
 def told(view: str, scenario: Scenario) -> Told:
-    """Return what an agent of a view is told in a scenario.
-
-    The regime is dimensionless: the logarithm of a session's move in half-spreads (volatility), of the market
-    orders a side in a session and in a step (demand), the mean move over the session in half-spreads, hidden
-    jump drift included (drift), the Hurst exponent less 1/2, the branching ratio, jumps a session and the
-    adverse selection in half-spreads. A half-spread is 1 / k.
+    """Return what an agent of a view is told in a scenario: units, and the numbers of `regime_of` if any.
 
     Raises:
         UnknownNameError: no such view.
@@ -68,6 +54,19 @@ def told(view: str, scenario: Scenario) -> Told:
         raise UnknownNameError("view", view, VIEWS)
     if view == "state":
         return IN_TICKS
+    unit = 1.0 / scenario.fill_decay
+    move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
+    return Told(unit, scenario.horizon, move, move, regime_of(scenario))
+
+
+def regime_of(scenario: Scenario) -> Float[np.ndarray, " regime"]:
+    """Return the numbers of a scenario's regime, dimensionless, in the order of `REGIME`.
+
+    The logarithm of a session's move in half-spreads (volatility), of the market orders a side in a session and
+    in a step (demand), the mean move over the session in half-spreads, hidden jump drift included (drift), the
+    Hurst exponent less 1/2, the branching ratio, jumps a session and the adverse selection in half-spreads. A
+    half-spread is 1 / k.
+    """
     unit = 1.0 / scenario.fill_decay
     move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
     regime = (
@@ -80,7 +79,7 @@ def told(view: str, scenario: Scenario) -> Told:
         scenario.jump_intensity * scenario.horizon,
         scenario.adverse_selection / unit,
     )
-    return Told(unit, scenario.horizon, move, move, np.array(regime, np.float32))
+    return np.array(regime, np.float32)
 
 
 def hidden_drift(scenario: Scenario) -> float:

@@ -8,46 +8,57 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UnknownNameError, UsageError, require
-from flowhft.learn.settings import AdaptSettings
+from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.market.presets import Preset
 from flowhft.runs import write_json, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adapt(Command):
-    """Fit scale, offset per side and inventory skew behind a trained policy, the policy itself frozen.
+    """Fit scale, offset per side, inventory skew and its slope behind a trained policy, itself frozen.
 
     Writes policy.safetensors (the policy with its adapter), search.parquet (every candidate) and
     adapter.json. Everything is chosen on validation paths; what was chosen is judged on fresh ones.
     """
 
     policy: Positional[str]
-    """A .safetensors file or a run folder of `flowhft imitate`."""
+    """A .safetensors file, a run folder of `flowhft imitate` or `train`, or `flowhft`, the shipped policy."""
     scenarios: str
     """Today's market: comma-separated names or TOML files; the score is the mean over them."""
     only: str = ""
     """Name of the one scenario of them to adapt to, for example the centre of a calibrated grid."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
+    method: AdaptMethod = "state"
+    """How it is fitted: `state` (all five numbers of the map, a grid and then CMA-ES), `turns` (one after the
+    other, without slope), `paper` (the paper's grid of a scale and an offset per side), `printed` (what the
+    paper printed for the cell, nothing searched), `gradient` (all five by Adam, through the law of the
+    inventory), `last_layer` (the network's output layer by the same, instead of the map)."""
     search: AdaptSettings = AdaptSettings()
+    grid: GridSettings = GridSettings()
+    state: StateSettings = StateSettings()
+    gradient: GradientSettings = GradientSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Search, judge the choice, save."""
         from flowhft.devices import prepare
 
         prepare()
-        from flowhft.flow.policy import save_policy
-        from flowhft.learn.adapt import adapt, units_of
+        from flowhft.adapter import IDENTITY
+        from flowhft.flow.policy import describe_policy, save_policy
+        from flowhft.learn.adapt.adapt import adapt, units_of
         from flowhft.market.presets import find_scenarios
-        from flowhft.metrics import unit_of_score
         from flowhft.policies import find_policy
         from flowhft.policies.source import LearnedSource
+        from flowhft.regime import RegimeAdapter
 
         named = find_policy(self.policy)
-        if not isinstance(named.source, LearnedSource) or named.path is None:
+        source = named.source
+        if not isinstance(source, LearnedSource) or named.path is None:
             raise UsageError(
                 f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
             )
+        require(not named.delay, "policy", "be adapted without a delay", f"'{self.policy}'")
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         if self.only:
@@ -57,26 +68,48 @@ class Adapt(Command):
             scenarios = [scenario for scenario in scenarios if scenario.name == self.only]
         words, files = scenarios_of(self.scenarios)
         parents = {"policy": identity_of(named.path)} | files
-        run = run_of(self, "adapt", parents, scenarios=words, policy=named.name)
+        run = run_of(self, "adapt", parents, scenarios=words, policy=named.remembered)
         if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
-                found = adapt(named.source.policy, scenarios, self.search, self.seed, progress)
-            write_table(work / "search.parquet", found.search, units_of(self.search.criterion))
-            # An adapter that the policy already had is replaced, not chained.
+                found = adapt(
+                    [source.unadapted(scenario) for scenario in scenarios],
+                    scenarios,
+                    self.search,
+                    self.seed,
+                    progress,
+                    method=self.method,
+                    grid=self.grid,
+                    state=self.state,
+                    gradient=self.gradient,
+                )
+            units = units_of(self.search)
+            write_table(work / "search.parquet", found.search, units)
+            # A map that the policy had is replaced, not chained; a network that works out another stays.
+            senses = isinstance(source.adapter, RegimeAdapter)
             save_policy(
                 work / "policy.safetensors",
-                named.source.policy,
-                found.adapter,
-                {"adapted_from": identity_of(named.path), "scenarios": [s.name for s in scenarios]},
+                found.refitted or source.policy,
+                source.adapter if senses else found.adapter,
+                {
+                    "adapted_from": identity_of(named.path),
+                    "method": self.method,
+                    "scenarios": [s.name for s in scenarios],
+                },
+                dial=(describe_policy(named.path).get("regime") or {}).get("dial"),
+                behind=found.adapter if senses else IDENTITY,
             )
             result = {
                 **found.adapter._asdict(),
+                "method": self.method,
                 "criterion": self.search.criterion,
-                "unit": unit_of_score(self.search.criterion),
+                "inventory_weight": self.search.inventory_weight,
+                "unit": units["score"],
                 "scenarios": [scenario.name for scenario in scenarios],
+                "candidates": found.search.height,
                 "validation": found.validation,
                 "fresh": found.fresh,
                 "winners_curse": found.validation.value - found.fresh.value,
+                "edges": list(found.edges),
             }
             write_json(work / "adapter.json", result)
             run.finish(**result)
@@ -89,15 +122,38 @@ class Adapt(Command):
             summary={"folder": run.folder, **summary},
             shown=[
                 Table(
-                    columns=["scale", "offset bid (ticks)", "offset ask (ticks)", "skew (ticks / lot)"],
-                    rows=[[summary[name] for name in ("scale", "offset_bid", "offset_ask", "skew")]],
-                    title="Adapter",
+                    columns=list(_COLUMNS.values()),
+                    rows=[[summary[name] for name in _COLUMNS]],
+                    title=f"Adapter, by `{self.method}` of {summary['candidates']} candidates",
                 ),
                 Table(
                     columns=["paths", f"gain in {summary['criterion']}", "low", "high"],
                     rows=gains,
                     title=f"Against the policy without an adapter, {summary['unit']}, paired",
                 ),
+                f"Winner's curse (validation less fresh): {summary['winners_curse']:.3g} {summary['unit']}",
+                *(f"warning: {_warning(name, self.method)}" for name in summary["edges"]),
                 f"The adapted policy is {run.folder / 'policy.safetensors'}",
             ],
         )
+
+
+_COLUMNS = {
+    "scale": "scale",
+    "offset_bid": "offset bid (ticks)",
+    "offset_ask": "offset ask (ticks)",
+    "skew": "skew (ticks / lot)",
+    "slope": "slope (ticks / (lot s))",
+}
+_FIX: dict[AdaptMethod, str] = {
+    "turns": "Add --search.rounds, or raise --search.shrink.",
+    "paper": "Widen --grid.scales or --grid.offsets.",
+    "state": "Raise --state.bound.",
+}
+
+
+def _warning(edge: str, method: AdaptMethod) -> str:
+    """Return what to say where a choice lies on the edge of what was searched."""
+    if edge == "updates":
+        return "the score was still rising when updates ran out. Raise --gradient.updates."
+    return f"the chosen `{edge}` lies on the edge of what was searched: more may lie beyond. {_FIX[method]}"

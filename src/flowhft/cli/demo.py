@@ -20,13 +20,14 @@ from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.flow.settings import NetworkSettings, ObjectiveName
-from flowhft.learn.settings import AdaptSettings, TeacherSettings, TrainingSettings
+from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.replay.settings import ReplaySettings
 from flowhft.runs import REPORT, read_json, read_table, replacing
 from flowhft.types import Interval
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
-OBJECTIVES: tuple[ObjectiveName, ...] = ("flow_matching", "shortcut")
+OBJECTIVE: ObjectiveName = "shortcut"
+SHIPPED = "flowhft"
 REFERENCE = "glft"  # what paired differences are taken against: the strongest closed form without a view
 
 
@@ -35,8 +36,9 @@ class Demo(Command):
     """From a recording of a market to a judged quoting policy, in minutes, with a report to read.
 
     Calibrates a market on the first part of the recording, lets experts demonstrate in a grid of regimes
-    around it, learns from the best of them by flow matching, adapts the learned policy, and judges it
-    against the experts: in simulation, and by replaying the part of the recording that nothing has seen.
+    around it, learns from the best of them by flow matching, adapts the shipped policy to the calibrated
+    market, and judges all of them: in simulation, and by replaying the part of the recording that nothing
+    has seen.
 
     Every stage leaves a finished folder. The same command again resumes after the last of them.
     """
@@ -50,17 +52,19 @@ class Demo(Command):
     demonstrations: int = 100
     """Sessions that the best expert demonstrates in each of the regimes."""
     updates: int = 8_000
-    """Updates of each of the two trainings."""
+    """Updates of the training."""
     paths: int = 4_000
     """Sessions of the judgement in simulation, per policy and regime."""
     replay: ReplaySettings = ReplaySettings()
     teachers: TeacherSettings = TeacherSettings(paths=4_000)
     network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
-    search: AdaptSettings = AdaptSettings(paths=2_000, fresh_paths=4_000)
+    search: AdaptSettings = AdaptSettings(paths=1_000, fresh_paths=4_000)
+    state: StateSettings = StateSettings(generations=8)
 
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own."""
         from flowhft.cli.recording import identity_of_recording
+        from flowhft.policies.find import BUNDLED
         from flowhft.recordings.read import read_recording
         from flowhft.recordings.sample import sample_recording
         from flowhft.report.build import render
@@ -113,46 +117,44 @@ class Demo(Command):
         demonstrated = done(
             Demonstrate(
                 scenarios=scenarios,
-                features=self.network.features,
                 paths=self.demonstrations,
                 teachers=self.teachers,
                 **common,
             ),
             "demonstrate",
         )
-        learned = {
-            objective: done(
-                Imitate(
-                    demonstrations=demonstrated,
-                    network=self.network,
-                    training=TrainingSettings(
-                        objective=objective,
-                        updates=self.updates,
-                        batch=512,
-                        learning_rate=1e-3,
-                        checkpoint_every=max(1, self.updates // 4),
-                    ),
-                    **common,
+        learned = done(
+            Imitate(
+                demonstrations=demonstrated,
+                network=self.network,
+                training=TrainingSettings(
+                    objective=OBJECTIVE,
+                    updates=self.updates,
+                    batch=512,
+                    learning_rate=1e-3,
+                    checkpoint_every=max(1, self.updates // 4),
                 ),
-                "imitate",
-                objective,
-            )
-            for objective in OBJECTIVES
-        }
+                **common,
+            ),
+            "imitate",
+            OBJECTIVE,
+        )
+        # A source tree in which nothing was shipped yet adapts what it has learned.
+        shipped = [SHIPPED] if BUNDLED[SHIPPED].is_file() else []
         adapted = done(
             Adapt(
-                policy=str(learned["shortcut"]),
+                policy=SHIPPED if shipped else str(learned),
                 scenarios=scenarios,
                 only="centre",
+                method="state",
                 search=self.search,
+                state=self.state,
                 **common,
             ),
             "adapt",
         )
         frozen = done(Freeze(policy=str(adapted), **common), "freeze")
-        policies = ",".join(
-            [EXPERTS, *(f"{name}={path}" for name, path in learned.items()), f"adapted={adapted}"]
-        )
+        policies = ",".join([EXPERTS, f"{OBJECTIVE}={learned}", *shipped, f"adapted={adapted}"])
         simulated = done(
             Evaluate(
                 scenarios=scenarios,

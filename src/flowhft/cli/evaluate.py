@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -51,11 +51,15 @@ class Evaluate(Command):
     """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str
     """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders;
-    label=path names one."""
+    label=path names one, path[steps=1,execute=4] draws its quotes in another way."""
     market: Preset = "correct"
     """Preset of the named scenarios: as they should be, as the paper ran them, or with informed traders."""
     paths: int = 10_000
     """Sessions simulated per policy and scenario."""
+    delay: int = 0
+    """Steps from a decision to the market, of every policy without one in its brackets (glft[delay=1])."""
+    late: Literal["quotes", "prices"] = "quotes"
+    """What a delay makes late: the quotes around the mid, or their prices, which are picked off then."""
     reference: str = ""
     """Policy that paired differences are taken against; the first one if none is named."""
     teachers: Path | None = None
@@ -74,7 +78,7 @@ class Evaluate(Command):
         device = prepare(self.device)
         from flowhft.evaluate import judgement_of
         from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policies, tune
+        from flowhft.policies import delay_all, find_policies, tune
         from flowhft.scale.checkpoint import Checkpoints
         from flowhft.scale.cluster import cluster
         from flowhft.scale.drive import judge_all, judge_here
@@ -83,6 +87,7 @@ class Evaluate(Command):
         require(2 <= self.paths <= MOST_PATHS, "paths", f"lie between 2 and {MOST_PATHS:,}", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
         require(self.chunk >= 1, "chunk", "be at least 1", self.chunk)
+        require(self.delay >= 0, "delay", "be 0 steps or more", self.delay)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         named, files = scenarios_of(self.scenarios)
@@ -91,6 +96,7 @@ class Evaluate(Command):
         if self.teachers:
             taught["teachers"], scores = scores_from(self.teachers)
             found = tune(found, scores)
+        found = delay_all(found, self.delay, self.late)
         for (
             policy
         ) in found:  # a saved one may be for certain scenarios only: better said now than hours later

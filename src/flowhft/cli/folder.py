@@ -70,8 +70,8 @@ def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
         found: policies as `flowhft.policies.find_policies` returns them.
     """
     found = list(found)
-    words = [policy.name if policy.path else policy.written for policy in found]
-    return ",".join(words), {f"policy {p.name}": identity_of(p.path) for p in found if p.path}
+    identities = {f"policy {p.name}": identity_of(p.path) for p in found if p.path}
+    return ",".join(policy.remembered for policy in found), identities
 
 
 def run_of(command: Command, name: str, parents: Mapping[str, str], **remembered: str) -> Run:

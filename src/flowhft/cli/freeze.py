@@ -22,7 +22,8 @@ class Freeze(Command):
     policy: Positional[str]
     """A .safetensors file, a run folder, or an expert (then --scenario says what it is told)."""
     scenario: str = ""
-    """Name or TOML file of the one scenario that an expert is told."""
+    """Name or TOML file of the one scenario that an expert is told, and in whose units a policy quotes that
+    senses its market."""
 
     def run(self, terminal: Terminal) -> Result:
         """Freeze and save."""
@@ -38,8 +39,7 @@ class Freeze(Command):
             )
         word, files = scenarios_of(self.scenario)
         parents = files | ({"policy": identity_of(named.path)} if named.path else {})
-        written = named.name if named.path else named.written
-        run = run_of(self, "freeze", parents, scenario=word, policy=written)
+        run = run_of(self, "freeze", parents, scenario=word, policy=named.remembered)
         path = run.folder / FILE
         if work := begin(run, terminal):
             save_frozen(named.frozen(scenarios[0] if scenarios else None), work / FILE)

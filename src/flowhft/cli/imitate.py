@@ -8,10 +8,9 @@ from tyro.conf import Positional
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Terminal
-from flowhft.errors import DataError, UsageError
 from flowhft.flow.settings import NetworkSettings
-from flowhft.learn.settings import TrainingSettings
-from flowhft.runs import plain, read_json, read_table, write_table
+from flowhft.learn.settings import DataSettings, TrainingSettings
+from flowhft.runs import plain, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,7 @@ class Imitate(Command):
 
     demonstrations: Positional[Path]
     """Run folder of `flowhft demonstrate`."""
+    data: DataSettings = DataSettings()
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
 
@@ -32,48 +32,60 @@ class Imitate(Command):
         from flowhft.devices import prepare
 
         prepare()
-        from dataclasses import replace
-
-        from flowhft.features import Sensor
         from flowhft.flow.policy import save_policy
-        from flowhft.learn.dataset import from_table
-        from flowhft.learn.imitate import CURVE_UNITS, imitate
+        from flowhft.learn.dataset import sensed
+        from flowhft.learn.examine import examination, teachers_in
+        from flowhft.learn.imitate import CURVE_UNITS, imitate, kept_row
+        from flowhft.learn.lessons import choose
+        from flowhft.learn.recorded import read_lessons, read_shown
+        from flowhft.market.sensor import sensor_for
 
         shown = identity_of_run(self.demonstrations, "demonstrations", "demonstrate")
         run = run_of(self, "imitate", {"demonstrations": shown})
         if work := begin(run, terminal):
-            path = self.demonstrations / "sensor.json"
-            scales = read_json(path)
-            try:
-                network = replace(self.network, features=scales["features"])
-                sensor = Sensor(**scales["sensor"])
-            except (KeyError, TypeError, UsageError) as cause:
-                raise DataError(
-                    f"`{path}` must hold the scales of a demonstration; {cause}. The file was changed: "
-                    "demonstrate again."
-                ) from cause
-            table = read_table(self.demonstrations / "demonstrations.parquet")
+            lessons, scenarios = read_lessons(self.demonstrations)
+            lessons = choose(lessons, self.data)
+            with terminal.stage("sense the demonstrations"):
+                shown_there = list(read_shown(self.demonstrations, lessons, scenarios))
+                sensor = sensor_for(shown_there[0].scenario)
+                demonstrations = sensed(shown_there, sensor, self.network.features)
+            examined = None
+            if self.training.examine_scenarios:
+                with terminal.stage("let the teachers trade, to be compared with"):
+                    examined = examination(
+                        teachers_in(lessons, scenarios),
+                        self.training.examine_scenarios,
+                        self.training.examine_paths,
+                        self.seed,
+                    )
             with terminal.stage(f"train ({self.training.objective})") as progress:
                 policy, curve = imitate(
-                    from_table(table, scales["features"]),
+                    demonstrations,
                     sensor,
-                    network,
+                    self.network,
                     self.training,
                     self.seed,
                     work / "checkpoints",
                     progress,
+                    examined=examined,
                 )
             write_table(work / "curve.parquet", curve, CURVE_UNITS)
             training = {"seed": self.seed, "settings": plain(self.training), "parents": run.parents}
             save_policy(work / "policy.safetensors", policy, training=training)
-            last = curve.row(-1, named=True)
-            run.finish(objective=self.training.objective, **last)
+            kept = curve.row(kept_row(curve, self.training), named=True)
+            at_the_end = {"ended": int(curve["update"][-1]), "seconds": curve["seconds"][-1]}
+            run.finish(objective=self.training.objective, **kept | at_the_end)
         summary = summary_of(run.folder)
+        lines = [
+            f"{summary['objective']}: {summary['ended']:,} updates in {summary['seconds']:.0f} s; kept at "
+            f"update {summary['update']:,}, validation loss {summary['validation_loss']:.4f}"
+        ]
+        if summary["closed_loop_pnl"] is not None:
+            lines.append(
+                f"In closed loop: PnL {summary['closed_loop_pnl']:.4g}, of the teachers on the same sessions "
+                f"{summary['teacher_pnl']:.4g} (tick x lot)"
+            )
         return Result(
             summary={"folder": run.folder, **summary},
-            shown=[
-                f"{summary['objective']}: {summary['update']:,} updates in {summary['seconds']:.0f} s, "
-                f"validation loss {summary['validation_loss']:.4f}",
-                f"The policy is {run.folder / 'policy.safetensors'}",
-            ],
+            shown=[*lines, f"The policy is {run.folder / 'policy.safetensors'}"],
         )

@@ -49,6 +49,11 @@ COMMANDS = {
     "imitate": ("flowhft.cli.imitate", "Imitate", "train a flow policy on demonstrations"),
     "ppo": ("flowhft.cli.ppo", "Ppo", "train agents that learn to quote by trial and error (PPO)"),
     "adapt": ("flowhft.cli.adapt", "Adapt", "fit a trained policy to one market, the policy itself frozen"),
+    "train": (
+        "flowhft.cli.train",
+        "Train",
+        "train the network that adapts a frozen policy to whatever market it senses",
+    ),
     "evaluate": (
         "flowhft.cli.evaluate",
         "Evaluate",
@@ -69,7 +74,18 @@ COMMANDS = {
         "ReproducePaper",
         "the FlowHFT paper's tables against ours, and what its errors were worth",
     ),
+    "reproduce learned": (
+        "flowhft.cli.learned",
+        "ReproduceLearned",
+        "what the shipped policy is worth: every cell, every rival, ablations",
+    ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
+    "export": ("flowhft.cli.export", "Export", "turn a flow policy into an ONNX file for other runtimes"),
+    "bench latency": (
+        "flowhft.cli.bench",
+        "BenchLatency",
+        "measure how long a policy takes to decide, beside a C kernel of its size",
+    ),
     "report": ("flowhft.cli.report", "Report", "make one page out of a run folder"),
     "info": ("flowhft.cli.info", "Info", "tell about the installation, a run folder or a policy file"),
 }

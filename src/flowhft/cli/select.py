@@ -81,6 +81,7 @@ class Select(Command):
             with terminal.stage("choose the best expert per scenario") as progress:
                 found = select_resumably(work, scenarios, settings, self.seed, progress)
             candidates, choices = tables_of(found)
+            note_edges(candidates, "--risk-aversions", terminal)
             units = units_of(self.criterion)
             write_table(work / "selection.parquet", candidates, units)
             write_table(work / "choices.parquet", choices, units)
@@ -171,6 +172,27 @@ def teachers_from(selection: Path, scenarios: "list[Scenario]", market: str) -> 
                 "Select there too.",
             )
     return teachers
+
+
+def note_edges(candidates: pl.DataFrame, option: str, terminal: Terminal) -> None:
+    """Say it where the risk aversion that was chosen is the lowest or the highest that was tried.
+
+    Args:
+        candidates: the table of candidates.
+        option: that says which are tried.
+        terminal: is told in one line, if there is something to tell.
+    """
+    from flowhft.learn.select import at_the_edge
+
+    scenarios = candidates["scenario"].n_unique()
+    for count, end, beyond in zip(
+        at_the_edge(candidates), ("lowest", "highest"), ("lower", "higher"), strict=True
+    ):
+        if count:
+            terminal.note(
+                f"warning: in {count} of {scenarios} scenarios the best risk aversion is the {end} that was "
+                f"tried; a {beyond} one may be better still (`{option}`)."
+            )
 
 
 def scores_from(folder: Path) -> tuple[str, pl.DataFrame]:

@@ -61,6 +61,13 @@ EXPERTS = {
             as_run=True,
         ),
         Expert(
+            "avellaneda_stoikov_raw",
+            "the published inventory sign in the paper's raw units",
+            avellaneda_stoikov.coefficients,
+            avellaneda_stoikov.quote,
+            as_run=True,
+        ),
+        Expert(
             "glft_as_run",
             "as the paper ran it: current intensity, raw units",
             glft.coefficients_as_run,

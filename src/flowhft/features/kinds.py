@@ -10,6 +10,17 @@ CONTEXT = 1
 KINDS = {"paper": PAPER, "context": CONTEXT}
 
 _STEP = ("move", "filled_bid", "filled_ask", "arrivals_bid", "arrivals_ask")
+# The numbers of a market's regime, which nobody can see: a policy of kind `told` is told them.
+REGIME = (
+    "volatility",
+    "demand",
+    "demand_in_step",
+    "drift",
+    "hurst_exponent",
+    "branching_ratio",
+    "jump_intensity",
+    "adverse_selection",
+)
 NAMES = {
     "paper": ("time_left", "cash", "inventory", "mid_price", "previous_spread"),
     "context": (
@@ -31,6 +42,7 @@ NAMES = {
         *(f"{name}_{ago}" for ago in range(1, LAST + 1) for name in _STEP),
     ),
 }
+NAMES["told"] = (*NAMES["context"], *(f"told_{name}" for name in REGIME))
 _ONE, _FIVE, _TWENTY = WEIGHTS
 
 

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from flowhft.errors import require
 from flowhft.flow.network import VelocityField
 
-# Samples that share one flow time and label, and so one condition. Conditioning takes most of the
+# Samples that share one flow time and step size, and so one condition. Conditioning takes most of the
 # network's arithmetic; shared, it takes little, and as many flow times as remain are stratified.
 SHARED = 8
 
@@ -21,11 +21,13 @@ class Batch(NamedTuple):
         features: scaled features at the first step of each chunk.
         chunk: scaled half-spreads, sides bid and ask.
         mask: false beyond the session's end, where `chunk` holds nothing.
+        noise_scale: standard deviation of the noise at which each sample begins; None for 1.
     """
 
     features: Float[Array, "sample feature"]
     chunk: Float[Array, "sample horizon side"]
     mask: Bool[Array, "sample horizon"]
+    noise_scale: Float[Array, " sample"] | None = None
 
 
 class Lesson(NamedTuple):
@@ -34,7 +36,7 @@ class Lesson(NamedTuple):
     Attributes:
         x: where the velocity is asked.
         features: scaled.
-        flow_time, label: shared by the samples of a group.
+        flow_time, step_size: shared by the samples of a group.
         target: the answer wanted.
         mask: 1 within the session, 0 beyond its end.
     """
@@ -42,7 +44,7 @@ class Lesson(NamedTuple):
     x: Float[Array, "sample chunk"]
     features: Float[Array, "sample feature"]
     flow_time: Float[Array, " group"]
-    label: Int[Array, " group"]
+    step_size: Float[Array, " group"]
     target: Float[Array, "sample chunk"]
     mask: Float[Array, "sample chunk"]
 
@@ -60,6 +62,13 @@ def flat(batch: Batch) -> tuple[Float[Array, "sample chunk"], Float[Array, "samp
     return chunk, mask.astype(chunk.dtype)
 
 
+def noise_for(key: PRNGKeyArray, batch: Batch) -> Float[Array, "sample chunk"]:
+    """Draw the noise at which the samples of a batch begin."""
+    samples, horizon, sides = batch.chunk.shape
+    noise = jax.random.normal(key, (samples, horizon * sides), batch.chunk.dtype)
+    return noise if batch.noise_scale is None else batch.noise_scale[:, None] * noise
+
+
 def between(
     noise: Float[Array, "sample chunk"],
     chunk: Float[Array, "sample chunk"],
@@ -75,11 +84,11 @@ def velocities(
     x: Float[Array, "sample chunk"],
     features: Float[Array, "sample feature"],
     flow_time: Float[Array, " group"],
-    label: Int[Array, " group"],
+    step_size: Float[Array, " group"],
 ) -> Float[Array, "sample chunk"]:
-    """Return the velocity of every sample at the flow time and label of its group."""
+    """Return the velocity of every sample at the flow time and step size of its group."""
     groups = len(flow_time)
-    conditions = jax.vmap(network.condition)(flow_time, label)
+    conditions = jax.vmap(network.condition)(flow_time, step_size)
     one_group = jax.vmap(network.velocity, in_axes=(None, 0, 0))
     answer = jax.vmap(one_group)(
         conditions, x.reshape(groups, SHARED, -1), features.reshape(groups, SHARED, -1)
@@ -89,5 +98,24 @@ def velocities(
 
 def lesson_error(network: VelocityField, lesson: Lesson) -> Float[Array, ""]:
     """Return the mean squared error of the network's answers over what lies within the session."""
-    answer = velocities(network, lesson.x, lesson.features, lesson.flow_time, lesson.label)
-    return jnp.sum(lesson.mask * (answer - lesson.target) ** 2) / jnp.maximum(jnp.sum(lesson.mask), 1.0)
+    answer = velocities(network, lesson.x, lesson.features, lesson.flow_time, lesson.step_size)
+    return masked_error(answer, lesson.target, lesson.mask)
+
+
+def masked_error(
+    answer: Float[Array, "sample chunk"],
+    target: Float[Array, "sample chunk"],
+    mask: Float[Array, "sample chunk"],
+) -> Float[Array, ""]:
+    """Return the mean squared difference over what lies within the session."""
+    return jnp.sum(mask * (answer - target) ** 2) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def share_out(batch: Batch, first: int) -> tuple[Batch, Batch]:
+    """Return the first so many samples of a batch, and the others."""
+    return jax.tree.map(lambda x: x[:first], batch), jax.tree.map(lambda x: x[first:], batch)
+
+
+def together(*lessons: Lesson) -> Lesson:
+    """Return the lessons as one: every sample weighs the same."""
+    return Lesson(*(jnp.concatenate(parts) for parts in zip(*lessons, strict=True)))

@@ -1,7 +1,7 @@
-"""The velocity network: a residual multilayer perceptron whose layers are modulated by flow time and step.
+"""The velocity network: a residual multilayer perceptron, its layers modulated by flow time and step size.
 
-Features enter once, at the input; flow time and label act only through `condition`. So a condition is
-shared by every path that is at the same flow time, and folds into constants when a policy is frozen.
+Features enter once, at the input; flow time and step size act only through `condition`. So a condition is
+shared by every path that is asked for the same, and folds into constants when a policy is frozen.
 """
 
 from typing import NamedTuple, Protocol
@@ -10,27 +10,26 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from flowhft import frozen
 from flowhft.flow.settings import NetworkSettings
 
-# Periods of the flow-time features. Smooth ones: a method that differentiates in flow time stays tame.
+# Periods of the features of flow time and step size. Smooth ones: a method that differentiates in them stays
+# tame. The longest ones tell 0 from 1.
 PERIODS = (0.5, 1.0, 2.0, 4.0)
-EMBEDDING_SIZE = 2 * len(PERIODS)
 LAYER_NORM_EPSILON = 1e-6
-LABEL_DEVIATION = 0.02  # of the initial label embeddings, as in DiT
 
 
 class VelocityField(Protocol):
     """What objectives and samplers ask of a network, for one chunk of one path."""
 
     @property
-    def finest_label(self) -> int:
-        """L: the label of plain flow matching."""
+    def finest(self) -> int:
+        """Most steps of a shortcut sampler."""
 
-    def condition(self, flow_time: Float[Array, ""], label: Int[Array, ""]) -> PyTree:
-        """Return everything that depends on flow time and label alone."""
+    def condition(self, flow_time: Float[Array, ""], step_size: Float[Array, ""]) -> PyTree:
+        """Return everything that depends on flow time and step size alone."""
 
     def velocity(
         self, condition: PyTree, x: Float[Array, " chunk"], features: Float[Array, " feature"]
@@ -39,7 +38,7 @@ class VelocityField(Protocol):
 
 
 class Condition(NamedTuple):
-    """Shifts, scales and gates of every layer at one flow time and label.
+    """Shifts, scales and gates of every layer at one flow time and step size.
 
     Attributes:
         block: (block, 3 width): shift, scale and gate of every block.
@@ -51,13 +50,12 @@ class Condition(NamedTuple):
 
 
 class Embed(eqx.Module):
-    """Flow time and label to a conditioning vector."""
+    """Flow time and step size to a conditioning vector."""
 
     weight_1: Float[Array, "width embedding"]
     bias_1: Float[Array, " width"]
     weight_2: Float[Array, "width width"]
     bias_2: Float[Array, " width"]
-    label: Float[Array, "label width"]
 
 
 class Input(eqx.Module):
@@ -88,10 +86,11 @@ class Output(eqx.Module):
     bias: Float[Array, " chunk"]
 
 
-def time_features(flow_time: Float[Array, ""]) -> Float[Array, " embedding"]:
-    """Return sin(2 pi t / p) and cos(2 pi t / p) for each period p, in pairs."""
-    angle = 2.0 * jnp.pi * flow_time / jnp.asarray(PERIODS, jnp.float32)
-    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(EMBEDDING_SIZE)
+def embedding(flow_time: Float[Array, ""], step_size: Float[Array, ""]) -> Float[Array, " embedding"]:
+    """Return sin(2 pi t / p) and cos(2 pi t / p) for each period p, in pairs; then those of the step size."""
+    asked = jnp.stack([jnp.asarray(flow_time, jnp.float32), jnp.asarray(step_size, jnp.float32)])
+    angle = 2.0 * jnp.pi * asked[:, None] / jnp.asarray(PERIODS, jnp.float32)
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).ravel()
 
 
 def layer_norm(x: Float[Array, " width"]) -> Float[Array, " width"]:
@@ -101,11 +100,12 @@ def layer_norm(x: Float[Array, " width"]) -> Float[Array, " width"]:
 
 
 class Network(eqx.Module):
-    """Velocity of a chunk of quotes at a flow time, given features and the step that is asked for.
+    """Velocity of a chunk of quotes, averaged over the step from a flow time on, given features.
 
-    With e the time features, c the conditioning vector and l the label:
+    A step size of 0 asks for the velocity itself. With e the embedding of flow time and step size, and c the
+    conditioning vector:
 
-        c = silu(W2 silu(W1 e + b1) + b2 + label[l])
+        c = silu(W2 silu(W1 e + b1) + b2)
         h = Wx x + Wf features + b
         h <- h + gate (V2 silu(V1 u + a1) + a2),  u = layer_norm(h) (1 + scale) + shift,   for each block
         velocity = Wo (layer_norm(h) (1 + scale) + shift) + bo
@@ -120,21 +120,18 @@ class Network(eqx.Module):
     input: Input
     block: Block
     output: Output
+    finest: int = eqx.field(static=True)
 
-    @property
-    def finest_label(self) -> int:
-        """L: the label of plain flow matching, the last one."""
-        return self.embed.label.shape[-2] - 1
-
-    def condition(self, flow_time: Float[Array, ""], label: Int[Array, ""]) -> Condition:
+    def condition(self, flow_time: Float[Array, ""], step_size: Float[Array, ""]) -> Condition:
         """Return shifts, scales and gates of every layer.
 
         Args:
             flow_time: from 0 (noise) to 1 (quotes).
-            label: l of the step 2^-l that is asked for.
+            step_size: how far ahead is asked for, from 0 to 1 - flow_time.
         """
-        hidden = jax.nn.silu(time_features(flow_time) @ self.embed.weight_1.T + self.embed.bias_1)
-        c = jax.nn.silu(hidden @ self.embed.weight_2.T + self.embed.bias_2 + self.embed.label[label])
+        asked = embedding(flow_time, step_size)
+        hidden = jax.nn.silu(asked @ self.embed.weight_1.T + self.embed.bias_1)
+        c = jax.nn.silu(hidden @ self.embed.weight_2.T + self.embed.bias_2)
         blocks, three_widths, width = self.block.modulation_weight.shape
         modulation = c @ self.block.modulation_weight.reshape(-1, width).T
         return Condition(
@@ -167,10 +164,10 @@ class Network(eqx.Module):
         x: Float[Array, " chunk"],
         features: Float[Array, " feature"],
         flow_time: Float[Array, ""],
-        label: Int[Array, ""],
+        step_size: Float[Array, ""],
     ) -> Float[Array, " chunk"]:
-        """Return the velocity of one chunk at one flow time, for one label."""
-        return self.velocity(self.condition(flow_time, label), x, features)
+        """Return the velocity of one chunk at one flow time, for one step size."""
+        return self.velocity(self.condition(flow_time, step_size), x, features)
 
 
 def weight_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
@@ -180,12 +177,16 @@ def weight_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
         sample=settings.chunk_size,
         width=settings.width,
         block=settings.blocks,
-        label=settings.finest_label + 1,
     )
 
 
-def network_from(weights: dict[str, Array] | dict[str, np.ndarray]) -> Network:
-    """Return the network with these arrays, named as in `weight_shapes`."""
+def network_from(weights: dict[str, Array] | dict[str, np.ndarray], finest: int) -> Network:
+    """Return the network with these arrays, named as in `weight_shapes`.
+
+    Args:
+        weights: its arrays.
+        finest: most steps of a shortcut sampler, as in `NetworkSettings`.
+    """
     parts: dict[str, dict[str, Array]] = {"embed": {}, "input": {}, "block": {}, "output": {}}
     for name, value in weights.items():
         part, field = name.split(".")
@@ -195,6 +196,7 @@ def network_from(weights: dict[str, Array] | dict[str, np.ndarray]) -> Network:
         input=Input(**parts["input"]),
         block=Block(**parts["block"]),
         output=Output(**parts["output"]),
+        finest=finest,
     )
 
 
@@ -221,11 +223,9 @@ def init_network(settings: NetworkSettings, seed: int) -> Network:
     inputs = settings.chunk_size + settings.feature_count
     weights = {}
     for name, shape in weight_shapes(settings).items():
-        if name == "embed.label":
-            deviation = LABEL_DEVIATION
-        elif "modulation" in name or "bias" in name or name == "output.weight":
+        if "modulation" in name or "bias" in name or name == "output.weight":
             deviation = 0.0
         else:
             deviation = (inputs if name.startswith("input.") else shape[-1]) ** -0.5
         weights[name] = deviation * random.standard_normal(shape, np.float32)
-    return network_from(weights)
+    return network_from(weights, settings.finest)

@@ -1,68 +1,69 @@
-"""From noise to a chunk of quotes: the solvers of the flow's ordinary differential equation."""
+"""From noise to a chunk of quotes: where a sampler begins, and how a plan carries it on.
 
-from collections.abc import Callable
+The exact arithmetic, which the desk repeats (D = 2 horizon numbers, scaled half-spreads, step by step, bid
+then ask):
+
+    noise   z = noise_scale x standard normal numbers; 0 without any draw where noise_scale is 0.
+            `fresh`: drawn for every chunk. `held`: those of a session's first chunk, for all of its chunks.
+    known   the chunk before, scaled and clipped to +-REACH (as it was quoted), moved up by the `execute`
+            steps that were quoted of it; its last step is repeated where it has ended. All zeros (the mean
+            quote of the training data) for a session's first chunk.
+    start   x = (1 - tau) z + tau known, tau = warm_start; z itself where tau is 0, and then no chunk is kept.
+    steps   `steps` of equal length (1 - tau) / steps, from flow time tau to 1 (a `flowhft.frozen.plan.Plan`
+            whose `begin` is tau).
+"""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from flowhft.flow.network import VelocityField
-from flowhft.flow.settings import SamplerSettings
+from flowhft.frozen.plan import Plan
 
-# (x, flow_time) -> dx / d flow_time
-Velocity = Callable[[Float[Array, " chunk"], Float[Array, ""]], Float[Array, " chunk"]]
-
-# Loops up to this many steps are unrolled: the compiler then sees flow times as constants.
-UNROLLED_STEPS = 8
+# Plans of up to this many evaluations are unrolled: the compiler then sees flow times as constants.
+UNROLLED_EVALUATIONS = 8
 
 
-def euler(velocity: Velocity, x: Float[Array, " chunk"], steps: int) -> Float[Array, " chunk"]:
-    """Carry x from flow time 0 to 1 in equal steps of first order: one call of `velocity` a step."""
-
-    def step(x: Array, index: Array) -> tuple[Array, None]:
-        return x + velocity(x, index / steps) / steps, None
-
-    return jax.lax.scan(step, x, jnp.arange(steps, dtype=jnp.float32), unroll=min(steps, UNROLLED_STEPS))[0]
-
-
-def heun(velocity: Velocity, x: Float[Array, " chunk"], steps: int) -> Float[Array, " chunk"]:
-    """Carry x from flow time 0 to 1 in equal steps of second order: two calls of `velocity` a step."""
-
-    def step(x: Array, index: Array) -> tuple[Array, None]:
-        begin = velocity(x, index / steps)
-        end = velocity(x + begin / steps, (index + 1.0) / steps)
-        return x + (begin + end) / (2.0 * steps), None
-
-    return jax.lax.scan(step, x, jnp.arange(steps, dtype=jnp.float32), unroll=min(steps, UNROLLED_STEPS))[0]
-
-
-SOLVERS = {"euler": euler, "heun": heun}
-
-
-def integrate(
-    network: VelocityField,
-    key: PRNGKeyArray,
-    features: Float[Array, " feature"],
-    chunk_size: int,
-    sampler: SamplerSettings,
-    label: int,
+def follow(
+    network: VelocityField, plan: Plan, x: Float[Array, " chunk"], features: Float[Array, " feature"]
 ) -> Float[Array, " chunk"]:
-    """Draw one scaled chunk: x at flow time 1, begun at noise_scale x standard normal noise.
+    """Return x at the end of a plan.
 
     Args:
-        network: the velocity field.
-        key: for the noise; not used where `noise_scale` is 0.
+        network: asked at every evaluation of the plan.
+        plan: the sampler.
+        x: what the plan begins with: noise, see `beginning`.
         features: scaled.
-        chunk_size: D, the numbers in a chunk.
-        sampler: steps, solver and noise scale.
-        label: with which the network is asked, at every step.
     """
-    if sampler.noise_scale == 0.0:
-        noise = jnp.zeros(chunk_size, jnp.float32)
-    else:
-        noise = sampler.noise_scale * jax.random.normal(key, (chunk_size,), jnp.float32)
 
-    def velocity(x: Array, flow_time: Array) -> Array:
-        return network.velocity(network.condition(flow_time, jnp.asarray(label)), x, features)
+    def evaluate(carried: tuple[Array, Array], asked: Array) -> tuple[tuple[Array, Array], None]:
+        x, point = carried
+        flow_time, step_size, keep, share, keep_point, share_point = asked
+        u = network.velocity(network.condition(flow_time, step_size), point, features)
+        return (keep * x + share * u, keep_point * x + share_point * u), None
 
-    return SOLVERS[sampler.solver](velocity, noise, sampler.steps)
+    evaluations = jnp.asarray(plan.evaluations, jnp.float32)
+    unroll = min(len(plan.evaluations), UNROLLED_EVALUATIONS)
+    return jax.lax.scan(evaluate, (x, plan.start * x), evaluations, unroll=unroll)[0][0]
+
+
+def moved_up(chunk: Float[Array, "horizon side"], steps: int) -> Float[Array, "horizon side"]:
+    """Return what a chunk says from `steps` later on: its last step is repeated where it has ended."""
+    horizon = chunk.shape[0]
+    return chunk[jnp.minimum(jnp.arange(horizon) + steps, horizon - 1)]
+
+
+def beginning(
+    noise: Float[Array, " chunk"], known: Float[Array, " chunk"], begin: float
+) -> Float[Array, " chunk"]:
+    """Return (1 - begin) noise + begin known: the sample at flow time `begin` whose quotes are `known`.
+
+    On this straight path networks are trained (see `flowhft.flow.interpolant.between`), so that they know
+    what to do from there.
+
+    Args:
+        noise: z, already times the noise scale.
+        known: a chunk of scaled half-spreads.
+        begin: tau, in [0, 1).
+    """
+    return noise if begin == 0.0 else (1.0 - begin) * noise + begin * known

@@ -9,7 +9,7 @@ from typing import Literal
 from flowhft.errors import require
 from flowhft.features import NAMES
 
-ObjectiveName = Literal["flow_matching", "shortcut"]
+ObjectiveName = Literal["flow_matching", "shortcut", "flow_map", "regression", "minimal_iterative"]
 
 
 def is_power_of_two(number: int) -> bool:
@@ -21,8 +21,9 @@ def is_power_of_two(number: int) -> bool:
 class NetworkSettings:
     """Shape of the velocity network."""
 
-    features: Literal["context", "paper"] = "context"
-    """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper."""
+    features: Literal["context", "paper", "told"] = "context"
+    """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper, `told` is
+    `context` and the numbers of the scenario, which only a simulation knows: a control."""
     horizon: int = 16
     """Steps that one chunk of quotes predicts."""
     width: int = 128
@@ -57,32 +58,45 @@ class NetworkSettings:
         """Return D = 2 horizon, the numbers in a chunk of quotes."""
         return 2 * self.horizon
 
-    @property
-    def finest_label(self) -> int:
-        """Return L = log2(finest): label l asks for a step of 2^-l, and L is the flow-matching label."""
-        return self.finest.bit_length() - 1
-
 
 @dataclass(frozen=True)
 class SamplerSettings:
     """How a chunk of quotes is drawn from the network."""
 
     steps: int = 8
-    """Steps from noise to quotes; a shortcut policy takes a power of two up to its `finest`."""
-    solver: Literal["euler", "heun"] = "euler"
-    """`euler` calls the network once a step, `heun` twice (second order; not for a shortcut policy)."""
+    """Steps from noise to quotes; a shortcut policy takes a power of two up to its `finest`, a regression
+    takes 1 and a minimal_iterative policy 2."""
+    solver: Literal["euler", "heun", "adaptive"] = "euler"
+    """`euler` asks the network once a step, `heun` twice (second order), `adaptive` as often as `tolerance`
+    wants (it cannot be frozen); all but `euler` for a flow_matching policy only."""
+    tolerance: float = 1e-4
+    """Error of a step that the adaptive solver allows itself, relative and absolute."""
     noise_scale: float = 0.0
     """Standard deviation of the initial noise: 0 quotes deterministically, 1 like the experts' mixture."""
+    noise: Literal["fresh", "held"] = "fresh"
+    """`fresh` noise for every chunk, or `held`: the same all session, which stays with one expert's ways."""
+    warm_start: float = 0.0
+    """Flow time at which a chunk begins from the one before, moved up by what was quoted; 0 is from noise."""
     execute: int = 1
     """Steps of a chunk that are quoted before the next chunk is drawn, at most the network's `horizon`."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", "be at least 1", self.steps)
-        require(self.solver in ("euler", "heun"), "solver", "be euler or heun", repr(self.solver))
+        solvers = ("euler", "heun", "adaptive")
+        require(self.solver in solvers, "solver", f"be one of {', '.join(solvers)}", repr(self.solver))
+        require(0.0 < self.tolerance < 1.0, "tolerance", "lie between 0 and 1", self.tolerance)
         require(
             0.0 <= self.noise_scale < float("inf"),
             "noise_scale",
             "be 0 or more, and finite",
             self.noise_scale,
+        )
+        require(self.noise in ("fresh", "held"), "noise", "be fresh or held", repr(self.noise))
+        require(
+            0.0 <= self.warm_start < 1.0,
+            "warm_start",
+            "lie in [0, 1)",
+            self.warm_start,
+            "0 begins every chunk from noise.",
         )
         require(self.execute >= 1, "execute", "be at least 1 step", self.execute)

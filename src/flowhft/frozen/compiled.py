@@ -15,7 +15,7 @@ from typing import Any
 import numba
 
 PACKAGE = Path(__file__).parents[1]
-QUOTING = ("types.py", "features.py", "adapter.py", "experts/*.py", "frozen/*.py")
+QUOTING = ("types.py", "features/*.py", "adapter.py", "regime.py", "experts/*.py", "frozen/*.py")
 
 
 def _digest(folder: Path) -> str:

@@ -1,19 +1,19 @@
-"""Fold a flow policy's network: whatever depends on flow time and label only is worked out once.
+"""Fold a flow policy's network: whatever depends on flow time and step size only is worked out once.
 
-The network (adaptive layer norm; x is a chunk of scaled half-spreads, t the flow time, l the label):
+The network (adaptive layer norm; x is a chunk of scaled half-spreads, t the flow time, d the step size):
 
-    e = (sin 2 pi t/p, cos 2 pi t/p) for p in `PERIODS`
-    c = silu(embed.weight_2 silu(embed.weight_1 e + embed.bias_1) + embed.bias_2 + embed.label[l])
+    e = (sin 2 pi t/p, cos 2 pi t/p) for p in `PERIODS`, then the same of d
+    c = silu(embed.weight_2 silu(embed.weight_1 e + embed.bias_1) + embed.bias_2)
     h = input.weight_x x + input.weight_features features + input.bias
     for every block: (shift, scale, gate) = modulation_weight c + modulation_bias
         h = h + gate (weight_2 silu(weight_1 (norm(h) (1 + scale) + shift) + bias_1) + bias_2)
     (shift, scale) = output.modulation_weight c + output.modulation_bias
     velocity = output.weight (norm(h) (1 + scale) + shift) + output.bias
 
-A sampler asks at few flow times, all known beforehand. There the shift goes into the bias behind it
-(bias_1 + weight_1 shift), and of every modulation four vectors of `width` stay. Matrices are *not* multiplied
-by scale and gate: a second copy of them per flow time would fall out of the processor's cache and cost more
-than the two vector products that it saves.
+A sampler asks at few (t, d), all known beforehand: see `flowhft.frozen.plan`. There the shift goes into the
+bias behind it (bias_1 + weight_1 shift), and of every modulation four vectors of `width` stay. Matrices are
+*not* multiplied by scale and gate: a second copy of them per evaluation would fall out of the processor's
+cache and cost more than the two vector products that it saves.
 """
 
 from collections.abc import Mapping
@@ -25,23 +25,21 @@ from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import UsageError, require
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import Sensor
-from flowhft.frozen.plain import PERIODS, silu
-from flowhft.frozen.policy import FLOW, SOLVERS, Frozen, Network, assemble
+from flowhft.frozen.plain import PERIODS, embedding, silu
+from flowhft.frozen.plan import Plan
+from flowhft.frozen.policy import FLOW, NO_REGIME, Frozen, Network, assemble
+from flowhft.regime import RegimeAdapter
 
 Weights = Mapping[str, np.ndarray]
 
 
-def weight_shapes(
-    feature: int, sample: int, width: int, block: int, label: int
-) -> dict[str, tuple[int, ...]]:
+def weight_shapes(feature: int, sample: int, width: int, block: int) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight of a network, by the lengths of its axes."""
-    embedding = 2 * len(PERIODS)
     return {
-        "embed.weight_1": (width, embedding),
+        "embed.weight_1": (width, 4 * len(PERIODS)),
         "embed.bias_1": (width,),
         "embed.weight_2": (width, width),
         "embed.bias_2": (width,),
-        "embed.label": (label, width),
         "input.weight_x": (width, sample),
         "input.weight_features": (width, feature),
         "input.bias": (width,),
@@ -59,26 +57,24 @@ def weight_shapes(
 
 
 def _check(weights: Weights, feature: int) -> None:
-    axes = {"input.weight_x": 2, "block.weight_1": 3, "embed.label": 2}  # these tell the lengths of all axes
+    axes = {"input.weight_x": 2, "block.weight_1": 3}  # these tell the lengths of all axes
     for name, axis in axes.items():
         if name not in weights or np.ndim(weights[name]) != axis:
             shape = np.shape(weights[name]) if name in weights else "nothing"
             raise UsageError(f"`{name}` must be an array of {axis} axes; received {shape}.")
     width, sample = weights["input.weight_x"].shape
-    block, label = weights["block.weight_1"].shape[0], weights["embed.label"].shape[0]
-    for name, shape in weight_shapes(feature, sample, width, block, label).items():
+    block = weights["block.weight_1"].shape[0]
+    for name, shape in weight_shapes(feature, sample, width, block).items():
         received = weights[name].shape if name in weights else "nothing"
         require(received == shape, name, f"have the shape {shape}", received)
 
 
-def _fold_at(weights: Weights, flow_time: float, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `modulation`, `output_scale` and `output_bias` of `Network` at one flow time."""
-    angle = 2.0 * np.pi * flow_time / np.array(PERIODS)
-    embedded = np.stack([np.sin(angle), np.cos(angle)], axis=-1).ravel()
-    inner = silu(weights["embed.weight_1"] @ embedded + weights["embed.bias_1"])
-    condition = silu(
-        weights["embed.weight_2"] @ inner + weights["embed.bias_2"] + weights["embed.label"][label]
-    )
+def _fold_at(
+    weights: Weights, flow_time: float, step_size: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `modulation`, `output_scale` and `output_bias` of `Network` for one evaluation."""
+    inner = silu(weights["embed.weight_1"] @ embedding(flow_time, step_size) + weights["embed.bias_1"])
+    condition = silu(weights["embed.weight_2"] @ inner + weights["embed.bias_2"])
     modulation = []
     for block in range(weights["block.weight_1"].shape[0]):
         raw = weights["block.modulation_weight"][block] @ condition + weights["block.modulation_bias"][block]
@@ -101,12 +97,12 @@ def fold(
     sensor: Sensor,
     feature_kind: str,
     *,
-    steps: int,
-    solver: str,
-    label: int,
+    plan: Plan,
     noise_scale: float,
     execute: int,
+    held: bool = False,
     adapter: Adapter = IDENTITY,
+    regime: RegimeAdapter = NO_REGIME,
 ) -> Frozen:
     """Freeze a flow policy: its network, normaliser and sampler.
 
@@ -118,12 +114,12 @@ def fold(
         action_scale: ticks, positive: half-spread = mean + scale x network output.
         sensor: scales of the features.
         feature_kind: "paper" or "context".
-        steps: of the sampler.
-        solver: "euler" or "heun".
-        label: passed at every flow time: the finest one for flow matching, log2(steps) for a shortcut.
+        plan: the sampler: where the network is asked, and what is done with its answers.
         noise_scale: standard deviation of the sampler's start; 0 samples without chance.
         execute: steps of a chunk that are quoted before the next is sampled.
+        held: whether all chunks of a session start from the same noise.
         adapter: what is done to every quote last.
+        regime: what works out another adapter before it, step by step.
 
     Raises:
         UsageError: a name, a number or a shape that cannot be.
@@ -131,21 +127,19 @@ def fold(
     require(
         feature_kind in FEATURE_KINDS, "feature_kind", f"be one of {', '.join(FEATURE_KINDS)}", feature_kind
     )
-    require(solver in SOLVERS, "solver", f"be one of {', '.join(SOLVERS)}", solver)
-    require(steps >= 1, "steps", "be at least 1", steps)
+    require(len(plan.evaluations) >= 1, "plan", "ask the network at least once", "no evaluation")
     _check(weights, len(feature_mean))
-    labels = weights["embed.label"].shape[0]
-    require(0 <= label < labels, "label", f"lie in 0..{labels - 1}", label)
     exact = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
-    flow_times = [step / steps for step in range(steps + SOLVERS[solver])]
     modulation, output_scale, output_bias = zip(
-        *(_fold_at(exact, flow_time, label) for flow_time in flow_times), strict=True
+        *(_fold_at(exact, asked.flow_time, asked.step_size) for asked in plan.evaluations), strict=True
     )
     network = Network(
         sensor=sensor,
         feature_kind=FEATURE_KINDS[feature_kind],
-        steps=steps,
-        solver=SOLVERS[solver],
+        start=plan.start,
+        begin=plan.begin,
+        held=int(held),
+        steps=np.array([asked[2:] for asked in plan.evaluations]),
         execute=execute,
         noise_scale=noise_scale,
         feature_mean=feature_mean,
@@ -162,4 +156,4 @@ def fold(
         output_scale=np.stack(output_scale),
         output_bias=np.stack(output_bias),
     )
-    return assemble(FLOW, (), adapter, network)
+    return assemble(FLOW, (), adapter, network, regime=regime)

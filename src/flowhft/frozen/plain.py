@@ -9,9 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-PERIODS = (0.5, 1.0, 2.0, 4.0)  # of the sines and cosines of the flow time, which runs from 0 to 1
+from flowhft.frozen.plan import Plan
+
+PERIODS = (0.5, 1.0, 2.0, 4.0)  # of the sines and cosines of flow time and step size, which lie in [0, 1]
 REACH = 5.0  # standardised features and final samples are clipped to (-REACH, REACH)
 EPSILON = 1e-6  # keeps the layer norm of a constant vector finite
+
+
+def embedding(flow_time: float, step_size: float) -> Float[np.ndarray, " embedding"]:
+    """Return sin(2 pi t / p) and cos(2 pi t / p) for each period p, in pairs; then those of the step size."""
+    angle = 2.0 * np.pi * np.outer([flow_time, step_size], 1.0 / np.array(PERIODS))
+    return np.stack([np.sin(angle), np.cos(angle)], axis=-1).ravel()
 
 
 def silu(x: np.ndarray) -> np.ndarray:
@@ -39,23 +47,20 @@ def velocity(
     x: Float[np.ndarray, " sample"],
     features: Float[np.ndarray, " feature"],
     flow_time: float,
-    label: int,
+    step_size: float,
 ) -> Float[np.ndarray, " sample"]:
-    """Return the velocity at a flow time.
+    """Return the velocity at a flow time, for a step size.
 
     Args:
         weights: by name, see `flowhft.frozen.fold.weight_shapes`.
         x: chunk of scaled half-spreads, flat: step by step, bid then ask.
         features: standardised.
         flow_time: 0 noise, 1 data.
-        label: l asks for a step of 2^-l.
+        step_size: how far ahead the velocity is averaged; 0 asks for the velocity itself.
     """
-    embedded = []
-    for period in PERIODS:
-        angle = 2.0 * np.pi * flow_time / period
-        embedded += [np.sin(angle), np.cos(angle)]
-    c = silu(weights["embed.weight_1"] @ np.array(embedded, np.float32) + weights["embed.bias_1"])
-    c = silu(weights["embed.weight_2"] @ c + weights["embed.bias_2"] + weights["embed.label"][label])
+    embedded = embedding(flow_time, step_size).astype(np.float32)
+    c = silu(weights["embed.weight_1"] @ embedded + weights["embed.bias_1"])
+    c = silu(weights["embed.weight_2"] @ c + weights["embed.bias_2"])
     h = weights["input.weight_x"] @ x + weights["input.weight_features"] @ features + weights["input.bias"]
     for b in range(len(weights["block.weight_1"])):
         modulation = weights["block.modulation_weight"][b] @ c + weights["block.modulation_bias"][b]
@@ -70,26 +75,20 @@ def velocity(
 def sample(
     weights: Mapping[str, np.ndarray],
     features: Float[np.ndarray, " feature"],
-    start: Float[np.ndarray, " sample"],
-    *,
-    steps: int,
-    solver: str,
-    label: int,
+    x: Float[np.ndarray, " sample"],
+    plan: Plan,
 ) -> Float[np.ndarray, "horizon 2"]:
-    """Return a chunk of scaled half-spreads: `start` carried from flow time 0 to 1, then clipped.
+    """Return a chunk of scaled half-spreads: x carried from where the plan begins to its end, then clipped.
 
     Args:
         weights: by name.
         features: standardised.
-        start: noise_scale x standard normal numbers.
-        steps: of equal length, from 0 to 1.
-        solver: "euler" or "heun" (the trapezoidal rule with an Euler step as its predictor).
-        label: passed at every flow time.
+        x: noise_scale x standard normal numbers.
+        plan: the sampler.
     """
-    x, step_size = start, np.float32(1.0 / steps)
-    for i in range(steps):
-        v = velocity(weights, x, features, i / steps, label)
-        if solver == "heun":
-            v = 0.5 * (v + velocity(weights, x + step_size * v, features, (i + 1) / steps, label))
-        x = x + step_size * v
+    point = plan.start * x
+    for asked in plan.evaluations:
+        u = velocity(weights, point, features, asked.flow_time, asked.step_size)
+        point = asked.keep_point * x + asked.share_point * u
+        x = asked.keep * x + asked.share * u
     return np.clip(x, -REACH, REACH).reshape(-1, 2)

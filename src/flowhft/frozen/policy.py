@@ -17,6 +17,9 @@ from flowhft.experts import Expert, avellaneda_stoikov, glft, oracle, white_nois
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import NAMES as FEATURE_NAMES
 from flowhft.features import Sensor
+from flowhft.frozen.packing import Packed, pack
+from flowhft.regime import RegimeAdapter
+from flowhft.regime import shapes_of as regime_shapes
 from flowhft.types import Numeric
 
 WHITE_NOISE = 0
@@ -32,8 +35,6 @@ KINDS = {
     "oracle": ORACLE,
 }
 
-SOLVERS = {"euler": 0, "heun": 1}
-
 # Per kind of expert: its quote function and how many coefficients this takes.
 _EXPERTS = {
     WHITE_NOISE: (white_noise.quote, len(white_noise.Coefficients._fields)),
@@ -47,32 +48,35 @@ class Network(NamedTuple):
     """A flow policy's network and sampler, folded.
 
     Axes: `feature` what it sees, `width` of its layers, `block`, `sample` = 2 x horizon numbers of a chunk
-    (step by step, bid then ask), `time` one per flow time at which the sampler asks: `steps` for Euler,
-    `steps` + 1 for Heun.
+    (step by step, bid then ask), `evaluation` one per question that the sampler asks the network.
 
     Attributes:
         sensor: scales of the features.
         feature_kind: `features.PAPER` or `features.CONTEXT`.
-        steps: steps of the sampler from noise to data.
-        solver: `SOLVERS["euler"]` or `SOLVERS["heun"]`.
+        start: the network is first asked at `start` x the sample with which the sampler starts.
+        begin: flow time at which a sampler starts from the chunk before; 0 where it starts from noise.
+        held: 1 where all chunks of a session start from the same noise, else 0.
         execute: steps of a chunk that are quoted before the next chunk is sampled.
         noise_scale: standard deviation of the sampler's start; 0 samples without chance.
+        steps: keep, share, keep_point and share_point of every `flowhft.frozen.plan.Evaluation`.
         feature_mean, feature_std: features are standardised by these, then clipped.
         action_mean, action_scale: half-spread = mean + scale x network output, per side, ticks.
         input_sample, input_features, input_bias: the first layer.
         weight_1, weight_2: the two layers of each block.
-        modulation: per flow time and block four vectors: scale of the block's input, bias of its first layer,
-            gate of its output, bias of its second layer.
+        modulation: per evaluation and block four vectors: scale of the block's input, bias of its first
+            layer, gate of its output, bias of its second layer.
         output_weight: the last layer.
-        output_scale, output_bias: scale of the last layer's input and its bias, per flow time.
+        output_scale, output_bias: scale of the last layer's input and its bias, per evaluation.
     """
 
     sensor: Sensor
     feature_kind: int
-    steps: int
-    solver: int
+    start: float
+    begin: float
+    held: int
     execute: int
     noise_scale: float
+    steps: Float32[np.ndarray, "evaluation 4"]
     feature_mean: Float[np.ndarray, " feature"]
     feature_std: Float[np.ndarray, " feature"]
     action_mean: Float[np.ndarray, "2"]
@@ -82,10 +86,10 @@ class Network(NamedTuple):
     input_bias: Float32[np.ndarray, " width"]
     weight_1: Float32[np.ndarray, "block width width"]
     weight_2: Float32[np.ndarray, "block width width"]
-    modulation: Float32[np.ndarray, "time block 4 width"]
+    modulation: Float32[np.ndarray, "evaluation block 4 width"]
     output_weight: Float32[np.ndarray, "sample width"]
-    output_scale: Float32[np.ndarray, "time width"]
-    output_bias: Float32[np.ndarray, "time sample"]
+    output_scale: Float32[np.ndarray, "evaluation width"]
+    output_bias: Float32[np.ndarray, "evaluation sample"]
 
 
 class Frozen(NamedTuple):
@@ -97,6 +101,8 @@ class Frozen(NamedTuple):
         adapter: what is done to every quote last.
         network: a flow policy's network; `NO_NETWORK` for an expert.
         table: an oracle's table of half-spreads, ticks; `NO_TABLE` for every other policy.
+        regime: what works out another adapter before it, step by step; else `NO_REGIME`.
+        packed: all of this in two arrays, which compiled code reads.
     """
 
     kind: int
@@ -104,6 +110,8 @@ class Frozen(NamedTuple):
     adapter: Adapter
     network: Network
     table: Float[np.ndarray, "time inventory side"]
+    regime: RegimeAdapter
+    packed: Packed
 
 
 def _nothing(*shape: int, dtype: type = np.float32) -> np.ndarray:
@@ -113,10 +121,12 @@ def _nothing(*shape: int, dtype: type = np.float32) -> np.ndarray:
 NO_NETWORK = Network(
     sensor=Sensor(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
     feature_kind=FEATURE_KINDS["paper"],
-    steps=0,
-    solver=0,
+    start=0.0,
+    begin=0.0,
+    held=0,
     execute=0,
     noise_scale=0.0,
+    steps=_nothing(0, 0),
     feature_mean=_nothing(0, dtype=np.float64),
     feature_std=_nothing(0, dtype=np.float64),
     action_mean=_nothing(0, dtype=np.float64),
@@ -132,6 +142,10 @@ NO_NETWORK = Network(
     output_bias=_nothing(0, 0),
 )
 NO_TABLE = _nothing(0, 0, 0, dtype=np.float64)
+NO_REGIME = RegimeAdapter(
+    **{name: _nothing(*(0 for _ in shape)) for name, shape in regime_shapes(1).items() if shape},
+    half_spread=1.0,
+)
 
 
 def _same_type(value: Any, like: Any) -> Any:
@@ -155,6 +169,7 @@ def assemble(
     adapter: Adapter,
     network: Network = NO_NETWORK,
     table: np.ndarray = NO_TABLE,
+    regime: RegimeAdapter = NO_REGIME,
 ) -> Frozen:
     """Return a frozen policy of the one type, after checking all that compiled code takes on trust.
 
@@ -164,21 +179,42 @@ def assemble(
         adapter: what is done to every quote last.
         network: of a flow policy.
         table: of an oracle.
+        regime: of a flow policy that senses features of kind "context"; `adapter` comes after it.
 
     Raises:
         UsageError: a number or a shape that cannot be.
     """
-    given = Frozen(kind, np.asarray(coefficients), adapter, network, np.asarray(table))
-    frozen: Frozen = _same_type(given, Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK, NO_TABLE))
+    given = Frozen(kind, np.asarray(coefficients), adapter, network, np.asarray(table), regime, _NOT_PACKED)
+    frozen: Frozen = _same_type(given, _MODEL)
     require(frozen.kind in KINDS.values(), "kind", f"be one of {sorted(KINDS.values())}", kind)
     wanted = 0 if frozen.kind == FLOW else _EXPERTS[frozen.kind][1]
     _require_shape("coefficients", frozen.coefficients, (wanted,))
     if frozen.kind == FLOW:
         _check(frozen.network)
+    if frozen.regime.bias_1.size > 0:
+        _check_regime(frozen)
     if frozen.kind == ORACLE:
         horizon, bend, rows, limit = frozen.coefficients
         _check_table(oracle.Coefficients(horizon, bend, rows, limit, frozen.table))
-    return frozen
+    return frozen._replace(packed=pack(frozen))
+
+
+_NOT_PACKED = Packed(np.zeros(0), _nothing(0))
+_MODEL = Frozen(0, np.zeros(0), IDENTITY, NO_NETWORK, NO_TABLE, NO_REGIME, _NOT_PACKED)
+
+
+def _check_regime(frozen: Frozen) -> None:
+    """Refuse a regime adapter whose shapes do not fit together, or that sees nothing."""
+    regime = frozen.regime
+    require(frozen.kind == FLOW, "regime", "be that of a flow policy", f"one of kind {frozen.kind}")
+    for name, shape in regime_shapes(regime.bias_1.size).items():
+        if shape:
+            _require_shape(f"regime.{name}", getattr(regime, name), shape)
+    context = frozen.network.feature_kind == FEATURE_KINDS["context"]
+    require(context, "regime", 'see features of kind "context"', "a policy that senses others")
+    require(bool(np.any(regime.weight_1 != 0.0)), "regime.weight_1", "see at least one feature", "zeros")
+    require(bool(np.all(regime.std > 0.0)), "regime.std", "be positive everywhere", regime.std)
+    require(0.0 < regime.half_spread < np.inf, "half_spread", "be positive and finite", regime.half_spread)
 
 
 def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -199,15 +235,15 @@ def _check(network: Network) -> None:
     """Refuse a network whose shapes do not fit together: compiled code would read beyond its arrays."""
     kind = network.feature_kind
     require(kind in FEATURE_KINDS.values(), "feature_kind", f"be one of {list(FEATURE_KINDS.values())}", kind)
-    require(
-        network.solver in SOLVERS.values(), "solver", f"be one of {list(SOLVERS.values())}", network.solver
-    )
-    require(network.steps >= 1, "steps", "be at least 1", network.steps)
     require(network.noise_scale >= 0.0, "noise_scale", "be 0 or more", network.noise_scale)
+    require(network.held in (0, 1), "held", "be 0 or 1", network.held)
+    require(0.0 <= network.begin < 1.0, "begin", "lie in [0, 1)", network.begin)
     feature = next(len(FEATURE_NAMES[name]) for name, number in FEATURE_KINDS.items() if number == kind)
     width, sample = network.input_sample.shape
     block = network.weight_1.shape[0]
-    time = network.steps + network.solver  # Heun also asks at flow time 1
+    require(0.0 <= network.start <= 1.0, "start", "lie in [0, 1]", network.start)
+    evaluation = len(network.steps)
+    require(evaluation >= 1, "steps", "hold at least one evaluation", network.steps.shape)
     require(width >= 1, "input_sample", "have rows", network.input_sample.shape)
     require(sample % 2 == 0, "input_sample", "have two columns a step: bid, ask", network.input_sample.shape)
     require(1 <= network.execute <= sample // 2, "execute", f"lie in 1..{sample // 2}", network.execute)
@@ -220,10 +256,11 @@ def _check(network: Network) -> None:
         "input_bias": (width,),
         "weight_1": (block, width, width),
         "weight_2": (block, width, width),
-        "modulation": (time, block, 4, width),
+        "steps": (evaluation, 4),
+        "modulation": (evaluation, block, 4, width),
         "output_weight": (sample, width),
-        "output_scale": (time, width),
-        "output_bias": (time, sample),
+        "output_scale": (evaluation, width),
+        "output_bias": (evaluation, sample),
     }
     for name, shape in shapes.items():
         _require_shape(name, getattr(network, name), shape)

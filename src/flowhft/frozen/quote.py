@@ -10,28 +10,48 @@ quote, before the adapter.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
+from numba.extending import overload
 
 from flowhft import adapter, features
 from flowhft.experts import avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.features import PAPER
 from flowhft.frozen.chance import uniform
 from flowhft.frozen.compiled import compiled
+from flowhft.frozen.packing import (
+    ADAPTER,
+    COEFFICIENTS,
+    EXECUTE,
+    FEATURE_KIND,
+    KIND,
+    SENSOR,
+    UNIT,
+    Packed,
+    Places,
+    places_in,
+)
 from flowhft.frozen.plain import REACH
-from flowhft.frozen.policy import AVELLANEDA_STOIKOV, GLFT, ORACLE, WHITE_NOISE, Frozen, Network
-from flowhft.frozen.sampler import SCRATCH_ROWS, sample_chunk
+from flowhft.frozen.policy import AVELLANEDA_STOIKOV, FLOW, GLFT, WHITE_NOISE, Frozen
+from flowhft.frozen.regime import regime_adapter, room_for
+from flowhft.frozen.sampler import CHUNKS, LAYERS, sample_chunk
 from flowhft.types import Observation, Quote
 
+_made = tuple.__new__  # a named tuple's own constructor is Python, and costs a tenth of a microsecond
 _numpy_rules = njit(error_model="numpy")
+_places_in = _numpy_rules(places_in)
 _sense = _numpy_rules(features.sense)
+_pack = _numpy_rules(features.pack)
+_unpack: Any = _numpy_rules(features.unpack)  # of an array
 _paper_features = _numpy_rules(features.paper_features)
 _context_features = _numpy_rules(features.context_features)
 _note_quote = _numpy_rules(features.note_quote)
 _adapt_quote = _numpy_rules(adapter.adapt_quote)
+_compose = _numpy_rules(adapter.compose)
 _quote_white_noise = _numpy_rules(white_noise.quote)
 _quote_avellaneda_stoikov = _numpy_rules(avellaneda_stoikov.quote)
 _quote_glft = _numpy_rules(glft.quote)
@@ -42,58 +62,73 @@ class Memory(NamedTuple):
     """What a frozen policy remembers between two quotes; `quote` changes it in place.
 
     Attributes:
-        sensed: the fields of `features.Memory`.
+        sensed: the numbers of `features.pack`.
+        features: what the policy saw last, not standardised.
         chunk: half-spreads that are being executed, ticks; bid, ask.
-        cursor: steps of the chunk that have been quoted.
+        cursor: steps of the chunk that have been quoted, and chunks that have been drawn.
         random: state of the policy's own stream of random numbers.
-        features: standardised.
-        scratch: room for intermediate results.
+        vectors: noise and chunk that a sampler keeps, and room for intermediate results.
     """
 
-    sensed: Float[np.ndarray, "10"]
+    sensed: Float[np.ndarray, " packed"]
+    features: Float[np.ndarray, " feature"]
     chunk: Float[np.ndarray, "execute 2"]
-    cursor: Int64[np.ndarray, "1"]
+    cursor: Int64[np.ndarray, "2"]
     random: UInt64[np.ndarray, "1"]
-    features: Float32[np.ndarray, " feature"]
-    scratch: Float32[np.ndarray, "7 longest"]
+    vectors: Float32[np.ndarray, " vectors"]
 
 
 @njit
-def _store(sensed: np.ndarray, value: features.Memory) -> None:
-    for i, number in enumerate(value):
-        sensed[i] = number
+def _store(row: np.ndarray, numbers: tuple) -> None:
+    for i in range(len(numbers)):
+        row[i] = numbers[i]
 
 
 @njit
-def _load(m: np.ndarray) -> features.Memory:
-    return features.Memory(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9])
+def _room_at(places: Places) -> int:
+    """Return where in `Memory.vectors` the room for features begins, and for a regime adapter."""
+    return CHUNKS * places.padded_sample + LAYERS * places.padded
 
 
 @njit(error_model="numpy")
-def _standardise(network: Network, values: tuple, out: np.ndarray) -> None:
-    for i, value in enumerate(values):
-        standard = (value - network.feature_mean[i]) / network.feature_std[i]
+def _standardise(packed: Packed, places: Places, features: np.ndarray, vectors: np.ndarray, out: int) -> None:
+    for i in range(features.size):
+        standard = (features[i] - packed.numbers[places.mean + i]) / packed.numbers[places.deviation + i]
         if standard > REACH:  # comparisons, not min and max, so that NaN stays NaN
             standard = REACH
         elif standard < -REACH:
             standard = -REACH
-        out[i] = standard
+        vectors[out + i] = standard
 
 
-@njit(error_model="numpy", inline="always")
-def _quote_flow(network: Network, memory: Memory, observation: Observation) -> Quote:
-    sensed = _sense(network.sensor, _load(memory.sensed), observation)
-    if memory.cursor[0] >= network.execute:
-        if network.feature_kind == PAPER:
-            _standardise(network, _paper_features(network.sensor, sensed, observation), memory.features)
+@njit(error_model="numpy")
+def _quote_flow(packed: Packed, places: Places, memory: Memory, seen: Observation) -> Quote:
+    numbers, n = packed.numbers, SENSOR
+    sensor = features.Sensor(
+        numbers[n],
+        numbers[n + 1],
+        numbers[n + 2],
+        numbers[n + 3],
+        numbers[n + 4],
+        numbers[n + 5],
+        numbers[n + 6],
+    )
+    sensed = _sense(sensor, _unpack(memory.sensed), seen)
+    fresh = memory.cursor[0] >= int(numbers[EXECUTE])
+    if fresh or numbers[UNIT] > 0.0:  # a regime adapter looks at every step
+        if numbers[FEATURE_KIND] == PAPER:
+            _store(memory.features, _paper_features(sensor, sensed, seen))
         else:
-            _standardise(network, _context_features(network.sensor, sensed, observation), memory.features)
-        sample_chunk(network, memory.features, memory.scratch, memory.random, memory.chunk)
+            _store(memory.features, _context_features(sensor, sensed, seen))
+    if fresh:
+        _standardise(packed, places, memory.features, memory.vectors, _room_at(places))
+        sample_chunk(packed, places, memory.vectors, memory.random, memory.cursor, memory.chunk)
         memory.cursor[0] = 0
+        memory.cursor[1] += 1
     step = memory.cursor[0]
     own = Quote(memory.chunk[step, 0], memory.chunk[step, 1])
     memory.cursor[0] += 1
-    _store(memory.sensed, _note_quote(sensed, own))
+    _store(memory.sensed, _pack(_note_quote(sensed, own)))
     return own
 
 
@@ -105,55 +140,126 @@ def begin(frozen: Frozen, seed: int) -> Memory:
         seed: of its stream of random numbers, see `flowhft.runs.stream`; without effect where none is drawn.
     """
     network = frozen.network
-    width, sample = network.input_sample.shape
+    places = places_in(frozen.packed.numbers)
     feature = network.feature_mean.size
+    room = max(feature, room_for(feature, frozen.regime.bias_1.size))
     return Memory(
-        sensed=np.array(features.remember_nothing(network.sensor)),
+        sensed=np.array(features.pack(features.remember_nothing(network.sensor))),
+        features=np.zeros(feature),
         chunk=np.zeros((network.execute, 2)),
-        cursor=np.array([network.execute]),  # a chunk at its end: the first quote samples one
+        cursor=np.array([network.execute, 0]),  # a chunk at its end: the first quote samples one
         random=np.array([seed % 2**64], np.uint64),
-        features=np.zeros(feature, np.float32),
-        scratch=np.zeros((SCRATCH_ROWS, max(width, sample)), np.float32),
+        vectors=np.zeros(CHUNKS * places.padded_sample + LAYERS * places.padded + room, np.float32),
     )
 
 
 @compiled
+def decide(
+    numbers: Float[np.ndarray, " number"],
+    weights: Float32[np.ndarray, " weight"],
+    sensed: Float[np.ndarray, " packed"],
+    seen_features: Float[np.ndarray, " feature"],
+    chunk: Float[np.ndarray, "execute 2"],
+    cursor: Int64[np.ndarray, "2"],
+    random: UInt64[np.ndarray, "1"],
+    vectors: Float32[np.ndarray, " vectors"],
+    time: float,
+    time_left: float,
+    mid_price: float,
+    inventory: float,
+    cash: float,
+    arrivals_bid: float,
+    arrivals_ask: float,
+    intensity_bid: float,
+    intensity_ask: float,
+    filled_bid: float,
+    filled_ask: float,
+) -> tuple[float, float]:
+    """Return the half-spreads of `quote`: the same with nothing but numbers and flat arrays as arguments.
+
+    A tuple as an argument, or as a result that is more than two numbers, costs Python a microsecond.
+    """
+    packed, memory = Packed(numbers, weights), Memory(sensed, seen_features, chunk, cursor, random, vectors)
+    seen = Observation(
+        float(time),
+        float(time_left),
+        float(mid_price),
+        float(inventory),
+        float(cash),
+        float(arrivals_bid),
+        float(arrivals_ask),
+        float(intensity_bid),
+        float(intensity_ask),
+        float(filled_bid),
+        float(filled_ask),
+    )
+    kind = int(numbers[KIND])
+    a, c = ADAPTER, COEFFICIENTS
+    adapting = adapter.Adapter(numbers[a], numbers[a + 1], numbers[a + 2], numbers[a + 3], numbers[a + 4])
+    c0, c1, c2, c3 = numbers[c], numbers[c + 1], numbers[c + 2], numbers[c + 3]
+    if kind == FLOW:
+        places = _places_in(numbers)
+        own = _quote_flow(packed, places, memory, seen)
+        if numbers[UNIT] > 0.0:
+            now = regime_adapter(packed, places, seen_features, vectors, _room_at(places))
+            adapting = _compose(adapting, now)
+    elif kind == WHITE_NOISE:
+        noise = (uniform(random), uniform(random))
+        own = _quote_white_noise(white_noise.Coefficients(c0), seen, noise)
+    elif kind == AVELLANEDA_STOIKOV:
+        own = _quote_avellaneda_stoikov(avellaneda_stoikov.Coefficients(c0, c1, c2), seen, (0.0, 0.0))
+    elif kind == GLFT:
+        own = _quote_glft(glft.Coefficients(c0, c1, c2, c3), seen, (0.0, 0.0))
+    elif math.isfinite(seen.time_left) and math.isfinite(seen.inventory):
+        table = numbers[_places_in(numbers).table :].reshape((int(c2) + 2, 2 * int(c3) + 1, 2))
+        own = _quote_oracle(oracle.Coefficients(c0, c1, c2, c3, table), seen, (0.0, 0.0))
+    else:
+        own = Quote(math.nan, math.nan)  # no row of an oracle's table has this number
+    adapted = _adapt_quote(adapting, own, seen)
+    return adapted.half_spread_bid, adapted.half_spread_ask
+
+
 def quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
     """Return the policy's quote for an observation, and change its memory in place.
+
+    Python and compiled loops call it alike.
 
     Args:
         frozen: the policy.
         memory: from `begin`, of this policy and this session.
-        observation: what the market maker sees. Give floats: for every other mix of types numba compiles this
-            function once more (the work behind it is compiled once).
+        observation: what the market maker sees. Give floats: for every other mix of types numba compiles the
+            work once more.
 
     Returns:
         Half-spreads of bid and ask, ticks.
     """
-    seen = Observation(
-        float(observation.time),
-        float(observation.time_left),
-        float(observation.mid_price),
-        float(observation.inventory),
-        float(observation.cash),
-        float(observation.arrivals_bid),
-        float(observation.arrivals_ask),
-        float(observation.intensity_bid),
-        float(observation.intensity_ask),
-    )
-    c = frozen.coefficients
-    if frozen.kind == WHITE_NOISE:
-        noise = (uniform(memory.random), uniform(memory.random))
-        own = _quote_white_noise(white_noise.Coefficients(c[0]), seen, noise)
-    elif frozen.kind == AVELLANEDA_STOIKOV:
-        own = _quote_avellaneda_stoikov(avellaneda_stoikov.Coefficients(c[0], c[1], c[2]), seen, (0.0, 0.0))
-    elif frozen.kind == GLFT:
-        own = _quote_glft(glft.Coefficients(c[0], c[1], c[2], c[3]), seen, (0.0, 0.0))
-    elif frozen.kind == ORACLE:
-        if math.isfinite(seen.time_left) and math.isfinite(seen.inventory):
-            own = _quote_oracle(oracle.Coefficients(c[0], c[1], c[2], c[3], frozen.table), seen, (0.0, 0.0))
-        else:
-            own = Quote(math.nan, math.nan)  # no row of a table has this number
-    else:
-        own = _quote_flow(frozen.network, memory, seen)
-    return _adapt_quote(frozen.adapter, own, seen.inventory)
+    return _made(Quote, decide(*frozen.packed, *memory, *observation))
+
+
+@overload(quote, jit_options={"error_model": "numpy"})
+def _quote_in_a_loop(frozen: Frozen, memory: Memory, observation: Observation) -> Callable:
+    def compiled_quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
+        bid, ask = decide(
+            frozen.packed.numbers,
+            frozen.packed.weights,
+            memory.sensed,
+            memory.features,
+            memory.chunk,
+            memory.cursor,
+            memory.random,
+            memory.vectors,
+            float(observation.time),
+            float(observation.time_left),
+            float(observation.mid_price),
+            float(observation.inventory),
+            float(observation.cash),
+            float(observation.arrivals_bid),
+            float(observation.arrivals_ask),
+            float(observation.intensity_bid),
+            float(observation.intensity_ask),
+            float(observation.filled_bid),
+            float(observation.filled_ask),
+        )
+        return Quote(bid, ask)
+
+    return compiled_quote

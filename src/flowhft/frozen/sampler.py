@@ -1,160 +1,140 @@
-"""The folded network and its sampler, compiled.
-
-A network of width 128 is read from the processor's cache at nearly the speed at which the cache gives it
-out, row by row: every weight is used once a call, so nothing but the bytes read counts. float32, no
-allocation, sums in any order (hence `fastmath` where sums run); NaN stays NaN.
-"""
-
-import math
+"""The folded network and its sampler, compiled, on packed arrays."""
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
 
 from flowhft.frozen.chance import normal_pair
-from flowhft.frozen.plain import EPSILON, REACH
-from flowhft.frozen.policy import Network
+from flowhft.frozen.packing import (
+    BEGIN,
+    BLOCK,
+    EVALUATION,
+    EXECUTE,
+    FEATURE,
+    HELD,
+    NOISE_SCALE,
+    SAMPLE,
+    START,
+    WIDTH,
+    Packed,
+    Places,
+)
+from flowhft.frozen.plain import REACH
+from flowhft.frozen.vectors import ANY_ORDER, add_gated, norm, product, rows_product, silu
 
-_ANY_ORDER = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf: a NaN must reach the quote
-_ONE, _HALF = np.float32(1.0), np.float32(0.5)
-_MINUS_LOG2_E = np.float32(-1.0 / math.log(2.0))
-# Taylor series of 2^f; on |f| <= 1/2 what is left out is below 6e-9.
-_POWER_SERIES = tuple(np.float32(math.log(2.0) ** n / math.factorial(n)) for n in range(8))
-_LARGEST_EXPONENT = np.float32(87.0)  # exp of it is still finite in float32
-SCRATCH_ROWS = 7  # vectors of intermediate results, so that a quote allocates nothing
-_MANTISSA_BITS, _EXPONENT_BIAS = np.int32(23), np.int32(127)
-
-
-@njit(fastmath=_ANY_ORDER, error_model="numpy")
-def _affine(weight: np.ndarray, x: np.ndarray, bias: np.ndarray, rows: int, out: np.ndarray) -> None:
-    """Write weight x + bias, of the first `rows` rows."""
-    for row in range(rows):
-        total = np.float32(0.0)
-        for column in range(x.size):
-            total += weight[row, column] * x[column]
-        out[row] = total + bias[row]
-
-
-@njit(fastmath=_ANY_ORDER, error_model="numpy")
-def _norm(x: np.ndarray, scale: np.ndarray, out: np.ndarray) -> None:
-    """Write x with mean 0 and variance 1, times scale."""
-    per_element = _ONE / np.float32(x.size)
-    total = np.float32(0.0)
-    for i in range(x.size):
-        total += x[i]
-    mean = total * per_element
-    squares = np.float32(0.0)
-    for i in range(x.size):
-        squares += (x[i] - mean) * (x[i] - mean)
-    factor = _ONE / np.float32(math.sqrt(squares * per_element + np.float32(EPSILON)))
-    for i in range(x.size):
-        out[i] = (x[i] - mean) * factor * scale[i]
+# Vectors of a chunk and of a layer that `sample_chunk` needs: the first two are remembered, the last is zero.
+CHUNKS, LAYERS = 5, 5
+_REACH = np.float32(REACH)
 
 
-@njit(fastmath=_ANY_ORDER, error_model="numpy")
-def _silu(x: np.ndarray) -> None:
-    """Replace x by x / (1 + exp(-x)), to about 1e-7.
-
-    exp(-x) = 2^whole 2^rest with `rest` in (-1/2, 1/2): a short series and an exponent written into the
-    float's bits. Unlike a call of the exponential function the loop becomes vector instructions, which
-    makes it ten times as fast.
-    """
-    for i in range(x.size):
-        clipped = min(max(x[i], -_LARGEST_EXPONENT), _LARGEST_EXPONENT)
-        exponent = clipped * _MINUS_LOG2_E
-        whole = np.floor(exponent + _HALF)
-        rest = exponent - whole
-        power = _POWER_SERIES[7]
-        power = power * rest + _POWER_SERIES[6]
-        power = power * rest + _POWER_SERIES[5]
-        power = power * rest + _POWER_SERIES[4]
-        power = power * rest + _POWER_SERIES[3]
-        power = power * rest + _POWER_SERIES[2]
-        power = power * rest + _POWER_SERIES[1]
-        power = power * rest + _POWER_SERIES[0]
-        two_to_whole = np.int32((np.int32(whole) + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
-        x[i] = x[i] / (_ONE + power * two_to_whole)
+@njit
+def _clipped(value: np.float32) -> np.float32:
+    if value > _REACH:  # comparisons, not min and max, so that NaN stays NaN
+        return _REACH
+    if value < -_REACH:
+        return -_REACH
+    return value
 
 
-# Inlined before compiling: else numba would optimise it here and again in every caller, for seconds.
-@njit(fastmath=_ANY_ORDER, error_model="numpy", inline="always")
+@njit(fastmath=ANY_ORDER, error_model="numpy")
 def _velocity(
-    network: Network, scratch: np.ndarray, time: int, x: np.ndarray, at_zero: bool, rows: int, out: np.ndarray
+    packed: Packed,
+    places: Places,
+    vectors: np.ndarray,
+    base: int,
+    asked: int,
+    x: int,
+    at_zero: bool,
+    rows: int,
+    out: int,
 ) -> None:
-    """Write the first `rows` numbers of the velocity at x and at the sampler's flow time number `time`."""
-    width = network.input_bias.size
-    base, hidden, inner, outer = (
-        scratch[0, :width],
-        scratch[1, :width],
-        scratch[2, :width],
-        scratch[3, :width],
-    )
+    """Write the first `rows` numbers of the velocity at x for the sampler's evaluation number `asked`.
+
+    `base`, `x` and `out` are places in `vectors`: of the layers, of a chunk, of the result.
+    """
+    numbers, weights, padded = packed.numbers, packed.weights, places.padded
+    width, block = int(numbers[WIDTH]), int(numbers[BLOCK])
+    hidden, inner, outer, nothing = base + padded, base + 2 * padded, base + 3 * padded, base + 4 * padded
     if at_zero:
-        for row in range(width):  # by element: numba takes seconds to compile an assignment of arrays
-            hidden[row] = base[row]
+        for i in range(padded):
+            vectors[hidden + i] = vectors[base + i]
     else:
-        _affine(network.input_sample, x, base, width, hidden)
-    for block in range(network.weight_1.shape[0]):
-        _norm(hidden, network.modulation[time, block, 0], inner)
-        _affine(network.weight_1[block], inner, network.modulation[time, block, 1], width, outer)
-        _silu(outer)
-        weight_2 = network.weight_2[block]
-        gate, bias_2 = network.modulation[time, block, 2], network.modulation[time, block, 3]
-        for row in range(width):
-            total = np.float32(0.0)
-            for column in range(width):
-                total += weight_2[row, column] * outer[column]
-            hidden[row] += gate[row] * total + bias_2[row]
-    _norm(hidden, network.output_scale[time], inner)
-    _affine(network.output_weight, inner, network.output_bias[time], rows, out)
+        columns = int(numbers[SAMPLE])
+        product(weights, places.input_sample, vectors, x, columns, vectors, base, vectors, hidden, padded)
+    matrix = places.blocks
+    vector = places.modulation + asked * block * 4 * padded
+    for _ in range(block):
+        bias_1, gate, bias_2 = vector + padded, vector + 2 * padded, vector + 3 * padded
+        norm(vectors, hidden, width, weights, vector, inner, padded)
+        product(weights, matrix, vectors, inner, width, weights, bias_1, vectors, outer, padded)
+        silu(vectors, outer, outer + padded)
+        matrix += width * padded
+        product(weights, matrix, vectors, outer, width, vectors, nothing, vectors, inner, padded)
+        matrix += width * padded
+        add_gated(vectors, hidden, inner, weights, gate, bias_2, padded)
+        vector += 4 * padded
+    norm(vectors, hidden, width, weights, places.output_scale + asked * padded, inner, padded)
+    bias = places.output_bias + asked * places.padded_sample
+    rows_product(weights, places.output_weight, vectors, inner, padded, weights, bias, vectors, out, rows)
 
 
-@njit(fastmath=_ANY_ORDER, error_model="numpy")
+@njit(fastmath=ANY_ORDER, error_model="numpy")
 def sample_chunk(
-    network: Network,
-    features: Float32[np.ndarray, " feature"],
-    scratch: Float32[np.ndarray, "7 longest"],
+    packed: Packed,
+    places: Places,
+    vectors: Float32[np.ndarray, " vectors"],
     random: UInt64[np.ndarray, "1"],
+    cursor: Int64[np.ndarray, "2"],
     chunk: Float[np.ndarray, "execute 2"],
 ) -> None:
     """Sample a chunk of half-spreads and write the steps of it that will be quoted.
 
-    The last evaluation of the network feeds nothing but the final sample, so that only the rows which are
-    quoted are worked out there; every earlier one is needed whole. Without noise the first starts at x = 0.
+    What is worked out is what `flowhft.flow.sampler` says. The last evaluation of the network feeds nothing
+    but the final sample, so that without a warm start only the rows that are quoted are worked out there;
+    every earlier one is needed whole. Where the network is first asked at zero, its first product is not
+    worked out.
 
     Args:
-        network: folded.
-        features: standardised.
-        scratch: room for `SCRATCH_ROWS` vectors of the longer of width and sample.
+        packed: the policy.
+        places: of its parts.
+        vectors: `CHUNKS` of a padded chunk's length (noise, known chunk, room), `LAYERS` of a layer's (room,
+            zeros), then the standardised features.
         random: state of the stream of random numbers.
+        cursor: steps of the chunk that were quoted; chunks that were drawn.
         chunk: written: ticks.
     """
-    width, count = network.input_sample.shape
-    x, point, velocity = scratch[4, :count], scratch[5, :count], scratch[6, :count]
-    chance = network.noise_scale > 0.0
-    for i in range(0, count, 2):
-        first, second = normal_pair(random) if chance else (0.0, 0.0)
-        x[i] = point[i] = network.noise_scale * first
-        x[i + 1] = point[i + 1] = network.noise_scale * second
-    _affine(network.input_features, features, network.input_bias, width, scratch[0, :width])
-    stages = 1 + network.solver  # Heun: the mean of the velocities here and at the end of an Euler step
-    evaluations = network.steps * stages
-    step_size = np.float32(1.0 / network.steps)
-    share = step_size / np.float32(stages)
-    for evaluation in range(evaluations):
-        step, stage = evaluation // stages, evaluation % stages
-        rows = chunk.size if evaluation == evaluations - 1 else count
-        _velocity(network, scratch, step + stage, point, evaluation == 0 and not chance, rows, velocity)
-        predict = stage < stages - 1
+    numbers, weights = packed.numbers, packed.weights
+    count, length, padded = int(numbers[SAMPLE]), places.padded_sample, places.padded
+    execute, begin = int(numbers[EXECUTE]), numbers[BEGIN]
+    noise, known, x, point, velocity = 0, length, 2 * length, 3 * length, 4 * length
+    base = CHUNKS * length
+    chance = numbers[NOISE_SCALE] > 0.0
+    if chance and (cursor[1] == 0 or numbers[HELD] == 0.0):
+        for i in range(0, count, 2):
+            first, second = normal_pair(random)
+            vectors[noise + i] = numbers[NOISE_SCALE] * first
+            vectors[noise + i + 1] = numbers[NOISE_SCALE] * second
+    start = np.float32(numbers[START])
+    for i in range(count):
+        vectors[x + i] = (1.0 - begin) * vectors[noise + i] + begin * vectors[known + i]
+        vectors[point + i] = start * vectors[x + i]
+    at_zero = start == 0.0 or (not chance and begin == 0.0)
+    features, feature = base + LAYERS * padded, int(numbers[FEATURE])
+    product(weights, 0, vectors, features, feature, weights, places.input_bias, vectors, base, padded)
+    evaluations = int(numbers[EVALUATION])
+    for asked in range(evaluations):
+        rows = 2 * execute if begin == 0.0 and asked == evaluations - 1 else count
+        _velocity(packed, places, vectors, base, asked, point, asked == 0 and at_zero, rows, velocity)
+        step = places.steps + 4 * asked
+        keep, share = np.float32(numbers[step]), np.float32(numbers[step + 1])
+        keep_point, share_point = np.float32(numbers[step + 2]), np.float32(numbers[step + 3])
         for i in range(rows):
-            ahead = x[i] + step_size * velocity[i]
-            x[i] += share * velocity[i]
-            point[i] = ahead if predict else x[i]
-    for i in range(chunk.size):
+            vectors[point + i] = keep_point * vectors[x + i] + share_point * vectors[velocity + i]
+            vectors[x + i] = keep * vectors[x + i] + share * vectors[velocity + i]
+    mean, scale = places.action, places.action + 2
+    for i in range(2 * execute):
         side = i % 2
-        scaled = x[i]
-        if scaled > REACH:  # comparisons, not min and max, so that NaN stays NaN
-            scaled = np.float32(REACH)
-        elif scaled < -REACH:
-            scaled = np.float32(-REACH)
-        chunk[i // 2, side] = network.action_mean[side] + network.action_scale[side] * scaled
+        chunk[i // 2, side] = numbers[mean + side] + numbers[scale + side] * _clipped(vectors[x + i])
+    if begin > 0.0:  # the next chunk begins from this one, moved up by what will have been quoted
+        for i in range(count):
+            vectors[known + i] = _clipped(vectors[x + min(i + 2 * execute, count - 2 + i % 2)])

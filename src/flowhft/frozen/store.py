@@ -20,19 +20,22 @@ from flowhft.frozen.policy import (
     FLOW,
     KINDS,
     NO_NETWORK,
+    NO_REGIME,
     NO_TABLE,
     ORACLE,
-    SOLVERS,
     Frozen,
     Network,
     assemble,
 )
+from flowhft.regime import RegimeAdapter
 from flowhft.runs import replacing
 
 FORMAT = "flowhft.frozen"
-VERSION = 1
+VERSION = 2
 _METADATA_KEY = "flowhft"
 _ARRAYS = tuple(name for name in Network._fields if isinstance(getattr(NO_NETWORK, name), np.ndarray))
+_REGIME = "regime."
+_REGIME_ARRAYS = tuple(name for name in RegimeAdapter._fields if name != "half_spread")
 _OWN_ARRAYS = {"flow": _ARRAYS, "oracle": ("table",)}
 
 
@@ -59,12 +62,16 @@ def save_frozen(frozen: Frozen, path: Path | str) -> None:
         header["network"] = {
             "sensor": network.sensor._asdict(),
             "features": _name_of(network.feature_kind, FEATURE_KINDS),
-            "steps": network.steps,
-            "solver": _name_of(network.solver, SOLVERS),
+            "start": network.start,
+            "begin": network.begin,
+            "held": network.held,
             "execute": network.execute,
             "noise_scale": network.noise_scale,
         }
         arrays |= {name: getattr(network, name) for name in _ARRAYS}
+        if frozen.regime.bias_1.size > 0:
+            header["half_spread"] = frozen.regime.half_spread
+            arrays |= {f"{_REGIME}{name}": getattr(frozen.regime, name) for name in _REGIME_ARRAYS}
     elif frozen.kind == ORACLE:
         arrays["table"] = frozen.table
     with replacing(Path(path)) as temporary:
@@ -89,7 +96,9 @@ def load_frozen(path: Path | str) -> Frozen:
     try:
         with safe_open(path, framework="numpy") as file:
             header = _header(path, file.metadata() or {})
-            names = ("coefficients", *_OWN_ARRAYS.get(str(header.get("kind")), ()))
+            names = ["coefficients", *_OWN_ARRAYS.get(str(header.get("kind")), ())]
+            if "half_spread" in header:
+                names += [f"{_REGIME}{name}" for name in _REGIME_ARRAYS]
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError) as cause:
         raise DataError(
@@ -98,7 +107,8 @@ def load_frozen(path: Path | str) -> Frozen:
     try:
         network = _network(header["network"], arrays) if header["kind"] == "flow" else NO_NETWORK
         adapter, table = Adapter(**header["adapter"]), arrays.get("table", NO_TABLE)
-        return assemble(KINDS[header["kind"]], arrays["coefficients"], adapter, network, table)
+        regime = _regime(header, arrays)
+        return assemble(KINDS[header["kind"]], arrays["coefficients"], adapter, network, table, regime)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError) as cause:
         raise DataError(
             f"`{path}` must hold a policy whose parts fit together; {type(cause).__name__}: {cause} "
@@ -134,9 +144,17 @@ def _network(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
     return Network(
         sensor=Sensor(**header["sensor"]),
         feature_kind=FEATURE_KINDS[header["features"]],
-        steps=header["steps"],
-        solver=SOLVERS[header["solver"]],
+        start=header["start"],
+        begin=header["begin"],
+        held=header["held"],
         execute=header["execute"],
         noise_scale=header["noise_scale"],
         **{name: arrays[name] for name in _ARRAYS},
     )
+
+
+def _regime(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> RegimeAdapter:
+    if "half_spread" not in header:
+        return NO_REGIME
+    parts = {name: arrays[f"{_REGIME}{name}"] for name in _REGIME_ARRAYS}
+    return RegimeAdapter(**parts, half_spread=header["half_spread"])

@@ -1,17 +1,20 @@
 """Demonstrations: what experts saw and quoted, and the windows of them that a policy learns from."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from flowhft import features
-from flowhft.errors import DataError, require
+from flowhft.agents import regime_of
+from flowhft.errors import require
+from flowhft.features import NAMES, Sensor
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_features, scale_quotes
+from flowhft.learn.recorded import Shown
+from flowhft.learn.sensing import features_along
 
 
 class Demonstrations(NamedTuple):
@@ -22,11 +25,13 @@ class Demonstrations(NamedTuple):
         quotes: half-spreads around the mid price, ticks, float32; sides bid and ask.
         lengths: steps of each session that hold something; None where all do. Sessions of different
             length are padded at their end to the longest.
+        scenarios: number of each session's scenario, in the order in which they first come; None if unknown.
     """
 
     features: Float[np.ndarray, "path step feature"]
     quotes: Float[np.ndarray, "path step side"]
     lengths: Int[np.ndarray, " path"] | None = None
+    scenarios: Int[np.ndarray, " path"] | None = None
 
 
 class Sessions(NamedTuple):
@@ -109,7 +114,10 @@ def split(
 
     def choose(rows: np.ndarray) -> Demonstrations:
         rows = np.sort(rows)
-        return Demonstrations(demonstrations.features[rows], demonstrations.quotes[rows], lengths[rows])
+        scenarios = None if demonstrations.scenarios is None else demonstrations.scenarios[rows]
+        return Demonstrations(
+            demonstrations.features[rows], demonstrations.quotes[rows], lengths[rows], scenarios
+        )
 
     return choose(order[count:]), choose(order[:count])
 
@@ -147,58 +155,56 @@ def windows(
     )
 
 
-def draw_windows(sessions: Sessions, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
-    """Draw windows: a session uniformly, then a step of it uniformly; both with replacement."""
+def draw_places(
+    sessions: Sessions, key: PRNGKeyArray, samples: int
+) -> tuple[Int[Array, " sample"], Int[Array, " sample"]]:
+    """Draw where windows begin: a session uniformly, then a step of it uniformly; both with replacement."""
     key_path, key_start = jax.random.split(key)
     path = jax.random.randint(key_path, (samples,), 0, len(sessions.lengths))
-    start = jax.random.randint(key_start, (samples,), 0, sessions.lengths[path])
-    return windows(sessions, path, start, horizon)
+    return path, jax.random.randint(key_start, (samples,), 0, sessions.lengths[path])
 
 
-def to_table(demonstrations: Demonstrations, kind: str, scenarios: list[str]) -> pl.DataFrame:
-    """Lay demonstrations out as a table: one row per step, features by name.
-
-    Args:
-        demonstrations: sessions; what pads the shorter ones is left out.
-        kind: of features, "context" or "paper".
-        scenarios: name of the scenario of every session.
-    """
-    lengths = lengths_of(demonstrations)
-    within = np.arange(demonstrations.features.shape[1]) < lengths[:, None]
-    columns = dict(zip(features.NAMES[kind], demonstrations.features[within].T, strict=True))
-    quotes = demonstrations.quotes[within]
-    return pl.DataFrame(
-        {
-            "path": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-            "scenario": pl.Series(np.repeat(scenarios, lengths), dtype=pl.Categorical),
-            **columns,
-            "half_spread_bid": quotes[:, 0],
-            "half_spread_ask": quotes[:, 1],
-        }
-    )
+def draw_windows(sessions: Sessions, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
+    """Draw windows (see `draw_places`)."""
+    return windows(sessions, *draw_places(sessions, key, samples), horizon)
 
 
-def from_table(table: pl.DataFrame, kind: str) -> Demonstrations:
-    """Read demonstrations back from the table of `to_table`, or from one like it.
-
-    Sessions may differ in length.
+def sensed(shown: Sequence[Shown], sensor: Sensor, kind: str) -> Demonstrations:
+    """Make demonstrations of what was recorded: the features that a learner of this kind would have had.
 
     Args:
-        table: with a column `path`, the features of this kind by name, half_spread_bid and half_spread_ask.
-        kind: of features, "context" or "paper".
+        shown: by teachers in scenarios, of any number of steps.
+        sensor: the learner's scales, one for all of them.
+        kind: of features, see `flowhft.features.NAMES`.
 
-    Raises:
-        DataError: a column is missing.
+    Returns:
+        All their sessions in order, the shorter ones padded at their end.
     """
-    needed = ["path", *features.NAMES[kind], "half_spread_bid", "half_spread_ask"]
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"demonstrations must have the columns {', '.join(needed)}; {', '.join(missing)} missing."
+    require(len(shown) > 0, "shown", "hold what one teacher showed at least", 0)
+    shapes = [np.shape(one.quote.half_spread_bid) for one in shown]
+    firsts = np.cumsum([0, *(paths for paths, _ in shapes)])
+    longest = max(steps for _, steps in shapes)
+    features = np.zeros((firsts[-1], longest, len(NAMES[kind])), np.float32)
+    quotes = np.zeros((firsts[-1], longest, 2), np.float32)
+    # What a policy is told it cannot sense: the same numbers at every step of a scenario.
+    sensed_kind = "context" if kind == "told" else kind
+    seen = len(NAMES[sensed_kind])
+    if kind == "told":
+        for one, first, last in zip(shown, firsts, firsts[1:], strict=False):
+            features[first:last, :, seen:] = regime_of(one.scenario)
+    for steps in sorted({steps for _, steps in shapes}):  # sessions of one length share a program
+        alike = [i for i, shape in enumerate(shapes) if shape[1] == steps]
+        observation, quote = jax.tree.map(
+            lambda *parts: np.concatenate(parts), *((shown[i].observation, shown[i].quote) for i in alike)
         )
-    _, lengths = np.unique(table["path"].to_numpy(), return_counts=True)
-    rows = table.sort("path", maintain_order=True).select(needed[1:]).to_numpy().astype(np.float32)
-    padded = np.zeros((len(lengths), lengths.max(), rows.shape[1]), np.float32)
-    within = np.arange(lengths.max()) < lengths[:, None]
-    padded[within] = rows
-    return Demonstrations(padded[..., :-2], padded[..., -2:], lengths.astype(np.int32))
+        rows = np.concatenate([np.arange(firsts[i], firsts[i + 1]) for i in alike])
+        features[rows, :steps, :seen] = features_along(sensor, sensed_kind, observation, quote)
+        quotes[rows, :steps] = np.stack(quote, axis=-1)
+    names = list(dict.fromkeys(one.scenario.name for one in shown))
+    paths = [count for count, _ in shapes]
+    return Demonstrations(
+        features,
+        quotes,
+        np.repeat([steps for _, steps in shapes], paths).astype(np.int32),
+        np.repeat([names.index(one.scenario.name) for one in shown], paths).astype(np.int32),
+    )

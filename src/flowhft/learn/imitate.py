@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,32 +15,46 @@ import optax
 import polars as pl
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from flowhft.archive import read_archive, write_archive
-from flowhft.errors import DataError, require
+from flowhft.errors import UsageError, require
 from flowhft.features import Sensor
 from flowhft.flow import objectives
 from flowhft.flow.network import Network, init_network
 from flowhft.flow.policy import FlowPolicy, require_sampler
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn import dataset
+from flowhft.learn.checkpoint import Curve, read_checkpoint, save_checkpoint
 from flowhft.learn.dataset import Demonstrations, Sessions
+from flowhft.learn.examine import Examination, Standing, examine
 from flowhft.learn.settings import TrainingSettings
 from flowhft.runs import plain, stream
 from flowhft.types import Progress, no_progress
 
 UPDATES_PER_CALL = 100  # updates in one call of the compiled loop, and in one row of the curve
 VALIDATION_WINDOWS = 2048
-CHECKPOINT_FORMAT = "flowhft.training"
-CHECKPOINT_VERSION = 1
-_WHAT = "the checkpoint of a training"
+NOT_EXAMINED = Standing(float("nan"), float("nan"), float("nan"))
 
 CURVE_UNITS = {
     "update": "updates",
     "loss": "scaled half-spread^2",
     "validation_loss": "scaled half-spread^2",
     "gradient_norm": "scaled half-spread^2",
+    "closed_loop_pnl": "tick x lot",
+    "teacher_pnl": "tick x lot",
+    "closed_loop_gap": "share",
     "seconds": "s",
 }
+_NOT_COMPILED = (
+    "held_out",
+    "checkpoint_every",
+    "examine_every",
+    "examine_scenarios",
+    "examine_paths",
+    "patience",
+    "stop_by",
+)
+_DEFAULTS = vars(TrainingSettings())
+_PLACE = {name: place for place, name in enumerate(CURVE_UNITS)}
+_STOPS_BY = {"validation_loss": "validation_loss", "closed_loop": "closed_loop_gap"}
 
 
 class State(NamedTuple):
@@ -82,6 +98,29 @@ def _begin(network_settings: NetworkSettings, settings: TrainingSettings, seed: 
     return State(jnp.asarray(0, jnp.int32), network, ema, _optimiser(settings).init(network))
 
 
+def _compiled(settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings with what compiled programs do not depend on at its default: they are shared."""
+    return replace(settings, **{name: _DEFAULTS[name] for name in _NOT_COMPILED})
+
+
+def _keys_of_update(key: PRNGKeyArray, update: Int[Array, ""]) -> PRNGKeyArray:
+    """Return the keys of an update: of its windows, of their noise, and of its loss."""
+    return jax.random.split(jax.random.fold_in(key, update), 3)
+
+
+def noise_scales(key: PRNGKeyArray, settings: TrainingSettings) -> Float[Array, " sample"] | None:
+    """Draw at how much noise the samples of a batch begin: 1, or for a share of them uniform on (0, 1).
+
+    A chunk has many numbers: noise of full size is never anywhere near 0, which is where a policy that quotes
+    without noise begins. Without samples from there the first step of such a policy is an extrapolation.
+    """
+    if settings.quiet_share == 0.0:
+        return None
+    key_who, key_scale = jax.random.split(key)
+    quiet = jax.random.uniform(key_who, (settings.batch,)) < settings.quiet_share
+    return jnp.where(quiet, jax.random.uniform(key_scale, (settings.batch,)), 1.0)
+
+
 @partial(jax.jit, static_argnames=("horizon", "settings"), donate_argnames="state")
 def _train(
     state: State,
@@ -90,32 +129,42 @@ def _train(
     sessions: Sessions,
     horizon: int,
     settings: TrainingSettings,
-) -> tuple[State, Float[Array, " 2"]]:
-    """Update until `until` updates are done; return also the mean loss and gradient norm over them.
+) -> tuple[State, Float[Array, " 2"], Float[Array, " 2"]]:
+    """Update until `until` updates are done, or until a loss or gradient is not finite.
 
     The number of updates is data, not shape: one compilation serves every call, so that where a call begins
     and ends cannot change a bit of the result.
+
+    Returns:
+        The state, without the update that was not finite; loss and gradient norm summed over the updates; and
+        of the last one tried.
     """
     loss = objectives.get(settings.objective).loss
     optimiser = _optimiser(settings)
 
-    def update(_: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
-        state, sums = carry
-        key_windows, key_loss = jax.random.split(jax.random.fold_in(key, state.update))
+    def going(carry: tuple[State, Array, Array]) -> Array:
+        state, _, last = carry
+        return (state.update < until) & jnp.all(jnp.isfinite(last))
+
+    def update(carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
+        state, sums, _ = carry
+        key_windows, key_noise, key_loss = _keys_of_update(key, state.update)
         batch = dataset.draw_windows(sessions, key_windows, settings.batch, horizon)
+        batch = batch._replace(noise_scale=noise_scales(key_noise, settings))
         value, gradient = jax.value_and_grad(loss)(state.network, state.ema, key_loss, batch)
         changes, optimiser_state = optimiser.update(gradient, state.optimiser, state.network)
         network = optax.apply_updates(state.network, changes)
         count = state.update.astype(jnp.float32)
         keep = jnp.minimum(settings.ema, (1.0 + count) / (10.0 + count))
         ema = jax.tree.map(lambda past, new: keep * past + (1.0 - keep) * new, state.ema, network)
-        norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
-        sums = sums + jnp.stack([value, norm])
-        return State(state.update + 1, network, ema, optimiser_state), sums
+        last = jnp.stack([value, jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))])
+        good = jnp.all(jnp.isfinite(last))
+        after = State(state.update + 1, network, ema, optimiser_state)
+        state = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
+        return state, sums + last, last
 
-    updates = until - state.update
-    state, sums = jax.lax.fori_loop(0, updates, update, (state, jnp.zeros(2, jnp.float32)))
-    return state, sums / updates
+    nothing = jnp.zeros(2, jnp.float32)
+    return jax.lax.while_loop(going, update, (state, nothing, nothing))
 
 
 @partial(jax.jit, static_argnames=("horizon", "settings"))
@@ -128,42 +177,70 @@ def _validate(
     return objectives.get(settings.objective).loss(ema, ema, key_loss, batch)
 
 
-def _named(state: State) -> dict[str, Array]:
-    """Return every array of the state by its place in it."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-
-
-def _save(path: Path, state: State, curve: list[tuple[float, ...]]) -> None:
-    arrays = {name: np.asarray(value) for name, value in _named(state).items()}
-    arrays["curve"] = np.asarray(curve, np.float64)
-    write_archive(path, arrays, {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION})
-
-
-def _resume(path: Path, state: State) -> tuple[State, list[tuple[float, ...]]]:
-    """Return the state and curve of a checkpoint; `state` says what it must look like.
-
-    Raises:
-        DataError: the checkpoint is damaged.
-    """
-    arrays, _ = read_archive(path, _WHAT, CHECKPOINT_FORMAT, CHECKPOINT_VERSION)
-    curve = [tuple(row) for row in arrays.pop("curve", np.zeros((0, len(CURVE_UNITS)))).tolist()]
-    expected = {name: (value.shape, value.dtype) for name, value in _named(state).items()}
-    found = {name: (value.shape, value.dtype) for name, value in arrays.items()}
-    if found != expected:
-        raise DataError(
-            f"`{path}` must hold {_WHAT} of these settings; its arrays differ. Delete it to begin again."
-        )
-    leaves = [jnp.asarray(arrays[name]) for name in expected]
-    return jax.tree.unflatten(jax.tree.structure(state), leaves), curve
-
-
 def _fingerprint(demonstrations: Demonstrations, *identity: object) -> str:
     """Return what tells this training from every other: data, settings and seed, hashed."""
     digest = hashlib.sha256(repr(plain(identity)).encode())
     for array in (demonstrations.features, demonstrations.quotes, dataset.lengths_of(demonstrations)):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
+
+
+def _is_examination(update: float, settings: TrainingSettings) -> bool:
+    """Return whether an examination is due after this many updates."""
+    return update % settings.examine_every == 0 or update == settings.updates
+
+
+def _examinations(curve: Curve, settings: TrainingSettings) -> Sequence[float]:
+    """Return what early stopping goes by, examination by examination: smaller is better."""
+    column = _PLACE[_STOPS_BY[settings.stop_by]]
+    return [row[column] for row in curve if _is_examination(row[0], settings)]
+
+
+def _tired(found: Sequence[float], patience: int) -> bool:
+    """Return whether the last `patience` examinations brought nothing better than the best before them."""
+    return 0 < patience < len(found) and min(found[-patience:]) >= min(found[:-patience])
+
+
+def kept_row(curve: pl.DataFrame, settings: TrainingSettings) -> int:
+    """Return the row of the learning curve at which the network was kept: the last one, or the best.
+
+    Args:
+        curve: from `imitate`.
+        settings: with which it was trained.
+    """
+    if not settings.patience:
+        return curve.height - 1
+    judged = [row for row, update in enumerate(curve["update"]) if _is_examination(update, settings)]
+    scores = curve[_STOPS_BY[settings.stop_by]]
+    return min(judged, key=lambda row: scores[row], default=curve.height - 1)
+
+
+def _next(done: int, *periods: int) -> int:
+    """Return the first multiple of any of these periods after `done`."""
+    return min(done - done % period + period for period in periods)
+
+
+def _not_finite(
+    state: State,
+    last: Float[Array, " 2"],
+    key: PRNGKeyArray,
+    sessions: Sessions,
+    settings: TrainingSettings,
+    checkpoint: Path | None,
+) -> UsageError:
+    """Say which update went wrong and what was in its batch."""
+    update = int(state.update)
+    path, start = dataset.draw_places(sessions, _keys_of_update(key, state.update)[0], settings.batch)
+    furthest = np.max(np.abs(np.asarray(sessions.quotes[path, start])), axis=-1)
+    worst = int(np.argmax(furthest))
+    kept = f" The network before it is kept in `{checkpoint}`." if checkpoint else ""
+    loss, norm = last.tolist()
+    where = f"training session {int(path[worst]):,} at step {int(start[worst]):,}"
+    return UsageError(
+        f"`loss` must stay finite; received loss {loss:g}, gradient norm {norm:g} at update {update + 1:,}, "
+        f"in whose batch {where} is the furthest from the mean quote, {furthest[worst]:.1f} standard "
+        f"deviations.{kept} Lower the learning rate, or look for outliers among the demonstrated quotes."
+    )
 
 
 def imitate(
@@ -175,6 +252,7 @@ def imitate(
     folder: Path | None = None,
     progress: Progress = no_progress,
     sampler: SamplerSettings | None = None,
+    examined: Examination | None = None,
 ) -> tuple[FlowPolicy, pl.DataFrame]:
     """Train a flow policy on demonstrations, and return its running average.
 
@@ -186,26 +264,36 @@ def imitate(
         demonstrations: what experts saw and quoted.
         sensor: the scales with which the demonstrations' features were made; saved with the policy.
         network_settings: shape of the network.
-        training_settings: objective, updates, batch, and how the optimiser moves.
+        training_settings: objective, updates, batch, how the optimiser moves, when it is examined and stops.
         seed: of the split, the initial weights and every batch.
         folder: where checkpoints go, named after data, settings and seed: the same call resumes, another
             begins afresh beside it. None for no checkpoints.
         progress: told the share done.
         sampler: how the policy draws its quotes; None for what suits the objective.
+        examined: sessions in closed loop beside the teachers; None for none.
 
     Returns:
         The policy, and one row per 100 updates: update, loss, validation_loss (of the running average),
-        gradient_norm (before clipping), seconds (training time so far).
+        gradient_norm (before clipping), closed_loop_pnl, teacher_pnl and closed_loop_gap (of the running
+        average, where it was examined, else NaN), seconds (training time so far).
 
     Raises:
         UsageError: the demonstrations do not fit the settings, the sampler does not fit the objective, or the
             loss stopped being finite.
-        DataError: the checkpoint is damaged.
+        DataError: the checkpoint is damaged, or of another version.
     """
-    settings = training_settings
+    settings, horizon = training_settings, network_settings.horizon
+    compiled = _compiled(settings)
     sampler = sampler or objectives.get(settings.objective).sampler
     require_sampler(sampler, network_settings, settings.objective)
     dataset.require_demonstrations(demonstrations, network_settings.feature_count)
+    by_loss = settings.stop_by == "validation_loss"
+    require(
+        by_loss or not settings.patience or examined is not None,
+        "stop_by",
+        "be validation_loss where there is no closed loop",
+        "closed_loop without an examination",
+    )
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
     normaliser = dataset.fit(learned)
     training, validation = (dataset.to_device(part, normaliser) for part in (learned, held_out))
@@ -214,41 +302,56 @@ def imitate(
         jax.random.key(stream(seed, "imitate", name)) for name in ("training", "validation")
     )
     state = _begin(network_settings, settings, stream(seed, "imitate", "network"))
+    # The best network so far, only where training may end early and return to it.
+    best = jax.tree.map(jnp.copy, state.ema) if settings.patience else None
+
+    def policy_of(network: Network) -> FlowPolicy:
+        return FlowPolicy(network, normaliser, sensor, network_settings, sampler, settings.objective)
 
     checkpoint = None
-    curve: list[tuple[float, ...]] = []
+    curve: Curve = []
     if folder is not None:
-        checkpoint = (
-            folder / f"training-{_fingerprint(demonstrations, network_settings, settings, seed)}.safetensors"
-        )
+        identity = (network_settings, settings, seed, examined and examined[:3])
+        checkpoint = folder / f"training-{_fingerprint(demonstrations, *identity)}.safetensors"
         if checkpoint.is_file():
-            state, curve = _resume(checkpoint, state)
+            like = {"state": state, "best": best}
+            carried, curve = read_checkpoint(checkpoint, like, len(CURVE_UNITS))
+            state, best = carried["state"], carried["best"]
 
     done, spent = int(state.update), curve[-1][-1] if curve else 0.0
-    began = time.perf_counter()
-    while done < settings.updates:
-        row_ends = done - done % UPDATES_PER_CALL + UPDATES_PER_CALL
-        checkpoint_due = done - done % settings.checkpoint_every + settings.checkpoint_every
-        done = min(row_ends, checkpoint_due, settings.updates)
-        state, means = _train(
-            state, jnp.asarray(done, jnp.int32), key_training, training, network_settings.horizon, settings
+    began, closed = time.perf_counter(), ""
+    while done < settings.updates and not _tired(_examinations(curve, settings), settings.patience):
+        before = done
+        due = _next(done, UPDATES_PER_CALL, settings.checkpoint_every, settings.examine_every)
+        done = min(due, settings.updates)
+        state, sums, last = _train(
+            state, jnp.asarray(done, jnp.int32), key_training, training, horizon, compiled
         )
-        validation_loss = _validate(state.ema, validation, key_validation, network_settings.horizon, settings)
-        loss, gradient_norm = means.tolist()
-        require(
-            bool(np.isfinite(loss)),
-            "loss",
-            "stay finite",
-            f"{loss} at update {done:,}",
-            "Lower the learning rate, or look for outliers among the demonstrated quotes.",
-        )
+        if not bool(jnp.all(jnp.isfinite(last))):
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, {"state": state, "best": best}, curve)
+            raise _not_finite(state, last, key_training, training, settings, checkpoint)
+        validation_loss = float(_validate(state.ema, validation, key_validation, horizon, compiled))
+        loss, gradient_norm = (sums / (done - before)).tolist()
+        standing = NOT_EXAMINED
+        if examined is not None and _is_examination(done, settings):
+            standing = examine(examined, policy_of(state.ema))
+            closed = f", closed-loop PnL {standing.pnl:.4g} (teachers {standing.teacher_pnl:.4g})"
         seconds = spent + time.perf_counter() - began
-        curve.append((done, loss, float(validation_loss), gradient_norm, seconds))
-        if checkpoint is not None and (done == checkpoint_due or done == settings.updates):
-            _save(checkpoint, state, curve)
-        progress(done / settings.updates, f"update {done:,} of {settings.updates:,}, loss {loss:.4f}")
+        curve.append((done, loss, validation_loss, gradient_norm, *standing, seconds))
+        scores = _examinations(curve, settings)
+        examined_now = _is_examination(done, settings)
+        if best is not None and examined_now and scores[-1] < min(scores[:-1], default=np.inf):
+            best = jax.tree.map(jnp.copy, state.ema)
+        ends = done == settings.updates or _tired(scores, settings.patience)
+        if checkpoint is not None and (done % settings.checkpoint_every == 0 or ends):
+            save_checkpoint(checkpoint, {"state": state, "best": best}, curve)
+        progress(
+            done / settings.updates,
+            f"update {done:,} of {settings.updates:,}, loss {loss:.4f}, gradient {gradient_norm:.3g}{closed}",
+        )
 
     table = pl.DataFrame(curve, schema=list(CURVE_UNITS), orient="row").with_columns(
         pl.col("update").cast(pl.Int64)
     )
-    return FlowPolicy(state.ema, normaliser, sensor, network_settings, sampler, settings.objective), table
+    return policy_of(state.ema if best is None else best), table

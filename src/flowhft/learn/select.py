@@ -199,6 +199,40 @@ def teachers_of(choices: pl.DataFrame, scenarios: Sequence[Scenario]) -> list[Te
     return [Teacher(s, r["expert"], r["risk_aversion"]) for s, r in zip(scenarios, rows, strict=True)]
 
 
+def best_of_each(candidates: pl.DataFrame, scenarios: Sequence[Scenario]) -> list[Teacher]:
+    """Return every expert in every scenario, with the risk aversion by which it did best there.
+
+    Args:
+        candidates: from `tables_of`.
+        scenarios: where.
+    """
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    ranked = candidates.sort("score", descending=True, nulls_last=True, maintain_order=True)
+    best = ranked.unique(["scenario", "expert"], keep="first", maintain_order=True)
+    return [
+        Teacher(by_name[row["scenario"]], row["expert"], row["risk_aversion"])
+        for row in best.iter_rows(named=True)
+        if row["scenario"] in by_name
+    ]
+
+
+def at_the_edge(candidates: pl.DataFrame) -> tuple[int, int]:
+    """Return in how many scenarios the choice has the lowest risk aversion that was tried, and the highest.
+
+    There, one beyond may be better still. An expert that was tried once does not count.
+
+    Args:
+        candidates: from `tables_of`.
+    """
+    tried = pl.col("risk_aversion")
+    chosen = candidates.with_columns(
+        lowest=tried.min().over("scenario", "expert"), highest=tried.max().over("scenario", "expert")
+    ).filter(pl.col("chosen") & (pl.col("lowest") < pl.col("highest")))
+    return int((chosen["risk_aversion"] == chosen["lowest"]).sum()), int(
+        (chosen["risk_aversion"] == chosen["highest"]).sum()
+    )
+
+
 def wins_of(choices: pl.DataFrame) -> list[dict[str, Any]]:
     """Return how often every expert wins, one row a criterion and expert, the most frequent first.
 

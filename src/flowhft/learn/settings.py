@@ -1,7 +1,7 @@
 """Settings of learning. Nothing here imports jax, so that a command line can show its help at once."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from flowhft import experts
 from flowhft.errors import require
@@ -10,6 +10,7 @@ from flowhft.metrics import CRITERIA, RISK_WEIGHT
 
 # A batch is cut into quarters (shortcut) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32
+StopBy = Literal["validation_loss", "closed_loop"]
 MOST_SESSIONS = 1_000_000  # a candidate: the measures of each of its sessions are held in memory
 
 
@@ -18,9 +19,10 @@ class TrainingSettings:
     """How a flow policy is trained on demonstrations."""
 
     objective: ObjectiveName = "flow_matching"
-    """What the network learns: `flow_matching` (several steps) or `shortcut` (from one step up)."""
-    updates: int = 20_000
-    """Updates of the weights."""
+    """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map` (steps
+    that know their size, from one up), `regression` or `minimal_iterative` (controls)."""
+    updates: int = 80_000
+    """Updates of the weights; the last is done at a learning rate of 0. Some 8 ms each on two cores."""
     batch: int = 1024
     """Chunks an update learns from, a multiple of 32."""
     learning_rate: float = 3e-4
@@ -33,10 +35,25 @@ class TrainingSettings:
     """Largest norm of a gradient; a longer one is scaled down to it."""
     ema: float = 0.999
     """Weight of the past in the running average of the network, reached by the ramp (1 + n) / (10 + n)."""
+    quiet_share: float = 0.5
+    """Share of samples that begin at less than full noise, down to none. A policy that quotes without noise
+    in few steps needs them; 0 is right for one that only ever draws at full noise."""
     held_out: float = 0.1
     """Share of the demonstrated sessions that is held out for the validation loss."""
     checkpoint_every: int = 2_000
     """Updates between two checkpoints, from which an interrupted training resumes exactly."""
+    examine_every: int = 5_000
+    """Updates between two examinations, in which the policy trades in closed loop beside its teachers."""
+    examine_scenarios: int = 4
+    """Demonstrated scenarios, drawn at random, that examinations are held in; 0 for no closed loop."""
+    examine_paths: int = 128
+    """Sessions of an examination in each of its scenarios: fresh ones, the same every time."""
+    patience: int = 0
+    """Examinations in a row without a better one after which training ends early and keeps the best network;
+    0 trains to the end and keeps the last."""
+    stop_by: StopBy = "validation_loss"
+    """What is better: a smaller loss on held-out sessions (`validation_loss`), or results in closed loop that
+    are nearer to the teachers' (`closed_loop`). Counts with `patience` only."""
 
     def __post_init__(self) -> None:
         require(self.updates >= 1, "updates", "be at least 1", self.updates)
@@ -51,8 +68,43 @@ class TrainingSettings:
         require(self.weight_decay >= 0.0, "weight_decay", "be 0 or more", self.weight_decay)
         require(self.clip > 0.0, "clip", "be positive", self.clip)
         require(0.0 <= self.ema < 1.0, "ema", "lie in [0, 1)", self.ema)
+        require(0.0 <= self.quiet_share < 1.0, "quiet_share", "lie in [0, 1)", self.quiet_share)
         require(0.0 < self.held_out < 1.0, "held_out", "lie between 0 and 1", self.held_out)
-        require(self.checkpoint_every >= 1, "checkpoint_every", "be at least 1", self.checkpoint_every)
+        for name in ("checkpoint_every", "examine_every"):
+            require(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
+        for name in ("examine_scenarios", "patience"):
+            require(getattr(self, name) >= 0, name, "be 0 or more", getattr(self, name))
+        require(self.examine_paths >= 2, "examine_paths", "be at least 2", self.examine_paths)
+        require(
+            self.stop_by in get_args(StopBy),
+            "stop_by",
+            f"be one of {', '.join(get_args(StopBy))}",
+            repr(self.stop_by),
+        )
+        require(
+            not self.patience or self.stop_by != "closed_loop" or self.examine_scenarios > 0,
+            "stop_by",
+            "be validation_loss where there is no closed loop",
+            "closed_loop with examine_scenarios 0",
+            "Examine in a scenario at least.",
+        )
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What of a data set is learned from."""
+
+    scenarios: tuple[str, ...] = ()
+    """Scenarios; all that were demonstrated if none is named."""
+    teachers: tuple[str, ...] = ()
+    """Experts, in every scenario where they demonstrate; the chosen one of each if none is named."""
+    sessions: int = 0
+    """Sessions of every teacher and scenario, the first ones; 0 for all."""
+
+    def __post_init__(self) -> None:
+        for name in self.teachers:
+            experts.get(name)
+        require(self.sessions >= 0, "sessions", "be 0 or more", self.sessions)
 
 
 @dataclass(frozen=True)
@@ -104,24 +156,32 @@ class TeacherSettings:
 
 @dataclass(frozen=True)
 class AdaptSettings:
-    """How the map behind a policy is fitted to today's market."""
+    """How the map behind a policy is fitted to today's market: what all methods share, and the turns."""
 
     criterion: Literal["pnl", "sharpe", "utility"] = "utility"
     """What is improved: mean PnL, Sharpe ratio, or mean less a quarter of a standard deviation."""
+    inventory_weight: float = 0.0
+    """Taken off the criterion for every lot^2 of the mean squared inventory: a risk of its own."""
     paths: int = 1_000
     """Validation sessions on which every candidate is judged."""
     fresh_paths: int = 4_000
     """Fresh sessions on which the choice is judged once."""
     rounds: int = 2
-    """Turns through the directions (skew, width, lean, scale)."""
+    """Method `turns`: turns through the directions (skew, width, lean, scale)."""
     candidates: int = 7
-    """Points of the grid along a direction, the current one in the middle: an odd number."""
+    """Method `turns`: points of the grid along a direction, the current one in the middle: an odd number."""
     shrink: float = 0.4
-    """Factor on the grid from one round to the next."""
+    """Method `turns`: factor on the grid from one round to the next."""
 
     def __post_init__(self) -> None:
         require(
             self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
+        )
+        require(
+            0.0 <= self.inventory_weight < float("inf"),
+            "inventory_weight",
+            "be 0 or more",
+            self.inventory_weight,
         )
         for name in ("paths", "fresh_paths"):
             value = getattr(self, name)
@@ -134,6 +194,81 @@ class AdaptSettings:
             self.candidates,
         )
         require(0.0 < self.shrink <= 1.0, "shrink", "lie in (0, 1]", self.shrink)
+
+
+AdaptMethod = Literal["turns", "paper", "printed", "state", "gradient", "last_layer"]
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The grid of the paper's fine-tuning: every scale with every pair of offsets."""
+
+    scales: tuple[float, ...] = (0.9, 1.0, 1.1)
+    """Factors on both half-spreads."""
+    offsets: tuple[float, ...] = (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
+    """Offsets that each side is tried with, in units of 1 / k: 0.15 is 0.1 of the paper's price units."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("scales", 0.0), ("offsets", float("-inf"))):
+            values = getattr(self, name)
+            require(len(values) >= 1, name, "hold at least one number", "none")
+            require(len(set(values)) == len(values), name, "hold every number once", values)
+            rule = "be finite" if least < 0.0 else "be positive and finite"
+            require(all(least < value < float("inf") for value in values), name, rule, values)
+        size = len(self.scales) * len(self.offsets) ** 2
+        require(size <= MOST_POINTS, "offsets", f"make a grid of at most {MOST_POINTS:,} points", size)
+
+
+MOST_POINTS = 2_000  # of the paper's grid: each is an account of every path
+
+
+@dataclass(frozen=True)
+class StateSettings:
+    """The state-affine search: a grid of skew and width, then CMA-ES in all five directions."""
+
+    population: int = 12
+    """Candidates of a generation."""
+    generations: int = 12
+    """Generations of CMA-ES after the grid."""
+    step: float = 0.5
+    """First standard deviation, in units of half (width, lean) or three tenths (skew, slope) of 1 / k."""
+    bound: float = 8.0
+    """Farthest candidate in any direction, in the same units; a choice there is warned of."""
+
+    def __post_init__(self) -> None:
+        require(self.population >= 4, "population", "be at least 4", self.population)
+        require(self.generations >= 1, "generations", "be at least 1", self.generations)
+        require(0.0 < self.step < float("inf"), "step", "be positive", self.step)
+        require(2.0 < self.bound < float("inf"), "bound", "exceed 2, where the grid ends", self.bound)
+
+
+@dataclass(frozen=True)
+class GradientSettings:
+    """The ascent along the gradient: Adam on validation paths, stopped by a second set of them."""
+
+    paths: int = 256
+    """Validation sessions along which the law of inventory is worked out."""
+    batches: int = 2
+    """Parts that they are cut into: one is learned from an update, round and round."""
+    updates: int = 80
+    """Most updates."""
+    rate: float = 0.15
+    """Learning rate of the map, in units of half (width, lean) or three tenths (skew, slope) of 1 / k."""
+    layer_rate: float = 1e-3
+    """Learning rate of the output layer (method `last_layer`)."""
+    check_every: int = 10
+    """Updates between two checks on the second paths, `--search.paths` of them, by simulation."""
+    patience: int = 3
+    """Checks in a row without a better one after which the ascent ends."""
+
+    def __post_init__(self) -> None:
+        require(2 <= self.paths <= MOST_SESSIONS, "paths", f"lie between 2 and {MOST_SESSIONS:,}", self.paths)
+        most = self.paths // 2
+        require(1 <= self.batches <= most, "batches", f"lie between 1 and {most}", self.batches)
+        for name in ("updates", "check_every", "patience"):
+            require(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
+        for name in ("rate", "layer_rate"):
+            require(0.0 < getattr(self, name) < float("inf"), name, "be positive", getattr(self, name))
 
 
 @dataclass(frozen=True)

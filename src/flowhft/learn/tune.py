@@ -1,7 +1,7 @@
 """Tuning: the fair control of learned policies, a closed form fitted to a market as carefully as they are.
 
 In each scenario an expert's risk aversion is chosen on validation paths, then the adapter behind it
-(`flowhft.learn.adapt`), on the same paths. What was chosen is judged once on fresh paths, against the expert
+(`flowhft.learn.adapt.turns`), on the same paths. What was chosen is judged once on fresh paths, against the expert
 as it stands.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from flowhft.adapter import IDENTITY, Adapter
-from flowhft.learn.adapt import Worth, gain, search_adapter, worth_of
+from flowhft.learn.adapt.turns import search_by_turns
+from flowhft.learn.adapt.worth import Worth, gain, worth_of
 from flowhft.learn.contest import contest
 from flowhft.learn.settings import TuneSettings
 from flowhft.market.market import build
@@ -40,7 +41,8 @@ def units_of(criterion: str) -> dict[str, str]:
     ends = ("", "_low", "_high")
     paired = f"{unit}, paired, to the expert at the scenario's own risk aversion"
     return (
-        {"risk_aversion": "1 / (tick x lot)", "skew": "ticks / lot", "winners_curse": unit}
+        {"risk_aversion": "1 / (tick x lot)", "skew": "ticks / lot", "slope": "ticks / (lot s)"}
+        | {"winners_curse": unit}
         | {"offset_bid": "ticks", "offset_ask": "ticks", "difference": paired}
         | {f"{name}{end}": unit for name in ("score", "plain_score") for end in ends}
         | {f"{name}{end}": paired for name in ("validation", "fresh") for end in ends}
@@ -76,7 +78,10 @@ def tune_in(
     def worth(candidates: Sequence[Tuned], stage: str, paths: int) -> list[Worth]:
         policies = [quoting(candidate, scenario) for candidate in candidates]
         found = contest(market, policies, paths=paths, seed=seed, scenario=f"tune/{stage}/{scenario.name}")
-        return [worth_of([measures], settings.search.criterion) for measures in found]
+        return [
+            worth_of([measures], settings.search.criterion, settings.search.inventory_weight)
+            for measures in found
+        ]
 
     tuned: list[Tuned] = []
     validated: list[tuple[Worth, Worth]] = []
@@ -93,7 +98,7 @@ def tune_in(
             candidates = [Tuned(expert, gamma, adapter) for adapter in adapters]
             return worth(candidates, "validation", settings.search.paths)
 
-        found = search_adapter(line, 1.0 / scenario.fill_decay, settings.search, told)
+        found = search_by_turns(line, 1.0 / scenario.fill_decay, settings.search, told)
         # The search's differences are to the expert without a map; shifted, to the plain one.
         shift = gain(best, plain).value
         rows += [

@@ -149,7 +149,7 @@ class Market(eqx.Module):
         Returns:
             The state after the step and what the step brought.
         """
-        tilt_bid, tilt_ask = self._tilt(state, world)
+        tilt_bid, tilt_ask = self.tilts(state, world)
         arrived_bid, filled_bid = once(
             self._side,
             state.time,
@@ -201,7 +201,7 @@ class Market(eqx.Module):
             return jnp.minimum(filled, jnp.maximum(jnp.floor(self.inventory_limit - position), 0.0))
         return filled * (position + 1.0 <= self.inventory_limit)
 
-    def _tilt(self, state: State, world: World) -> tuple[Numeric, Numeric]:
+    def tilts(self, state: State, world: World) -> tuple[Numeric, Numeric]:
         """Return the factors on both intensities given the coming move: adverse selection.
 
         exp(-+ a z - a^2 / 2) with z the standardised move: its mean is 1, so that fills keep their rate,

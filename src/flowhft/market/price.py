@@ -205,4 +205,7 @@ def poisson(
         below = jnp.where(above, cumulative, below)
         own = jnp.where(above, probability, own)
         cumulative = cumulative + probability
-    return count, jnp.minimum((uniform - below) / jnp.maximum(own, 1e-30), 1.0)
+    left = jnp.minimum((uniform - below) / jnp.maximum(own, 1e-30), 1.0)
+    # Where the count is cut off, of the tail beyond: 1 would mean that none of the many orders reaches a quote.
+    beyond = (uniform - cumulative) / jnp.maximum(1.0 - cumulative, 1e-30)
+    return count, jnp.where(uniform >= cumulative, jnp.clip(beyond, 0.0, 1.0), left)

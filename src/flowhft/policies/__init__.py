@@ -7,12 +7,14 @@ experts are told the market and learned policies are not.
 closed_form   an expert with its coefficients as a policy; another policy with an adapter behind it
 source        what every kind of source offers, the kinds that exist, and a source with its name
 tuned         closed forms fitted scenario by scenario, and their file
+delayed       another policy whose decisions reach the market some steps later
+options       what stands in brackets behind a name: `runs/x[steps=1,execute=4]`, `glft[delay=2]`
 find          what a user writes (`glft@0.01`, `label=runs/x`) -> named policies
 """
 
 from flowhft.policies.closed_form import Adapted, ClosedForm, closed_form
 from flowhft.policies.find import find_policies, find_policy
-from flowhft.policies.source import Named, Source, tune
+from flowhft.policies.source import Named, Source, delay_all, tune
 
 __all__ = [
     "Adapted",
@@ -20,6 +22,7 @@ __all__ = [
     "Named",
     "Source",
     "closed_form",
+    "delay_all",
     "find_policies",
     "find_policy",
     "tune",

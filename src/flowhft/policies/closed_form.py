@@ -55,7 +55,7 @@ class Adapted(eqx.Module):
     def act(self, memory: Any, observation: Observation, key: PRNGKeyArray) -> tuple[Quote, Any]:
         """Return the adapted quote."""
         quote, memory = self.policy.act(memory, observation, key)
-        return adapt_quote(self.adapter, quote, observation.inventory), memory
+        return adapt_quote(self.adapter, quote, observation), memory
 
 
 def estimates_for(expert: Expert, scenario: Scenario) -> Estimates:

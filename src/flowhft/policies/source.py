@@ -4,21 +4,27 @@ An expert is told the market of the scenario; a learned policy is the same every
 only at the desk. Everything that judges policies takes them as `Named` sources and asks no further.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import jax.numpy as jnp
 import polars as pl
 
 from flowhft.adapter import IDENTITY, Adapter
-from flowhft.agents import Agents
+from flowhft.agents import Agents, regime_of
 from flowhft.errors import UsageError
 from flowhft.experts import Expert
 from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.told import tell
 from flowhft.frozen import Frozen, freeze_expert
 from flowhft.market.scenario import Scenario
 from flowhft.policies.closed_form import adapted, closed_form, coefficients_in
+from flowhft.policies.delayed import Late, delayed
+from flowhft.policies.regime import regime_adapted, regime_in
+from flowhft.regime import RegimeAdapter
 from flowhft.types import Policy
 
 
@@ -70,24 +76,65 @@ class ExpertSource:
 
 @dataclass(frozen=True)
 class LearnedSource:
-    """A saved flow policy with its adapter: the same in every market.
+    """A saved flow policy with its adapter: the same in every market, unless it was trained to be told.
 
     Attributes:
         policy: it.
-        adapter: the map behind it.
+        adapter: the map behind it, or the network that works it out.
+        behind: a map after that network, in ticks of the market that it was fitted to.
     """
 
     policy: FlowPolicy
-    adapter: Adapter = IDENTITY
-    told = False
+    adapter: Adapter | RegimeAdapter = IDENTITY
+    behind: Adapter = IDENTITY
+
+    @property
+    def told(self) -> bool:
+        """Whether it is told the scenario: only one that was trained to be, as a control."""
+        return self.policy.settings.features == "told"
 
     def in_market(self, scenario: Scenario) -> Policy:
-        """Return the policy, which is not told the scenario."""
-        return adapted(self.policy, self.adapter)
+        """Return the policy as it quotes in a scenario: as everywhere, or told where it is."""
+        if not isinstance(self.adapter, RegimeAdapter):
+            return adapted(self.unadapted(scenario), self.adapter)
+        sensing = self.unadapted(scenario)
+        return sensing if self.behind == IDENTITY else adapted(sensing, self.behind)
+
+    def unadapted(self, scenario: Scenario) -> Policy:
+        """Return the policy as it quotes in a scenario without a map that was fitted to a market."""
+        if isinstance(self.adapter, RegimeAdapter):
+            return regime_adapted(self._knowing(scenario), self.adapter, scenario)
+        return self._knowing(scenario)
 
     def freeze(self, scenario: Scenario | None) -> Frozen:
         """Return the policy with its adapter as plain arrays."""
-        return self.policy.freeze(self.adapter)
+        policy = self._knowing(scenario)
+        if isinstance(self.adapter, RegimeAdapter):
+            policy, regime = regime_in(policy, self.adapter, scenario)
+            return policy.freeze(regime, self.behind)
+        return policy.freeze(self.adapter)
+
+    def at_dial(self, dial: float) -> "LearnedSource":
+        """Return the same policy at another risk dial; only one with a regime adapter has one.
+
+        Args:
+            dial: c, positive.
+        """
+        if not isinstance(self.adapter, RegimeAdapter):
+            raise UsageError(
+                "`@` must stand behind a policy with a risk dial, like flowhft@0.3; this one has none. "
+                "Leave it out."
+            )
+        told = jnp.asarray(self.adapter.told, jnp.float32).at[0].set(math.log(dial))
+        return replace(self, adapter=self.adapter._replace(told=told))
+
+    def _knowing(self, scenario: Scenario | None) -> FlowPolicy:
+        """Return the policy with what it is told of a scenario, if anything."""
+        if not self.told:
+            return self.policy
+        if scenario is None:
+            raise UsageError("`scenario` must say which market a policy of kind `told` is in; received none.")
+        return tell(self.policy, regime_of(scenario))
 
 
 @dataclass(frozen=True)
@@ -139,20 +186,57 @@ class Named:
         written: how the user wrote it.
         source: what quotes.
         path: the file of a saved policy, or None.
+        delay: steps from a decision to the market, or None where the user did not say.
+        late: what is late (see `flowhft.policies.delayed`), or None where the user did not say.
+        options: what was written behind the name: the risk dial of a saved policy, and what stands in
+            brackets (see `flowhft.policies.options`).
     """
 
     name: str
     written: str
     source: Source
     path: Path | None = None
+    delay: int | None = None
+    late: Late | None = None
+    options: str = ""
+
+    @property
+    def remembered(self) -> str:
+        """How a run remembers it beside its file: what a label hides must not be forgotten."""
+        if self.path is None:
+            return self.written
+        return self.name if self.name.endswith(self.options) else self.name + self.options
 
     def in_market(self, scenario: Scenario) -> Policy:
-        """Return the policy as it quotes in a scenario."""
-        return self.source.in_market(scenario)
+        """Return the policy as it quotes in a scenario, its decisions delayed."""
+        return delayed(self.source.in_market(scenario), self.delay or 0, self.late or "quotes")
 
     def frozen(self, scenario: Scenario | None) -> Frozen:
-        """Return the same policy as plain arrays, for the desk."""
+        """Return the same policy as plain arrays, for the desk.
+
+        Raises:
+            UsageError: it is delayed, or cannot be frozen.
+        """
+        if self.delay:
+            raise UsageError(
+                f"`delay` must be 0 steps at the desk, whose market has latencies of its own; received "
+                f"{self.delay} for '{self.name}'. Set the latencies of the replay instead."
+            )
         return self.source.freeze(scenario)
+
+
+def delay_all(policies: list[Named], steps: int, late: Late = "quotes") -> list[Named]:
+    """Delay the decisions of every policy of which the user did not say how late they are, or what is late.
+
+    Args:
+        policies: as they were found.
+        steps: from a decision to the market.
+        late: what is late.
+    """
+    return [
+        replace(policy, delay=steps if policy.delay is None else policy.delay, late=policy.late or late)
+        for policy in policies
+    ]
 
 
 def tune(policies: list[Named], teachers: pl.DataFrame) -> list[Named]:

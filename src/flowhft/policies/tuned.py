@@ -121,7 +121,9 @@ def load_tuned(path: Path) -> TunedSource:
             f"`{path}` must name one known expert a scenario; its header does not. The file is damaged or of "
             "another version of flowhft: make it again."
         )
-    shapes: dict[str, tuple[int, ...]] = {"risk_aversion": (len(names),), "adapter": (len(names), 4)}
+    # Files of the time before `slope` have a number less a scenario: it was 0.
+    fields = 4 if arrays.get("adapter", np.zeros(0)).shape == (len(names), 4) else len(Adapter._fields)
+    shapes: dict[str, tuple[int, ...]] = {"risk_aversion": (len(names),), "adapter": (len(names), fields)}
     require_arrays(path, arrays, shapes, _WHAT)
     if not (arrays["risk_aversion"] > 0.0).all():
         raise DataError(f"`risk_aversion` must be positive; it is not in `{path}`. Make the file again.")

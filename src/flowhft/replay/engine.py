@@ -47,6 +47,7 @@ BID, ASK = 0, 1
 WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
 ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
 NO_PRICE = -(2**62)
+OBSERVED = len(Observation._fields)  # a number of its own: compiled code cannot ask a class for its fields
 FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hold
 
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
@@ -371,7 +372,7 @@ def _replay_one(
 def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
     """Return what was observed at every decision, shape (column, step), columns as in `Observation`."""
     steps = lived.shape[1]
-    columns = np.empty((len(Observation._fields), steps))
+    columns = np.empty((OBSERVED, steps))
     for step in range(steps):
         filled_bid = lived[4, step - 1] if step else 0.0
         filled_ask = lived[5, step - 1] if step else 0.0

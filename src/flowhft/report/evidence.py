@@ -17,6 +17,8 @@ from flowhft.metrics import METRICS
 
 # The benchmark that bounds what can be reached: neither learned nor an expert that one could trade.
 ORACLE = "oracle"
+# What the shipped policy is called.
+SHIPPED = "flowhft"
 # What `flowhft tune` calls the best tuned expert, and the ending of one expert's own file.
 TUNED = "tuned"
 
@@ -90,6 +92,50 @@ TABLES: dict[str, tuple[str, ...]] = {
         ),
     ),
     "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
+    # What `flowhft reproduce learned` found; its stages keep tables of the same names in folders of their own.
+    "learned/targets": ("wanted", "found", "needed", "of", "hit", "misses"),
+    "learned/sentences": ("section", "sentence"),
+    "learned/cells": (*_JUDGED, "market", "role", "paths", "utility", "utility_low", "utility_high"),
+    "learned/wins": (
+        *("market", "scenario", "policy", "against", "metric", "rival", "ours", "theirs"),
+        *("gain", "low", "high", "better", "surely"),
+    ),
+    "learned/counts": (
+        *("market", "policy", "against", "cells", "all_three", "all_three_surely"),
+        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_surely")),
+    ),
+    "learned/printed": ("scenario", "policy", "row", "metric", "printed", "ours", "low", "high", "better"),
+    "learned/worth": (
+        *("market", "scenario", "policy", "pnl", "spread_pnl", "inventory_pnl", "utility", "share"),
+        *("expert", "expert_utility", "oracle_utility", "oracle_risk_aversion"),
+        *(
+            f"{name}{end}"
+            for name in ("drift_pnl", "forecast_pnl", "forecast_utility")
+            for end in ("", "_low", "_high")
+        ),
+    ),
+    "learned/dial": ("scenario", "policy", "dial", "pnl", "sharpe", "max_drawdown"),
+    "learned/dial_printed": (
+        *("scenario", "dial", "better"),
+        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown") for end in ("", "_printed")),
+    ),
+    "learned/imitation": ("objective", "steps", "scenario", "pnl", "sharpe", "max_drawdown"),
+    "learned/studies": (
+        *("study", "variant", "steps", "execute", "noise_scale", "noise", "seed", "scenario", "paths"),
+        *("pnl", "sharpe", "max_drawdown", "utility"),
+    ),
+    "learned/study_summaries": (
+        *("study", "variant", "steps", "execute", "noise_scale", "noise"),
+        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_spread")),
+    ),
+    "learned/unseen": (
+        *("market", "scenario", "policy", "role"),
+        *(
+            f"{name}{end}"
+            for name in ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "rms_inventory")
+            for end in ("", "_low", "_high")
+        ),
+    ),
 }
 CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
 
@@ -159,6 +205,8 @@ class Evidence:
         """The learned policy that the report is about; the last one where no file names it."""
         if named := self.record("backtest/backtest").get("learned"):
             return str(named)
+        if "learned/sentences" in self.tables:
+            return SHIPPED
         return next((name for name in reversed(self.policies) if is_learned(name)), None)
 
 

@@ -21,10 +21,8 @@ from typing import Any
 
 from flowhft import __version__
 from flowhft.errors import DataError, FlowhftError, MissingExtraError
-from flowhft.moments import Moments
-from flowhft.scale.plan import Task
-from flowhft.scale.span import Job
-from flowhft.scale.worker import Order, judge_remotely
+from flowhft.scale.plan import Task, Work
+from flowhft.scale.worker import Order, do_remotely
 from flowhft.types import Progress
 
 TRIES = 5  # how often a task may be lost with its worker before the judgement is given up
@@ -39,17 +37,17 @@ QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 @dataclass(frozen=True)
 class RayCrew:
-    """Judges tasks on a cluster that this process has joined (a `flowhft.scale.drive.Crew`).
+    """Does tasks on a cluster that this process has joined (a `flowhft.scale.drive.Crew`).
 
     Attributes:
         ray: the module.
-        device: that workers judge on, "cpu" or "gpu"; a task takes one core, and one GPU if it is "gpu".
+        device: that workers simulate on, "cpu" or "gpu"; a task takes one core, and one GPU if it is "gpu".
     """
 
     ray: Any
     device: str
 
-    def __call__(self, job: Job, tasks: Iterable[Task], progress: Progress) -> Iterator[tuple[Task, Moments]]:
+    def __call__(self, work: Work, tasks: Iterable[Task], progress: Progress) -> Iterator[tuple[Task, Any]]:
         """Yield tasks as they are done, in any order.
 
         Raises:
@@ -57,8 +55,8 @@ class RayCrew:
         """
         from ray import cloudpickle
 
-        order = self.ray.put(Order(__version__, self.device, cloudpickle.dumps(job)))
-        remote = self.ray.remote(judge_remotely).options(
+        order = self.ray.put(Order(__version__, self.device, cloudpickle.dumps(work)))
+        remote = self.ray.remote(do_remotely).options(
             num_cpus=1, num_gpus=int(self.device == "gpu"), max_retries=TRIES
         )
         window = AHEAD * max(1, int(self.ray.cluster_resources().get("CPU", 1)))
@@ -78,7 +76,7 @@ class RayCrew:
             for reference in pending:
                 self.ray.cancel(reference, force=True)
 
-    def _result(self, reference: Any) -> Moments:
+    def _result(self, reference: Any) -> Any:
         try:
             return self.ray.get(reference)
         except FlowhftError:

@@ -1,25 +1,26 @@
 """Do what is not done yet of a judgement, here or on a cluster, and add it all up in a fixed order."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from flowhft.moments import Moments, merge
 from flowhft.scale.checkpoint import Finished
-from flowhft.scale.plan import Span, Task, spans_of
-from flowhft.scale.span import Job, judge_span, prepare_place
+from flowhft.scale.plan import Span, Task, Work, spans_of
+from flowhft.scale.span import Job
 from flowhft.types import Progress, no_progress
 
-# Who judges tasks: yields each with what was found, in any order. Told: (share of a task, what happens now).
-Crew = Callable[[Job, Iterable[Task], Progress], Iterator[tuple[Task, Moments]]]
+# Who does tasks: yields each with what was found, in any order. Told: (share of a task, what happens now).
+Crew = Callable[[Work, Iterable[Task], Progress], Iterator[tuple[Task, Any]]]
 
 
-def judge_here(job: Job, tasks: Iterable[Task], progress: Progress) -> Iterator[tuple[Task, Moments]]:
-    """Judge tasks one after the other in this process, on all of its devices."""
+def judge_here(work: Work, tasks: Iterable[Task], progress: Progress) -> Iterator[tuple[Task, Any]]:
+    """Do tasks one after the other in this process, on all of its devices."""
     scenario, place = -1, None
     for task in tasks:
-        if place is None or task.span.scenario != scenario:
+        if task.span.scenario != scenario:
             scenario = task.span.scenario
-            place = prepare_place(job, scenario)
-        yield task, judge_span(job, place, task, progress)
+            place = work.prepare(scenario)
+        yield task, work.do(place, task, progress)
 
 
 def judge_all(

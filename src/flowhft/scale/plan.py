@@ -1,8 +1,10 @@
 """Which spans of paths a judgement is cut into: decided by the number of paths alone."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from flowhft.moments import BLOCK, Pilots
+from flowhft.types import Progress
 
 MOST_SPANS = 256  # of a scenario: files stay few for any number of paths
 
@@ -41,6 +43,29 @@ class Task:
 
     span: Span
     pilots: Pilots | None = None
+
+
+class Work(Protocol):
+    """What is done task by task, here or on a cluster: a judgement, or the recording of demonstrations.
+
+    A worker gets it pickled, prepares what the tasks of a scenario have in common, and does them.
+    """
+
+    def prepare(self, scenario: int) -> Any:
+        """Return what the tasks of a scenario have in common.
+
+        Args:
+            scenario: `Span.scenario` of the tasks.
+        """
+
+    def do(self, place: Any, task: Task, progress: Progress) -> Any:
+        """Do a task and return what was found.
+
+        Args:
+            place: from `prepare`.
+            task: what.
+            progress: told the share of the task that is done.
+        """
 
 
 def spans_of(scenario: int, paths: int) -> list[Span]:

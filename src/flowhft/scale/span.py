@@ -35,6 +35,14 @@ class Job:
     stream: str = "evaluate"
     chunk: int = CHUNK
 
+    def prepare(self, scenario: int) -> "Place":
+        """Return a scenario ready to be simulated (see `prepare_place`)."""
+        return prepare_place(self, scenario)
+
+    def do(self, place: "Place", task: Task, progress: Progress = no_progress) -> Moments:
+        """Judge a span (see `judge_span`)."""
+        return judge_span(self, place, task, progress)
+
 
 @dataclass(frozen=True)
 class Place:

@@ -1,4 +1,4 @@
-"""What runs on a worker of a cluster: one process, one core, spans one after the other.
+"""What runs on a worker of a cluster: one process, one core, tasks one after the other.
 
 Nothing here imports jax before the worker is told how much of the machine is its own.
 """
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from flowhft import __version__
 from flowhft.errors import UsageError
-from flowhft.moments import Moments
 from flowhft.scale.plan import Task
+from flowhft.types import no_progress
 
 # One thread: as many workers as cores share a machine.
 ONE_THREAD = {
@@ -21,24 +21,24 @@ ONE_THREAD = {
 
 
 class Order(NamedTuple):
-    """A judgement as it is sent to workers.
+    """Work as it is sent to workers.
 
     Attributes:
         version: of flowhft that sends it.
-        device: to judge on, "cpu" or "gpu".
-        job: a `flowhft.scale.span.Job`, pickled: to unpickle it imports jax.
+        device: to simulate on, "cpu" or "gpu".
+        work: a `flowhft.scale.plan.Work`, pickled: to unpickle it imports jax.
     """
 
     version: str
     device: Any
-    job: bytes
+    work: bytes
 
 
 class _Ready(NamedTuple):
     """What a worker keeps from one task to the next."""
 
     order: Order
-    job: Any
+    work: Any
     scenario: int
     place: Any
 
@@ -46,12 +46,12 @@ class _Ready(NamedTuple):
 _ready: _Ready | None = None
 
 
-def judge_remotely(order: Order, task: Task) -> Moments:
-    """Judge one span on a worker.
+def do_remotely(order: Order, task: Task) -> Any:
+    """Do one task on a worker.
 
     Args:
-        order: the judgement.
-        task: the span.
+        order: the work that it is of.
+        task: it.
 
     Raises:
         UsageError: the worker runs another version of flowhft, or has no such device.
@@ -70,12 +70,9 @@ def judge_remotely(order: Order, task: Task) -> Moments:
         from flowhft.devices import prepare
 
         prepare(order.device, cores=1)
-    from flowhft.scale.span import judge_span, prepare_place
-
     if _ready is None or _ready.order != order:
-        job = pickle.loads(order.job)
-        _ready = _Ready(order, job, -1, None)
+        _ready = _Ready(order, pickle.loads(order.work), -1, None)
     if _ready.scenario != task.span.scenario:
-        place = prepare_place(_ready.job, task.span.scenario)
+        place = _ready.work.prepare(task.span.scenario)
         _ready = _ready._replace(scenario=task.span.scenario, place=place)
-    return judge_span(_ready.job, _ready.place, task)
+    return _ready.work.do(_ready.place, task, no_progress)

@@ -1,7 +1,7 @@
-"""What a flow policy learns, one file a method: a loss, and how to draw from its minimiser.
+"""What a flow policy learns, one file a method: a loss, and the plan by which its minimiser is sampled.
 
-`loss` works on a batch, since methods differ in how they share it out; `sample` draws one chunk.
-`OBJECTIVES` is the table of names.
+`loss` works on a batch, since methods differ in how they share it out; a `Plan` says where the network is
+asked for one chunk and what is done with its answers. `OBJECTIVES` is the table of names.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import UnknownNameError
+from flowhft.errors import UnknownNameError, require
+from flowhft.flow.adaptive import integrate_adaptively
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import VelocityField
-from flowhft.flow.objectives import flow_matching, shortcut
+from flowhft.flow.objectives import flow_map, flow_matching, minimal_iterative, regression, shortcut
+from flowhft.flow.sampler import follow
 from flowhft.flow.settings import SamplerSettings
+from flowhft.frozen.plan import Plan
 
 Loss = Callable[[VelocityField, VelocityField, PRNGKeyArray, Batch], Float[Array, ""]]
-Sample = Callable[
-    [VelocityField, PRNGKeyArray, Float[Array, " feature"], int, SamplerSettings], Float[Array, " chunk"]
-]
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,57 @@ class Objective:
         name: what the command line calls it.
         summary: one line for people.
         loss: (network, ema, key, batch) -> scalar; `ema` is the running average of the network.
-        sample: (network, key, scaled features, chunk size, sampler) -> scaled chunk.
-        label_of: (sampler, finest label) -> the label with which the sampler asks the network; raises
-            UsageError for a sampler that the objective does not train.
+        plan: (sampler, finest) -> the evaluations that draw a chunk; raises UsageError for a sampler that the
+            objective does not train.
         sampler: the sampler that suits it.
+        adaptive: whether it learns the velocity of a flow, which an adaptive solver can integrate.
     """
 
     name: str
     summary: str
     loss: Loss
-    sample: Sample
-    label_of: Callable[[SamplerSettings, int], int]
+    plan: Callable[[SamplerSettings, int], Plan]
     sampler: SamplerSettings
+    adaptive: bool = False
+
+    def require_sampler(self, sampler: SamplerSettings, finest: int) -> None:
+        """Require a sampler that this objective trains.
+
+        Args:
+            sampler: how a chunk is to be drawn.
+            finest: of the network.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if sampler.solver != "adaptive":
+            self.plan(sampler, finest)
+            return
+        require(
+            self.adaptive,
+            "solver",
+            f"be euler for a {self.name} policy: only a flow_matching policy is integrated adaptively",
+            repr(sampler.solver),
+        )
+
+    def carry(
+        self,
+        network: VelocityField,
+        x: Float[Array, " chunk"],
+        features: Float[Array, " feature"],
+        sampler: SamplerSettings,
+    ) -> Float[Array, " chunk"]:
+        """Return one scaled chunk: x carried from where the sampler begins to flow time 1.
+
+        Args:
+            network: trained by this objective.
+            x: noise, or at the warm start's flow time (1 - t) noise + t (the chunk that is known).
+            features: scaled.
+            sampler: one that passed `require_sampler`.
+        """
+        if sampler.solver == "adaptive":
+            return integrate_adaptively(network, x, features, sampler.warm_start, sampler.tolerance)
+        return follow(network, self.plan(sampler, network.finest), x, features)
 
 
 OBJECTIVES = {
@@ -50,17 +89,37 @@ OBJECTIVES = {
             "flow_matching",
             "the velocity from noise to quotes, integrated in several steps",
             flow_matching.loss,
-            flow_matching.sample,
-            flow_matching.label_of,
+            flow_matching.plan,
             flow_matching.DEFAULT_SAMPLER,
+            adaptive=True,
         ),
         Objective(
             "shortcut",
-            "steps that know their size, from one up",
+            "steps that know their size, 1, 2, 4, ... of them",
             shortcut.loss,
-            shortcut.sample,
-            shortcut.label_of,
+            shortcut.plan,
             shortcut.DEFAULT_SAMPLER,
+        ),
+        Objective(
+            "flow_map",
+            "jumps between any two flow times, any number of them",
+            flow_map.loss,
+            flow_map.plan,
+            flow_map.DEFAULT_SAMPLER,
+        ),
+        Objective(
+            "regression",
+            "the mean quote, at once (a control)",
+            regression.loss,
+            regression.plan,
+            regression.DEFAULT_SAMPLER,
+        ),
+        Objective(
+            "minimal_iterative",
+            "the mean quote, and a second look at it (a control)",
+            minimal_iterative.loss,
+            minimal_iterative.plan,
+            minimal_iterative.DEFAULT_SAMPLER,
         ),
     )
 }

@@ -21,6 +21,7 @@ from flowhft.report.sections import (
     training,
     tuned,
 )
+from flowhft.report.sections.learned import cells, dial, studies, unseen, verdict, worth
 
 
 class Section(NamedTuple):
@@ -42,6 +43,12 @@ SECTIONS = (
     Section("recording", "The recording", recording.content),
     Section("backtest", "Judgement on the recording", replayed.content),
     Section("reproduction", "The FlowHFT paper, reproduced", reproduction.content),
+    Section("targets", "Targets", verdict.content),
+    Section("cells", "The shipped policy in every cell", cells.content),
+    Section("worth", "Where its gain comes from", worth.content),
+    Section("dial", "Its risk dial", dial.content),
+    Section("unseen", "Markets never seen", unseen.content),
+    Section("studies", "How to learn: studies", studies.content),
     Section("simulation", "Judgement in simulation", simulated.content),
     Section("frontier", "The frontier of the exact optimum", frontier.content),
     Section("fingerprint", "How the policies quote", fingerprint.content),

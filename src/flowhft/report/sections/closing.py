@@ -33,7 +33,13 @@ def choices(evidence: Evidence, styles: Styles) -> Markup | None:
     if evidence.curves:
         lines.append(("networks", ", ".join(evidence.curves), "demonstrations of the teachers in simulation"))
     if adapter := evidence.record("adapt/adapter"):
-        units = {"scale": "", "offset_bid": " ticks", "offset_ask": " ticks", "skew": " ticks / lot"}
+        units = {
+            "scale": "",
+            "offset_bid": " ticks",
+            "offset_ask": " ticks",
+            "skew": " ticks / lot",
+            "slope": " ticks / (lot s)",
+        }
         written = ", ".join(
             f"{name.replace('_', ' ')} {numbers.significant(adapter[name])}{unit}"
             for name, unit in units.items()

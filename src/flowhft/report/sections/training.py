@@ -105,8 +105,8 @@ def adaptation(evidence: Evidence, styles: Styles) -> Markup | None:
     parts = [
         paragraph(
             "Behind the trained policy, which stays as it is, stands a small map: scale × half-spread + "
-            "offset, leaning with the inventory by the skew. It was chosen on simulated validation "
-            "sessions, never on the recording's unseen part."
+            "offset, leaning with the inventory by the skew, which has a slope in the time left. It was "
+            "chosen on simulated validation sessions, never on the recording's unseen part."
         )
     ]
     if adapter:
@@ -129,6 +129,7 @@ _ADAPTER = {
     "offset_bid": "offset_bid_ticks",
     "offset_ask": "offset_ask_ticks",
     "skew": "skew, ticks / lot",
+    "slope": "slope, ticks / (lot s)",
     "validation": "gain on validation sessions, tick × lot",
     "fresh": "gain on fresh sessions, tick × lot",
     "winners_curse": "lost from validation to fresh, tick × lot",
@@ -173,7 +174,11 @@ def search_figure(search: pl.DataFrame) -> go.Figure:
 
 
 def _written(candidate: dict[str, Any]) -> str:
-    scale, bid, ask, skew = (
-        numbers.significant(candidate[name]) for name in ("scale", "offset_bid", "offset_ask", "skew")
+    scale, bid, ask, skew, slope = (
+        numbers.significant(candidate.get(name, 0.0))
+        for name in ("scale", "offset_bid", "offset_ask", "skew", "slope")
     )
-    return f"scale {scale}, offsets {bid} and {ask} ticks, skew {skew} ticks / lot"
+    return (
+        f"scale {scale}, offsets {bid} and {ask} ticks, skew {skew} ticks / lot, "
+        f"slope {slope} ticks / (lot s)"
+    )

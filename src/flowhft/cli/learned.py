@@ -1,0 +1,285 @@
+"""`flowhft reproduce learned`: the shipped policy in every cell, why it earns what it does, ablations."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft.cli.command import Command, Result
+from flowhft.cli.folder import RUNS, begin, identity_of_run, require_ours
+from flowhft.cli.learned_stages import MARKETS, NEEDS_POLICY, STAGES, Stages, check_sections
+from flowhft.cli.terminal import Table, Terminal
+from flowhft.devices import DeviceName, prepare
+from flowhft.errors import UnknownNameError, UsageError, require
+from flowhft.market.presets import PRESETS
+from flowhft.reproduce.learned.settings import StudySettings
+from flowhft.runs import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+
+NAME = "reproduce learned"
+PAGE = "results.md"
+MOST_PATHS = 1_000_000_000
+# What `--quick` takes for options that are left as they are.
+QUICK: dict[str, Any] = {
+    "paths": 400,
+    "cells": "T1.HH,T1.LL",
+    "detail_paths": 200,
+    "without_ppo": True,
+    "without_tuned": True,
+    "study": StudySettings(
+        scenarios=2,
+        sessions=4,
+        updates=20,
+        width=8,
+        blocks=1,
+        seeds=2,
+        paths=64,
+        cells="T1.LL",
+        imitation_updates=20,
+        imitation_scenarios=2,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceLearned(Command):
+    """Measure what the shipped policy is worth, and what every choice in learning it was worth.
+
+    Judges it in the test cells of every market beside experts, tuned experts, PPO and the oracle; splits its
+    gain into drift, forecasts and market making; draws its risk dial; repeats the paper's ablations and
+    compares objectives, observations and chunks in small trainings of several seeds; and tries markets never
+    seen. Each section is a finished folder; the page tells of those that are there. Writes cells.parquet,
+    wins.parquet, counts.parquet, printed.parquet, targets.parquet, worth.parquet, dial.parquet,
+    dial_printed.parquet, imitation.parquet, studies.parquet, study_summaries.parquet, unseen.parquet,
+    sentences.parquet, results.md and report.html.
+    """
+
+    policy: str = "flowhft"
+    """The policy that all of this is about: the shipped one, a .safetensors file or a run folder; @ and a
+    number set its risk dial."""
+    pretrained: str = ""
+    """The flow policy that it was adapted from, to be judged beside it; by default the one within."""
+    plain: str = ""
+    """Control: a plain network trained by the same adaptation."""
+    sections: tuple[str, ...] = tuple(STAGES)
+    """Sections to run now; the page has them and those that earlier calls finished in the same folder."""
+    markets: tuple[str, ...] = MARKETS
+    """Markets of the sections cells, worth and unseen."""
+    cells: str = "paper-test"
+    """Comma-separated cells, T1.HH ... T6.LL; all 24 by default."""
+    paths: int = 200_000
+    """Sessions simulated per cell in the section cells, the same for every policy."""
+    detail_paths: int = 20_000
+    """Sessions per cell in the sections worth, dial, unseen and imitation."""
+    dials: tuple[float, ...] = ()
+    """Settings of the risk dial in the section dial; seven over the trained range if none are given."""
+    without_ppo: bool = False
+    """Leave PPO out, which is trained cell by cell in the paper's market."""
+    agents: Path | None = None
+    """A finished run of `flowhft ppo` in the market `paper`, instead of a training here."""
+    without_tuned: bool = False
+    """Leave the experts out that are tuned to every cell."""
+    study: StudySettings = StudySettings()
+    quick: bool = False
+    """A first look: a few cells, sessions and updates, where those are not set."""
+    chunk: int = 8_192
+    """Sessions simulated at once: bounds the memory and changes no result."""
+    device: DeviceName = "auto"
+    """Where to simulate: on every core of the processor, or on a GPU; auto takes a GPU if there is one."""
+    ray: str = ""
+    """Judge on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
+    docs: Path | None = None
+    """File that the page results.md is copied to."""
+    require: bool = False
+    """End with exit code 4 if a target is missed."""
+
+    def run(self, terminal: Terminal) -> Result:
+        """Run the sections, each in a folder of its own, and write down what all finished ones found."""
+        from flowhft.report import build
+        from flowhft.reproduce.learned.findings import found_in
+
+        if self.quick:
+            return self._quickly().run(terminal)
+        self._check()
+        folder = self.out or RUNS / "reproduce-learned"
+        require_ours(folder)
+        prepare(self.device)
+        (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)  # ours, even if only stages come to be in it
+        terminal.where = folder
+        stages = Stages(self, folder, terminal)
+        for name in STAGES:
+            if name in self.sections:
+                stages.run(name)
+        done = stages.finished()
+        shutil.rmtree(folder / UNFINISHED)  # a page half written: seconds of work
+        (folder / UNFINISHED).mkdir()
+        # The page follows from the stages that are there: options that made others are theirs.
+        run = Run(folder, NAME, {"policy": self.policy, "stages": list(done)}, self.seed, done)
+        if work := begin(run, terminal):
+            run.withdraw()
+            tables = found_in(stages.tables())
+            for name, table in tables.items():
+                write_table(work / f"{name}.parquet", table, units_of(name, table))
+            settings = self._settings(folder, done)
+            self._write_page(work / PAGE, tables, settings)
+            run.finish(settings=settings, tables=list(tables))
+        if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
+            (folder / UNFINISHED).rmdir()
+        if not (folder / REPORT).is_file():
+            with terminal.stage("write the report"):
+                build(folder)
+        names = manifest_of(folder)["summary"]["tables"]
+        tables = {name: read_table(folder / f"{name}.parquet") for name in names}
+        if self.docs:
+            with replacing(self.docs) as temporary:
+                temporary.write_text((folder / PAGE).read_text(encoding="utf-8"), encoding="utf-8")
+        return self._result(folder, tables)
+
+    def _quickly(self) -> "ReproduceLearned":
+        """Return the same command with the sizes of `QUICK` where they are left as they are."""
+        changes = {
+            name: value for name, value in QUICK.items() if getattr(self, name) == getattr(type(self), name)
+        }
+        if self.agents:
+            changes.pop("without_ppo", None)
+        return replace(self, quick=False, **changes)
+
+    def _check(self) -> None:
+        """Refuse what cannot be before anything is computed."""
+        from flowhft.market.presets import find_scenarios, paper_test
+
+        check_sections(self.sections)
+        for name in ("paths", "detail_paths"):
+            value = getattr(self, name)
+            require(2 <= value <= MOST_PATHS, name, f"lie between 2 and {MOST_PATHS:,}", value)
+        for market in self.markets:
+            if market not in PRESETS:
+                raise UnknownNameError("market preset", market, PRESETS)
+        require(len(self.markets) >= 1, "markets", "name at least one market", "none")
+        if self.agents and self.without_ppo:
+            raise UsageError(
+                "`agents` must not be given together with `--without-ppo`. Leave one of them out."
+            )
+        for cells in (self.cells, self.study.cells):
+            for scenario in find_scenarios(cells, "paper"):
+                require(
+                    paper_test("paper").get(scenario.name) == scenario,
+                    "cells",
+                    "be cells of the paper",
+                    f"'{scenario.name}'",
+                    "Name some of T1.HH to T6.LL.",
+                )
+            require(len(find_scenarios(cells, "paper")) > 0, "cells", "name at least one cell", f"'{cells}'")
+        if self.agents:
+            identity_of_run(self.agents, "agents", "ppo")
+        if set(self.sections) & set(NEEDS_POLICY):
+            from flowhft.policies import find_policy
+
+            for where in filter(None, (self.policy, self.pretrained, self.plain)):
+                find_policy(where)  # better said now than hours later
+
+    def _settings(self, folder: Path, done: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the page says about how it was made; nothing about when or where."""
+        configs = {place: manifest_of(folder / place)["config"] for place in done}
+        from flowhft.reproduce.learned.lineup import OURS, saved, told_premium
+
+        about_policy = bool({place.partition("/")[0] for place in done} & set(NEEDS_POLICY))
+        return {
+            "command": self._typed(),
+            "seed": self.seed,
+            "policy": self.policy if about_policy else None,
+            "told_premium": about_policy and told_premium(saved(OURS, self.policy)),
+            "stages": configs,
+        }
+
+    def _typed(self) -> str:
+        """Return the command that makes the page, sections left out: all of them."""
+        usual, words = type(self), [f"flowhft {NAME}"]
+        for name in ("policy", "pretrained", "plain", "markets", "cells", "paths", "detail_paths", "dials"):
+            value = getattr(self, name)
+            if value != getattr(usual, name):
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                words.append(f"--{name.replace('_', '-')} {Path(text).name if '/' in text else text}")
+        for name in ("without_ppo", "without_tuned"):
+            words += [f"--{name.replace('_', '-')}"] if getattr(self, name) else []
+        for item in fields(StudySettings):
+            value = getattr(self.study, item.name)
+            if value != item.default:
+                words.append(f"--study.{item.name.replace('_', '-')} {value}")
+        return " ".join([*words, f"--seed {self.seed}", f"--docs docs/{PAGE}"])
+
+    def _write_page(
+        self, path: Path, tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]
+    ) -> None:
+        from flowhft.reproduce.learned.document import document
+
+        with replacing(path) as temporary:
+            temporary.write_text(document(tables, settings), encoding="utf-8")
+
+    def _result(self, folder: Path, tables: Mapping[str, pl.DataFrame]) -> Result:
+        """Return the targets and the sentences of the page."""
+        targets = tables.get("targets", pl.DataFrame())
+        rows = [
+            [row["name"], f"{row['found']:g} of {row['of']}", f"{row['needed']:g}", _verdict(row["hit"])]
+            for row in targets.iter_rows(named=True)
+        ]
+        missed = [
+            f"Target missed: {row['wanted']}; found {row['found']:g}."
+            for row in targets.iter_rows(named=True)
+            if row["hit"] is False
+        ]
+        page = self.docs or folder / PAGE
+        sentences = tables["sentences"]["sentence"].to_list() if "sentences" in tables else []
+        return Result(
+            summary={
+                "folder": folder,
+                "report": folder / REPORT,
+                "page": page,
+                "missed": missed,
+                **{name: table.to_dicts() for name, table in tables.items()},
+            },
+            shown=[
+                *([Table(["target", "found", "needed", ""], rows, title="Targets")] if rows else []),
+                *sentences,
+                f"The report is {folder / REPORT}, the page {page}",
+            ],
+            missed=missed if self.require else (),
+        )
+
+
+def _verdict(hit: bool | None) -> str:
+    return "not all cells judged" if hit is None else "hit" if hit else "missed"
+
+
+def units_of(name: str, table: pl.DataFrame) -> dict[str, str]:
+    """Return the units of the columns of a table of the page.
+
+    Args:
+        name: of the table.
+        table: it.
+    """
+    money = (
+        "pnl",
+        "expected",
+        "max_drawdown",
+        "spread_pnl",
+        "inventory_pnl",
+        "utility",
+        "fee",
+        "drift",
+        "forecast",
+    )
+    units = {}
+    for column in table.columns:
+        if column.startswith("sharpe") or (column.endswith("gain") and name == "counts"):
+            units[column] = "ratio"
+        elif column.startswith(money) and name != "counts":
+            units[column] = "price units"
+    if name in ("wins", "printed"):
+        columns = ("ours", "theirs", "printed", "gain", "low", "high")
+        units |= dict.fromkeys(columns, "price units; ratio for sharpe")
+    if name == "latency":
+        units["microseconds"] = "us"
+    return units

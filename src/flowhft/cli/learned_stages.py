@@ -1,0 +1,303 @@
+"""The stages of `flowhft reproduce learned`: a run folder each, resumed piece by piece."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft.cli.folder import begin, identity_of
+from flowhft.cli.ppo import Ppo
+from flowhft.cli.terminal import Terminal
+from flowhft.cli.tune import Tune
+from flowhft.errors import require
+from flowhft.market.presets import Preset
+from flowhft.runs import MANIFEST, Run, finite, plain, read_json, read_table, write_json, write_table
+
+# Name -> what a person reads while it runs; in the order in which they run.
+STAGES = {
+    "cells": "judge every policy in the test cells",
+    "worth": "split the gain into drift, forecasts and market making",
+    "dial": "turn the risk dial",
+    "unseen": "judge in markets never seen",
+    "imitation": "imitate a teacher as faithfully as can be",
+    "ablations": "learn from one expert alone",
+    "scaling": "learn from more and more instructors",
+    "objectives": "compare objectives and numbers of evaluations",
+    "observation": "compare what policies see",
+    "chunks": "compare horizons, steps executed and noise",
+}
+STUDIES = ("ablations", "scaling", "objectives", "observation", "chunks")
+NEEDS_POLICY = ("cells", "worth", "dial", "unseen")
+MARKETS: tuple[Preset, ...] = ("paper", "correct", "informed")  # in the order of the page
+PAPER: Preset = "paper"  # the market of studies, of the dial and of PPO: the printed rows are of it
+Rows = list[dict[str, Any]]
+
+
+class Stages:
+    """The stages of one page.
+
+    Args:
+        command: a `flowhft.cli.learned.ReproduceLearned`, its options resolved.
+        folder: of the page; a stage has a folder in it.
+        terminal: told how it goes.
+    """
+
+    def __init__(self, command: Any, folder: Path, terminal: Terminal) -> None:
+        self.command, self.folder, self.terminal = command, folder, terminal
+
+    def run(self, name: str) -> None:
+        """Run one stage, of what an earlier call has left only the rest."""
+        if name in STUDIES:
+            self._study(name)
+        elif name in ("dial", "imitation"):
+            {"dial": self._dial, "imitation": self._imitation}[name]()
+        else:
+            for market in self.command.markets:
+                {"cells": self._cells, "worth": self._worth, "unseen": self._unseen}[name](market)
+
+    def finished(self) -> dict[str, str]:
+        """Return the identity of every finished stage, by its folder's name."""
+        return {
+            str(manifest.parent.relative_to(self.folder)): identity_of(manifest.parent)
+            for name in STAGES
+            for manifest in sorted((self.folder / name).rglob(MANIFEST))
+        }
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return what all finished stages found: tables by name, those of several markets together."""
+        parts: dict[str, list[pl.DataFrame]] = {}
+        order = {str(Path(name) / market): n for n, (name, market) in enumerate(self._places())}
+        for place in sorted(self.finished(), key=lambda place: order.get(place, len(order))):
+            for path in sorted((self.folder / place).glob("*.parquet")):
+                parts.setdefault(path.stem, []).append(read_table(path))
+        return {name: pl.concat(tables, how="diagonal_relaxed") for name, tables in parts.items()}
+
+    def _places(self) -> list[tuple[str, str]]:
+        return [(name, market) for name in STAGES for market in ("", *MARKETS)]
+
+    def _stage(
+        self,
+        place: str,
+        config: dict[str, Any],
+        find: Callable[[Path], dict[str, pl.DataFrame]],
+        parents: dict[str, str] | None = None,
+    ) -> None:
+        """Run one stage in its folder, unless that is finished."""
+        shared = {} if place.partition("/")[0] in STUDIES else {"cells": self.command.cells}
+        command = f"reproduce learned: {place}"
+        run = Run(self.folder / place, command, plain(config | shared), self.command.seed, parents or {})
+        if work := begin(run, self.terminal):
+            tables = find(work)
+            for name, table in tables.items():
+                write_table(work / f"{name}.parquet", table, {})
+            run.finish(tables=list(tables))
+
+    def _pieces(self, work: Path, title: str, pieces: Sequence[tuple[str, Callable[[], Rows]]]) -> Rows:
+        """Find piece after piece; those that an interrupted run found are read back."""
+        rows: Rows = []
+        with self.terminal.stage(title) as progress:
+            for i, (name, find) in enumerate(pieces):
+                progress(i / len(pieces), name)
+                part = work / "parts" / f"{i:04d}.json"
+                if not part.is_file():
+                    write_json(part, find())
+                rows += read_json(part)
+        return rows
+
+    # Who is judged
+
+    def _learned(self) -> list[Any]:
+        """Return the learned policies: ours first, then what it is compared with."""
+        from flowhft.reproduce.learned.lineup import OURS, PLAIN, PRETRAINED, base_of, saved
+
+        command = self.command
+        ours = saved(OURS, command.policy)
+        base = saved(PRETRAINED, command.pretrained) if command.pretrained else base_of(ours)
+        return [ours, *([base] if base else []), *([saved(PLAIN, command.plain)] if command.plain else [])]
+
+    def _fitted(self, market: str) -> list[Any]:
+        """Return the policies that are fitted to each cell, fitted now if they are not yet."""
+        from flowhft.reproduce.learned.lineup import PPO, TUNED, saved
+
+        command, found = self.command, []
+        common: dict[str, Any] = {"seed": command.seed, "quiet": command.quiet}
+        if not command.without_tuned:
+            place = self.folder / "tune" / market
+            Tune(scenarios=command.cells, market=market, out=place, **common).run(self.terminal)  # type: ignore[arg-type]
+            found.append(saved(TUNED, str(place / "policy.safetensors"), "fitted"))
+        if market == PAPER and not command.without_ppo:
+            place = command.agents or self.folder / "ppo"
+            if not command.agents:
+                Ppo(scenarios=command.cells, market=PAPER, out=place, **common).run(self.terminal)
+            found.append(saved(PPO, str(place / "policy.safetensors"), "fitted"))
+        return found
+
+    def _identities(self, members: Sequence[Any]) -> dict[str, str]:
+        return {f"policy {m.name}": identity_of(m.policy.path) for m in members if m.policy.path}
+
+    # Stages
+
+    def _cells(self, market: str) -> None:
+        from flowhft.market.presets import find_scenarios
+        from flowhft.reproduce.learned.cells import job_of, rows_of
+        from flowhft.reproduce.learned.lineup import closed_forms, oracle
+        from flowhft.scale.checkpoint import Checkpoints
+        from flowhft.scale.cluster import cluster
+        from flowhft.scale.drive import judge_all, judge_here
+
+        command = self.command
+        scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
+        members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle()]
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            job = job_of(scenarios, members, command.paths, command.seed, command.chunk)
+            finished = Checkpoints(work / "moments")
+            with self.terminal.stage(f"{STAGES['cells']}, {market}") as progress, ExitStack() as stack:
+                crew = (
+                    stack.enter_context(cluster(command.ray, command.device)) if command.ray else judge_here
+                )
+                judge_all(job, finished, crew=crew, progress=progress)
+            results, margins = [], []
+            for place in range(len(scenarios)):
+                one, other = rows_of(job, finished, place, market, members)
+                results += finite(one)
+                margins += finite(other)
+            return {"cells": _table(results), "margins": _table(margins)}
+
+        config = {"market": market, "paths": command.paths, "policies": [m.policy.written for m in members]}
+        self._stage(f"cells/{market}", config, find, self._identities(members))
+
+    def _worth(self, market: str) -> None:
+        from flowhft.market.presets import find_scenarios
+        from flowhft.reproduce.learned.worth import worth_in
+
+        scenarios = find_scenarios(self.command.cells, market)  # type: ignore[arg-type]
+        members, paths = self._learned(), self.command.detail_paths
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            pieces = [
+                (
+                    cell.name,
+                    lambda cell=cell: worth_in(
+                        cell, market, members, paths=paths, seed=self.command.seed, like=scenarios
+                    ),
+                )
+                for cell in scenarios
+            ]
+            return {"worth": _table(self._pieces(work, f"{STAGES['worth']}, {market}", pieces))}
+
+        config = {"market": market, "paths": paths, "policies": [m.policy.written for m in members]}
+        self._stage(f"worth/{market}", config, find, self._identities(members))
+
+    def _dial(self) -> None:
+        from flowhft.market.presets import find_scenarios
+        from flowhft.policies import find_policy
+        from flowhft.reproduce.learned.dial import dial_in, dials_of
+
+        scenarios = find_scenarios(self.command.cells, PAPER)
+        ours, *others = self._learned()
+        paths, base = self.command.detail_paths, self.command.policy.partition("@")[0]
+        dials = self.command.dials or dials_of(ours.policy)
+        if not dials:
+            self.terminal.note(
+                f"dial: {base} has none, and --dials names no settings; the section is left out"
+            )
+            return
+        settings = [(dial, find_policy(f"dial-{dial:g}={base}@{dial:g}")) for dial in dials]
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            pieces = [
+                (
+                    cell.name,
+                    lambda cell=cell: dial_in(
+                        cell, PAPER, settings, others, paths=paths, seed=self.command.seed, like=scenarios
+                    ),
+                )
+                for cell in scenarios
+            ]
+            return {"dial": _table(self._pieces(work, STAGES["dial"], pieces))}
+
+        config = {"dials": dials, "paths": paths, "policy": base}
+        self._stage("dial", config, find, self._identities([ours, *others]))
+
+    def _unseen(self, market: str) -> None:
+        from flowhft.reproduce.learned.unseen import unseen_in, unseen_markets
+
+        scenarios = unseen_markets(market)  # type: ignore[arg-type]
+        members, paths = self._learned(), self.command.detail_paths
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            pieces = [
+                (
+                    where.name,
+                    lambda where=where: unseen_in(
+                        where, market, members, paths=paths, seed=self.command.seed, like=scenarios
+                    ),
+                )
+                for where in scenarios
+            ]
+            return {"unseen": _table(self._pieces(work, f"{STAGES['unseen']}, {market}", pieces))}
+
+        config = {"market": market, "paths": paths, "policies": [m.policy.written for m in members]}
+        self._stage(f"unseen/{market}", config, find, self._identities(members))
+
+    def _imitation(self) -> None:
+        from flowhft.market.presets import find_scenarios
+        from flowhft.reproduce.learned.faithful import OBJECTIVES, faithful_in
+
+        command, seed = self.command, self.command.seed
+        cells = find_scenarios(command.cells, PAPER)
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            pieces = [
+                (
+                    objective,
+                    lambda objective=objective: faithful_in(
+                        objective,
+                        cells,
+                        command.study,
+                        paths=command.detail_paths,
+                        seed=seed,
+                        folder=work / "checkpoints",
+                    ),
+                )
+                for objective in OBJECTIVES
+            ]
+            return {"imitation": _table(self._pieces(work, STAGES["imitation"], pieces))}
+
+        self._stage("imitation", {"study": command.study, "paths": command.detail_paths}, find)
+
+    def _study(self, name: str) -> None:
+        from flowhft.reproduce.learned.studies import study
+        from flowhft.reproduce.learned.trainings import classroom, try_variant
+
+        settings, seed = self.command.study, self.command.seed
+        variants = study(name, settings)
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            room = classroom(settings, seed)
+            pieces = [
+                (variant.name, lambda variant=variant: try_variant(room, variant, settings, seed))
+                for variant in variants
+            ]
+            return {"studies": _table(self._pieces(work, STAGES[name], pieces))}
+
+        self._stage(name, {"study": settings, "variants": [plain(variant) for variant in variants]}, find)
+
+
+def _table(rows: Rows) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def check_sections(sections: Sequence[str]) -> None:
+    """Require sections that exist.
+
+    Raises:
+        UsageError: no section of this name, or none at all.
+    """
+    known = ", ".join(STAGES)
+    require(len(sections) >= 1, "sections", f"name some of {known}", "none")
+    for name in sections:
+        require(name in STAGES, "sections", f"name some of {known}", f"'{name}'")

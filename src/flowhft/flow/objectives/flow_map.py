@@ -1,0 +1,86 @@
+"""Flow maps: one network that jumps from any flow time to any later one, learned from how its jumps grow."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from flowhft.errors import require
+from flowhft.flow.interpolant import (
+    SHARED,
+    Batch,
+    between,
+    flat,
+    groups_of,
+    lesson_error,
+    masked_error,
+    noise_for,
+    share_out,
+    velocities,
+)
+from flowhft.flow.network import VelocityField
+from flowhft.flow.objectives import flow_matching
+from flowhft.flow.settings import SamplerSettings
+from flowhft.frozen.plan import Plan, long_steps
+
+DEFAULT_SAMPLER = SamplerSettings(steps=1)
+DISTILLED_SHARE = 4  # one sample in four learns jumps, the others match the flow
+
+
+def plan(sampler: SamplerSettings, finest: int) -> Plan:
+    """Return the sampler: jumps of equal length, any number of them, from any flow time.
+
+    Raises:
+        UsageError: a solver other than Euler's: a jump is exact already, there is no derivative to correct.
+    """
+    require(sampler.solver == "euler", "solver", "be euler for a flow_map policy", repr(sampler.solver))
+    return long_steps(sampler.steps, sampler.warm_start)
+
+
+def distillation(
+    network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch
+) -> Float[Array, ""]:
+    """Return E |d/dr X(t, r, x_t) - u'(X(t, r, x_t), r, 0)|^2: where a jump lands, it moves as the flow does.
+
+    X(t, r, x) = x + (r - t) u(x, t, r - t) is the jump from t to r, and u' the teacher: an average of past
+    networks, without gradient. t and r are uniform on the triangle 0 < t < r < 1. The derivative is one
+    forward-mode product in the one number d = r - t.
+
+    Args:
+        network: the velocity field that learns.
+        ema: the teacher.
+        key: for flow times and noise.
+        batch: demonstrated chunks, a multiple of 8 of them.
+
+    Source: N. M. Boffi, M. S. Albergo, E. Vanden-Eijnden, "How to build a consistency model: learning flow
+    maps via self-distillation", 2025, Lagrangian self-distillation; there the network teaches itself.
+    """
+    key_time, key_noise = jax.random.split(key)
+    chunk, mask = flat(batch)
+    both_ends = jnp.sort(jax.random.uniform(key_time, (2, groups_of(len(chunk)))), axis=0)
+    flow_time, step_size = both_ends[0], both_ends[1] - both_ends[0]
+    x = between(noise_for(key_noise, batch), chunk, flow_time)
+
+    def jump(step_size: Float[Array, " group"]) -> Float[Array, "sample chunk"]:
+        length = jnp.repeat(step_size, SHARED)[:, None]
+        return x + length * velocities(network, x, batch.features, flow_time, step_size)
+
+    landed, movement = jax.jvp(jump, (step_size,), (jnp.ones_like(step_size),))
+    landed = jax.lax.stop_gradient(landed)
+    wanted = velocities(ema, landed, batch.features, flow_time + step_size, jnp.zeros_like(step_size))
+    return masked_error(movement, jax.lax.stop_gradient(wanted), mask)
+
+
+def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
+    """Return the error on three quarters of the batch that match the flow and one quarter that learns jumps.
+
+    Args:
+        network: the velocity field that learns.
+        ema: the teacher of the jumps.
+        key: for flow times and noise.
+        batch: demonstrated chunks, a multiple of 32 of them.
+    """
+    key_jump, key_flow = jax.random.split(key)
+    quarter, rest = share_out(batch, len(batch.features) // DISTILLED_SHARE)
+    distilled = distillation(network, ema, key_jump, quarter)
+    matched = lesson_error(network, flow_matching.lesson(key_flow, rest))
+    return (distilled + (DISTILLED_SHARE - 1) * matched) / DISTILLED_SHARE

@@ -1,0 +1,241 @@
+"""Adapt a policy: search by a method on validation paths, judge the choice once on fresh ones.
+
+Every candidate meets the same random numbers. What was chosen is then judged on paths that nothing was chosen
+on, so that the winner's curse (validation minus fresh) is seen.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from flowhft.adapter import IDENTITY, Adapter
+from flowhft.errors import UsageError
+from flowhft.flow.policy import FlowPolicy
+from flowhft.learn.adapt.gradient import search_by_gradient
+from flowhft.learn.adapt.last_layer import refit_last_layer
+from flowhft.learn.adapt.paper import printed_adapter, search_grid, take_printed
+from flowhft.learn.adapt.record import Record, record_paths, require_known_law
+from flowhft.learn.adapt.search import Scales
+from flowhft.learn.adapt.state import search_state
+from flowhft.learn.adapt.turns import search_by_turns
+from flowhft.learn.adapt.worth import Worth, gain, unit_of, worth_of
+from flowhft.learn.contest import contest
+from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
+from flowhft.market.market import build
+from flowhft.market.scenario import Scenario
+from flowhft.policies.closed_form import adapted
+from flowhft.runs import stream
+from flowhft.types import Interval, Policy, Progress, no_progress
+
+# Judges many adapters on that many paths of a stage.
+Judging = Callable[[Sequence[Adapter], str, int], list[Worth]]
+
+GRID, STATE, GRADIENT = GridSettings(), StateSettings(), GradientSettings()
+UNITS = {
+    "offset_bid": "ticks",
+    "offset_ask": "ticks",
+    "skew": "ticks / lot",
+    "slope": "ticks / (lot s)",
+}
+
+
+def units_of(settings: AdaptSettings) -> dict[str, str]:
+    """Return the unit of every column of the search."""
+    unit = unit_of(settings.criterion, settings.inventory_weight)
+    return UNITS | {"score": unit, "difference": f"{unit}, paired, to the policy without adapter"}
+
+
+class Adaptation(NamedTuple):
+    """What adaptation chose and what it is worth.
+
+    Attributes:
+        refitted: the policy with another output layer, where that was fitted; else None: it is as it was.
+        adapter: the chosen map behind it.
+        search: one row per candidate, in the order they were tried.
+        validation: paired gain over the unadapted policy on the paths that chose, in the criterion's unit.
+        fresh: the same on fresh paths.
+        edges: what of the choice lies on the edge of what was searched.
+    """
+
+    refitted: FlowPolicy | None
+    adapter: Adapter
+    search: pl.DataFrame
+    validation: Interval
+    fresh: Interval
+    edges: tuple[str, ...] = ()
+
+
+def adapt(
+    policies: Sequence[Policy],
+    scenarios: Sequence[Scenario],
+    settings: AdaptSettings,
+    seed: int,
+    progress: Progress = no_progress,
+    *,
+    method: AdaptMethod = "turns",
+    grid: GridSettings = GRID,
+    state: StateSettings = STATE,
+    gradient: GradientSettings = GRADIENT,
+) -> Adaptation:
+    """Search the adapter behind a policy, or its last layer, and judge the choice on fresh paths.
+
+    Args:
+        policies: the frozen policy in each of the scenarios: the same in all of them, unless it is told
+            something of where it is.
+        scenarios: today's market, or several; the score is the mean over them.
+        settings: criterion, paths, and the search by turns.
+        seed: of the run; paths of its streams "adapt/validation" and "adapt/fresh".
+        progress: told before every line of candidates.
+        method: how candidates are found.
+        grid: of the method "paper".
+        state: of the method "state".
+        gradient: of the methods "gradient" and "last_layer", whose choice is made on paths of the stream
+            "adapt/second".
+
+    Raises:
+        UsageError: the method cannot adapt such a policy, or not to such markets.
+    """
+    worth = judge_of(policies, scenarios, settings, seed)
+    if method == "last_layer":
+        return _adapt_last_layer(policies, scenarios, settings, seed, progress, gradient)
+    unit = float(np.mean([1.0 / scenario.fill_decay for scenario in scenarios]))
+    horizon = float(np.mean([scenario.horizon for scenario in scenarios]))
+
+    def validate(adapters: Sequence[Adapter]) -> list[Worth]:
+        return worth(adapters, "validation", settings.paths)
+
+    scales = Scales(unit, horizon)
+    if method == "turns":
+        found = search_by_turns(validate, unit, settings, progress)
+    elif method == "paper":
+        found = search_grid(validate, unit, grid, progress)
+    elif method == "printed":
+        found = take_printed(validate, printed_adapter(scenarios))
+    elif method == "state":
+        found = search_state(validate, scales, state, stream(seed, "adapt/evolution"), progress)
+    else:
+        records = records_of(policies, scenarios, gradient.paths, seed)
+        found = search_by_gradient(
+            lambda adapters: worth(adapters, "second", settings.paths),
+            records,
+            scales,
+            settings,
+            gradient,
+            progress,
+        )
+    progress(0.95, "judging the choice on fresh paths")
+    before, after = worth([IDENTITY, found.adapter], "fresh", settings.fresh_paths)
+    return Adaptation(
+        refitted=None,
+        adapter=found.adapter,
+        search=found.rows,
+        validation=gain(found.best, found.unadapted),
+        fresh=gain(after, before),
+        edges=found.edges,
+    )
+
+
+def judge_of(
+    policies: Sequence[Policy], scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
+) -> Judging:
+    """Return what judges many adapters behind a policy on the paths of a stage of adaptation.
+
+    Args:
+        policies: the frozen one, in each of the scenarios.
+        scenarios: markets; the score is the mean over them.
+        settings: criterion.
+        seed: of the run; path i of a stage is the same for every adapter.
+    """
+    judged = policies_judge(scenarios, settings, seed)
+
+    def worth(adapters: Sequence[Adapter], stage: str, paths: int) -> list[Worth]:
+        return judged(
+            [[adapted(policy, adapter) for adapter in adapters] for policy in policies], stage, paths
+        )
+
+    return worth
+
+
+def policies_judge(
+    scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
+) -> Callable[[Sequence[Sequence[Policy]], str, int], list[Worth]]:
+    """Return what judges candidates on the paths of a stage; it is asked for those of each scenario."""
+    markets = [build(scenario, like=list(scenarios)) for scenario in scenarios]
+
+    def worth(candidates: Sequence[Sequence[Policy]], stage: str, paths: int) -> list[Worth]:
+        found = [
+            contest(market, there, paths=paths, seed=seed, scenario=f"adapt/{stage}/{scenario.name}")
+            for market, there, scenario in zip(markets, candidates, scenarios, strict=True)
+        ]
+        return [
+            worth_of(measures, settings.criterion, settings.inventory_weight, controlled=True)
+            for measures in zip(*found, strict=True)
+        ]
+
+    return worth
+
+
+def _adapt_last_layer(
+    policies: Sequence[Policy],
+    scenarios: Sequence[Scenario],
+    settings: AdaptSettings,
+    seed: int,
+    progress: Progress,
+    gradient: GradientSettings,
+) -> Adaptation:
+    policy = policies[0]
+    if not isinstance(policy, FlowPolicy) or any(other is not policy for other in policies):
+        raise UsageError(
+            "`policy` must be a flow policy, the same in all scenarios, for its last layer to be fitted; "
+            f"received {type(policy).__name__}. Use --method state."
+        )
+    judged = policies_judge(scenarios, settings, seed)
+    records = records_of(policies, scenarios, gradient.paths, seed)
+    found = refit_last_layer(
+        lambda tried: judged([tried] * len(scenarios), "second", settings.paths),
+        policy,
+        records,
+        settings,
+        gradient,
+        progress,
+    )
+    progress(0.95, "judging the choice on fresh paths")
+    before, after = judged([[policy, found.policy]] * len(scenarios), "fresh", settings.fresh_paths)
+    return Adaptation(
+        refitted=found.policy,
+        adapter=IDENTITY,
+        search=found.rows,
+        validation=gain(found.best, found.before),
+        fresh=gain(after, before),
+        edges=found.edges,
+    )
+
+
+def records_of(
+    policies: Sequence[Policy], scenarios: Sequence[Scenario], paths: int, seed: int
+) -> list[Record]:
+    """Return what the gradient needs along the first validation paths, one record a market.
+
+    Args:
+        policies: the frozen one, in each of the scenarios.
+        scenarios: markets.
+        paths: how many in each.
+        seed: of the run.
+
+    Raises:
+        UsageError: in one of the markets a step may fill several lots a side.
+    """
+    for scenario in scenarios:
+        require_known_law(scenario)
+    return [
+        record_paths(
+            build(scenario, like=list(scenarios)),
+            policy,
+            paths=paths,
+            seed=seed,
+            scenario=f"adapt/validation/{scenario.name}",
+        )
+        for policy, scenario in zip(policies, scenarios, strict=True)
+    ]

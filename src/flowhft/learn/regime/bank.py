@@ -1,0 +1,306 @@
+"""The bank: what a policy senses along random paths, what its base quotes, what happens to its orders.
+
+A reference maker is run through every path by the one loop and the one market, and its observations are kept;
+where own fills excite the order flow, the rates that are sensed are those of its fills. Everything but
+inventory is then the same for every maker, or nearly so.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from flowhft import experts, features
+from flowhft.estimators import RISK_WEIGHT
+from flowhft.features import NAMES, Sensor
+from flowhft.learn.regime.family import market_of
+from flowhft.learn.regime.law import NODES, Law, Way, law_along
+from flowhft.learn.regime.score import risk_of
+from flowhft.learn.regime.worlds import draw_worlds
+from flowhft.market.market import FURTHEST_MOVE, Market, build
+from flowhft.market.scenario import Scenario
+from flowhft.market.world import World
+from flowhft.policies.closed_form import coefficients_in
+from flowhft.regime import SEES
+from flowhft.rollout import one_path
+from flowhft.runs import stream
+from flowhft.types import Observation, Policy, Progress, Quote, no_progress
+
+CHUNK = 32  # scenarios that are run at once
+# Whose mean and risk are to be beaten: the closed forms in the paper's raw units, with both signs of
+# Avellaneda and Stoikov. In price units and at gamma 1 these hardly trade where volatility is high: a bar of
+# no risk that nobody who trades can pass. Among informed traders, where utility counts, all closed forms do.
+_RAW = ("avellaneda_stoikov_raw", "avellaneda_stoikov_as_run", "glft_as_run", "glft_drift_as_run")
+BARS = {"paper": _RAW, "correct": _RAW, "informed": (*_RAW, "avellaneda_stoikov", "glft", "glft_drift")}
+_SEEN = np.array([NAMES["context"].index(name) for name in SEES])
+BY_UTILITY = ("informed",)  # markets in which policies are compared by their utility
+SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
+
+
+class Bank(NamedTuple):
+    """Paths of many scenarios; every array has leading axes (scenario, path), constants only (scenario,).
+
+    Attributes:
+        seen: features of `flowhft.regime.SEES` before every step, shape (scenario, path, step, seen).
+        base: half-spreads of the frozen policy at the inventories `NODES`, ticks, shape (scenario, path,
+            step, node, side); None where it is 1 / k on both sides.
+        way: see `flowhft.learn.regime.law.Way`.
+        premium: share of the jumps' mean effect that the market leaves in the drift, shape (scenario,).
+        half_spread: 1 / k, ticks, shape (scenario,).
+        bar_mean: mean of the expert that earns most, tick x lot, shape (scenario,); with adverse selection,
+            where only utility counts, that of the expert of the best utility.
+        bar_risk: logarithm of the risk of the calmest expert, shape (scenario,); likewise.
+        bar_sharpe: best ratio of mean to standard deviation of an expert, shape (scenario,).
+        bar_swing: logarithm of the least quadratic variation of an expert, shape (scenario,).
+        bar_utility: best mean less `RISK_WEIGHT` standard deviations of an expert, tick x lot, shape
+            (scenario,).
+        scale: below which a mean is no longer judged by its ratio, tick x lot, shape (scenario,).
+    """
+
+    seen: Float[Array, "scenario path step seen"]
+    base: Float[Array, "scenario path step node side"] | None
+    way: Way
+    premium: Float[Array, " scenario"]
+    half_spread: Float[Array, " scenario"]
+    bar_mean: Float[Array, " scenario"]
+    bar_risk: Float[Array, " scenario"]
+    bar_sharpe: Float[Array, " scenario"]
+    bar_swing: Float[Array, " scenario"]
+    bar_utility: Float[Array, " scenario"]
+    scale: Float[Array, " scenario"]
+
+
+class Constant(eqx.Module):
+    """The reference maker: the same half-spread on both sides, whatever it sees."""
+
+    half_spread: Array
+
+    def init(self) -> tuple:
+        """Return the empty memory."""
+        return ()
+
+    def act(self, memory: tuple, observation: Observation, key: Array) -> tuple[Quote, tuple]:
+        """Return the quote."""
+        return Quote(self.half_spread, self.half_spread), memory
+
+
+class Watched(NamedTuple):
+    """What the reference maker saw along the paths of some scenarios, leading axes (scenario, path, step)."""
+
+    observation: Observation
+    seen: Array
+    base: Array | None
+
+
+@eqx.filter_jit
+def _watch(
+    markets: Market, worlds: World, half_spread: Array, sensor: Sensor, base: Policy | None
+) -> Watched:
+    """Run the reference maker through every path, and ask the base policy what it would quote there."""
+    nodes = jnp.asarray(NODES, jnp.float32)
+    key = jax.random.key(0)  # of a policy that quotes deterministically: never used
+
+    def sensed(memory: Any, observation: Observation) -> tuple[Any, Array]:
+        memory = features.sense(sensor, memory, observation)
+        row = features.FUNCTIONS["context"](sensor, memory, observation)
+        return memory, jnp.stack([jnp.asarray(row[place], jnp.float32) for place in _SEEN])
+
+    def quoted(base: Policy, memory: Any, observation: Observation) -> tuple[Any, Array]:
+        def at(inventory: Array) -> Array:
+            return jnp.stack(base.act(memory, observation._replace(inventory=inventory), key)[0])
+
+        return base.act(memory, observation, key)[1], jax.vmap(at)(nodes)
+
+    def path(market: Market, world: World, half_spread: Array) -> Watched:
+        observation = one_path(market, Constant(half_spread), world, key).observation
+        start = jax.tree.map(jnp.float32, features.remember_nothing(sensor))
+        seen = jax.lax.scan(sensed, start, observation)[1]
+        quotes = None if base is None else jax.lax.scan(partial(quoted, base), base.init(), observation)[1]
+        return Watched(observation, seen, quotes)
+
+    return jax.vmap(jax.vmap(path, in_axes=(None, 0, None)))(markets, worlds, half_spread)
+
+
+@jax.jit
+def _laws(way: Way, quotes: Array) -> Law:
+    """Return laws (scenario, expert, path) of quotes of that shape on ways (scenario, path)."""
+    over_paths = jax.vmap(law_along)
+    return jax.vmap(jax.vmap(over_paths, in_axes=(None, 0)))(way, quotes)
+
+
+def _without_memory(market: Market) -> Market:
+    """Return the market for prices that are given: markets with and without memory are then alike."""
+    price = dataclasses.replace(market.price, amplitude=None, memory=None)
+    return dataclasses.replace(market, price=price)
+
+
+def _extremes(family: Sequence[Scenario]) -> list[Scenario]:
+    """Return the scenarios that decide how much a program shared by all must be able to simulate."""
+
+    def surge(scenario: Scenario) -> float:
+        tilt = scenario.adverse_selection / scenario.step_deviation
+        return max(scenario.mean_intensities) * float(np.exp(2.5 * tilt - 0.5 * tilt**2))
+
+    return [max(family, key=surge), max(family, key=lambda s: max(s.mean_intensities))]
+
+
+def quotes_of_expert(name: str, scenario: Scenario, observation: Observation) -> np.ndarray:
+    """Return an expert's half-spreads at the inventories `NODES`, shape (path, step, node, side).
+
+    Args:
+        name: of the expert.
+        scenario: that it is told.
+        observation: of the reference maker, numpy arrays of shape (path, step).
+    """
+    expert = experts.get(name)
+    at = Observation(*(np.asarray(values)[..., None] for values in observation))
+    quote = expert.quote(
+        coefficients_in(expert, scenario), at._replace(inventory=np.array(NODES)), (0.0, 0.0)
+    )
+    shape = (*np.shape(observation.time), len(NODES))
+    return np.stack([np.broadcast_to(side, shape) for side in quote], axis=-1).astype(np.float32)
+
+
+def make_bank(
+    family: Sequence[Scenario],
+    paths: int,
+    seed: int,
+    sensor: Sensor,
+    base: Policy | None,
+    swing: float,
+    progress: Progress = no_progress,
+    chunk: int = CHUNK,
+) -> Bank:
+    """Make the bank of a family of scenarios.
+
+    Args:
+        family: from `flowhft.learn.regime.family.draw_family`.
+        paths: sessions of each.
+        seed: of the run; every scenario has a random stream named after it.
+        sensor: the scales against which the policy senses.
+        base: the frozen policy, which must quote deterministically; None for 1 / k on both sides.
+        swing: share of the quadratic variation in the risk of the experts, see `RegimeSettings`.
+        progress: told after every chunk of scenarios.
+        chunk: scenarios that are run at once.
+
+    Returns:
+        Numpy arrays, scenarios in the family's order.
+    """
+    parts: list[tuple[int, Bank]] = []
+    markets = sorted({market_of(scenario) for scenario in family})
+    for market in markets:
+        places = [i for i, scenario in enumerate(family) if market_of(scenario) == market]
+        like = _extremes([family[i] for i in places])
+        for begin in range(0, len(places), chunk):
+            wanted = places[begin : begin + chunk]
+            progress(len(parts) / len(family), f"{len(parts)} of {len(family)} random scenarios")
+            filled = wanted + wanted[:1] * (chunk - len(wanted))  # one shape, one program
+            found = _chunk([family[i] for i in filled], like, paths, seed, sensor, base, swing, market)
+            parts += [(place, jax.tree.map(lambda a, n=n: a[n], found)) for n, place in enumerate(wanted)]
+    parts.sort(key=lambda part: part[0])
+    return jax.tree.map(lambda *rows: np.stack(rows), *(bank for _, bank in parts))
+
+
+def _chunk(
+    scenarios: list[Scenario],
+    like: list[Scenario],
+    paths: int,
+    seed: int,
+    sensor: Sensor,
+    base: Policy | None,
+    swing: float,
+    market: str,
+) -> Bank:
+    """Return the bank of a few scenarios of one preset."""
+    built = [_without_memory(build(scenario, like=like)) for scenario in scenarios]
+    markets = jax.tree.map(lambda *leaves: np.stack(leaves), *built)
+    drawn = [
+        draw_worlds(scenario, paths, np.random.default_rng(stream(seed, "regime", "paths", scenario.name)))
+        for scenario in scenarios
+    ]
+    move, smooth, expected = (
+        np.stack([getattr(one, name) for one in drawn]) for name in ("move", "smooth", "expected")
+    )
+    flow: Any = np.stack([one.order_flow for one in drawn]).astype(np.float32)
+    move_32: Any = move.astype(np.float32)
+    half_spread: Any = np.array([1.0 / scenario.fill_decay for scenario in scenarios], np.float32)
+    watched = _watch(markets, World(move_32, flow), half_spread, sensor, base)
+    watched = jax.tree.map(np.asarray, watched)
+    observation = watched.observation
+
+    strength = np.array([s.adverse_selection / s.step_deviation for s in scenarios])[:, None, None]
+    step_deviation = np.asarray(markets.price.deviation)[:, None, None]
+    price = np.asarray(markets.price.initial_price)[:, None, None] + observation.mid_price
+    standard = np.clip(move / (step_deviation * price), -FURTHEST_MOVE, FURTHEST_MOVE)
+    tilt = np.exp(np.stack([-strength * standard, strength * standard], -1) - 0.5 * strength[..., None] ** 2)
+    intensity = np.stack([observation.intensity_bid, observation.intensity_ask], -1)
+    own = not markets.excited_by_arrivals
+    if own:
+        intensity = np.broadcast_to(np.asarray(markets.base_intensity)[:, None, None, :], intensity.shape)
+    informed = strength > 0.0
+
+    def constant(values: Any) -> np.ndarray:
+        """Give every path its market's constant."""
+        values = np.asarray(values, np.float32)
+        return np.broadcast_to(values[:, None], (len(scenarios), paths, *values.shape[1:]))
+
+    excitation = np.asarray(markets.impulse)[:, None, None] * np.asarray(markets.excitation)
+    along: dict[str, Any] = dict(
+        intensity=intensity,
+        tilt=tilt,
+        move=smooth,
+        expected_move=expected,
+        move_at_fill=np.where(informed, move, smooth),
+        expected_at_fill=np.where(informed, move, expected),
+        jump_variance=constant([one.jump_variance for one in drawn]),
+        excitation=constant(excitation * own),
+        fade=constant(markets.fade),
+        reach=constant(markets.reach),
+        most_reaching=constant(markets.most_reaching),
+        fill_decay=constant(markets.fill_decay),
+        dt=constant(markets.dt),
+    )
+    way = jax.tree.map(lambda values: np.ascontiguousarray(values, np.float32), Way(**along))
+    quotes = np.stack(
+        [
+            np.stack(
+                [
+                    quotes_of_expert(name, scenario, jax.tree.map(lambda a, n=n: a[n], observation))
+                    for name in BARS[market]
+                ]
+            )
+            for n, scenario in enumerate(scenarios)
+        ]
+    )
+    laws = jax.tree.map(np.asarray, _laws(way, quotes))
+    mean = np.asarray(laws.mean).mean(axis=-1)
+    risk, variance, variation = (np.asarray(risk_of(laws, share)) for share in (swing, 0.0, 1.0))
+    deviation = np.exp(0.5 * variance)
+    utility = mean - RISK_WEIGHT * deviation
+    best = np.argmax(utility, axis=-1)[:, None]
+    judged_by_utility = market in BY_UTILITY
+    bar_mean = np.take_along_axis(mean, best, -1)[:, 0] if judged_by_utility else mean.max(axis=-1)
+    bar_risk = np.take_along_axis(risk, best, -1)[:, 0] if judged_by_utility else risk.min(axis=-1)
+    # What quotes of 1 / k on both sides would earn without risk: two sides x intensity x 1 / e x 1 / k x
+    # horizon.
+    income = np.array([2.0 * s.mean_intensity * s.reach * s.horizon / s.fill_decay / np.e for s in scenarios])
+    found: dict[str, Any] = dict(
+        seen=watched.seen,
+        base=watched.base,
+        way=way,
+        premium=np.array([0.0 if s.jumps_compensated else 1.0 for s in scenarios], np.float32),
+        half_spread=half_spread,
+        bar_mean=bar_mean.astype(np.float32),
+        bar_risk=bar_risk.astype(np.float32),
+        bar_sharpe=(mean / deviation).max(axis=-1).astype(np.float32),
+        bar_swing=variation.min(axis=-1).astype(np.float32),
+        bar_utility=utility.max(axis=-1).astype(np.float32),
+        scale=(SMALL * income).astype(np.float32),
+    )
+    return Bank(**found)

@@ -1,0 +1,83 @@
+"""How good a policy is in a scenario: against the best expert's mean and the calmest expert's risk.
+
+    gain = log(mean / best mean of an expert)                 what it earns more
+    calm = c / 2 log(least risk of an expert / risk)          what it risks less, worth c
+    score = soft minimum of both
+
+Weighing both by a sum flips abruptly between much risk and much lean; their minimum does not.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from flowhft.learn.regime.law import Law
+
+LEAST_RATIO = 0.3  # below it the logarithm goes on as a straight line: a mean may be negative
+LEAST_RISK = 1e-6
+
+
+def risk_of(laws: Law, swing: float) -> Float[Array, "..."]:
+    """Return the logarithm of the risk over paths, the last axis of `laws`.
+
+    A weighted mean of two logarithms: of the variance of the wealth at the end (of its laws given the paths,
+    plus that of their means, plus jumps), and of the inventory's quadratic variation, a proxy of drawdowns.
+
+    Args:
+        laws: along the paths of a scenario, shape (..., path), at least 2 paths.
+        swing: weight of the quadratic variation, 0 to 1.
+    """
+    within = jnp.mean(laws.square - laws.realised**2 + laws.jumps, axis=-1)
+    variance = within + jnp.var(laws.realised, axis=-1, ddof=1)
+    both = jnp.maximum(jnp.stack([variance, jnp.mean(laws.swing, axis=-1)]), LEAST_RISK)
+    return (1.0 - swing) * jnp.log(both[0]) + swing * jnp.log(both[1])
+
+
+def gain_of(
+    mean: Float[Array, "..."], bar: Float[Array, "..."], scale: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Return log(mean / bar), and a straight line where the ratio is small.
+
+    Args:
+        mean: of the policy, money.
+        bar: the best expert's, money.
+        scale: where the bar is below it, the ratio is 1 + (mean - bar) / scale instead.
+    """
+    ratio = 1.0 + (mean - bar) / jnp.maximum(bar, scale)
+    safe = jnp.maximum(ratio, LEAST_RATIO)
+    return jnp.log(safe) + (ratio - safe) / LEAST_RATIO
+
+
+def softest(one: Float[Array, "..."], other: Float[Array, "..."], softness: float) -> Float[Array, "..."]:
+    """Return the soft minimum of two numbers: -s log((exp(-one / s) + exp(-other / s)) / 2).
+
+    Args:
+        one: a gain.
+        other: another.
+        softness: s; the minimum itself as it goes to 0, the mean as it grows.
+    """
+    return -softness * (jnp.logaddexp(-one / softness, -other / softness) - jnp.log(2.0))
+
+
+def score_of(
+    laws: Law,
+    bar_mean: Float[Array, ""],
+    bar_risk: Float[Array, ""],
+    scale: Float[Array, ""],
+    dial: Float[Array, ""],
+    softness: float,
+    swing: float,
+) -> Float[Array, ""]:
+    """Return the score of a policy in one scenario.
+
+    Args:
+        laws: along its paths, shape (path,).
+        bar_mean: see `flowhft.learn.regime.bank.Bank`.
+        bar_risk: see `flowhft.learn.regime.bank.Bank`.
+        scale: see `flowhft.learn.regime.bank.Bank`.
+        dial: c.
+        softness: see `RegimeSettings`.
+        swing: see `RegimeSettings`.
+    """
+    gain = gain_of(jnp.mean(laws.mean), bar_mean, scale)
+    calm = 0.5 * dial * (bar_risk - risk_of(laws, swing))
+    return softest(gain, calm, softness)

@@ -1,0 +1,212 @@
+"""`flowhft reproduce learned`: how wins are counted, what the blind do not see, and the command."""
+
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from program import contents, flowhft
+
+from flowhft.features import NAMES
+from flowhft.flow.normaliser import Normaliser
+from flowhft.reproduce.learned import wins
+from flowhft.reproduce.learned.sentences import sentences_of
+from flowhft.reproduce.learned.summaries import compare_variants
+from flowhft.reproduce.learned.targets import cell_targets, imitation_targets
+from flowhft.reproduce.learned.wins import counts_of, makers_of, oriented, wins_of
+from flowhft.reproduce.learned.worth import blinded
+from flowhft.types import Interval
+
+TINY = (
+    *("--policy", "glft@0.03", "--pretrained", "glft@0.1", "--markets", "paper", "--cells", "T1.LL,T2.LL"),
+    *("--paths", 60, "--detail-paths", 40, "--dials", "0.01,0.1", "--without-ppo", "--without-tuned"),
+    *("--sections", "cells,worth,dial"),
+)
+
+
+def cell(pnl, sharpe, max_drawdown, utility, role="expert"):
+    return dict(pnl=pnl, sharpe=sharpe, max_drawdown=max_drawdown, utility=utility, role=role)
+
+
+def judged(experts, ours):
+    """Return results and margins of one cell as the judgement would, with intervals of half width 1."""
+    policies = {**experts, "flowhft": ours | {"role": "learned"}}
+    results = [
+        {"market": "paper", "scenario": "T1.HH", "policy": name, **row} for name, row in policies.items()
+    ]
+    margins = []
+    for rival, theirs in experts.items():
+        for metric in wins.COMPARED:
+            value = ours[metric] - theirs[metric]
+            gain = oriented(metric, Interval(value, value - 1.0, value + 1.0))
+            names = {"market": "paper", "scenario": "T1.HH", "policy": "flowhft", "rival": rival}
+            margins.append(
+                {**names, "metric": metric, "gain": gain.value, "low": gain.low, "high": gain.high}
+            )
+    return pl.DataFrame(results), pl.DataFrame(margins)
+
+
+EXPERTS = {
+    "avellaneda_stoikov": cell(0.1, 0.1, 0.01, 0.05),  # hardly trades
+    "glft_as_run": cell(25.0, 4.0, 60.0, 20.0),
+    "glft_drift_as_run": cell(30.0, 3.0, 70.0, 18.0),
+}
+
+
+def test_each_metric_has_its_own_best_rival_and_who_stays_at_home_is_none():
+    found = wins_of(*judged(EXPERTS, cell(31.0, 6.0, 50.0, 30.0)))
+    ours = {row["metric"]: row for row in found.filter(pl.col("against") == "experts").iter_rows(named=True)}
+    assert {metric: row["rival"] for metric, row in ours.items()} == {
+        "pnl": "glft_drift_as_run",
+        "sharpe": "glft_as_run",
+        "max_drawdown": "glft_as_run",
+        "utility": "glft_as_run",
+    }
+    assert all(row["better"] for row in ours.values())
+    # A gain of 1 with an interval that reaches 0 is better and not surely so; less drawdown is a gain.
+    assert {metric: row["surely"] for metric, row in ours.items()} == {
+        "pnl": False,
+        "sharpe": True,
+        "max_drawdown": True,
+        "utility": True,
+    }
+    assert ours["max_drawdown"]["gain"] == 10.0
+    counted = {row["against"]: row for row in counts_of(found).iter_rows(named=True)}
+    assert (counted["experts"]["all_three"], counted["experts"]["all_three_surely"]) == (1, 0)
+    literal = counted["experts, those that hardly trade too"]
+    assert (literal["all_three"], literal["max_drawdown"]) == (0, 0)  # nobody undercuts no drawdown
+
+
+def test_a_loss_in_one_metric_is_no_win_and_the_target_names_the_cell():
+    found = wins_of(*judged(EXPERTS, cell(29.0, 6.0, 50.0, 30.0)))
+    assert counts_of(found).filter(pl.col("against") == "experts")["all_three"].to_list() == [0]
+    printed = pl.DataFrame(schema={"policy": pl.String, "row": pl.String})
+    (target, surely) = cell_targets(found, printed)
+    assert (target.found, target.of, target.misses) == (0, 1, "T1.HH")
+    assert target.hit is None  # one cell of 24 decides nothing
+    assert surely.needed == 21
+
+
+def test_where_nobody_earns_anything_everybody_is_a_rival():
+    assert makers_of({"a": -2.0, "b": -1.0}) == ["a", "b"]
+    assert makers_of({"a": 10.0, "b": 5.0, "c": 4.9}) == ["a", "b"]
+
+
+def test_imitation_is_compared_with_its_teacher_and_one_step_with_many():
+    rows = [
+        {"objective": objective, "steps": steps, "scenario": f"T1.{n}", "pnl": gap, "sharpe": 0.0}
+        | {"max_drawdown": 0.0}
+        for objective, steps, gap in (
+            ("flow_matching", 32, 0.029),
+            ("flow_map", 1, 0.04),
+            ("shortcut", 1, 0.038),
+        )
+        for n in range(24)
+    ]
+    teacher, flow_map, shortcut = imitation_targets(pl.DataFrame(rows))
+    assert (teacher.hit, flow_map.hit, shortcut.hit) == (True, False, True)  # 1.04 / 1.029 is above 1.01
+
+
+def test_the_blind_do_not_see_where_the_price_goes_and_see_the_rest():
+    count = len(NAMES["context"])
+    scales = Normaliser(*(jnp.ones(n) for n in (count, count, 2, 2)))
+    hidden = np.asarray(blinded({"normaliser": scales})["normaliser"].feature_std) > 1.0
+    seen = {name for name, away in zip(NAMES["context"], hidden, strict=True) if not away}
+    assert {"inventory", "time_left", "volatility", "rate_bid"} <= seen
+    assert {"forecast_1", "forecast_20", "persistence", "trend", "move_1"}.isdisjoint(seen)
+
+
+def test_sentences_follow_the_numbers_of_the_seeds():
+    def study(gap):
+        rows = [
+            {
+                "study": "observation",
+                "variant": kind,
+                "instructors": 1,
+                "horizon": 1,
+                "steps": 1,
+                "execute": 1,
+            }
+            | {"noise_scale": 0.0, "noise": "fresh", "seed": seed, "scenario": "T1.LL", "teacher": "best"}
+            | {"features": kind, "objective": "flow_matching", "sharpe": 1.0, "max_drawdown": 1.0}
+            | {"utility": 10.0 + 0.01 * seed * (kind == "paper") + gap * (kind == "context"), "pnl": 1.0}
+            | {f"teacher_{name}": 1.0 for name in ("pnl", "sharpe", "max_drawdown", "utility")}
+            for kind in ("context", "paper")
+            for seed in range(5)
+        ]
+        table = pl.DataFrame(rows)
+        (sentence,) = (
+            row["sentence"]
+            for row in sentences_of({"studies": table}).iter_rows(named=True)
+            if row["section"] == "observation"
+        )
+        assert compare_variants(table)["utility_spread"].to_list()[0] == 0.0
+        return sentence
+
+    assert study(1.0).endswith("better.")
+    assert study(-1.0).endswith("worse.")
+    assert study(0.02).endswith("a tie over these seeds.")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learned") / "run"
+    said = flowhft(
+        *(
+            "reproduce",
+            "learned",
+            *TINY,
+            "--out",
+            folder,
+            "--docs",
+            folder.parent / "page.md",
+            "--json",
+            "--quiet",
+        )
+    )
+    assert said.code == 0, said.err
+    found = said.json
+    assert len(found["cells"]) == 2 * 9
+    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told"}
+    return folder
+
+
+def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished):
+    page = (finished / "results.md").read_text()
+    assert page == (finished.parent / "page.md").read_text()
+    for heading in ("## Targets", "### Paper market, cell by cell", "## Where the gain", "## The risk dial"):
+        assert heading in page
+    assert "Faithful imitation" not in page
+    assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\bNone\b|\bnan\b", page)
+    for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    report = (finished / "report.html").read_text()
+    for section in ("targets", "cells", "worth", "dial"):
+        assert f'id="{section}"' in report
+    worth = pl.read_parquet(finished / "worth.parquet").filter(pl.col("policy") == "flowhft")
+    assert worth["forecast_pnl"].to_list() == [0.0, 0.0]  # a closed form forecasts nothing
+
+
+def test_the_same_command_again_changes_nothing(finished):
+    before = contents(finished)
+    assert flowhft("reproduce", "learned", *TINY, "--out", finished, "--quiet").code == 0
+    assert contents(finished) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--sections", "cels"), 2, "`sections` must name some of"),
+        (("--cells", "liquidity-low"), 2, "`cells` must be cells of the paper"),
+        (("--markets", "papper"), 2, "papper"),
+        (("--detail-paths", 1), 2, "`detail_paths` must lie between 2 and"),
+        (("--policy", "nowhere"), 2, "nowhere"),
+        (("--without-ppo", "--agents", "nowhere"), 2, "`agents` must not be given"),
+        (("--study.seeds", 0), 2, "`seeds` must be at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_computed(arguments, code, words, tmp_path):
+    said = flowhft("reproduce", "learned", *arguments, "--out", tmp_path / "run")
+    assert (said.code, words in said.err) == (code, True), said.err
+    assert not (tmp_path / "run").exists()
