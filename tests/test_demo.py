@@ -80,7 +80,8 @@ def test_the_demo_tells_the_whole_story(whole):
         assert all(row["pnl_low"] <= row["pnl"] <= row["pnl_high"] for row in rows)
     assert Path(found["frozen"]).is_file()
     assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
-    lines = said.err.splitlines()
+    # Of the few sessions of this size, a teacher may have had no fill in one scenario, and says so.
+    lines = [line for line in said.err.splitlines() if not line.startswith("warning: no order of")]
     assert all(line.split(": ")[1].startswith("done in ") for line in lines), said.err
 
 
@@ -151,7 +152,7 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
 def test_another_configuration_withdraws_the_old_conclusion_first(whole, config, tmp_path, monkeypatch):
     from flowhft.learn.adapt import adapt
 
-    def interrupt(*arguments: object) -> None:
+    def interrupt(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
     folder = shutil.copytree(whole[0], tmp_path / "demo")

@@ -161,6 +161,8 @@ def _observations(steps=24):
                 rng.poisson(0.4, steps),
                 np.full(steps, 20.0),
                 np.full(steps, 20.0),
+                rng.integers(0, 2, steps),
+                rng.integers(0, 2, steps),
             )
         )
     )

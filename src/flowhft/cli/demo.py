@@ -133,6 +133,7 @@ class Demo(Command):
                     batch=512,
                     learning_rate=1e-3,
                     checkpoint_every=max(1, self.updates // 4),
+                    examine_scenarios=0,  # it is judged below, by more sessions
                 ),
                 **common,
             ),

@@ -206,6 +206,6 @@ def poisson(
         own = jnp.where(above, probability, own)
         cumulative = cumulative + probability
     left = jnp.minimum((uniform - below) / jnp.maximum(own, 1e-30), 1.0)
-    # Where the count is cut off, of the tail beyond: 1 would mean that none of the many orders reaches a quote.
+    # Where the count is cut off, of the tail beyond: 1 would say that none of the many orders reaches us.
     beyond = (uniform - cumulative) / jnp.maximum(1.0 - cumulative, 1e-30)
     return count, jnp.where(uniform >= cumulative, jnp.clip(beyond, 0.0, 1.0), left)

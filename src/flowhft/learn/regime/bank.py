@@ -60,6 +60,7 @@ class Bank(NamedTuple):
         bar_swing: logarithm of the least quadratic variation of an expert, shape (scenario,).
         bar_utility: best mean less `RISK_WEIGHT` standard deviations of an expert, tick x lot, shape
             (scenario,).
+        by_utility: 1 where only utility counts, with adverse selection, else 0, shape (scenario,).
         scale: below which a mean is no longer judged by its ratio, tick x lot, shape (scenario,).
     """
 
@@ -73,6 +74,7 @@ class Bank(NamedTuple):
     bar_sharpe: Float[Array, " scenario"]
     bar_swing: Float[Array, " scenario"]
     bar_utility: Float[Array, " scenario"]
+    by_utility: Float[Array, " scenario"]
     scale: Float[Array, " scenario"]
 
 
@@ -301,6 +303,7 @@ def _chunk(
         bar_sharpe=(mean / deviation).max(axis=-1).astype(np.float32),
         bar_swing=variation.min(axis=-1).astype(np.float32),
         bar_utility=utility.max(axis=-1).astype(np.float32),
+        by_utility=np.full(len(scenarios), float(judged_by_utility), np.float32),
         scale=(SMALL * income).astype(np.float32),
     )
     return Bank(**found)

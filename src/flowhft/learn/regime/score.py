@@ -5,6 +5,9 @@
     score = soft minimum of both
 
 Weighing both by a sum flips abruptly between much risk and much lean; their minimum does not.
+
+Where traders are informed the calmest expert is one that does not trade, whose risk nobody who trades can
+undercut. There only utility counts, mean less c standard deviations, against the best utility of an expert.
 """
 
 import jax.numpy as jnp
@@ -62,6 +65,8 @@ def score_of(
     laws: Law,
     bar_mean: Float[Array, ""],
     bar_risk: Float[Array, ""],
+    bar_utility: Float[Array, ""],
+    by_utility: Float[Array, ""],
     scale: Float[Array, ""],
     dial: Float[Array, ""],
     softness: float,
@@ -73,11 +78,16 @@ def score_of(
         laws: along its paths, shape (path,).
         bar_mean: see `flowhft.learn.regime.bank.Bank`.
         bar_risk: see `flowhft.learn.regime.bank.Bank`.
+        bar_utility: see `flowhft.learn.regime.bank.Bank`.
+        by_utility: 1 where only utility counts, else 0.
         scale: see `flowhft.learn.regime.bank.Bank`.
         dial: c.
         softness: see `RegimeSettings`.
         swing: see `RegimeSettings`.
     """
-    gain = gain_of(jnp.mean(laws.mean), bar_mean, scale)
+    mean = jnp.mean(laws.mean)
+    gain = gain_of(mean, bar_mean, scale)
     calm = 0.5 * dial * (bar_risk - risk_of(laws, swing))
-    return softest(gain, calm, softness)
+    utility = mean - dial * jnp.exp(0.5 * risk_of(laws, 0.0))
+    useful = gain_of(utility, bar_utility, scale)
+    return jnp.where(by_utility > 0.0, useful, softest(gain, calm, softness))

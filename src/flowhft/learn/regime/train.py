@@ -118,7 +118,7 @@ def _score(
     weights: Weights, scales: Scales, scenario: Bank, dial: Float[Array, ""], settings: RegimeSettings
 ) -> Float[Array, ""]:
     laws = _laws(weights, scales, scenario, dial)
-    bars = scenario.bar_mean, scenario.bar_risk, scenario.scale
+    bars = scenario.bar_mean, scenario.bar_risk, scenario.bar_utility, scenario.by_utility, scenario.scale
     return score_of(laws, *bars, dial, settings.softness, settings.swing)
 
 
@@ -186,7 +186,7 @@ def judge(
 
     def scenario(weights: Weights, scales: Scales, one: Bank, dial: Float[Array, ""]) -> Judged:
         laws = _laws(weights, scales, one, dial)
-        bars = one.bar_mean, one.bar_risk, one.scale
+        bars = one.bar_mean, one.bar_risk, one.bar_utility, one.by_utility, one.scale
         score = score_of(laws, *bars, dial, settings.softness, settings.swing)
         return Judged(jnp.mean(laws.mean), risk_of(laws, 0.0), risk_of(laws, 1.0), score)
 
