@@ -12,7 +12,7 @@ from flowhft.types import Fill, Observation, Quote, Trajectory
 def path(gain: np.ndarray) -> Trajectory:
     """A trajectory whose equity grows by `gain`, shape (1, step)."""
     zero = np.zeros((1, len(gain)))
-    return Trajectory(Observation(*(zero,) * 9), Quote(zero, zero), Fill(zero, zero), gain[None], zero, zero)
+    return Trajectory(Observation(*(zero,) * 11), Quote(zero, zero), Fill(zero, zero), gain[None], zero, zero)
 
 
 def test_value_is_that_of_the_sessions_as_paths():

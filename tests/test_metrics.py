@@ -46,7 +46,7 @@ def trade(seed: int, paths: int, steps: int, fee_rate: float = 0.1) -> tuple[Tra
         wealth[:, i] = cash + inventory * mid[:, i + 1]
     zero = np.zeros((paths, steps))
     trajectory = Trajectory(
-        observation=Observation(zero, zero, mid[:, :-1], held, zero, zero, zero, zero, zero),
+        observation=Observation(zero, zero, mid[:, :-1], held, zero, zero, zero, zero, zero, zero, zero),
         quote=Quote(bid, ask),
         fill=Fill(bought, sold),
         spread_pnl=bought * bid + sold * ask,
@@ -139,7 +139,7 @@ def test_a_compiled_tally_in_single_precision_keeps_the_cents():
             tally, naive = carry
             zero = jnp.float32(0.0)
             one = Trajectory(
-                Observation(*(zero,) * 9), Quote(zero, zero), Fill(zero, zero), now[0], now[1], zero
+                Observation(*(zero,) * 11), Quote(zero, zero), Fill(zero, zero), now[0], now[1], zero
             )
             return (tally_step(tally, one), naive + now[0] + now[1]), None
 

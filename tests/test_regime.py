@@ -48,7 +48,7 @@ def _regime(seed: int = 0, size: float = 0.3) -> RegimeAdapter:
     weights = init_weights(8, seed)
     weights = weights._replace(weight_3=jnp.asarray(size * random.standard_normal((3, 8)), jnp.float32))
     scales = fit_scales(random.standard_normal((50, len(SEES))), DIAL, True)
-    told = jnp.asarray([math.log(0.1), 0.0])
+    told = jnp.asarray([math.log(0.1), 0.0, 0.0])
     return widen(narrow(weights, scales, told, jnp.asarray(1.0 / 1.5)))
 
 
@@ -385,7 +385,7 @@ def test_dial_behind_the_name(saved: Path) -> None:
     source = find_policy(f"{saved}@0.3").source
     assert isinstance(source, LearnedSource)
     assert isinstance(source.adapter, RegimeAdapter)
-    np.testing.assert_allclose(source.adapter.told, [math.log(0.3), 0.0], rtol=1e-6)
+    np.testing.assert_allclose(source.adapter.told, [math.log(0.3), 0.0, 0.0], rtol=1e-6)
     assert find_policy(f"{saved}@0.3").name == "sensing@0.3"
     for wrong in ("0", "7", "-1", "nan", "much"):
         with pytest.raises(UsageError, match=r"trained for, 0\.02 to 1"):

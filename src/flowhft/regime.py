@@ -1,8 +1,8 @@
 """The regime adapter: a small network that works out, step by step, the map behind a frozen policy.
 
 An `Adapter` is fitted to one market. This one reads the market from the features that the policy within
-senses, and is told two preferences: how much risk is worth (the dial), and how much of the jumps' mean
-effect is believed to be left in the drift (the premium). Plain arithmetic: numpy, numba and jax run it alike.
+senses, and is told how much risk is worth (the dial) and of which kind the market is believed to be. Plain
+arithmetic: numpy, numba and jax run it alike.
 """
 
 from typing import NamedTuple
@@ -30,12 +30,11 @@ SEES = (
     "fill_rate_bid",
     "fill_rate_ask",
 )
-# LEAD: own fill rates beside rates tell WHICH convention we live in: in the paper's runs only own fills are
-# seen as orders (ratio 1), elsewhere all orders are (own fills are about e^-1 of them). So the premium can
-# be sensed.
+# Own fill rates stand beside the rates, since in the paper's runs own fills are the only orders that are seen:
+# their ratio tells that market from one where all orders are, before anybody says so.
 TOGETHER = (("rate_bid", "rate_ask"), ("fill_rate_bid", "fill_rate_ask"))
-# Preferences that it is told besides.
-TOLD = ("log_risk", "premium")
+# What it is told besides: a preference, and two views on the kind of market that no session can confirm early.
+TOLD = ("log_risk", "premium", "informed")
 # Outputs: width and lean in units of 1 / k, skew in such units a lot.
 OUTPUTS = ("width", "lean", "skew")
 SKEW_UNIT = 0.2  # so that all outputs are of order one
@@ -59,8 +58,9 @@ class RegimeAdapter(NamedTuple):
         bias_3: shape (output,).
         told: what it is told, shape (told,), as in `TOLD`. log_risk: the logarithm of the risk dial c, what
             halving the risk is worth against a gain of the mean. premium: share of the jumps' mean effect
-            that is believed to be left in the drift, 0 to 1: a view on the market's convention, like one on
-            its drift.
+            that is believed to be left in the drift, 0 to 1. informed: whether traders are believed to be
+            informed, 0 or 1. Both are views on the kind of market, not on its parameters: how volatile, busy,
+            persistent or toxic it is remains to be sensed.
         half_spread: unit of the outputs, ticks: 1 / k.
     """
 

@@ -37,6 +37,7 @@ QUICK: dict[str, Any] = {
         seeds=2,
         paths=64,
         cells="T1.LL",
+        evaluations=(1, 2),
         imitation_updates=20,
         imitation_scenarios=2,
     ),
@@ -207,6 +208,7 @@ class ReproduceLearned(Command):
         for item in fields(StudySettings):
             value = getattr(self.study, item.name)
             if value != item.default:
+                value = ",".join(map(str, value)) if isinstance(value, tuple) else value
                 words.append(f"--study.{item.name.replace('_', '-')} {value}")
         return " ".join([*words, f"--seed {self.seed}", f"--docs docs/{PAGE}"])
 

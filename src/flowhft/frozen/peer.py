@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int64
 from flowhft.frozen.policy import Network
 
 SOURCE = Path(__file__).with_name("peer.c")
-FLAGS = ("-O3", "-ffast-math", "-shared", "-fPIC")
+FLAGS = ("-O3", "-ffast-math", "-fPIC")
 NATIVE = ("-march=native", "-mcpu=native", "")  # the first that the compiler takes
 LAYOUTS = ("rows", "columns")
 _ARRAYS = (
@@ -76,24 +76,23 @@ class Peer:
         given = [f"-D{name}={value}" for name, value in macros.items()]
         given += ["-DBY_COLUMNS"] if layout == "columns" else []
         with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder) / "peer.so"
+            compiled, library = str(Path(folder) / "peer.o"), str(Path(folder) / "peer.so")
             for native in NATIVE:
-                command = [
-                    path,
-                    *FLAGS,
-                    *filter(None, [native]),
-                    *given,
-                    str(SOURCE),
-                    "-o",
-                    str(library),
-                    "-lm",
-                ]
+                flags = [*FLAGS, *filter(None, [native]), *given]
+                command = [path, *flags, "-c", str(SOURCE), "-o", compiled]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode == 0:
                     break
             else:
                 raise OSError(f"{path}: {done.stderr.strip()}")
-            self._library = ctypes.CDLL(str(library))
+            # Linked without -ffast-math, which would make the library switch subnormal numbers off for the whole
+            # process when it is loaded.
+            done = subprocess.run(
+                [path, "-shared", compiled, "-o", library, "-lm"], capture_output=True, text=True
+            )
+            if done.returncode != 0:
+                raise OSError(f"{path}: {done.stderr.strip()}")
+            self._library = ctypes.CDLL(library)
 
     def _call(self, function: Callable, features: np.ndarray, *more: object) -> np.ndarray:
         x = np.zeros(self._sample, np.float32)

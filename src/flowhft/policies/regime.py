@@ -42,6 +42,11 @@ def premium_in(scenario: Scenario) -> float:
     return 0.0 if scenario.jumps_compensated or scenario.jump_intensity == 0.0 else 1.0
 
 
+def informed_in(scenario: Scenario) -> float:
+    """Return whether traders are informed in a market: 1 if so, however well, else 0."""
+    return float(scenario.adverse_selection > 0.0)
+
+
 def units_of(scenario: Scenario) -> tuple[float, float, float]:
     """Return the units of a market: distance 1 / k (ticks), time between decisions and session (seconds)."""
     return 1.0 / scenario.fill_decay, scenario.dt, scenario.horizon
@@ -50,7 +55,7 @@ def units_of(scenario: Scenario) -> tuple[float, float, float]:
 def regime_in(
     policy: FlowPolicy, regime: RegimeAdapter, scenario: Scenario | None
 ) -> tuple[FlowPolicy, RegimeAdapter]:
-    """Return a policy and its regime adapter in the units of a market: all they are told, with the premium.
+    """Return a policy and its regime adapter in a market: told its units and of which kind it is, no more.
 
     Args:
         policy: the flow policy within.
@@ -60,7 +65,8 @@ def regime_in(
     if scenario is None:
         return policy, regime
     half_spread, dt, horizon = units_of(scenario)
-    told = jnp.asarray(regime.told, jnp.float32).at[1].set(premium_in(scenario))
+    kind = jnp.asarray([premium_in(scenario), informed_in(scenario)], jnp.float32)
+    told = jnp.asarray(regime.told, jnp.float32).at[1:].set(kind)
     there = regime._replace(told=told, half_spread=jnp.asarray(half_spread, jnp.float32))
     return policy.in_units(half_spread, dt, horizon), there
 

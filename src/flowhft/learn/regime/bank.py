@@ -21,12 +21,13 @@ from flowhft.estimators import RISK_WEIGHT
 from flowhft.features import NAMES, Sensor
 from flowhft.learn.regime.family import market_of
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
-from flowhft.learn.regime.score import risk_of
+from flowhft.learn.regime.score import SMALL, risk_of
 from flowhft.learn.regime.worlds import draw_worlds
 from flowhft.market.market import FURTHEST_MOVE, Market, build
 from flowhft.market.scenario import Scenario
 from flowhft.market.world import World
 from flowhft.policies.closed_form import coefficients_in
+from flowhft.policies.regime import informed_in, premium_in
 from flowhft.regime import SEES
 from flowhft.rollout import one_path
 from flowhft.runs import stream
@@ -40,7 +41,6 @@ _RAW = ("avellaneda_stoikov_raw", "avellaneda_stoikov_as_run", "glft_as_run", "g
 BARS = {"paper": _RAW, "correct": _RAW, "informed": (*_RAW, "avellaneda_stoikov", "glft", "glft_drift")}
 _SEEN = np.array([NAMES["context"].index(name) for name in SEES])
 BY_UTILITY = ("informed",)  # markets in which policies are compared by their utility
-SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
 
 
 class Bank(NamedTuple):
@@ -52,6 +52,7 @@ class Bank(NamedTuple):
             step, node, side); None where it is 1 / k on both sides.
         way: see `flowhft.learn.regime.law.Way`.
         premium: share of the jumps' mean effect that the market leaves in the drift, shape (scenario,).
+        informed: 1 where traders are informed, else 0, shape (scenario,).
         half_spread: 1 / k, ticks, shape (scenario,).
         bar_mean: mean of the expert that earns most, tick x lot, shape (scenario,); with adverse selection,
             where only utility counts, that of the expert of the best utility.
@@ -68,6 +69,7 @@ class Bank(NamedTuple):
     base: Float[Array, "scenario path step node side"] | None
     way: Way
     premium: Float[Array, " scenario"]
+    informed: Float[Array, " scenario"]
     half_spread: Float[Array, " scenario"]
     bar_mean: Float[Array, " scenario"]
     bar_risk: Float[Array, " scenario"]
@@ -296,7 +298,8 @@ def _chunk(
         seen=watched.seen,
         base=watched.base,
         way=way,
-        premium=np.array([0.0 if s.jumps_compensated else 1.0 for s in scenarios], np.float32),
+        premium=np.array([premium_in(s) for s in scenarios], np.float32),
+        informed=np.array([informed_in(s) for s in scenarios], np.float32),
         half_spread=half_spread,
         bar_mean=bar_mean.astype(np.float32),
         bar_risk=bar_risk.astype(np.float32),

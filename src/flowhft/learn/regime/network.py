@@ -69,13 +69,13 @@ def init_weights(units: int, seed: int) -> Weights:
     )
 
 
-def fit_scales(seen: Float[np.ndarray, "... seen"], dial: tuple[float, ...], tell_premium: bool) -> Scales:
+def fit_scales(seen: Float[np.ndarray, "... seen"], dial: tuple[float, ...], tell_convention: bool) -> Scales:
     """Fit the scales of the inputs.
 
     Args:
         seen: features along the training paths.
         dial: lowest and highest risk dial.
-        tell_premium: whether the network can see the premium.
+        tell_convention: whether the network can see in which kind of market it is.
     """
     mean = seen.mean(axis=tuple(range(seen.ndim - 1)), dtype=np.float64)
     std = seen.std(axis=tuple(range(seen.ndim - 1)), dtype=np.float64)
@@ -83,8 +83,9 @@ def fit_scales(seen: Float[np.ndarray, "... seen"], dial: tuple[float, ...], tel
         places = [SEES.index(name) for name in group]
         mean[places], std[places] = mean[places].mean(), std[places].mean()
     low, high = np.log(dial)
-    told_mean = np.array([0.5 * (low + high), 0.5 if tell_premium else 0.0])
-    told_std = np.array([(high - low) / 12.0**0.5 or 1.0, 0.5 if tell_premium else np.inf])
+    told_mean = np.array([0.5 * (low + high), *((0.5, 0.5) if tell_convention else (0.0, 0.0))])
+    unseen = 0.5 if tell_convention else np.inf
+    told_std = np.array([(high - low) / 12.0**0.5 or 1.0, unseen, unseen])
     scales = (mean, np.maximum(std, LEAST_DEVIATION), told_mean, told_std)
     return Scales(*(jnp.asarray(values, jnp.float32) for values in scales))
 

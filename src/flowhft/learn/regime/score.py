@@ -2,7 +2,7 @@
 
     gain = log(mean / best mean of an expert)                 what it earns more
     calm = c / 2 log(least risk of an expert / risk)          what it risks less, worth c
-    score = soft minimum of both
+    score = soft minimum of both, beyond a gain of 0.1 less and less of it
 
 Weighing both by a sum flips abruptly between much risk and much lean; their minimum does not.
 
@@ -17,6 +17,8 @@ from flowhft.learn.regime.law import Law
 
 LEAST_RATIO = 0.3  # below it the logarithm goes on as a straight line: a mean may be negative
 LEAST_RISK = 1e-6
+SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
+ENOUGH = 0.1  # gain beyond which more counts for less and less
 
 
 def risk_of(laws: Law, swing: float) -> Float[Array, "..."]:
@@ -61,6 +63,15 @@ def softest(one: Float[Array, "..."], other: Float[Array, "..."], softness: floa
     return -softness * (jnp.logaddexp(-one / softness, -other / softness) - jnp.log(2.0))
 
 
+def satisfied(gain: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return a gain that counts less the more there is of it: x below 0, e log(1 + x / e) above, e `ENOUGH`.
+
+    To be better everywhere is the aim. What a price with memory lets itself be forecast would otherwise pay for
+    losses where it has none.
+    """
+    return jnp.minimum(gain, 0.0) + ENOUGH * jnp.log1p(jnp.maximum(gain, 0.0) / ENOUGH)
+
+
 def score_of(
     laws: Law,
     bar_mean: Float[Array, ""],
@@ -89,5 +100,6 @@ def score_of(
     gain = gain_of(mean, bar_mean, scale)
     calm = 0.5 * dial * (bar_risk - risk_of(laws, swing))
     utility = mean - dial * jnp.exp(0.5 * risk_of(laws, 0.0))
-    useful = gain_of(utility, bar_utility, scale)
-    return jnp.where(by_utility > 0.0, useful, softest(gain, calm, softness))
+    # Against the income of a maker without risk, since the bar is near 0 where nobody should trade.
+    useful = gain_of(utility, bar_utility, scale / SMALL)
+    return satisfied(jnp.where(by_utility > 0.0, useful, softest(gain, calm, softness)))

@@ -84,8 +84,8 @@ class RegimeSettings:
     """Of the minimum of both gains: differences far below this are averaged."""
     swing: float = 0.5
     """Share of the inventory's quadratic variation (a proxy of drawdowns) in the risk; the rest: variance."""
-    tell_premium: bool = True
-    """Whether it is told if the market leaves the jumps' mean effect in the drift, as the paper's does."""
+    tell_convention: bool = True
+    """Whether it is told of which kind a market is: jumps that are left in the drift, informed traders."""
     settings_shown: tuple[float, ...] = (0.03, 0.06, 0.1, 0.2, 0.4, 0.8)
     """Risk dials of the held-out table, among which the shipped one is chosen."""
     checkpoint_every: int = 100

@@ -70,7 +70,7 @@ class Trained(NamedTuple):
     """What a training left behind.
 
     Attributes:
-        regime: for all features, at the dial chosen and without premium.
+        regime: for all features, at the dial chosen, told of a market without premium or informed traders.
         dial: the risk dial that was chosen on the held-out scenarios.
         curve: a row per `ROW` updates, columns of `CURVE_UNITS`.
         table: held-out scenarios by market and dial, columns market and those of `TABLE_UNITS`.
@@ -105,7 +105,7 @@ def _optimiser(settings: RegimeSettings) -> optax.GradientTransformation:
 
 def _laws(weights: Weights, scales: Scales, scenario: Bank, dial: Float[Array, ""]) -> Law:
     """Return the laws along the paths of one scenario, shape (path,)."""
-    told = jnp.stack([jnp.log(dial), scenario.premium])
+    told = jnp.stack([jnp.log(dial), scenario.premium, scenario.informed])
     regime = narrow(weights, scales, told, scenario.half_spread)
 
     def path(seen: Array, base: Array | None, way: Way) -> Law:
@@ -298,7 +298,7 @@ def train(
         UsageError: the score stopped being finite; the last checkpoint is left.
         DataError: the checkpoint is damaged.
     """
-    scales = fit_scales(np.asarray(bank.seen), settings.dial, settings.tell_premium)
+    scales = fit_scales(np.asarray(bank.seen), settings.dial, settings.tell_convention)
     weights = init_weights(settings.units, stream(seed, "regime", "network"))
     state = State(jnp.asarray(0, jnp.int32), weights, _optimiser(settings).init(weights))
     checkpoint, curve = None, Curve()
@@ -338,7 +338,7 @@ def train(
     judged = judge(state.weights, scales, spread(held_out), dials, settings)
     table = held_out_table(judged, held_out, markets, settings.settings_shown)
     dial = choose_dial(table)
-    told_at = jnp.asarray([np.log(dial), 0.0], jnp.float32)
+    told_at = jnp.asarray([np.log(dial), 0.0, 0.0], jnp.float32)
     regime = widen(narrow(state.weights, scales, told_at, jnp.asarray(held_out.half_spread[0])))
     rows = pl.DataFrame(curve, schema=list(CURVE_UNITS), orient="row")
     return Trained(regime, dial, rows.with_columns(pl.col("update").cast(pl.Int64)), table)

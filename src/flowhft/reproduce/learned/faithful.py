@@ -14,19 +14,19 @@ from flowhft.learn.settings import TrainingSettings
 from flowhft.market.presets import Preset
 from flowhft.market.scenario import Scenario
 from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.reproduce.learned.studies import EVALUATIONS, FINEST
+from flowhft.reproduce.learned.studies import FINEST
 
 TEACHER = "glft_as_run"
 MARKET: Preset = "paper"
 BATCH, LEARNING_RATE = 512, 1e-3
-# Objective -> numbers of evaluations with which it is judged.
-OBJECTIVES: dict[ObjectiveName, tuple[int, ...]] = {
-    "flow_matching": EVALUATIONS,
-    "flow_map": EVALUATIONS,
-    "shortcut": EVALUATIONS,
-    "regression": (1,),
-    "minimal_iterative": (2,),
-}
+OBJECTIVES: tuple[ObjectiveName, ...] = (
+    "flow_matching",
+    "flow_map",
+    "shortcut",
+    "regression",
+    "minimal_iterative",
+)
+CONTROLS = {"regression": (1,), "minimal_iterative": (2,)}  # they allow no other number of evaluations
 
 
 def faithful_in(
@@ -66,7 +66,8 @@ def faithful_in(
         paths=settings.sessions,
         folder=folder,
     )
-    asked = {str(steps): policy.with_sampler(SamplerSettings(steps=steps)) for steps in OBJECTIVES[objective]}
+    numbers = CONTROLS.get(objective, settings.evaluations)
+    asked = {str(steps): policy.with_sampler(SamplerSettings(steps=steps)) for steps in numbers}
     teachers = [Teacher(cell, TEACHER, cell.risk_aversion) for cell in cells]
     table = fidelity(asked, teachers, paths=paths, seed=seed)
     return [

@@ -23,6 +23,8 @@ class StudySettings:
     """Trainings of every variant, each from a seed of its own: what differs by less is not told apart."""
     paths: int = 2_000
     """Sessions by which every trained policy is judged in a cell."""
+    evaluations: tuple[int, ...] = (1, 2, 4, 8, 32)
+    """Evaluations of the network a quote, with which objectives are compared: powers of two up to 32."""
     imitation_updates: int = 10_000
     """Updates of each training that is to be as faithful to its teacher as can be."""
     imitation_scenarios: int = 100
@@ -31,6 +33,13 @@ class StudySettings:
     """Cells in which they are judged: by default those of the paper's ablation."""
 
     def __post_init__(self) -> None:
+        allowed = (1, 2, 4, 8, 16, 32)
+        require(
+            len(self.evaluations) >= 1 and all(number in allowed for number in self.evaluations),
+            "evaluations",
+            "hold some of 1, 2, 4, 8, 16, 32",
+            self.evaluations,
+        )
         for name, least in (
             *(("scenarios", 1), ("sessions", 2), ("updates", 1), ("width", 2)),
             *(

@@ -9,7 +9,6 @@ from flowhft.reproduce.learned.settings import StudySettings
 BEST = "best"  # the expert of most utility in each training scenario
 # The paper's experts as it ran them, each at its risk aversion of 1.
 TEACHERS = ("white_noise", "avellaneda_stoikov_as_run", "glft_as_run", "glft_drift_as_run")
-EVALUATIONS = (1, 2, 4, 8, 32)
 FINEST = 32  # of every network: shortcuts down to it
 INSTRUCTORS = (1, 3, 6, 12, 24)
 HORIZONS = (1, 4, 16)
@@ -98,9 +97,9 @@ def _objectives(settings: StudySettings) -> list[Variant]:
         return tuple(SamplerSettings(steps=number) for number in numbers)
 
     named: dict[ObjectiveName, tuple[SamplerSettings, ...]] = {
-        "flow_matching": steps(*EVALUATIONS),
-        "shortcut": steps(*EVALUATIONS),
-        "flow_map": steps(*EVALUATIONS),
+        "flow_matching": steps(*settings.evaluations),
+        "shortcut": steps(*settings.evaluations),
+        "flow_map": steps(*settings.evaluations),
         "regression": steps(1),
         "minimal_iterative": steps(2),
     }

@@ -127,7 +127,7 @@ def _points(rows: pl.DataFrame, found: pl.DataFrame) -> Markup:
                 hovertemplate="mean %{x:.4g}<extra></extra>",
             )
         )
-        leading = metric == "utility"
+        leading = metric in ("utility", THREE[1])  # the left one of each row
         plot.update_yaxes(
             tickvals=list(range(len(labels))),
             ticktext=labels[::-1] if leading else [""] * len(labels),

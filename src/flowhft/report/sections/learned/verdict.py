@@ -60,4 +60,4 @@ def headline(evidence: Evidence) -> list[str]:
     )
     for section in sections:
         found += sentences.filter(pl.col("section") == section)["sentence"].to_list()[:3]
-    return found[:5] or ["Nothing was judged yet."]
+    return found[:5] or sentences["sentence"].to_list()[:5] or ["Nothing was judged yet."]
