@@ -12,6 +12,7 @@ help:
 	@echo "make test      all fast tests, on two cores; ARGS=\"-n 0 -k NAME\" for some of them"
 	@echo "make check     format, lint, layers, types and tests: what a change must pass"
 	@echo "make bench     measure the speed of this machine"
+	@echo "make policy    train the policy that ships, from nothing, into runs/policy: half an hour"
 	@echo "make install   flowhft for use, in $(VENV)"
 	@echo "make clean     remove $(VENV) and all caches; results in runs/ stay"
 
@@ -26,6 +27,9 @@ check: $(VENV)/.installed-for-tests
 
 bench: $(VENV)/.installed-for-tests
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+policy: $(VENV)/.installed
+	$(BIN)/python scripts/policy $(ARGS)
 
 install: $(VENV)/.installed
 	@echo "Installed. Begin with: $(BIN)/flowhft demo"
@@ -59,4 +63,4 @@ venv:
 	    exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 
-.PHONY: help demo test check bench install clean venv
+.PHONY: help demo test check bench policy install clean venv

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from flowhft.experts import EXPERTS
-from flowhft.features import Sensor
+from flowhft.features import NAMES, Sensor
 from flowhft.frozen import Frozen, fold, freeze_expert, weight_shapes
 from flowhft.frozen.plan import euler
 from flowhft.recordings import read_recording, sample_recording
@@ -32,7 +32,7 @@ ESTIMATES = Estimates(volatility=42.0, drift=0.0, intensity=0.8, fill_decay=0.03
 def random_flow(steps: int) -> Frozen:
     """Return a flow policy of random weights, which costs what a trained one costs."""
     random = np.random.default_rng(0)
-    features = 9
+    features = len(NAMES["context"])
     weights = {
         name: random.normal(0.0, 0.05, shape).astype(np.float32)
         for name, shape in weight_shapes(features, 2 * HORIZON, WIDTH, BLOCKS).items()

@@ -325,6 +325,7 @@ REFUSED = [
     (2, "adapt {shop}/imitate --scenarios T1.HH --only T1.HL", "unknown scenario 'T1.HL'; did you mean"),
     (2, "freeze glft", "`scenario` must name the one market that glft is told; received ''."),
     (2, "freeze glft --scenario {shop}/mixed.toml", "`scenario` must name the one market that glft is told;"),
+    (2, "freeze {shop}/adapt --scenario {shop}/mixed.toml", "must name the one market that adapt quotes in;"),
     # numbers
     (2, f"{JUDGE} glft --paths 1", "`paths` must lie between 2 and 1,000,000,000; received 1."),
     (2, f"{JUDGE} glft --paths 1000000000000", "`paths` must lie between 2 and 1,000,000,000; received"),

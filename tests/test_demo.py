@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from program import Said, begin_process, contents, flowhft, manifest
 
-from flowhft.policies.find import BUNDLED
 from flowhft.runs import MANIFEST, UNFINISHED
 
 TINY = """
@@ -72,7 +71,7 @@ def test_the_demo_tells_the_whole_story(whole):
         "glft",
         "glft_drift",
         "shortcut",
-        *(["flowhft"] if BUNDLED["flowhft"].is_file() else []),
+        "flowhft",
         "adapted",
     ]
     for rows in (found["simulation"], found["recording"]):

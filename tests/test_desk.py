@@ -70,6 +70,10 @@ EXPORTED = {
         {"features", "noise", "inventory", "time_left"},
     ),
     "senses its market": (lambda: policy(regime=regime()), {"features", "inventory"}),
+    "senses its market, adapted": (
+        lambda: policy(regime=regime(), adapter=Adapter(1.2, 0.1, -0.05, 0.03, -0.02)),
+        {"features", "inventory", "time_left"},
+    ),
 }
 
 

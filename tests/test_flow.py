@@ -307,6 +307,8 @@ def _edit(path, change):
         (lambda a, h: h["settings"].update(finest=3), "header is not one: `finest` must"),
         (lambda a, h: h["sampler"].update(steps=3), "header is not one: `steps` must be a power of two"),
         (lambda a, h: h.update(objective="shortcuts"), "did you mean 'shortcut'"),
+        (lambda a, h: h["feature_names"].reverse(), "the features of .* received others: another order"),
+        (lambda a, h: h.update(regime={"sees": ["fortune"]}), "features of the regime adapter .* fortune,"),
         (lambda a, h: h["settings"].update(width=8), "`embed.weight_1` must have shape"),
         (lambda a, h: a.pop("input.bias"), "`input.bias` must be among"),
         (lambda a, h: a.update(more=np.zeros(1, np.float32)), "`more` must not be among"),

@@ -8,9 +8,15 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 
-from flowhft.features import NAMES
+from flowhft.cli.learned_stages import at_dial
+from flowhft.features import NAMES, sensor_in_units
 from flowhft.flow.normaliser import Normaliser
+from flowhft.learn.regime.plain import plain_policy
+from flowhft.policies import Named
+from flowhft.policies.source import LearnedSource
+from flowhft.regime import TOLD, RegimeAdapter, shapes_of
 from flowhft.reproduce.learned import wins
+from flowhft.reproduce.learned.lineup import Member, told_premium
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
 from flowhft.reproduce.learned.targets import cell_targets, imitation_targets
@@ -23,6 +29,9 @@ TINY = (
     *("--paths", 60, "--detail-paths", 40, "--dials", "0.01,0.1", "--without-ppo", "--without-tuned"),
     *("--sections", "cells,worth,dial"),
 )
+
+
+SENSOR = sensor_in_units(1.0 / 1.5, 0.01, 1.0)
 
 
 def cell(pnl, sharpe, max_drawdown, utility, role="expert"):
@@ -88,6 +97,32 @@ def test_a_loss_in_one_metric_is_no_win_and_the_target_names_the_cell():
     assert surely.needed == 21
 
 
+def test_in_utility_who_stays_at_home_is_a_rival_too():
+    """Where every maker loses, as among informed traders, not to trade is what has to be beaten."""
+    losing = {
+        "avellaneda_stoikov": cell(0.1, 0.5, 0.01, 0.05),
+        "glft_as_run": cell(5.0, 0.1, 60.0, -7.0),
+        "glft_drift_as_run": cell(4.0, 0.1, 70.0, -8.0),
+    }
+    found = wins_of(*judged(losing, cell(6.0, 0.3, 50.0, -2.0))).filter(pl.col("against") == "experts")
+    ours = {row["metric"]: row for row in found.iter_rows(named=True)}
+    assert (ours["utility"]["rival"], ours["utility"]["better"]) == ("avellaneda_stoikov", False)
+    assert (ours["max_drawdown"]["rival"], ours["max_drawdown"]["better"]) == ("glft_as_run", True)
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        ("flowhft", "flowhft@0.3"),
+        ("runs/x@0.1", "runs/x@0.3"),
+        ("runs/x@0.1[delay=2,steps=1]", "runs/x@0.3[delay=2,steps=1]"),
+    ],
+)
+def test_a_setting_of_the_dial_keeps_the_options_behind_the_name(written, at):
+    assert at_dial(written, 0.3) == at
+    assert at_dial(at_dial(written), 0.3) == at
+
+
 def test_where_nobody_earns_anything_everybody_is_a_rival():
     assert makers_of({"a": -2.0, "b": -1.0}) == ["a", "b"]
     assert makers_of({"a": 10.0, "b": 5.0, "c": 4.9}) == ["a", "b"]
@@ -115,6 +150,15 @@ def test_the_blind_do_not_see_where_the_price_goes_and_see_the_rest():
     seen = {name for name, away in zip(NAMES["context"], hidden, strict=True) if not away}
     assert {"inventory", "time_left", "volatility", "rate_bid"} <= seen
     assert {"forecast_1", "forecast_20", "persistence", "trend", "move_1"}.isdisjoint(seen)
+
+
+def test_the_page_says_that_a_policy_is_told_the_kind_of_market_only_where_it_listens():
+    regime = RegimeAdapter(**{name: np.zeros(shape) for name, shape in shapes_of(2).items()})
+    for told, listens in (("log_risk", False), ("premium", True), ("informed", True)):
+        weight = np.zeros((2, len(TOLD)))
+        weight[1, TOLD.index(told)] = 0.5
+        source = LearnedSource(plain_policy(SENSOR), regime._replace(weight_told=weight))
+        assert told_premium(Member(Named("flowhft", "flowhft", source), "learned")) == listens
 
 
 def test_sentences_follow_the_numbers_of_the_seeds():
@@ -202,6 +246,7 @@ def test_the_same_command_again_changes_nothing(finished):
         (("--markets", "papper"), 2, "papper"),
         (("--detail-paths", 1), 2, "`detail_paths` must lie between 2 and"),
         (("--policy", "nowhere"), 2, "nowhere"),
+        (("--policy", "glft", "--dials", "0"), 2, "`policies` must have a positive number after @"),
         (("--without-ppo", "--agents", "nowhere"), 2, "`agents` must not be given"),
         (("--study.seeds", 0), 2, "`seeds` must be at least 1"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from program import contents, flowhft
 
 from flowhft.adapter import IDENTITY
-from flowhft.errors import UsageError
+from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import NAMES, context_features, remember_nothing, sense, sensor_in_units
 from flowhft.flow.network import init_network
 from flowhft.flow.policy import load_policy, save_policy
@@ -266,6 +266,10 @@ def test_family_settings_say_what_is_wrong() -> None:
         FamilySettings(volatility=(0.0, 0.1))
     with pytest.raises(UsageError, match="`drift` must be two numbers, the lower one first"):
         FamilySettings(drift=(0.1, 0.0))
+    with pytest.raises(UsageError, match="`markets` must name at least one preset"):
+        FamilySettings(markets=())
+    with pytest.raises(UnknownNameError, match="unknown market preset 'papper'; did you mean 'paper'"):
+        FamilySettings(markets=("papper",))
     with pytest.raises(UsageError, match="`settings_shown` must lie within the trained dial"):
         RegimeSettings(settings_shown=(2.0,))
 
@@ -450,6 +454,7 @@ def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
 # --- the command
 
 
+@pytest.mark.slow
 def test_command_trains_behind_a_frozen_policy(tmp_path: Path) -> None:
     base, out = tmp_path / "base.safetensors", tmp_path / "out"
     settings = NetworkSettings(horizon=2, width=4, blocks=1)

@@ -406,6 +406,7 @@ def test_a_cluster_gives_the_same_bytes(crew, shop, whole, tmp_path):
     assert contents(tmp_path / "ray") == contents(whole[0])
 
 
+@pytest.mark.slow  # a cluster judges and records by one mechanism, which a faster test holds to it
 def test_a_cluster_records_the_same_demonstrations(crew):
     lessons = [
         Lesson(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3) for name in ("one", "other")

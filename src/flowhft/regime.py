@@ -30,10 +30,10 @@ SEES = (
     "fill_rate_bid",
     "fill_rate_ask",
 )
-# Own fill rates stand beside the rates, since in the paper's runs own fills are the only orders that are seen:
-# their ratio tells that market from one where all orders are, before anybody says so.
+# Own fill rates stand beside the rates, since in the paper's runs own fills are the only orders that are
+# seen: their ratio tells that market from one where all orders are.
 TOGETHER = (("rate_bid", "rate_ask"), ("fill_rate_bid", "fill_rate_ask"))
-# What it is told besides: a preference, and two views on the kind of market that no session can confirm early.
+# What it is told besides: a preference, and two views on the kind of market.
 TOLD = ("log_risk", "premium", "informed")
 # Outputs: width and lean in units of 1 / k, skew in such units a lot.
 OUTPUTS = ("width", "lean", "skew")

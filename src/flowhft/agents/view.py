@@ -62,10 +62,10 @@ def told(view: str, scenario: Scenario) -> Told:
 def regime_of(scenario: Scenario) -> Float[np.ndarray, " regime"]:
     """Return the numbers of a scenario's regime, dimensionless, in the order of `REGIME`.
 
-    The logarithm of a session's move in half-spreads (volatility), of the market orders a side in a session and
-    in a step (demand), the mean move over the session in half-spreads, hidden jump drift included (drift), the
-    Hurst exponent less 1/2, the branching ratio, jumps a session and the adverse selection in half-spreads. A
-    half-spread is 1 / k.
+    The logarithm of a session's move in half-spreads (volatility), of the market orders a side in a
+    session and in a step (demand), the mean move over the session in half-spreads, hidden jump drift
+    included (drift), the Hurst exponent less 1/2, the branching ratio, jumps a session and the adverse
+    selection in half-spreads. A half-spread is 1 / k.
     """
     unit = 1.0 / scenario.fill_decay
     move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent

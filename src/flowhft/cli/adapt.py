@@ -59,6 +59,13 @@ class Adapt(Command):
                 f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
             )
         require(not named.delay, "policy", "be adapted without a delay", f"'{self.policy}'")
+        require(
+            not (source.told and self.method == "last_layer"),
+            "policy",
+            "not be told the market where its last layer is fitted",
+            f"'{self.policy}'",
+            "Use --method state.",
+        )
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         if self.only:

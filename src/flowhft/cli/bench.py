@@ -78,7 +78,10 @@ class BenchLatency(Action):
             "its matrices in two orders; the faster one counts."
         )
         if rows[0].ratio is None:
-            note += " There is no C compiler here, or it could not build the kernel: no comparison."
+            note += (
+                " No comparison: the policy has noise or a warm start that the kernel lacks, or no compiler "
+                "here could build it."
+            )
         table = Table(COLUMNS, [_cells(row) for row in rows], f"microseconds a decision, {_machine()}")
         return Result(summary=summary, shown=[table, note])
 

@@ -64,7 +64,6 @@ class Demo(Command):
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own."""
         from flowhft.cli.recording import identity_of_recording
-        from flowhft.policies.find import BUNDLED
         from flowhft.recordings.read import read_recording
         from flowhft.recordings.sample import sample_recording
         from flowhft.report.build import render
@@ -140,11 +139,9 @@ class Demo(Command):
             "imitate",
             OBJECTIVE,
         )
-        # A source tree in which nothing was shipped yet adapts what it has learned.
-        shipped = [SHIPPED] if BUNDLED[SHIPPED].is_file() else []
         adapted = done(
             Adapt(
-                policy=SHIPPED if shipped else str(learned),
+                policy=SHIPPED,
                 scenarios=scenarios,
                 only="centre",
                 method="state",
@@ -155,7 +152,7 @@ class Demo(Command):
             "adapt",
         )
         frozen = done(Freeze(policy=str(adapted), **common), "freeze")
-        policies = ",".join([EXPERTS, f"{OBJECTIVE}={learned}", *shipped, f"adapted={adapted}"])
+        policies = ",".join([EXPERTS, f"{OBJECTIVE}={learned}", SHIPPED, f"adapted={adapted}"])
         simulated = done(
             Evaluate(
                 scenarios=scenarios,

@@ -76,7 +76,8 @@ class Demonstrate(Command):
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
-        rows = self.paths * sum(scenario.steps for scenario in scenarios)
+        each = len(self.teachers.experts) if self.demonstrators == "every" and not self.selection else 1
+        rows = each * self.paths * sum(scenario.steps for scenario in scenarios)
         require(
             rows <= MOST_ROWS, "paths", f"keep all demonstrations within {MOST_ROWS:,} rows", f"{rows:,} rows"
         )

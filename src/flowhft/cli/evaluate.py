@@ -97,9 +97,8 @@ class Evaluate(Command):
             taught["teachers"], scores = scores_from(self.teachers)
             found = tune(found, scores)
         found = delay_all(found, self.delay, self.late)
-        for (
-            policy
-        ) in found:  # a saved one may be for certain scenarios only: better said now than hours later
+        # A saved policy may be for certain scenarios only: better said now than hours later.
+        for policy in found:
             for scenario in scenarios if policy.path else ():
                 policy.in_market(scenario)
         policies = {policy.name: policy for policy in found}

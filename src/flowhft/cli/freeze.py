@@ -33,9 +33,10 @@ class Freeze(Command):
 
         named = find_policy(self.policy)
         scenarios = find_scenarios(self.scenario) if self.scenario else []
-        if named.source.told and len(scenarios) != 1:
+        if len(scenarios) > 1 or (named.source.told and not scenarios):
+            use = "is told" if named.source.told else "quotes in"
             raise UsageError(
-                f"`scenario` must name the one market that {named.name} is told; received '{self.scenario}'."
+                f"`scenario` must name the one market that {named.name} {use}; received '{self.scenario}'."
             )
         word, files = scenarios_of(self.scenario)
         parents = files | ({"policy": identity_of(named.path)} if named.path else {})

@@ -24,7 +24,8 @@ class Info(Action):
     """Tell about the installation, a run folder or a policy file."""
 
     about: Positional[Path | None] = None
-    """Run folder or policy file (.safetensors); the installation where nothing is named."""
+    """Run folder, policy file (.safetensors) or `flowhft`, the policy that ships; the installation where
+    nothing is named."""
     devices: bool = False
     """List the devices that training and simulation would use; takes the seconds that jax needs to start."""
 
@@ -32,6 +33,11 @@ class Info(Action):
         """Find out which of the three is meant, and describe it."""
         if self.about is None:
             return _installation(self.devices)
+        if not self.about.exists():
+            from flowhft.policies.find import BUNDLED
+
+            if str(self.about) in BUNDLED:
+                return _policy_file(BUNDLED[str(self.about)])
         if self.about.is_file() and self.about.suffix == ".safetensors":
             return _policy_file(self.about)
         return _run_folder(self.about)

@@ -10,7 +10,7 @@ import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import RUNS, begin, identity_of_run, require_ours
-from flowhft.cli.learned_stages import MARKETS, NEEDS_POLICY, STAGES, Stages, check_sections
+from flowhft.cli.learned_stages import MARKETS, NEEDS_POLICY, STAGES, Stages, at_dial, check_sections
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UnknownNameError, UsageError, require
@@ -178,7 +178,9 @@ class ReproduceLearned(Command):
         if set(self.sections) & set(NEEDS_POLICY):
             from flowhft.policies import find_policy
 
-            for where in filter(None, (self.policy, self.pretrained, self.plain)):
+            dials = self.dials if "dial" in self.sections else ()
+            settings = [at_dial(self.policy, dial) for dial in dials]
+            for where in filter(None, (self.policy, self.pretrained, self.plain, *settings)):
                 find_policy(where)  # better said now than hours later
 
     def _settings(self, folder: Path, done: Mapping[str, str]) -> dict[str, Any]:
@@ -282,6 +284,6 @@ def units_of(name: str, table: pl.DataFrame) -> dict[str, str]:
     if name in ("wins", "printed"):
         columns = ("ours", "theirs", "printed", "gain", "low", "high")
         units |= dict.fromkeys(columns, "price units; ratio for sharpe")
-    if name == "latency":
-        units["microseconds"] = "us"
+    if "latency_us" in table.columns:
+        units["latency_us"] = "us"
     return units

@@ -198,14 +198,14 @@ class Stages:
 
         scenarios = find_scenarios(self.command.cells, PAPER)
         ours, *others = self._learned()
-        paths, base = self.command.detail_paths, self.command.policy.partition("@")[0]
+        paths, base = self.command.detail_paths, at_dial(self.command.policy)
         dials = self.command.dials or dials_of(ours.policy)
         if not dials:
             self.terminal.note(
                 f"dial: {base} has none, and --dials names no settings; the section is left out"
             )
             return
-        settings = [(dial, find_policy(f"dial-{dial:g}={base}@{dial:g}")) for dial in dials]
+        settings = [(dial, find_policy(f"dial-{dial:g}={at_dial(base, dial)}")) for dial in dials]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             pieces = [
@@ -289,6 +289,18 @@ class Stages:
 
 def _table(rows: Rows) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def at_dial(policy: str, dial: float | None = None) -> str:
+    """Return a policy as a user would write it at another setting of its dial, its options kept.
+
+    Args:
+        policy: as the user wrote it, with or without a setting.
+        dial: the setting; None for none.
+    """
+    name, bracket, options = policy.rpartition("[") if policy.endswith("]") else (policy, "", "")
+    setting = "" if dial is None else f"@{dial:g}"
+    return f"{name.partition('@')[0]}{setting}{bracket}{options}"
 
 
 def check_sections(sections: Sequence[str]) -> None:

@@ -48,6 +48,7 @@ class Train(Command):
                     f"`base` must be a flow policy; received '{self.base}'. Name a .safetensors file."
                 )
             base = named.source.policy
+            require(not named.delay, "base", "be trained behind without a delay", f"'{self.base}'")
             require(not named.source.told, "base", "not be told the market", f"'{self.base}'")
             require(
                 base.sampler.noise_scale == 0.0 and base.sampler.execute == 1,

@@ -7,8 +7,9 @@ numpy, numba (`numba.njit(sense)`) and jax, and work on one path.
 Two kinds of features exist. `paper` is the state of the FlowHFT paper (time, cash, inventory, price,
 previous spread), which holds neither volatility nor arrival rate. `context` adds what a market maker
 can *sense*: running estimates of volatility, rates, trend, memory and toxicity, and the last few steps;
-none of it told. A third, `told`, is `context` with the numbers of the regime behind it: what a policy could do
-that knew its market, to compare others with. It has no function of its own, since nobody can sense them.
+none of it told. A third, `told`, is `context` with the numbers of the regime behind it: what a policy
+could do that knew its market, to compare others with. It has no function of its own, since nobody can
+sense them.
 """
 
 from flowhft.features.kinds import (

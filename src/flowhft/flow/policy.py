@@ -286,6 +286,7 @@ def save_policy(
         "format": FORMAT,
         "version": VERSION,
         "settings": policy.settings,
+        "feature_names": features.NAMES[policy.settings.features],
         "sensor": policy.sensor,
         "objective": policy.objective,
         "sampler": policy.sampler,
@@ -302,8 +303,8 @@ def load_policy(path: Path) -> tuple[FlowPolicy, Adapter | RegimeAdapter]:
     """Read a policy and the adapter that belongs behind it, or the network that works it out.
 
     Raises:
-        DataError: the file is missing, damaged, not a policy, of an unknown version, or its arrays do not fit
-            its settings.
+        DataError: the file is missing, damaged, not a policy, of an unknown version, trained on other
+            features, or its arrays do not fit its settings.
     """
     arrays, header = read_archive(path, _WHAT, FORMAT, VERSION)
     try:
@@ -318,6 +319,7 @@ def load_policy(path: Path) -> tuple[FlowPolicy, Adapter | RegimeAdapter]:
             f"`{path}` must describe {_WHAT}; its header is not one: {cause} "
             "The file was changed: make it again."
         ) from cause
+    _require_same_inputs(path, header, settings)
     sides = (2,)
     shapes = weight_shapes(settings) | {
         "normaliser.feature_mean": (settings.feature_count,),
@@ -335,6 +337,22 @@ def load_policy(path: Path) -> tuple[FlowPolicy, Adapter | RegimeAdapter]:
     normaliser = Normaliser(*(jnp.asarray(arrays.pop(f"normaliser.{name}")) for name in Normaliser._fields))
     network = network_from(arrays, settings.finest)
     return FlowPolicy(network, normaliser, sensor, settings, sampler, objective), behind
+
+
+def _require_same_inputs(path: Path, header: dict[str, Any], settings: NetworkSettings) -> None:
+    """Refuse a policy that was trained on other inputs, be they as many as today's."""
+    regime = header.get("regime") or {}
+    for what, found, known in (
+        ("features", header.get("feature_names"), features.NAMES[settings.features]),
+        ("features of the regime adapter", regime.get("sees"), SEES),
+        ("numbers that the regime adapter is told", regime.get("told"), TOLD),
+    ):
+        if found is not None and list(found) != list(known):
+            changed = sorted({*map(str, found)} ^ {*known}) or ["another order"]
+            raise DataError(
+                f"the {what} of `{path}` must be those of this version of flowhft; received others: "
+                f"{', '.join(changed)}. Train it again, or use the version that trained it."
+            )
 
 
 def map_behind(path: Path) -> Adapter:

@@ -22,8 +22,8 @@ class NetworkSettings:
     """Shape of the velocity network."""
 
     features: Literal["context", "paper", "told"] = "context"
-    """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper, `told` is
-    `context` and the numbers of the scenario, which only a simulation knows: a control."""
+    """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper,
+    `told` is `context` and the numbers of the scenario, which only a simulation knows: a control."""
     horizon: int = 16
     """Steps that one chunk of quotes predicts."""
     width: int = 128

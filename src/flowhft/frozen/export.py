@@ -108,10 +108,10 @@ def _sampled(g: _Graph, frozen: Frozen) -> str:
 def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
     """Return scale, offsets of bid and ask, and skew: numbers, or names of values of shape (batch,)."""
     regime, adapter = frozen.regime, frozen.adapter
-    if regime.bias_1.size == 0:
-        if adapter.slope == 0.0:
-            return adapter.scale, adapter.offset_bid, adapter.offset_ask, adapter.skew
+    skew: Any = adapter.skew
+    if adapter.slope != 0.0:
         skew = g("Add", g("Mul", "time_left", adapter.slope), adapter.skew)
+    if regime.bias_1.size == 0:
         return adapter.scale, adapter.offset_bid, adapter.offset_ask, skew
     told = regime.bias_1 + regime.weight_told @ regime.told
     scaled = g.soft(g("Div", g("Sub", "features", regime.mean), regime.std), FURTHEST)
@@ -119,8 +119,10 @@ def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
     hidden = g.soft(g.affine(hidden, regime.weight_2, regime.bias_2))
     output = g.affine(hidden, regime.weight_3, regime.bias_3)
     width, lean = g.row(output, 0), g.row(output, 1)
-    bid, ask = (g("Mul", g(sign, width, lean), regime.half_spread) for sign in ("Sub", "Add"))
-    return 1.0, bid, ask, g("Mul", g.row(output, 2), regime.half_spread * SKEW_UNIT)
+    unit = adapter.scale * regime.half_spread  # `adapter` comes after the regime's map
+    bid = g("Add", g("Mul", g("Sub", width, lean), unit), adapter.offset_bid)
+    ask = g("Add", g("Mul", g("Add", width, lean), unit), adapter.offset_ask)
+    return adapter.scale, bid, ask, g("Add", g("Mul", g.row(output, 2), unit * SKEW_UNIT), skew)
 
 
 def inputs_of(frozen: Frozen) -> dict[str, tuple[Any, ...]]:
@@ -267,5 +269,5 @@ def largest_difference(frozen: Frozen, path: Path, seed: int = 0) -> float | Non
             name: np.asarray(given[name], np.float32).reshape(1, *shape[1:]) for name, shape in shapes.items()
         }
         received = session.run(["half_spreads"], inputs)[0][0]
-        worst = max(worst, float(np.max(np.abs(received - np.array(quoted)))))
+        worst = float(np.maximum(worst, np.max(np.abs(received - np.array(quoted)))))  # NaN stays NaN
     return worst

@@ -32,7 +32,7 @@ class Latency(NamedTuple):
         cold_us: median of such calls after other data went through the caches.
         loop_us: median of the mean over a batch within a compiled loop.
         c_rows_us, c_rows_p99_us: median and 99th percentile of the network alone in C, its matrices row by
-            row; None without a compiler.
+            row; None without a compiler, and for a policy with noise or a warm start, which they lack.
         c_columns_us, c_columns_p99_us: the same with the matrices column by column.
         ratio: p50_us over the median of the faster of the two.
     """
@@ -124,6 +124,8 @@ def _cold(frozen: Frozen, memory: Memory, observation: Observation) -> Float[np.
 
 
 def _peers(frozen: Frozen) -> list[Peer]:
+    if frozen.network.noise_scale > 0.0 or frozen.network.begin > 0.0:
+        return []  # it works out more than they do
     try:
         return [Peer(frozen.network, layout) for layout in LAYOUTS]
     except OSError:  # no compiler, or one that cannot: the policy is measured all the same
@@ -131,7 +133,7 @@ def _peers(frozen: Frozen) -> list[Peer]:
 
 
 def measure_latency(frozen: Frozen, calls: int) -> Latency:
-    """Measure a flow policy that quotes without noise and warm start.
+    """Measure a flow policy, beside its peers in C if it quotes without noise and warm start.
 
     Args:
         frozen: the policy.

@@ -85,8 +85,8 @@ class Peer:
                     break
             else:
                 raise OSError(f"{path}: {done.stderr.strip()}")
-            # Linked without -ffast-math, which would make the library switch subnormal numbers off for the whole
-            # process when it is loaded.
+            # Linked without -ffast-math, which would make the library switch subnormal numbers off for the
+            # whole process when it is loaded.
             done = subprocess.run(
                 [path, "-shared", compiled, "-o", library, "-lm"], capture_output=True, text=True
             )

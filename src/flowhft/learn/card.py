@@ -43,9 +43,7 @@ def card_of(
             for name, unit in STEP_UNITS.items()
             if name != "path"
         ],
-        "shards": [
-            {name: record[name] for name in ("file", "rows", "bytes", "sha256")} for record in records
-        ],
+        "shards": [{name: record[name] for name in _SHARD} for record in records],
     }
 
 
@@ -94,7 +92,7 @@ def page_of(card: Mapping[str, Any]) -> str:
             if card["ties"] is None
             else f"; {card['ties']:,} choices are ties, which fresh sessions do not settle."
         ),
-        f"- Half-spreads are cut at {card['furthest']:g} / k, beyond which nobody is filled.",
+        f"- Half-spreads are cut at {card['furthest']:g} / k, beyond which hardly an order is filled.",
         "- Rows are raw: what was seen and what was quoted. Features are made of them when they are learned "
         "from. Nothing that only a simulator knows (intensities, parameters) is in them; `lessons.parquet` "
         "and `scenarios.toml` say where they come from.",
@@ -102,16 +100,7 @@ def page_of(card: Mapping[str, Any]) -> str:
         "## Teachers",
         "",
         *table(
-            [
-                "expert",
-                "chosen",
-                "scenarios",
-                "sessions",
-                "pairs",
-                "share",
-                "risk aversion",
-                "fills a session",
-            ],
+            _TEACHER,
             [
                 [
                     row["expert"],
@@ -142,7 +131,7 @@ def page_of(card: Mapping[str, Any]) -> str:
         "## Shards",
         "",
         *table(
-            ["file", "rows", "bytes", "sha256"],
+            _SHARD,
             [
                 [f"`{s['file']}`", f"{s['rows']:,}", f"{s['bytes']:,}", f"`{s['sha256']}`"]
                 for s in card["shards"]

@@ -8,7 +8,7 @@ from flowhft.errors import require
 from flowhft.flow.settings import ObjectiveName
 from flowhft.metrics import CRITERIA, RISK_WEIGHT
 
-# A batch is cut into quarters (shortcut) of groups of eight (samples that share a flow time).
+# A batch is cut into quarters (shortcut, flow_map) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32
 StopBy = Literal["validation_loss", "closed_loop"]
 MOST_SESSIONS = 1_000_000  # a candidate: the measures of each of its sessions are held in memory
@@ -19,8 +19,8 @@ class TrainingSettings:
     """How a flow policy is trained on demonstrations."""
 
     objective: ObjectiveName = "flow_matching"
-    """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map` (steps
-    that know their size, from one up), `regression` or `minimal_iterative` (controls)."""
+    """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map`
+    (steps that know their size, from one up), `regression` or `minimal_iterative` (controls)."""
     updates: int = 80_000
     """Updates of the weights; the last is done at a learning rate of 0. Some 8 ms each on two cores."""
     batch: int = 1024
@@ -30,7 +30,7 @@ class TrainingSettings:
     warmup: int = 500
     """Updates over which the learning rate rises from 0; at most half of `updates` is used."""
     weight_decay: float = 1e-4
-    """Decay of matrices (AdamW); biases and label embeddings do not decay."""
+    """Decay of matrices (AdamW); biases do not decay."""
     clip: float = 1.0
     """Largest norm of a gradient; a longer one is scaled down to it."""
     ema: float = 0.999

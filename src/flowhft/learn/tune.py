@@ -1,8 +1,8 @@
 """Tuning: the fair control of learned policies, a closed form fitted to a market as carefully as they are.
 
 In each scenario an expert's risk aversion is chosen on validation paths, then the adapter behind it
-(`flowhft.learn.adapt.turns`), on the same paths. What was chosen is judged once on fresh paths, against the expert
-as it stands.
+(`flowhft.learn.adapt.turns`), on the same paths. What was chosen is judged once on fresh paths, against the
+expert as it stands.
 """
 
 from collections.abc import Sequence

@@ -92,7 +92,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         ),
     ),
     "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
-    # What `flowhft reproduce learned` found; its stages keep tables of the same names in folders of their own.
+    # What `flowhft reproduce learned` found; its stages keep tables of the same names in their own folders.
     "learned/targets": ("wanted", "found", "needed", "of", "hit", "misses"),
     "learned/sentences": ("section", "sentence"),
     "learned/cells": (*_JUDGED, "market", "role", "paths", "utility", "utility_low", "utility_high"),

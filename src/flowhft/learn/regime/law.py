@@ -76,7 +76,6 @@ class Law(NamedTuple):
         jumps: variance that jumps add.
         swing: E sum q^2 (dS^2 + jumps): the quadratic variation of the inventory's part of the wealth.
         fills: expected number.
-        beyond: probability of an inventory at the limit at the end.
         square_inventory: E of the mean over the steps of q^2 after their fills, lots^2.
     """
 
@@ -86,7 +85,6 @@ class Law(NamedTuple):
     jumps: Float[Array, ""]
     swing: Float[Array, ""]
     fills: Float[Array, ""]
-    beyond: Float[Array, ""]
     square_inventory: Float[Array, ""]
 
 
@@ -189,9 +187,7 @@ def law_along(way: Way, quotes: Quotes) -> Law:
         way.fill_cost,
         quotes,
     )
-    p, first, second, _, (mean, jumps, swing, fills, squares) = jax.lax.scan(
+    _, first, second, _, (mean, jumps, swing, fills, squares) = jax.lax.scan(
         jax.checkpoint(step), start, now
     )[0]
-    return Law(
-        mean, jnp.sum(first), jnp.sum(second), jumps, swing, fills, p[0] + p[-1], squares / quotes.shape[0]
-    )
+    return Law(mean, jnp.sum(first), jnp.sum(second), jumps, swing, fills, squares / quotes.shape[0])

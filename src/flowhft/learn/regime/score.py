@@ -64,10 +64,10 @@ def softest(one: Float[Array, "..."], other: Float[Array, "..."], softness: floa
 
 
 def satisfied(gain: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return a gain that counts less the more there is of it: x below 0, e log(1 + x / e) above, e `ENOUGH`.
+    """Return a gain that counts less the more there is: x below 0, e log(1 + x / e) above, e = `ENOUGH`.
 
-    To be better everywhere is the aim. What a price with memory lets itself be forecast would otherwise pay for
-    losses where it has none.
+    To be better everywhere is the aim; what a price with memory lets itself be forecast would otherwise pay
+    for losses where it has none.
     """
     return jnp.minimum(gain, 0.0) + ENOUGH * jnp.log1p(jnp.maximum(gain, 0.0) / ENOUGH)
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from flowhft.errors import require
+from flowhft.errors import UnknownNameError, require
+from flowhft.market.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class FamilySettings:
     """Presets, each of as many scenarios."""
 
     def __post_init__(self) -> None:
+        require(len(self.markets) >= 1, "markets", "name at least one preset", "none")
+        for market in self.markets:
+            if market not in PRESETS:
+                raise UnknownNameError("market preset", market, PRESETS)
         for name in ("scenarios", "paths", "held_out", "held_out_paths"):
             least = 2 if name.endswith("paths") else len(self.markets)
             require(getattr(self, name) >= least, name, f"be at least {least}", getattr(self, name))

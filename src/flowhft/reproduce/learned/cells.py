@@ -8,13 +8,11 @@ from flowhft.evaluate import columns
 from flowhft.market.scenario import Scenario
 from flowhft.metrics import CONFIDENCE
 from flowhft.reproduce.learned.lineup import Member
-from flowhft.reproduce.learned.wins import COMPARED, oriented
+from flowhft.reproduce.learned.wins import COMPARED, UTILITY, oriented
 from flowhft.scale.checkpoint import Finished
 from flowhft.scale.drive import total_of
 from flowhft.scale.span import Job
 from flowhft.types import Interval
-
-UTILITY = "utility"
 
 
 def job_of(

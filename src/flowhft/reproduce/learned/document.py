@@ -73,9 +73,9 @@ def _filled(part: str) -> str:
 
 def _introduction(settings: Mapping[str, Any]) -> str:
     told = (
-        " but one: whether the mean effect of jumps is left in the drift (*premium*: in the paper market "
-        "it is), a "
-        "view on the market's convention that experts without a view on drift do not have"
+        " but its kind, in two views that the experts of the bar do not have: whether the mean effect of "
+        "jumps is left in the drift (*premium*: in the paper market it is), and whether traders are informed "
+        "(*informed*: in the market of that name they are)"
     )
     about = (
         f"The policy is `{OURS}`, one setting for all cells of a market, told no parameter of it"
@@ -85,11 +85,9 @@ def _introduction(settings: Mapping[str, Any]) -> str:
     )
     return (
         f"{about}Markets are [the presets](models.md#the-presets-correct-paper-and-informed). In a section "
-        f"all "
-        f"policies meet the same random numbers; intervals are {LEVEL}, those of differences paired. PnL, "
-        "drawdown and utility (mean less a quarter of a standard deviation) are in price units, the Sharpe "
-        "ratio "
-        f"is per session. Seed {settings['seed']}."
+        f"all policies meet the same random numbers; intervals are {LEVEL}, those of differences paired. "
+        "PnL, drawdown and utility (mean less a quarter of a standard deviation) are in price units, the "
+        f"Sharpe ratio is per session. Seed {settings['seed']}."
     )
 
 
@@ -108,9 +106,8 @@ def _targets(targets: pl.DataFrame) -> Iterator[str]:
         "The best expert is that of "
         + ", ".join(f"`{name}`" for name in BAR)
         + ", metric by metric. One that hardly trades has no drawdown either, which no maker can "
-        "undercut: an "
-        f"expert counts in a cell if it earns at least {share(LEAST_SHARE)} of what the best of them earns "
-        f"there."
+        f"undercut: an expert counts in a cell if it earns at least {share(LEAST_SHARE)} of what the best "
+        "of them earns there. In utility all of them count."
     )
     yield table(
         ("target", "found", "needed", "verdict", "misses"),
@@ -130,8 +127,7 @@ def _targets(targets: pl.DataFrame) -> Iterator[str]:
 def _cells(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{count(sizes['paths'])} sessions a cell. Counts of cells in which a policy is better, and in "
-        f"brackets in "
-        f"how many of them at {LEVEL}, against every rival of the set."
+        f"brackets in how many of them at {LEVEL}, against every rival of the set."
     )
     yield table(
         ("market", "policy", "against", "all three", *(WORDS[m] for m in (*THREE, "utility"))),
@@ -152,8 +148,7 @@ def _cells(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iter
         yield f"### {str(market).capitalize()} market, cell by cell"
         yield (
             f"Ours with half its interval; in brackets the best expert's number. Bold: better at {LEVEL}; "
-            f"a star: "
-            "not better."
+            "a star: not better."
         )
         found = wins.filter(
             (pl.col("market") == market) & (pl.col("policy") == OURS) & (pl.col("against") == EXPERTS)
@@ -171,8 +166,7 @@ def _cells(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iter
         yield "### The paper's printed rows"
         yield (
             "Ours in the paper's market, in brackets the printed Finetuned row; bold where ours is better "
-            "than what "
-            "is printed, whose error the paper does not give."
+            "than what is printed, whose error the paper does not give."
         )
         yield from _printed(tables["printed"])
 
@@ -207,14 +201,10 @@ def _printed(printed: pl.DataFrame) -> Iterator[str]:
 def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{count(sizes['paths'])} sessions a cell. *Drift*: PnL less that of the same policy where the "
-        f"same price has "
-        "no drift, stated or hidden. *Forecasts*: PnL less that of the same policy with all features "
-        "hidden that "
-        "tell where the price goes. *Gap*: share of the utility between the best expert's and the "
-        "oracle's, at its "
-        "best risk aversion, that is closed. The oracle is told all but the memory of the price: with "
-        "memory a "
-        "policy that predicts may close more than all of it."
+        "same price has no drift, stated or hidden. *Forecasts*: PnL less that of the same policy with all "
+        "features hidden that tell where the price goes. *Gap*: share of the utility between the best "
+        "expert's and the oracle's, at its best risk aversion, that is closed. The oracle is told all but "
+        "the memory of the price: with memory a policy that predicts may close more than all of it."
     )
     for (market,), rows in tables["worth"].group_by("market", maintain_order=True):
         yield f"### {str(market).capitalize()} market: what it is made of"
@@ -254,8 +244,8 @@ def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Itera
     settings = ", ".join(f"{dial:g}" for dial in sizes["dials"])
     yield (
         f"Paper's market, {count(sizes['paths'])} sessions a cell, settings {settings}. Against the "
-        f"printed Finetuned "
-        "row (in brackets), at the setting that beats most of it. The frontiers are in the report."
+        "printed Finetuned row (in brackets), at the setting that beats most of it. The frontiers are in "
+        "the report."
     )
     yield table(
         ("cell", "dial", "better in", *(WORDS[metric] for metric in THREE)),
@@ -286,11 +276,10 @@ def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Ite
 def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
     study = sizes["study"]
     yield (
-        f"Policies that are told the market, as their teacher is, trained for "
-        f"{count(study['imitation_updates'])} "
-        f"updates in {study['imitation_scenarios']} random markets, none of them a cell; "
-        f"{count(sizes['paths'])} sessions a cell, the teacher's and theirs the same. Mean over cells of the "
-        "difference from the teacher, without its sign, and in brackets the largest."
+        "Policies that are told the market, as their teacher is, trained for "
+        f"{count(study['imitation_updates'])} updates in {study['imitation_scenarios']} random markets, "
+        f"none of them a cell; {count(sizes['paths'])} sessions a cell, the teacher's and theirs the same. "
+        "Mean over cells of the difference from the teacher, without its sign, and in brackets the largest."
     )
     names = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory")
     lines = []
@@ -310,15 +299,11 @@ def _study(section: str) -> Any:
         study = sizes["study"]
         yield (
             f"Small trainings, only to be compared with one another: {count(study['updates'])} updates of "
-            f"a network of "
-            f"width {study['width']}, {study['scenarios']} scenarios of the paper's training grid with "
-            f"{study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a variant; "
-            f"judged in "
-            f"{study['cells'].replace(',', ', ')} of the paper's market on {count(study['paths'])} "
-            f"sessions. Means over "
-            "cells and seeds ± the standard deviation over seeds; in brackets against the teacher, who is "
-            "told the "
-            "cell."
+            f"a network of width {study['width']}, {study['scenarios']} scenarios of the paper's training "
+            f"grid with {study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a "
+            f"variant; judged in {study['cells'].replace(',', ', ')} of the paper's market on "
+            f"{count(study['paths'])} sessions. Means over cells and seeds ± the standard deviation over "
+            "seeds; in brackets against the teacher, who is told the cell."
         )
         rows = tables["study_summaries"].filter(pl.col("study") == section)
         shown = [name for name in _ASKED if rows[name].n_unique() > 1]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from flowhft.policies import Named, find_policy
 from flowhft.policies.source import LearnedSource
 from flowhft.regime import RegimeAdapter
@@ -79,10 +81,12 @@ def base_of(member: Member) -> Member | None:
 
 
 def told_premium(member: Member) -> bool:
-    """Whether a policy is told one thing of a market: if its jumps' mean effect is left in the drift.
+    """Whether a policy is told of which kind a market is: if jumps are left in the drift, traders informed.
 
     Args:
         member: of the line-up.
     """
     source = member.policy.source
-    return isinstance(source, LearnedSource) and isinstance(source.adapter, RegimeAdapter)
+    if not isinstance(source, LearnedSource) or not isinstance(source.adapter, RegimeAdapter):
+        return False
+    return bool(np.any(np.asarray(source.adapter.weight_told)[:, 1:]))  # all but the dial; 0: not told

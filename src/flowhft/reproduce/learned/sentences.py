@@ -66,8 +66,7 @@ def _cells(counts: pl.DataFrame) -> Iterator[str]:
             if row := by.get((OURS, rival)):
                 sentence = (
                     f"Against {TITLES[rival]} there: utility better in {row['utility']} of {row['cells']} "
-                    f"cells "
-                    f"({row['utility_surely']} at 99 %), all three metrics in {row['all_three']}"
+                    f"cells ({row['utility_surely']} at 99 %), all three metrics in {row['all_three']}"
                 )
                 if rival == PLAIN:
                     sentence += _tie(row, by[PLAIN, OURS])
@@ -102,8 +101,7 @@ def _worth(worth: pl.DataFrame) -> Iterator[str]:
             )
             if np.isfinite(closed):
                 sentence += (
-                    f"; it closes {100.0 * closed:.0f} % (median) of the gap in utility between the "
-                    f"best "
+                    f"; it closes {100.0 * closed:.0f} % (median) of the gap in utility between the best "
                     "expert and the oracle"
                 )
             yield sentence + "."
@@ -112,9 +110,8 @@ def _worth(worth: pl.DataFrame) -> Iterator[str]:
 def _dial(reached: pl.DataFrame) -> Iterator[str]:
     all_three = reached.filter(pl.col("better") == 3).height
     yield (
-        f"With the dial set per cell, all three numbers of the printed Finetuned row are beaten in "
-        f"{all_three} of "
-        f"{reached.height} cells."
+        "With the dial set per cell, all three numbers of the printed Finetuned row are beaten in "
+        f"{all_three} of {reached.height} cells."
     )
     for row in reached.filter(pl.col("scenario") == HARD).iter_rows(named=True):
         numbers = ", ".join(
@@ -141,8 +138,8 @@ def _ablations(studies: pl.DataFrame) -> Iterator[str]:
     for variant, row in against(studies, "ablations").items():
         yield (
             f"Learned from {variant}: PnL {_gain(row['pnl'])}, Sharpe ratio {_gain(row['sharpe'])} and "
-            f"drawdown "
-            f"{_gain(row['max_drawdown'])} against its teacher (mean over cells and {row['seeds']} seeds)."
+            f"drawdown {_gain(row['max_drawdown'])} against its teacher (mean over cells and "
+            f"{row['seeds']} seeds)."
         )
 
 
@@ -192,8 +189,7 @@ def _objectives(studies: pl.DataFrame) -> Iterator[str]:
             gap, error = _difference(relative_of(one, "pnl"), relative_of(fine, "pnl"))
             yield (
                 f"One evaluation of a {name} policy earns {_gain(gap)} (± {100.0 * error:.1f} points, over "
-                f"seeds) "
-                f"against {fine['steps'][0]} Euler steps of flow matching."
+                f"seeds) against {fine['steps'][0]} Euler steps of flow matching."
             )
     for name in ("regression", "minimal_iterative"):
         control = rows.filter(pl.col("objective") == name)
@@ -204,8 +200,7 @@ def _objectives(studies: pl.DataFrame) -> Iterator[str]:
                 verdict = "the control is better"
             yield (
                 f"Flow matching against the control {name}: utility {significant(gain)} ± "
-                f"{significant(error)}: "
-                f"{verdict}."
+                f"{significant(error)}: {verdict}."
             )
 
 
@@ -224,9 +219,8 @@ def _chunks(studies: pl.DataFrame) -> Iterator[str]:
     worst = table.sort("utility").row(0, named=True)
     yield (
         f"Of horizons and steps executed, predicting {best['horizon']} and executing {best['execute']} has "
-        f"the best "
-        f"mean utility ({significant(best['utility'])}), predicting {worst['horizon']} and executing "
-        f"{worst['execute']} the worst ({significant(worst['utility'])})."
+        f"the best mean utility ({significant(best['utility'])}), predicting {worst['horizon']} and "
+        f"executing {worst['execute']} the worst ({significant(worst['utility'])})."
     )
     long = studies.filter((pl.col("study") == "chunks") & (pl.col("horizon") == studies["horizon"].max()))
     long = long.filter(pl.col("execute") == 1)

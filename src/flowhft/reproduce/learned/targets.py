@@ -100,8 +100,7 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
         good = {cell: all(abs(row[m]) <= FAITHFUL for m in THREE) for cell, row in euler.items()}
         wanted = (
             f"imitation: PnL, Sharpe ratio and drawdown of a flow policy ({most} Euler steps) that is told "
-            f"the "
-            f"market within {100 * FAITHFUL:g} % of its teacher's in every cell"
+            f"the market within {100 * FAITHFUL:g} % of its teacher's in every cell"
         )
         found.append(_counted("imitation", "imitation", wanted, good, CELLS))
     for objective in ("flow_map", "shortcut"):
@@ -113,8 +112,7 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
             }
             wanted = (
                 f"one evaluation of a {objective} policy within {100 * AT_ONCE:g} % of {most} Euler steps "
-                f"of flow "
-                "matching in every cell"
+                "of flow matching in every cell"
             )
             found.append(_counted("imitation", f"one evaluation, {objective}", wanted, good, CELLS))
     return found

@@ -3,7 +3,7 @@
 The best rival is chosen for each metric and cell by its estimate: nobody has to be best in all. An expert
 that hardly trades takes no risk either, and no maker can have a smaller drawdown than who stays at home: in
 the sets called *makers*, a rival counts in a cell only if it earns at least `LEAST_SHARE` of what the best of
-the set earns there.
+the set earns there. In utility everybody counts: there, to stay at home is an answer like any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ from flowhft.reproduce.learned.lineup import BAR, CLOSED_FORMS, WRITTEN
 from flowhft.types import Interval
 
 THREE = ("pnl", "sharpe", "max_drawdown")
-COMPARED = (*THREE, "utility")
+UTILITY = "utility"
+COMPARED = (*THREE, UTILITY)
 LEAST_SHARE = 0.5
 
 # Set of rivals -> their names, and whether only those that make a market count. Every other member of a
@@ -88,10 +89,11 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
         paired = {(r["policy"], r["rival"], r["metric"]): r for r in here.iter_rows(named=True)}
         for policy in (name for name, row in by_policy.items() if row["role"] == "learned"):
             for against, (names, makers) in sets.items():
-                rivals = [n for n in rivals_in(by_policy, names, makers) if n != policy]
-                if not rivals:
-                    continue
                 for metric in COMPARED:
+                    counting = rivals_in(by_policy, names, makers and metric != UTILITY)
+                    rivals = [name for name in counting if name != policy]
+                    if not rivals:
+                        continue
                     all_of_them = {rival: paired[policy, rival, metric] for rival in rivals}
                     rival = min(rivals, key=lambda name: _nan_last(all_of_them[name]["gain"]))
                     one = all_of_them[rival]

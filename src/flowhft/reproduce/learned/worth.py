@@ -28,7 +28,7 @@ from flowhft.rollout import judge_together
 from flowhft.types import Interval, Policy
 
 # Features that tell where the price goes, by how their names begin.
-DIRECTION = ("forecast", "persistence", "trend", "move", "last_move")
+DIRECTION = ("forecast", "persistence", "trend", "move")
 HIDDEN = 1e30  # standard deviation of a feature that is hidden: whatever it is, it reads as its mean
 RISK_AVERSIONS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # of the oracle, 1 / (tick x lot)
 

@@ -172,8 +172,7 @@ def _printed(printed: pl.DataFrame) -> Iterator[Markup]:
     names = printed["policy"].unique(maintain_order=True).to_list()
     yield note(
         "Ours | printed. Blue where ours is better than what is printed (the paper gives no error). The "
-        "first policy "
-        "beside the row Finetuned, others beside Pretrained."
+        "first policy beside the row Finetuned, others beside Pretrained."
     )
     for name in names:
         against = "flow_finetuned" if name == OURS else "flow_pretrained"

@@ -32,10 +32,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         said(evidence, "dial"),
         note(
             "One line is one policy at several settings of its dial, or the oracle at several risk "
-            "aversions; marks "
-            "are policies without a dial, the star is the printed Finetuned row. Up and to the left is "
-            "better. The "
-            "oracle does not know of the price's memory."
+            "aversions; marks are policies without a dial, the star is the printed Finetuned row. Up and "
+            "to the left is better. The oracle does not know of the price's memory."
         ),
         key_of(names, styles),
     ]

@@ -35,10 +35,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     parts.append(
         note(
             f"Small trainings, only to be compared with one another; {studies['seed'].n_unique()} seeds a "
-            f"variant, "
-            f"judged in {cells} of the paper's market on {numbers.count(first['paths'])} sessions. A small "
-            f"mark is "
-            "one seed (mean over cells), a large one their mean."
+            f"variant, judged in {cells} of the paper's market on {numbers.count(first['paths'])} "
+            "sessions. A small mark is one seed (mean over cells), a large one their mean."
         )
     )
     for study, title in _STUDIES.items():
@@ -80,8 +78,7 @@ def _imitation(imitation: pl.DataFrame) -> Markup:
         panels.append(figure(plot, ""))
     remark = (
         "One mark a cell; the policy is told the market as its teacher is. The number is that of "
-        "evaluations of the "
-        "network a quote. The band is 3 %."
+        "evaluations of the network a quote. The band is 3 %."
     )
     return join([row(*panels, small=True), note(remark)])
 
@@ -148,8 +145,7 @@ def _table(found: pl.DataFrame) -> Markup:
     ]
     remark = (
         "Mean over cells and seeds ± the standard deviation over seeds; small: against the teacher, who is "
-        "told the "
-        "cell, on the same sessions."
+        "told the cell, on the same sessions."
     )
     head = ["", *(TITLES[metric] for metric in COMPARED)]
     times = found["latency_us"].to_list() if "latency_us" in found.columns else []

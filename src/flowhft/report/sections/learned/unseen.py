@@ -29,10 +29,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     parts.append(
         note(
             f"Blue: a learned policy is better than the best expert at {LEVEL}, orange: worse, paired. "
-            f"Storms have 20 "
-            "times as many jumps as the paper's, bursts five times the volatility for a sixth of the time, "
-            "H 0.1 and "
-            "0.9 more memory than any market of the training."
+            "Storms have 20 times as many jumps as the paper's, bursts five times the volatility for a "
+            "sixth of the time, H 0.1 and 0.9 more memory than any market of the training."
         )
     )
     return join(parts)

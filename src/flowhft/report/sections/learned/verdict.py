@@ -34,11 +34,9 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         )
     remark = (
         "Best expert: metric by metric, of Avellaneda-Stoikov (with the volatility in price units, and raw "
-        "with the "
-        "right sign), GLFT and GLFT-drift as the paper ran them. One that hardly trades has no drawdown "
-        "either, which "
-        "no maker can undercut: an expert counts in a cell if it earns at least half of what the best of "
-        "them earns."
+        "with the right sign), GLFT and GLFT-drift as the paper ran them. One that hardly trades has no "
+        "drawdown either, which no maker can undercut: an expert counts in a cell if it earns at least "
+        "half of what the best of them earns. In utility all of them count."
     )
     return join(
         [table(["target", "", "found", "needed", "cells that miss it"], rows, class_="words"), note(remark)]

@@ -25,14 +25,10 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         said(evidence, "worth"),
         note(
             "Lost without drift: PnL less that of the same policy where the same price has no drift, "
-            "neither stated "
-            "nor hidden in jumps. Lost without forecasts: less that of the same policy with every feature "
-            "hidden "
-            "that tells where the price goes. Cells of Tables 1 and 2 have no memory of the price, those "
-            "of 3 and "
-            "4 revert (H 0.2), those of 5 and 6 trend (H 0.8): what is earned there by forecasts is a "
-            "property of "
-            "fractional noise in a simulator."
+            "neither stated nor hidden in jumps. Lost without forecasts: less that of the same policy with "
+            "every feature hidden that tells where the price goes. Cells of Tables 1 and 2 have no memory "
+            "of the price, those of 3 and 4 revert (H 0.2), those of 5 and 6 trend (H 0.8): what is earned "
+            "there by forecasts is a property of fractional noise in a simulator."
         ),
     ]
     panels = [
