@@ -485,3 +485,12 @@ def test_command_trains_behind_a_frozen_policy(tmp_path: Path) -> None:
     assert noisy.code == 2
     assert "`base` must quote without chance" in noisy.err
     assert flowhft("train", "--base", "glft", "--out", tmp_path / "no").code == 2
+
+
+def test_a_gain_counts_less_the_more_there_is_and_a_loss_whole() -> None:
+    gains = jnp.asarray([-0.5, -1e-3, 0.0, 1e-3, 0.1, 1.0])
+    counted = np.asarray(satisfied(gains))
+    np.testing.assert_allclose(counted[:3], gains[:3], atol=1e-7)
+    assert counted[4] == pytest.approx(ENOUGH * math.log(2.0))
+    slope = np.asarray(jax.vmap(jax.grad(lambda x: satisfied(x)))(jnp.asarray([-0.2, 1e-6, ENOUGH])))
+    np.testing.assert_allclose(slope, [1.0, 1.0, 0.5], rtol=1e-3)

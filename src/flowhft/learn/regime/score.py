@@ -2,7 +2,7 @@
 
     gain = log(mean / best mean of an expert)                 what it earns more
     calm = c / 2 log(least risk of an expert / risk)          what it risks less, worth c
-    score = soft minimum of both, beyond a gain of 0.1 less and less of it
+    score = soft minimum of both; the larger a gain, the less more of it counts
 
 Weighing both by a sum flips abruptly between much risk and much lean; their minimum does not.
 
@@ -18,7 +18,7 @@ from flowhft.learn.regime.law import Law
 LEAST_RATIO = 0.3  # below it the logarithm goes on as a straight line: a mean may be negative
 LEAST_RISK = 1e-6
 SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
-ENOUGH = 0.1  # gain beyond which more counts for less and less
+ENOUGH = 0.1  # gain at which more counts half as much as at first
 
 
 def risk_of(laws: Law, swing: float) -> Float[Array, "..."]:
