@@ -90,6 +90,13 @@ def test_an_onnx_model_quotes_like_the_policy(name, tmp_path):
         assert largest_difference(other, tmp_path / "policy.onnx") > 5e-3
 
 
+def test_a_quote_that_is_no_number_is_a_difference(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    save_onnx(policy(), tmp_path / "policy.onnx")
+    broken = policy(adapter=Adapter(1.0, np.nan, 0.0, 0.0))
+    assert np.isnan(largest_difference(broken, tmp_path / "policy.onnx"))
+
+
 def test_a_model_says_what_its_inputs_mean():
     pytest.importorskip("onnx", reason="needs the extra export")
     model = onnx_model(policy(execute=2))

@@ -23,7 +23,7 @@ from flowhft.learn.regime.family import draw_family, market_of
 from flowhft.learn.regime.law import NODES, Way, law_along
 from flowhft.learn.regime.network import fit_scales, init_weights, narrow, quotes_along, widen
 from flowhft.learn.regime.plain import plain_policy
-from flowhft.learn.regime.score import gain_of, risk_of, softest
+from flowhft.learn.regime.score import ENOUGH, gain_of, risk_of, satisfied, softest
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.regime.train import train
 from flowhft.learn.regime.worlds import draw_worlds

@@ -35,11 +35,6 @@ class Results(NamedTuple):
     deviation: np.ndarray
     drawdown: np.ndarray
 
-    @property
-    def sharpe(self) -> np.ndarray:
-        """Return mean PnL in standard deviations."""
-        return self.pnl / self.deviation
-
 
 class Examination(NamedTuple):
     """Scenarios in which a policy is examined, and what their teachers came to on the same sessions.

@@ -25,7 +25,10 @@ from flowhft.runs import manifest_of
 SAVED = ("policy.safetensors", "frozen.safetensors")
 
 # The shipped policy, which its name is enough for.
-BUNDLED = {"flowhft": Path(flowhft.__file__).parent / "bundled" / "flowhft.safetensors"}
+BUNDLED = {
+    name: Path(flowhft.__file__).parent / "bundled" / f"{name}.safetensors"
+    for name in ("flowhft", "flowhft_plain")
+}
 
 # Format named in a file's header -> what reads it. A file of no known format is read as a flow policy, whose
 # reader says what is wrong with it.
