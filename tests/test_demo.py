@@ -113,7 +113,7 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
     folder = tmp_path / "demo"
     process = begin_process("demo", "--config", config, "--out", folder)
     try:
-        deadline = time.monotonic() + 100.0
+        deadline = time.monotonic() + 300.0
         while not list(folder.glob(f"evaluate/{UNFINISHED}/*/moments/0000-0000.moments")):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
