@@ -439,10 +439,13 @@ def test_it_does_not_look_at_the_intensity(saved: Path) -> None:
     assert one == other
 
 
-def test_premium_is_the_convention_of_the_market(saved: Path) -> None:
+def test_the_policy_is_told_of_which_kind_the_market_is(saved: Path) -> None:
     source = find_policy(str(saved)).source
-    told = [source.in_market(paper_test(market)["T1.HH"]).regime.told[1] for market in ("paper", "correct")]
-    assert [float(value) for value in told] == [1.0, 0.0]
+    told = {
+        market: source.in_market(paper_test(market)["T1.HH"]).regime.told[1:].tolist()
+        for market in ("paper", "correct", "informed")
+    }
+    assert told == {"paper": [1.0, 0.0], "correct": [0.0, 0.0], "informed": [0.0, 1.0]}
 
 
 def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
