@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from flowhft import experts, features
 from flowhft.estimators import RISK_WEIGHT
 from flowhft.features import NAMES, Sensor
+from flowhft.learn.regime.bars import BAR, IN_UTILITY, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.score import SMALL, risk_of
@@ -34,13 +35,9 @@ from flowhft.runs import stream
 from flowhft.types import Observation, Policy, Progress, Quote, no_progress
 
 CHUNK = 32  # scenarios that are run at once
-# Whose mean and risk are to be beaten: the closed forms in the paper's raw units, with both signs of
-# Avellaneda and Stoikov. In price units and at gamma 1 these hardly trade where volatility is high: a bar of
-# no risk that nobody who trades can pass. Among informed traders, where utility counts, all closed forms do.
-_RAW = ("avellaneda_stoikov_raw", "avellaneda_stoikov_as_run", "glft_as_run", "glft_drift_as_run")
-BARS = {"paper": _RAW, "correct": _RAW, "informed": (*_RAW, "avellaneda_stoikov", "glft", "glft_drift")}
 _SEEN = np.array([NAMES["context"].index(name) for name in SEES])
 BY_UTILITY = ("informed",)  # markets in which policies are compared by their utility
+EXPERTS: dict[str, tuple[str, ...]] = {"paper": BAR, "correct": BAR, "informed": IN_UTILITY}
 
 
 class Bank(NamedTuple):
@@ -276,7 +273,7 @@ def _chunk(
             np.stack(
                 [
                     quotes_of_expert(name, scenario, jax.tree.map(lambda a, n=n: a[n], observation))
-                    for name in BARS[market]
+                    for name in EXPERTS[market]
                 ]
             )
             for n, scenario in enumerate(scenarios)
@@ -289,8 +286,12 @@ def _chunk(
     utility = mean - RISK_WEIGHT * deviation
     best = np.argmax(utility, axis=-1)[:, None]
     judged_by_utility = market in BY_UTILITY
+    calm, variation, sharpe = (
+        np.where(makers(mean), values, worst)
+        for values, worst in ((risk, np.inf), (variation, np.inf), (mean / deviation, -np.inf))
+    )
     bar_mean = np.take_along_axis(mean, best, -1)[:, 0] if judged_by_utility else mean.max(axis=-1)
-    bar_risk = np.take_along_axis(risk, best, -1)[:, 0] if judged_by_utility else risk.min(axis=-1)
+    bar_risk = np.take_along_axis(risk, best, -1)[:, 0] if judged_by_utility else calm.min(axis=-1)
     # What quotes of 1 / k on both sides would earn without risk: two sides x intensity x 1 / e x 1 / k x
     # horizon.
     income = np.array([2.0 * s.mean_intensity * s.reach * s.horizon / s.fill_decay / np.e for s in scenarios])
@@ -303,7 +304,7 @@ def _chunk(
         half_spread=half_spread,
         bar_mean=bar_mean.astype(np.float32),
         bar_risk=bar_risk.astype(np.float32),
-        bar_sharpe=(mean / deviation).max(axis=-1).astype(np.float32),
+        bar_sharpe=sharpe.max(axis=-1).astype(np.float32),
         bar_swing=variation.min(axis=-1).astype(np.float32),
         bar_utility=utility.max(axis=-1).astype(np.float32),
         by_utility=np.full(len(scenarios), float(judged_by_utility), np.float32),

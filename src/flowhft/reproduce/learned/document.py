@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flowhft.learn.regime.bars import BAR, LEAST_SHARE
 from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import count, plus_minus, share, significant
-from flowhft.reproduce.learned.lineup import BAR, OURS
+from flowhft.reproduce.learned.lineup import OURS
 from flowhft.reproduce.learned.sentences import WORDS
 from flowhft.reproduce.learned.targets import FINETUNED, PRINTED_PRETRAINED
-from flowhft.reproduce.learned.wins import EXPERTS, LEAST_SHARE, THREE
+from flowhft.reproduce.learned.wins import EXPERTS, THREE
 
 WIDTH = 118
 NOTHING = "–"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from flowhft.learn.regime.bars import BAR
 from flowhft.policies import Named, find_policy
 from flowhft.policies.source import LearnedSource
 from flowhft.regime import RegimeAdapter
@@ -19,12 +20,9 @@ TUNED = "tuned"
 PPO = "ppo"
 ORACLE = "oracle_told"
 
-# Avellaneda-Stoikov as the paper ran it but for its sign: the volatility enters as a raw number, so that it
-# trades; in price units its risk aversion of 1 hardly ever does.
 AS_RAW = "avellaneda_stoikov_raw"
-# The experts that set the bar, those that the targets name first.
+# The experts that the targets name.
 WRITTEN = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run")
-BAR = (*WRITTEN, AS_RAW)
 CLOSED_FORMS = (*BAR, "avellaneda_stoikov_as_run", "glft")
 
 

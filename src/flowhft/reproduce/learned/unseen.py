@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowhft.evaluate import columns
+from flowhft.learn.regime.bars import BAR
 from flowhft.market.market import build
 from flowhft.market.presets import Preset, scenario_in, stress
 from flowhft.market.scenario import Scenario
 from flowhft.metrics import compare, summarise
-from flowhft.reproduce.learned.lineup import BAR, Member, closed_forms, oracle
+from flowhft.reproduce.learned.lineup import Member, closed_forms, oracle
 from flowhft.reproduce.learned.wins import THREE, makers_of, oriented
 from flowhft.rollout import judge_together
 

@@ -1,24 +1,23 @@
 """Wins: a policy against the best of a set of rivals, metric by metric, and how often it wins.
 
-The best rival is chosen for each metric and cell by its estimate: nobody has to be best in all. An expert
-that hardly trades takes no risk either, and no maker can have a smaller drawdown than who stays at home: in
-the sets called *makers*, a rival counts in a cell only if it earns at least `LEAST_SHARE` of what the best of
-the set earns there. In utility everybody counts: there, to stay at home is an answer like any other.
+The best rival is chosen for each metric and cell by its estimate: nobody has to be best in all. In some sets
+only who makes a market counts (`flowhft.learn.regime.bars`), but for utility, where everybody does.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from flowhft.learn.regime.bars import BAR, makers
 from flowhft.metrics import METRICS
-from flowhft.reproduce.learned.lineup import BAR, CLOSED_FORMS, WRITTEN
+from flowhft.reproduce.learned.lineup import CLOSED_FORMS, WRITTEN
 from flowhft.types import Interval
 
 THREE = ("pnl", "sharpe", "max_drawdown")
 UTILITY = "utility"
 COMPARED = (*THREE, UTILITY)
-LEAST_SHARE = 0.5
 
 # Set of rivals -> their names, and whether only those that make a market count. Every other member of a
 # line-up is a set of its own.
@@ -43,25 +42,25 @@ def oriented(metric: str, difference: Interval) -> Interval:
 
 
 def makers_of(pnl: Mapping[str, float]) -> list[str]:
-    """Return who makes a market: earns at least `LEAST_SHARE` of what the best does.
+    """Return who makes a market, see `flowhft.learn.regime.bars.makers`.
 
     Args:
-        pnl: of every rival; where nobody earns anything, all of them count.
+        pnl: of every rival.
     """
-    most = max(pnl.values(), default=0.0)
-    return [name for name, value in pnl.items() if most <= 0.0 or value >= LEAST_SHARE * most]
+    counts = makers(np.array(list(pnl.values()))) if pnl else ()
+    return [name for name, does in zip(pnl, counts, strict=True) if does]
 
 
-def rivals_in(results: Mapping[str, Mapping[str, Any]], names: Sequence[str], makers: bool) -> list[str]:
+def rivals_in(results: Mapping[str, Mapping[str, Any]], names: Sequence[str], trading: bool) -> list[str]:
     """Return who of a set counts in a cell.
 
     Args:
         results: of the cell, by policy.
         names: of the set.
-        makers: whether those that hardly trade are left out.
+        trading: whether those that hardly trade are left out.
     """
     present = {name: results[name]["pnl"] for name in names if name in results}
-    return makers_of(present) if makers else list(present)
+    return makers_of(present) if trading else list(present)
 
 
 def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
@@ -88,9 +87,9 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
         here = margins.filter((pl.col("market") == market) & (pl.col("scenario") == scenario))
         paired = {(r["policy"], r["rival"], r["metric"]): r for r in here.iter_rows(named=True)}
         for policy in (name for name, row in by_policy.items() if row["role"] == "learned"):
-            for against, (names, makers) in sets.items():
+            for against, (names, trading) in sets.items():
                 for metric in COMPARED:
-                    counting = rivals_in(by_policy, names, makers and metric != UTILITY)
+                    counting = rivals_in(by_policy, names, trading and metric != UTILITY)
                     rivals = [name for name in counting if name != policy]
                     if not rivals:
                         continue

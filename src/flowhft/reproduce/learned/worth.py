@@ -17,13 +17,14 @@ import numpy as np
 
 from flowhft.features import NAMES
 from flowhft.flow.normaliser import Normaliser
+from flowhft.learn.regime.bars import BAR
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
 from flowhft.measures import PathValues
 from flowhft.metrics import METRICS, compare, interval, score
 from flowhft.policies import closed_form
 from flowhft.regime import RegimeAdapter
-from flowhft.reproduce.learned.lineup import BAR, ORACLE, Member, closed_forms
+from flowhft.reproduce.learned.lineup import ORACLE, Member, closed_forms
 from flowhft.rollout import judge_together
 from flowhft.types import Interval, Policy
 
