@@ -3,11 +3,13 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numba
 import numpy as np
+import polars as pl
 import pytest
 from program import contents, flowhft
 
@@ -19,21 +21,24 @@ from flowhft.flow.policy import load_policy, save_policy
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.regime import law
 from flowhft.learn.regime.bank import Bank, Constant, make_bank
+from flowhft.learn.regime.bars import BAR, LEAST_SHARE, makers
 from flowhft.learn.regime.family import draw_family, market_of
-from flowhft.learn.regime.law import NODES, Way, law_along
+from flowhft.learn.regime.held_out import THREE, choose_dial, held_out_table, judge_dials
+from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.network import fit_scales, init_weights, narrow, quotes_along, widen
 from flowhft.learn.regime.plain import plain_policy
-from flowhft.learn.regime.score import ENOUGH, gain_of, risk_of, satisfied, softest
+from flowhft.learn.regime.score import ENOUGH, SMALL, gain_of, risk_of, satisfied, score_of, softest
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.regime.train import train
 from flowhft.learn.regime.worlds import draw_worlds
 from flowhft.market.market import build
 from flowhft.market.presets import paper_test, scenario_in
 from flowhft.market.price import poisson
+from flowhft.metrics import METRICS
 from flowhft.policies import find_policy
 from flowhft.policies.closed_form import adapted
 from flowhft.policies.regime import regime_adapted
-from flowhft.policies.source import LearnedSource
+from flowhft.policies.source import LearnedSource, Named
 from flowhft.regime import SEES, RegimeAdapter, adapter_at, shapes_of
 from flowhft.rollout import judge, rollout
 from flowhft.types import Observation
@@ -287,16 +292,45 @@ def test_soft_minimum_and_gain() -> None:
     assert 0.0 < float(losing) < 10.0  # finite, and still worth to lose less
 
 
+def _laws(mean: float, deviation: float) -> Law:
+    """Return laws of three paths with that mean, variance and quadratic variation."""
+    ones = jnp.ones(3)
+    nothing, squares = 0.0 * ones, deviation**2 * ones
+    return Law(mean * ones, mean * ones, mean**2 + squares, nothing, squares, nothing, nothing)
+
+
+def test_among_informed_traders_only_utility_counts() -> None:
+    numbers = {"bar_mean": 30.0, "bar_risk": math.log(4.0), "bar_utility": -0.1, "scale": 2.0, "dial": 0.5}
+    bars = {name: jnp.asarray(value) for name, value in numbers.items()}
+
+    def score(mean: float, deviation: float, by_utility: float) -> float:
+        laws = _laws(mean, deviation)
+        return float(score_of(laws, **bars, by_utility=jnp.asarray(by_utility), softness=1e-4, swing=0.5))
+
+    # utility = 1 - 0.5 x 6 = -2; a maker without risk would earn 2 / SMALL
+    expected = math.log(1.0 + (-2.0 + 0.1) / (2.0 / SMALL))
+    assert score(1.0, 6.0, 1.0) == pytest.approx(expected, rel=1e-3)
+    assert score(0.0, 0.0, 1.0) > 0.0 > score(1.0, 6.0, 1.0)  # to stay at home beats it, and the bar
+    # elsewhere that is far below the bar's mean, whatever it risks
+    assert score(0.0, 0.0, 0.0) < -1.0
+    assert score(33.0, 1.0, 0.0) == pytest.approx(float(satisfied(jnp.log(33.0 / 30.0))), rel=1e-2)
+
+
+def test_who_hardly_trades_sets_no_bar() -> None:
+    counts = makers(np.array([[10.0, 5.0, 4.9], [-1.0, -3.0, -2.0]]))
+    np.testing.assert_array_equal(counts, [[True, True, False], [True, True, True]])
+
+
 # --- training
 
 
 @pytest.fixture(scope="module")
-def banks() -> tuple[Bank, Bank, list[str]]:
-    """Return small banks for training and for the held-out table, and the latter's markets."""
+def banks() -> tuple[Bank, Bank]:
+    """Return small banks for training and for the score of other scenarios along the way."""
     settings = FamilySettings(markets=("paper",))
     family, others = (draw_family(settings, 6, 0, name) for name in ("train", "held out"))
-    train_on, held_out = (make_bank(part, 4, 0, SENSOR, None, 0.5, chunk=6) for part in (family, others))
-    return train_on, held_out, [market_of(scenario) for scenario in others]
+    train_on, pilot = (make_bank(part, 4, 0, SENSOR, None, 0.5, chunk=6) for part in (family, others))
+    return train_on, pilot
 
 
 def _settings(updates: int) -> RegimeSettings:
@@ -306,7 +340,7 @@ def _settings(updates: int) -> RegimeSettings:
 
 
 def test_training_improves_and_resumes_bit_for_bit(
-    banks: tuple[Bank, Bank, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    banks: tuple[Bank, Bank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowhft.learn.regime.train.ROW", 4)
     whole = train(*banks, _settings(12), 0, tmp_path / "whole")
@@ -322,17 +356,12 @@ def test_training_improves_and_resumes_bit_for_bit(
     again = train(*banks, _settings(12), 0, tmp_path / "parts")
     for one, other in zip(whole.regime, again.regime, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert whole.dial in (0.05, 0.5)
-    assert set(whole.table["market"]) == {"paper", "all"}
-    assert whole.table["better_all"].is_between(0.0, 1.0).all()
 
 
-def test_training_stops_at_a_score_that_is_no_number(
-    banks: tuple[Bank, Bank, list[str]], tmp_path: Path
-) -> None:
+def test_training_stops_at_a_score_that_is_no_number(banks: tuple[Bank, Bank], tmp_path: Path) -> None:
     broken = banks[0]._replace(bar_mean=np.full_like(banks[0].bar_mean, np.nan))
     with pytest.raises(UsageError, match="`score` must stay finite; received nan"):
-        train(broken, banks[1], banks[2], _settings(12), 0, tmp_path)
+        train(broken, banks[1], _settings(12), 0, tmp_path)
 
 
 def test_quotes_along_a_path_are_those_of_the_policy() -> None:
@@ -454,6 +483,58 @@ def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
         assert row.sum() == pytest.approx(1.0, abs=1e-5)
 
 
+# --- held-out markets
+
+
+def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
+    family = draw_family(FamilySettings(markets=("paper", "informed")), 2, 0, "held out")
+    source = LearnedSource(plain_policy(SENSOR), _regime())
+    rows = judge_dials(source, family, (0.1, 0.5), 64, 0, tmp_path)
+    ours = dataclasses.replace(find_policy("glft"), source=source.at_dial(0.5))
+    scenario = family[0]
+    like = [one for one in family if market_of(one) == market_of(scenario)]
+    row = rows.row(1, named=True)
+    assert (row["scenario"], row["dial"]) == (scenario.name, 0.5)
+
+    def judged(policy: Named) -> dict[str, float]:
+        market = build(scenario, like=like)
+        measures = judge(market, policy.in_market(scenario), paths=64, seed=0, scenario=scenario.name)
+        return {name: METRICS[name].estimator(measures[METRICS[name].of])[0] for name in THREE}
+
+    found = judged(ours)
+    assert {name: row[name] for name in THREE} == pytest.approx(found, rel=1e-4)
+    experts = [judged(find_policy(name)) for name in BAR]
+    most = max(one["pnl"] for one in experts)
+    assert row["bar_pnl"] == pytest.approx(most, rel=1e-5)
+    trading = [one["max_drawdown"] for one in experts if one["pnl"] >= LEAST_SHARE * most]
+    assert row["bar_max_drawdown"] == pytest.approx(min(trading), rel=1e-5)
+    # What was found is kept: nothing is simulated again.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowhft.learn.regime.held_out.contest", None)
+        assert judge_dials(source, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
+
+
+def test_the_dial_that_wins_most_is_chosen_and_of_equals_the_calmer_one() -> None:
+    def row(market: str, dial: float, pnl: float, drawdown: float, utility: float) -> dict[str, Any]:
+        ours = {"pnl": pnl, "sharpe": 2.0, "max_drawdown": drawdown, "utility": utility}
+        bar = {"bar_pnl": 10.0, "bar_sharpe": 1.0, "bar_max_drawdown": 5.0, "bar_utility": 1.0}
+        return {"market": market, "scenario": "one", "dial": dial} | ours | bar
+
+    rows = [
+        *(row("paper", 0.1, 11.0, 6.0, 0.0), row("informed", 0.1, 1.0, 9.0, 2.0)),  # wins by utility alone
+        *(row("paper", 0.2, 11.0, 4.0, 0.0), row("informed", 0.2, 1.0, 9.0, 2.0)),
+        *(row("paper", 0.4, 12.0, 4.0, 0.0), row("informed", 0.4, 1.0, 9.0, 3.0)),
+        *(row("paper", 0.8, 9.0, 1.0, 9.0), row("informed", 0.8, 1.0, 9.0, 0.0)),
+    ]
+    table = held_out_table(pl.DataFrame(rows))
+    won = dict(table.filter(pl.col("market") == "all").select("dial", "won").iter_rows())
+    assert won == {0.1: 0.5, 0.2: 1.0, 0.4: 1.0, 0.8: 0.0}
+    assert choose_dial(table) == 0.4
+    paper = table.filter(pl.col("market") == "paper")
+    assert paper["pnl_ratio"].to_list() == pytest.approx([1.1, 1.1, 1.2, 0.9])
+    assert paper["better_drawdown"].to_list() == [0.0, 1.0, 1.0, 1.0]
+
+
 # --- the command
 
 
@@ -491,7 +572,7 @@ def test_command_trains_behind_a_frozen_policy(tmp_path: Path) -> None:
 
 
 def test_a_gain_counts_less_the_more_there_is_and_a_loss_whole() -> None:
-    gains = jnp.asarray([-0.5, -1e-3, 0.0, 1e-3, 0.1, 1.0])
+    gains = jnp.asarray([-0.5, -1e-3, 0.0, 1e-3, ENOUGH, 1.0])
     counted = np.asarray(satisfied(gains))
     np.testing.assert_allclose(counted[:3], gains[:3], atol=1e-7)
     assert counted[4] == pytest.approx(ENOUGH * math.log(2.0))

@@ -9,6 +9,8 @@ from flowhft.errors import UsageError, require
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.runs import plain, read_table, write_table
 
+PILOT, PILOT_PATHS = 48, 32  # held-out scenarios, and sessions of each, that are scored along the training
+
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
@@ -32,9 +34,10 @@ class Train(Command):
         prepare()
         from flowhft.flow.policy import save_policy
         from flowhft.learn.regime.bank import make_bank
-        from flowhft.learn.regime.family import draw_family, market_of
+        from flowhft.learn.regime.family import draw_family
+        from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, held_out_table, judge_dials
         from flowhft.learn.regime.plain import plain_policy
-        from flowhft.learn.regime.train import CURVE_UNITS, TABLE_UNITS, train
+        from flowhft.learn.regime.train import CURVE_UNITS, train
         from flowhft.market.sensor import sensor_for
         from flowhft.policies import find_policy
         from flowhft.policies.regime import units_of
@@ -68,29 +71,34 @@ class Train(Command):
             units = units_of(families["train"][0])
             base = None if base is None else base.in_units(*units)
             within = plain_policy(sensor_for(families["train"][0])) if base is None else base
-            for name, paths in (("train", self.family.paths), ("held out", self.family.held_out_paths)):
+            for name, part, paths in (
+                ("train", families["train"], self.family.paths),
+                ("pilot", families["held out"][:PILOT], PILOT_PATHS),
+            ):
                 with terminal.stage(f"walk through random markets ({name})") as progress:
                     banks[name] = make_bank(
-                        families[name],
-                        paths,
-                        self.seed,
-                        within.sensor,
-                        base,
-                        self.regime.swing,
-                        progress,
+                        part, paths, self.seed, within.sensor, base, self.regime.swing, progress
                     )
             with terminal.stage("train") as progress:
                 trained = train(
-                    banks["train"],
-                    banks["held out"],
-                    [market_of(scenario) for scenario in families["held out"]],
-                    self.regime,
+                    banks["train"], banks["pilot"], self.regime, self.seed, work / "checkpoints", progress
+                )
+            source = LearnedSource(within, trained.regime)
+            with terminal.stage("judge risk dials in held-out markets") as progress:
+                judged = judge_dials(
+                    source,
+                    families["held out"],
+                    self.regime.settings_shown,
+                    self.family.held_out_paths,
                     self.seed,
-                    work / "checkpoints",
+                    work / "held-out",
                     progress,
                 )
+            table = held_out_table(judged)
+            dial = choose_dial(table)
+            regime = source.at_dial(dial).adapter
             write_table(work / "curve.parquet", trained.curve, CURVE_UNITS)
-            write_table(work / "held_out.parquet", trained.table, TABLE_UNITS)
+            write_table(work / "held_out.parquet", table, TABLE_UNITS)
             about = {
                 "seed": self.seed,
                 "family": plain(self.family),
@@ -98,8 +106,8 @@ class Train(Command):
                 "base": remembered,
                 "parents": run.parents,
             }
-            save_policy(work / "policy.safetensors", within, trained.regime, about, dial=self.regime.dial)
-            run.finish(dial=trained.dial, **trained.curve.row(-1, named=True))
+            save_policy(work / "policy.safetensors", within, regime, about, dial=self.regime.dial)
+            run.finish(dial=dial, **trained.curve.row(-1, named=True))
         summary = summary_of(run.folder)
         table = read_table(run.folder / "held_out.parquet")
         columns = [name for name in table.columns if name not in ("scenarios",)]

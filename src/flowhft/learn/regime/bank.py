@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from flowhft import experts, features
 from flowhft.estimators import RISK_WEIGHT
 from flowhft.features import NAMES, Sensor
-from flowhft.learn.regime.bars import BAR, IN_UTILITY, makers
+from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.score import SMALL, risk_of
@@ -36,8 +36,6 @@ from flowhft.types import Observation, Policy, Progress, Quote, no_progress
 
 CHUNK = 32  # scenarios that are run at once
 _SEEN = np.array([NAMES["context"].index(name) for name in SEES])
-BY_UTILITY = ("informed",)  # markets in which policies are compared by their utility
-EXPERTS: dict[str, tuple[str, ...]] = {"paper": BAR, "correct": BAR, "informed": IN_UTILITY}
 
 
 class Bank(NamedTuple):
@@ -54,8 +52,6 @@ class Bank(NamedTuple):
         bar_mean: mean of the expert that earns most, tick x lot, shape (scenario,); with adverse selection,
             where only utility counts, that of the expert of the best utility.
         bar_risk: logarithm of the risk of the calmest expert, shape (scenario,); likewise.
-        bar_sharpe: best ratio of mean to standard deviation of an expert, shape (scenario,).
-        bar_swing: logarithm of the least quadratic variation of an expert, shape (scenario,).
         bar_utility: best mean less `RISK_WEIGHT` standard deviations of an expert, tick x lot, shape
             (scenario,).
         by_utility: 1 where only utility counts, with adverse selection, else 0, shape (scenario,).
@@ -70,8 +66,6 @@ class Bank(NamedTuple):
     half_spread: Float[Array, " scenario"]
     bar_mean: Float[Array, " scenario"]
     bar_risk: Float[Array, " scenario"]
-    bar_sharpe: Float[Array, " scenario"]
-    bar_swing: Float[Array, " scenario"]
     bar_utility: Float[Array, " scenario"]
     by_utility: Float[Array, " scenario"]
     scale: Float[Array, " scenario"]
@@ -281,17 +275,13 @@ def _chunk(
     )
     laws = jax.tree.map(np.asarray, _laws(way, quotes))
     mean = np.asarray(laws.mean).mean(axis=-1)
-    risk, variance, variation = (np.asarray(risk_of(laws, share)) for share in (swing, 0.0, 1.0))
-    deviation = np.exp(0.5 * variance)
-    utility = mean - RISK_WEIGHT * deviation
+    risk, variance = (np.asarray(risk_of(laws, share)) for share in (swing, 0.0))
+    utility = mean - RISK_WEIGHT * np.exp(0.5 * variance)
     best = np.argmax(utility, axis=-1)[:, None]
-    judged_by_utility = market in BY_UTILITY
-    calm, variation, sharpe = (
-        np.where(makers(mean), values, worst)
-        for values, worst in ((risk, np.inf), (variation, np.inf), (mean / deviation, -np.inf))
-    )
-    bar_mean = np.take_along_axis(mean, best, -1)[:, 0] if judged_by_utility else mean.max(axis=-1)
-    bar_risk = np.take_along_axis(risk, best, -1)[:, 0] if judged_by_utility else calm.min(axis=-1)
+    if by_utility(market):
+        bar_mean, bar_risk = (np.take_along_axis(values, best, -1)[:, 0] for values in (mean, risk))
+    else:
+        bar_mean, bar_risk = mean.max(axis=-1), np.where(makers(mean), risk, np.inf).min(axis=-1)
     # What quotes of 1 / k on both sides would earn without risk: two sides x intensity x 1 / e x 1 / k x
     # horizon.
     income = np.array([2.0 * s.mean_intensity * s.reach * s.horizon / s.fill_decay / np.e for s in scenarios])
@@ -304,10 +294,8 @@ def _chunk(
         half_spread=half_spread,
         bar_mean=bar_mean.astype(np.float32),
         bar_risk=bar_risk.astype(np.float32),
-        bar_sharpe=sharpe.max(axis=-1).astype(np.float32),
-        bar_swing=variation.min(axis=-1).astype(np.float32),
         bar_utility=utility.max(axis=-1).astype(np.float32),
-        by_utility=np.full(len(scenarios), float(judged_by_utility), np.float32),
+        by_utility=np.full(len(scenarios), float(by_utility(market)), np.float32),
         scale=(SMALL * income).astype(np.float32),
     )
     return Bank(**found)

@@ -14,6 +14,13 @@ LEAST_SHARE = 0.5
 BAR = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run", "avellaneda_stoikov_raw")
 # Among informed traders, where utility is compared, all other closed forms too.
 IN_UTILITY = (*BAR, "glft", "glft_drift")
+# Preset -> the experts that are to be beaten there.
+EXPERTS: dict[str, tuple[str, ...]] = {"paper": BAR, "correct": BAR, "informed": IN_UTILITY}
+
+
+def by_utility(market: str) -> bool:
+    """Return whether policies are compared by utility alone in a preset: where traders are informed."""
+    return market == "informed"
 
 
 def makers(mean: Float[np.ndarray, "... expert"]) -> Bool[np.ndarray, "... expert"]:

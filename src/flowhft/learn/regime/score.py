@@ -19,7 +19,6 @@ LEAST_RATIO = 0.3  # below it the logarithm goes on as a straight line: a mean m
 LEAST_RISK = 1e-6
 SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
 ENOUGH = 0.05  # gain at which more counts half as much as at first
-USEFUL = 0.3  # of such an income: what a difference in utility is set against
 
 
 def risk_of(laws: Law, swing: float) -> Float[Array, "..."]:
@@ -101,6 +100,6 @@ def score_of(
     gain = gain_of(mean, bar_mean, scale)
     calm = 0.5 * dial * (bar_risk - risk_of(laws, swing))
     utility = mean - dial * jnp.exp(0.5 * risk_of(laws, 0.0))
-    # Against a share of what a maker without risk earns: the bar is near 0 where nobody should trade.
-    useful = gain_of(utility, bar_utility, scale * (USEFUL / SMALL))
+    # Against the income of a maker without risk, since the bar is near 0 where nobody should trade.
+    useful = gain_of(utility, bar_utility, scale / SMALL)
     return satisfied(jnp.where(by_utility > 0.0, useful, softest(gain, calm, softness)))

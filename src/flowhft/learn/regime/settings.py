@@ -19,9 +19,9 @@ class FamilySettings:
     paths: int = 16
     """Sessions of each."""
     held_out: int = 384
-    """Other random scenarios, by which the risk dial is chosen."""
-    held_out_paths: int = 32
-    """Sessions of each of these."""
+    """Other random scenarios, by which the risk dial is chosen; some of them are scored along the way."""
+    held_out_paths: int = 1_000
+    """Sessions that are simulated in each of these, by every risk dial and expert."""
     volatility: tuple[float, ...] = (0.01, 0.45)
     """Lowest and highest, log-uniform."""
     base_intensity: tuple[float, ...] = (15.0, 70.0)
@@ -91,7 +91,7 @@ class RegimeSettings:
     """Share of the inventory's quadratic variation (a proxy of drawdowns) in the risk; the rest: variance."""
     tell_convention: bool = True
     """Whether it is told of which kind a market is: jumps that are left in the drift, informed traders."""
-    settings_shown: tuple[float, ...] = (0.03, 0.06, 0.1, 0.2, 0.4, 0.8)
+    settings_shown: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 0.8)
     """Risk dials of the held-out table, among which the shipped one is chosen."""
     checkpoint_every: int = 100
     """Updates between two checkpoints, from which an interrupted training resumes exactly."""

@@ -15,9 +15,8 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import UsageError
-from flowhft.estimators import RISK_WEIGHT
 from flowhft.learn.checkpoint import Curve, read_checkpoint, save_checkpoint
-from flowhft.learn.regime.bank import BY_UTILITY, Bank
+from flowhft.learn.regime.bank import Bank
 from flowhft.learn.regime.law import Law, Way, law_along
 from flowhft.learn.regime.network import (
     Scales,
@@ -28,33 +27,19 @@ from flowhft.learn.regime.network import (
     quotes_along,
     widen,
 )
-from flowhft.learn.regime.score import risk_of, score_of
+from flowhft.learn.regime.score import score_of
 from flowhft.learn.regime.settings import RegimeSettings
 from flowhft.regime import RegimeAdapter
 from flowhft.runs import plain, stream
 from flowhft.types import Progress, no_progress
 
 ROW = 20  # updates behind a row of the curve
-PILOT = 48  # held-out scenarios that are judged for the curve
 CURVE_UNITS = {
     "update": "updates",
     "score": "mean over random scenarios: soft minimum of gains",
     "held_out_score": "the same on held-out scenarios, all dials of the table",
     "gradient_norm": "1",
     "seconds": "s",
-}
-TABLE_UNITS = {
-    "dial": "1",
-    "scenarios": "scenarios",
-    "pnl_ratio": "ratio to the best expert, median",
-    "sharpe_ratio": "ratio to the best expert, median",
-    "swing_ratio": "ratio to the calmest expert of the root of the quadratic variation, median",
-    "better_pnl": "share of scenarios",
-    "better_sharpe": "share of scenarios",
-    "better_swing": "share of scenarios",
-    "better_all": "share of scenarios",
-    "better_utility": "share of scenarios",
-    "won": "share of scenarios: better in utility among informed traders, in all three elsewhere",
 }
 
 
@@ -70,16 +55,13 @@ class Trained(NamedTuple):
     """What a training left behind.
 
     Attributes:
-        regime: for all features, at the dial chosen, told of a market without premium or informed traders.
-        dial: the risk dial that was chosen on the held-out scenarios.
+        regime: for all features, at the middle of the dial, told of a market without premium or informed
+            traders.
         curve: a row per `ROW` updates, columns of `CURVE_UNITS`.
-        table: held-out scenarios by market and dial, columns market and those of `TABLE_UNITS`.
     """
 
     regime: RegimeAdapter
-    dial: float
     curve: pl.DataFrame
-    table: pl.DataFrame
 
 
 _SPREAD, _EVERYWHERE = PartitionSpec("scenario"), PartitionSpec()
@@ -165,34 +147,19 @@ def _update(
     return State(state.update + 1, weights, optimiser), told
 
 
-class Judged(NamedTuple):
-    """A policy in scenarios, shape (dial, scenario): its mean, logarithms of its risks, and its score."""
-
-    mean: Array
-    variance: Array
-    swing: Array
-    score: Array
-
-
 @partial(jax.jit, static_argnames="settings")
-def judge(
+def pilot_scores(
     weights: Weights,
     scales: Scales,
     bank: Bank,
     dials: Float[Array, " dial"],
     settings: RegimeSettings,
-) -> Judged:
-    """Judge a policy at several dials in all scenarios of a bank that is spread over the devices."""
+) -> Float[Array, "dial scenario"]:
+    """Return the scores at several dials in all scenarios of a bank that is spread over the devices."""
 
-    def scenario(weights: Weights, scales: Scales, one: Bank, dial: Float[Array, ""]) -> Judged:
-        laws = _laws(weights, scales, one, dial)
-        bars = one.bar_mean, one.bar_risk, one.bar_utility, one.by_utility, one.scale
-        score = score_of(laws, *bars, dial, settings.softness, settings.swing)
-        return Judged(jnp.mean(laws.mean), risk_of(laws, 0.0), risk_of(laws, 1.0), score)
-
-    def shard(weights: Weights, scales: Scales, bank: Bank, dials: Array) -> Judged:
-        def at(dial: Array) -> Judged:
-            return jax.lax.map(lambda one: scenario(weights, scales, one, dial), bank, batch_size=8)
+    def shard(weights: Weights, scales: Scales, bank: Bank, dials: Array) -> Array:
+        def at(dial: Array) -> Array:
+            return jax.lax.map(lambda one: _score(weights, scales, one, dial, settings), bank, batch_size=8)
 
         return jax.lax.map(at, dials)
 
@@ -205,65 +172,6 @@ def judge(
     )(weights, scales, bank, dials)
 
 
-def held_out_table(judged: Judged, bank: Bank, markets: list[str], dials: tuple[float, ...]) -> pl.DataFrame:
-    """Return how a policy does against the best expert of each scenario, by market and dial.
-
-    Better in all means a higher mean, a higher ratio of mean to standard deviation, and less quadratic
-    variation of the inventory's wealth than whichever expert is best in each.
-
-    Args:
-        judged: from `judge`.
-        bank: of the held-out scenarios.
-        markets: of each scenario.
-        dials: rows of `judged`.
-    """
-    mean, variance, swing, _ = (np.asarray(values, np.float64) for values in judged)
-    bar_mean, bar_sharpe, bar_swing, bar_utility = (
-        np.asarray(values, np.float64)[: mean.shape[1]]
-        for values in (bank.bar_mean, bank.bar_sharpe, bank.bar_swing, bank.bar_utility)
-    )
-    deviation = np.exp(0.5 * variance)
-    sharpe = mean / deviation
-    better = np.stack([mean > bar_mean, sharpe > bar_sharpe, swing < bar_swing])
-    better_utility = mean - RISK_WEIGHT * deviation > bar_utility
-    names = np.array(markets)[: mean.shape[1]]
-    won = np.where(np.isin(names, BY_UTILITY), better_utility, better.all(axis=0))
-    rows = []
-    for market in (*sorted(set(markets)), "all"):
-        where = names == market if market != "all" else names == names
-        for n, dial in enumerate(dials):
-            shares = better[:, n, where].mean(axis=-1)
-            rows.append(
-                {
-                    "market": market,
-                    "dial": dial,
-                    "scenarios": int(where.sum()),
-                    "pnl_ratio": _median(mean[n, where], bar_mean[where]),
-                    "sharpe_ratio": _median(sharpe[n, where], bar_sharpe[where]),
-                    "swing_ratio": float(np.median(np.exp(0.5 * (swing[n, where] - bar_swing[where])))),
-                    "better_pnl": float(shares[0]),
-                    "better_sharpe": float(shares[1]),
-                    "better_swing": float(shares[2]),
-                    "better_all": float(better[:, n, where].all(axis=0).mean()),
-                    "better_utility": float(better_utility[n, where].mean()),
-                    "won": float(won[n, where].mean()),
-                }
-            )
-    return pl.DataFrame(rows)
-
-
-def _median(values: np.ndarray, bars: np.ndarray) -> float:
-    """Return the median ratio to a bar, where the bar is positive."""
-    good = bars > 0.0
-    return float(np.median(values[good] / bars[good])) if good.any() else float("nan")
-
-
-def choose_dial(table: pl.DataFrame) -> float:
-    """Return the dial at which most held-out scenarios are won; of equals the one that risks less."""
-    rows = table.filter(pl.col("market") == "all").sort("won", "dial", descending=True)
-    return float(rows["dial"][0])
-
-
 def _fingerprint(bank: Bank, *identity: object) -> str:
     digest = hashlib.sha256(repr(plain(identity)).encode())
     for values in jax.tree.leaves(bank):
@@ -273,22 +181,20 @@ def _fingerprint(bank: Bank, *identity: object) -> str:
 
 def train(
     bank: Bank,
-    held_out: Bank,
-    markets: list[str],
+    pilot: Bank,
     settings: RegimeSettings,
     seed: int,
     folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> Trained:
-    """Train a regime adapter, and choose its dial on held-out scenarios.
+    """Train a regime adapter.
 
     Update n draws from a key of (seed, n), so that a training resumed from a checkpoint ends bit for bit
     where an uninterrupted one ends (on the same machine).
 
     Args:
         bank: of the training family.
-        held_out: of other random scenarios.
-        markets: preset of each held-out scenario.
+        pilot: of a few other random scenarios, which are scored along the way.
         settings: updates, batch, dial.
         seed: of the weights and every batch.
         folder: where checkpoints go, named after bank, settings and seed; None for no checkpoints.
@@ -308,7 +214,7 @@ def train(
             state, curve = read_checkpoint(checkpoint, state, len(CURVE_UNITS))
     key = jax.random.key(stream(seed, "regime", "training"))
     on_devices = spread(bank)
-    pilot = spread(jax.tree.map(lambda values: values[:PILOT], held_out))
+    others = spread(pilot)
     dials = jnp.asarray(settings.settings_shown, jnp.float32)
 
     done, spent = int(state.update), curve[-1][-1] if curve else 0.0
@@ -327,18 +233,14 @@ def train(
                 f"`score` must stay finite; received {score:g} within the {len(told)} updates to {done:,}. "
                 f"{kept}Lower the learning rate."
             )
-        outside = float(np.mean(judge(state.weights, scales, pilot, dials, settings).score))
+        outside = float(np.mean(pilot_scores(state.weights, scales, others, dials, settings)))
         curve.append((done, score, outside, norm, spent + time.perf_counter() - began))
         told = []
         if checkpoint is not None and (done % settings.checkpoint_every == 0 or done == settings.updates):
             save_checkpoint(checkpoint, state, curve)
         progress(done / settings.updates, f"update {done:,} of {settings.updates:,}, score {score:.4f}")
 
-    progress(1.0, "judging the held-out scenarios")
-    judged = judge(state.weights, scales, spread(held_out), dials, settings)
-    table = held_out_table(judged, held_out, markets, settings.settings_shown)
-    dial = choose_dial(table)
-    told_at = jnp.asarray([np.log(dial), 0.0, 0.0], jnp.float32)
-    regime = widen(narrow(state.weights, scales, told_at, jnp.asarray(held_out.half_spread[0])))
+    told_at = jnp.asarray([0.5 * sum(np.log(settings.dial)), 0.0, 0.0], jnp.float32)
+    regime = widen(narrow(state.weights, scales, told_at, jnp.asarray(bank.half_spread[0])))
     rows = pl.DataFrame(curve, schema=list(CURVE_UNITS), orient="row")
-    return Trained(regime, dial, rows.with_columns(pl.col("update").cast(pl.Int64)), table)
+    return Trained(regime, rows.with_columns(pl.col("update").cast(pl.Int64)))

@@ -125,10 +125,19 @@ def _targets(targets: pl.DataFrame) -> Iterator[str]:
     )
 
 
-def _cells(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+def _sessions(cells: pl.DataFrame) -> str:
+    """Return how many sessions a cell has, by market where that differs."""
+    by_size = cells.group_by("paths", maintain_order=True).agg(pl.col("market").unique(maintain_order=True))
+    if len(by_size) == 1:
+        return f"{count(by_size['paths'][0])} sessions a cell"
+    parts = (f"{count(paths)} in {' and '.join(markets)}" for paths, markets in by_size.iter_rows())
+    return f"Sessions a cell: {', '.join(parts)}"
+
+
+def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{count(sizes['paths'])} sessions a cell. Counts of cells in which a policy is better, and in "
-        f"brackets in how many of them at {LEVEL}, against every rival of the set."
+        f"{_sessions(tables['cells'])}. Counts of cells in which a policy is better, and in brackets in how "
+        f"many of them at {LEVEL}, against every rival of the set."
     )
     yield table(
         ("market", "policy", "against", "all three", *(WORDS[m] for m in (*THREE, "utility"))),

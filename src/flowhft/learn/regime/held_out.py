@@ -1,0 +1,159 @@
+"""Held-out markets: a policy at several risk dials in random scenarios, beside the experts it is to beat.
+
+Simulated like any evaluation and judged by the same metrics, all on the same random numbers. By this the dial
+that ships is chosen, before any named scenario was seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flowhft.learn.contest import contest
+from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
+from flowhft.learn.regime.family import market_of
+from flowhft.market.market import build
+from flowhft.market.scenario import Scenario
+from flowhft.measures import PathValues
+from flowhft.metrics import METRICS, score
+from flowhft.policies import closed_form
+from flowhft.policies.source import LearnedSource
+from flowhft.runs import read_json, write_json
+from flowhft.types import Progress, no_progress
+
+THREE = ("pnl", "sharpe", "max_drawdown")
+UTILITY = "utility"
+TABLE_UNITS = {
+    "dial": "1",
+    "scenarios": "scenarios",
+    "pnl_ratio": "ratio to the best expert, median",
+    "sharpe_ratio": "ratio to the best expert, median",
+    "drawdown_ratio": "ratio to the expert with the smallest one, median",
+    "better_pnl": "share of scenarios",
+    "better_sharpe": "share of scenarios",
+    "better_drawdown": "share of scenarios",
+    "better_all": "share of scenarios",
+    "better_utility": "share of scenarios",
+    "won": "share of scenarios: better in utility among informed traders, in all three elsewhere",
+}
+Summary = dict[str, float]
+
+
+def _summary(measures: Mapping[str, PathValues]) -> Summary:
+    found = {
+        name: METRICS[name].estimator(np.asarray(measures[METRICS[name].of], np.float64))[0] for name in THREE
+    }
+    return found | {UTILITY: score(measures, UTILITY)[0]}
+
+
+def _judged(
+    source: LearnedSource,
+    scenario: Scenario,
+    like: Sequence[Scenario],
+    dials: Sequence[float],
+    paths: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return a row per dial in one scenario: our metrics beside the best expert's, metric by metric."""
+    market = market_of(scenario)
+    experts = [closed_form(name, scenario) for name in EXPERTS[market]]
+    ours = [source.at_dial(dial).in_market(scenario) for dial in dials]
+    built = build(scenario, like=list(like))
+    found = contest(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
+    summaries = [_summary(measures) for measures in found]
+    told, mine = summaries[: len(experts)], summaries[len(experts) :]
+    counts = makers(np.array([one["pnl"] for one in told]))
+    trading = [one for one, does in zip(told, counts, strict=True) if does]
+    bar = {
+        "pnl": max(one["pnl"] for one in trading),
+        "sharpe": max(one["sharpe"] for one in trading),
+        "max_drawdown": min(one["max_drawdown"] for one in trading),
+        UTILITY: max(one[UTILITY] for one in told),
+    }
+    return [
+        {"market": market, "scenario": scenario.name, "dial": dial}
+        | one
+        | {f"bar_{name}": value for name, value in bar.items()}
+        for dial, one in zip(dials, mine, strict=True)
+    ]
+
+
+def judge_dials(
+    source: LearnedSource,
+    family: Sequence[Scenario],
+    dials: Sequence[float],
+    paths: int,
+    seed: int,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+) -> pl.DataFrame:
+    """Judge a policy at several dials in every scenario of a family.
+
+    Args:
+        source: the policy, with a regime adapter.
+        family: from `flowhft.learn.regime.family.draw_family`.
+        dials: risk dials.
+        paths: sessions of each scenario, the same for every dial and expert.
+        seed: of the run.
+        folder: where finished scenarios are kept, from which an interrupted call goes on; None keeps none.
+        progress: told after every scenario.
+
+    Returns:
+        A row per scenario and dial: market, scenario, dial, pnl, sharpe, max_drawdown, utility, and bar_M:
+        metric M of the best expert (`flowhft.learn.regime.bars`), money in tick x lot.
+    """
+    rows: list[dict[str, Any]] = []
+    like = {market: [one for one in family if market_of(one) == market] for market in map(market_of, family)}
+    for number, scenario in enumerate(family):
+        progress(number / len(family), f"{number} of {len(family)} random scenarios")
+        kept = folder / f"{number:04d}.json" if folder else None
+        if kept is not None and kept.is_file():
+            rows += read_json(kept)
+            continue
+        found = _judged(source, scenario, like[market_of(scenario)], dials, paths, seed)
+        if kept is not None:
+            write_json(kept, found)
+        rows += found
+    return pl.DataFrame(rows)
+
+
+def held_out_table(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return how a policy does against the best expert of each scenario, by market and dial.
+
+    Args:
+        rows: from `judge_dials`.
+
+    Returns:
+        Columns market (`all` for all of them) and those of `TABLE_UNITS`.
+    """
+    informed = pl.col("market").is_in([name for name in EXPERTS if by_utility(name)])
+    better = pl.all_horizontal("better_pnl", "better_sharpe", "better_drawdown")
+    rows = rows.with_columns(
+        better_pnl=pl.col("pnl") > pl.col("bar_pnl"),
+        better_sharpe=pl.col("sharpe") > pl.col("bar_sharpe"),
+        better_drawdown=pl.col("max_drawdown") < pl.col("bar_max_drawdown"),
+        better_utility=pl.col(UTILITY) > pl.col(f"bar_{UTILITY}"),
+    ).with_columns(better_all=better)
+    rows = rows.with_columns(won=pl.when(informed).then("better_utility").otherwise("better_all"))
+
+    def ratio(metric: str) -> pl.Expr:
+        whole = pl.col(metric).filter(pl.col(f"bar_{metric}") > 0.0)
+        return (whole / pl.col(f"bar_{metric}").filter(pl.col(f"bar_{metric}") > 0.0)).median()
+
+    together = pl.concat([rows, rows.with_columns(market=pl.lit("all"))])
+    return together.group_by("market", "dial", maintain_order=True).agg(
+        scenarios=pl.len().cast(pl.Int64),
+        pnl_ratio=ratio("pnl"),
+        sharpe_ratio=ratio("sharpe"),
+        drawdown_ratio=ratio("max_drawdown"),
+        **{name: pl.col(name).mean() for name in TABLE_UNITS if name.startswith("better")},
+        won=pl.col("won").mean(),
+    )
+
+
+def choose_dial(table: pl.DataFrame) -> float:
+    """Return the dial at which most held-out scenarios are won; of equals the one that risks less."""
+    rows = table.filter(pl.col("market") == "all").sort("won", "dial", descending=True)
+    return float(rows["dial"][0])
