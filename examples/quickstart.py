@@ -24,5 +24,5 @@ paths = {
 }
 for name, difference in compare(paths["glft"], paths["avellaneda_stoikov"]).items():
     if difference.value != difference.value:
-        continue  # PnL given fills: not defined where fills tell of the coming move
+        continue  # PnL given fills, where these tell of the coming move; what only a replay can know
     print(f"{METRICS[name].title:24} {difference.value:10.3f} [{difference.low:.3f}, {difference.high:.3f}]")

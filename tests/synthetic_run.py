@@ -46,6 +46,17 @@ def _judged(row: dict, pnl: float, error: float, deviation: float, inventory: fl
         "max_inventory": (2.6 * inventory, 0.05 * inventory),
         "half_spread": (31.4, 0.02),
         "pnl_to_map": (pnl / inventory, error / inventory),
+        "mean_inventory": (0.1 * inventory, 0.05 * inventory),
+        "effective_spread": (3.1, 0.02),
+        "realised_spread": (1.2, 0.05),
+        "adverse_selection": (1.9, 0.05),
+        "slippage": (-0.3, 0.01),
+        "turnover": (51_200.0, 310.0),
+        "fill_ratio": (0.042, 0.001),
+        "order_to_trade": (47.1, 0.4),
+        "quoting_ratio": (0.97, 0.002),
+        "latency_p50": (5_100.0, 0.0),
+        "latency_p99": (5_400.0, 12.0),
     }
     for name, (value, half) in values.items():
         row |= {name: value, f"{name}_low": value - half, f"{name}_high": value + half}

@@ -1,12 +1,14 @@
 """From a calibration to a market: adverse selection, time steps, and the scenario that carries them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from flowhft.calibrate.adverse_selection import fit_adverse_selection
+from flowhft.calibrate.adverse_selection import HORIZONS, fit_adverse_selection, markout_curve
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.fill_curve import Bursts
-from flowhft.calibrate.scenario import natural_dt, scenario_of
+from flowhft.calibrate.scenario import natural_dt, price_law, scenario_of
 from flowhft.market.scenario import MOST_CARRIED
 from flowhft.recordings.book import TopOfBook
 from flowhft.recordings.read import read_recording
@@ -46,6 +48,22 @@ def test_adverse_selection_is_recovered_within_its_interval(impact):
     assert turned.value == pytest.approx(-found.value)
 
 
+def test_the_markout_curve_holds_the_adverse_selection():
+    bursts, top = tape(8.0)
+    curve = markout_curve(bursts, top, 0, 20.0)
+    at = {row["horizon"]: row for row in curve.iter_rows(named=True)}
+    assert set(at) == set(HORIZONS)
+    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
+    assert at[0.1]["move"] == pytest.approx(found.value)
+    assert at[0.1]["standard_error"] == pytest.approx(found.standard_error)
+    assert at[0.02]["move"] == 0.0  # the mid answers after 50 ms
+    # Later it has no reason to go anywhere: five standard errors, one false alarm in a million a horizon.
+    for horizon in (0.2, 1.0, 10.0, 60.0):
+        assert abs(at[horizon]["move"] - 8.0) < 5.0 * at[horizon]["standard_error"]
+    assert at[60.0]["standard_error"] > at[0.1]["standard_error"]
+    assert at[60.0]["bursts"] < at[0.1]["bursts"] == int(np.sum(bursts.reach >= 20.0))
+
+
 def test_few_orders_leave_it_unknown_and_say_so():
     bursts, top = tape(8.0, orders=20)
     found, warnings = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
@@ -72,3 +90,27 @@ def test_the_scenario_is_the_calibration():
     most = MOST_CARRIED * value["volatility"] * scenario.dt**0.5
     assert scenario.adverse_selection == pytest.approx(min(value["adverse_selection"], most))
     assert scenario_of(found, 1e5, dt=0.5, horizon=10.0).steps == 20
+
+    # Nothing tells this price's memory and jumps from none: the scenario has neither.
+    assert not found.facts.has_memory
+    assert (scenario.hurst_exponent, scenario.jump_intensity) == (0.5, 0.0)
+    parameters = dict(found.parameters)
+    for name, number in (
+        ("hurst_exponent", 0.6),
+        ("jump_intensity", 0.1),
+        ("jump_mean", 2.0),
+        ("jump_deviation", 30.0),
+        ("jump_share", 0.36),
+    ):
+        parameters[name] = parameters[name]._replace(value=number)
+    facts = found.facts._replace(has_memory=True, memory_volatility=10.0, has_jumps=True)
+    law = price_law(replace(found, parameters=parameters, facts=facts))
+    assert law == pytest.approx(
+        {
+            "volatility": 8.0,  # what the jumps leave of 10
+            "hurst_exponent": 0.6,
+            "jump_intensity": 0.1,
+            "jump_mean": 2.0,
+            "jump_deviation": 30.0,
+        }
+    )

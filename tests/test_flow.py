@@ -19,7 +19,14 @@ from flowhft.features import Sensor
 from flowhft.flow import objectives
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import init_network, weight_shapes, weights_of
-from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_quotes, unscale_quotes
+from flowhft.flow.normaliser import (
+    Normaliser,
+    fit_normaliser,
+    hide,
+    scale_features,
+    scale_quotes,
+    unscale_quotes,
+)
 from flowhft.flow.policy import FlowPolicy, describe_policy, load_policy, save_policy
 from flowhft.flow.settings import NetworkSettings, ObjectiveName, SamplerSettings
 from flowhft.frozen import begin, plain, quote
@@ -140,6 +147,20 @@ def test_normaliser_centres_scales_and_leaves_constants_alone():
     assert np.allclose(unscale_quotes(normaliser, scaled), quotes, atol=1e-5)
     far = unscale_quotes(normaliser, jnp.array([9.0, -9.0]))
     assert np.allclose(far, normaliser.action_mean + jnp.array([5.0, -5.0]) * normaliser.action_scale)
+
+
+def test_a_network_cannot_see_what_is_hidden_from_it():
+    rng = np.random.default_rng(0)
+    names = ("time_left", "filled_bid_1", "fill_rate_bid", "volatility")
+    values, quotes = rng.normal(size=(100, 4)).astype(np.float32), rng.uniform(size=(100, 2))
+    open_eyed = fit_normaliser(values, quotes.astype(np.float32))
+    blind = hide(open_eyed, names, ("fill",))
+    seen = np.asarray(scale_features(blind, jnp.asarray(values)))
+    assert np.abs(seen[:, 1:3]).max() < 1e-20
+    np.testing.assert_array_equal(seen[:, [0, 3]], scale_features(open_eyed, jnp.asarray(values))[:, [0, 3]])
+    np.testing.assert_array_equal(hide(open_eyed, names, ()).feature_std, open_eyed.feature_std)
+    with pytest.raises(UsageError, match="`hidden` must be the beginning of a feature's name; received 'x'"):
+        hide(open_eyed, names, ("x",))
 
 
 # --- the policy as a policy

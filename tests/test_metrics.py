@@ -24,7 +24,7 @@ from flowhft.measures import (
     tally_step,
 )
 from flowhft.metrics import METRICS, compare, score, summarise
-from flowhft.types import Fill, Observation, Quote, Trajectory
+from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
 
 
 def trade(seed: int, paths: int, steps: int, fee_rate: float = 0.1) -> tuple[Trajectory, np.ndarray]:
@@ -53,8 +53,48 @@ def trade(seed: int, paths: int, steps: int, fee_rate: float = 0.1) -> tuple[Tra
         inventory_pnl=(held + bought - sold) * np.diff(mid, axis=1),
         fee=fee_rate * (bought + sold),
         expected_inventory_pnl=rng.normal(0.0, 0.1, (paths, steps)),
+        mid_after=mid[:, 1:],
+        activity=Activity(
+            *rng.integers(0, 2, (2, paths, steps)).astype(float),
+            *rng.integers(0, 3, (2, paths, steps)).astype(float),
+            turnover=bought * (100.0 + mid[:, :-1] - bid) + sold * (100.0 + mid[:, :-1] + ask),
+            latency_us=rng.uniform(1.0, 9.0, (paths, steps)),
+        ),
     )
     return trajectory, wealth
+
+
+def traded(trajectory: Trajectory, path: int) -> dict[str, float]:
+    """Return the measures of the trade by a loop over the fills of one path: price by price, lot by lot."""
+    quote, fill, activity = trajectory.quote, trajectory.fill, trajectory.activity
+    steps = len(fill.bid[path])
+    edge = against = lost = 0.0
+    for i in range(steps):
+        mid, after = trajectory.observation.mid_price[path, i], trajectory.mid_after[path, i]
+        for side, half_spread, lots in (
+            (+1, quote.half_spread_bid, fill.bid),
+            (-1, quote.half_spread_ask, fill.ask),
+        ):
+            price = mid - side * half_spread[path, i]
+            for _ in range(int(lots[path, i])):
+                edge += side * (mid - price)
+                against += side * (mid - after)
+                lost += half_spread[path, i]
+    sent = sum(activity.orders[path])
+    return {
+        "adverse_move": against,
+        "realised_pnl": edge - against,
+        "slippage": lost - sum(trajectory.spread_pnl[path]),
+        "standing": sum(
+            activity.standing_bid[path, i] == activity.standing_ask[path, i] == 1.0 for i in range(steps)
+        )
+        / steps,
+        "orders": sent,
+        "messages": sent + sum(activity.cancellations[path]),
+        "turnover": sum(activity.turnover[path]),
+        "latency_p50": np.percentile(activity.latency_us[path], 50),
+        "latency_p99": np.percentile(activity.latency_us[path], 99),
+    }
 
 
 def sample(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -97,7 +137,9 @@ def test_measures_are_what_a_loop_over_one_path_finds(seed, steps):
             "mean_square_inventory": sum(q * q for q in held) / steps,
             "max_inventory": max(abs(q) for q in held),
             "half_spread": sum(widths) / steps,
-            "pnl_to_map": pnl / max(sum(abs(q) for q in held) / steps, 1.0),
+            "absolute_inventory": sum(abs(q) for q in held) / steps,
+            "inventory": sum(held) / steps,
+            **traded(trajectory, path),
         }
         assert expected.keys() == found.keys()
         for name, value in expected.items():
@@ -262,9 +304,13 @@ def test_paired_intervals_of_ratios_cover_too():
 
 
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(0.1, 100.0))
-def test_money_scales_and_ratios_do_not(seed, factor):
+def test_money_and_prices_scale_and_ratios_do_not(seed, factor):
     trajectory, _ = trade(seed, 30, 4)
     larger = trajectory._replace(
+        observation=trajectory.observation._replace(mid_price=factor * trajectory.observation.mid_price),
+        quote=Quote(*(factor * half_spread for half_spread in trajectory.quote)),
+        mid_after=factor * trajectory.mid_after,
+        activity=trajectory.activity._replace(turnover=factor * trajectory.activity.turnover),
         spread_pnl=factor * trajectory.spread_pnl,
         inventory_pnl=factor * trajectory.inventory_pnl,
         fee=factor * trajectory.fee,
@@ -272,7 +318,7 @@ def test_money_scales_and_ratios_do_not(seed, factor):
     )
     before, after = summarise(measure(trajectory)), summarise(measure(larger))
     for name, metric in METRICS.items():
-        scale = factor if metric.unit.startswith("money") else 1.0
+        scale = factor if metric.unit.startswith(("money", "ticks")) else 1.0
         np.testing.assert_allclose(after[name], np.multiply(before[name], scale), rtol=1e-6, atol=1e-9)
 
 

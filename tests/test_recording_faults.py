@@ -265,7 +265,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["nothing_here", "no/such/folder", "notes.txt", "."])
 def test_a_path_that_holds_no_session_is_told_what_does(tmp_path, name):
     (tmp_path / "notes.txt").write_text("not a recording")
-    with pytest.raises(RecordingError, match=r"Known sessions are PREFIX_"):
+    with pytest.raises(RecordingError, match=r"Known sessions are binance: MARKET_"):
         read_recording(tmp_path / name)
 
 

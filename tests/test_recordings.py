@@ -9,7 +9,7 @@ from recording_files import EPOCH_MS, kinds, messages, put, session, write, writ
 
 from flowhft.errors import RecordingError
 from flowhft.recordings import market_orders, mid_at, read_recording, sample_recording, top_of_book
-from flowhft.recordings.book import agreement
+from flowhft.recordings.following import agreement
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording
 
 
@@ -110,8 +110,8 @@ def test_inverse_contracts_carry_a_warning(shared_data):
     )
 
 
-def test_a_folder_of_many_sessions_asks_for_one(shared_data):
-    with pytest.raises(RecordingError, match="received 6: coinm_btcusd_20240808, spot_btcusdt_20240808"):
+def test_a_folder_of_many_instruments_is_refused(shared_data):
+    with pytest.raises(RecordingError, match=r"of the instrument .*, binance-coinm BTCUSD .* received binance-spot BTCUSDT"):
         read_recording(shared_data / "binance_feed_l2")
 
 

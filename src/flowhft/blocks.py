@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Int
 
 from flowhft.errors import require
-from flowhft.measures import measure
+from flowhft.measures import each, measure
 from flowhft.metrics import CONFIDENCE, METRICS
-from flowhft.types import Fill, Interval, Observation, Quote, Trajectory
+from flowhft.types import Interval, Trajectory
 
 SAMPLES = 1000
+AT_ONCE = 2_000_000  # steps resampled at once: bounds the memory and changes no result
 MOST_DEFINED = 0.95  # share of the resampled paths in which a metric must be defined for an interval
 
 
@@ -73,15 +74,19 @@ def judge_sessions(
         "Shorten the sessions or judge a longer part.",
     )
     used = count * session_steps
-    require(1 <= block_steps <= used, "block_steps", f"lie between 1 and {used:,} steps", block_steps)
-
-    random = np.random.default_rng(seed)
-    starts = random.integers(0, used - block_steps + 1, (samples, -(-used // block_steps)))
-    drawn = (starts[:, :, None] + np.arange(block_steps)).reshape(samples, -1)[:, :used]
+    starts = draw_blocks(used, block_steps, samples, seed)
     whole = np.arange(used)[None, :]
+    pieces = np.array_split(starts, -(-samples * used // AT_ONCE))
+
+    def resampled_metrics(path: Trajectory) -> np.ndarray:
+        found = []
+        for piece in pieces:
+            drawn = (piece[:, :, None] + np.arange(block_steps)).reshape(len(piece), -1)[:, :used]
+            found.append(_metrics(path, drawn, session_steps))
+        return np.concatenate(found)
 
     values = {
-        name: (_metrics(path, whole, session_steps)[0], _metrics(path, drawn, session_steps))
+        name: (_metrics(path, whole, session_steps)[0], resampled_metrics(path))
         for name, path in trajectories.items()
     }
     tails = (50.0 * (1.0 - confidence), 50.0 * (1.0 + confidence))
@@ -102,6 +107,25 @@ def judge_sessions(
             if name != reference
         },
     )
+
+
+def draw_blocks(used: int, block_steps: int, samples: int, seed: int) -> Int[np.ndarray, "sample block"]:
+    """Return the first step of every block of every resampled path.
+
+    Laid end to end and cut at `used`, the blocks of a row are a path as long as the one that was lived.
+
+    Args:
+        used: steps of the path.
+        block_steps: of a block.
+        samples: resampled paths.
+        seed: of the blocks.
+
+    Raises:
+        UsageError: a block is longer than the path.
+    """
+    require(1 <= block_steps <= used, "block_steps", f"lie between 1 and {used:,} steps", block_steps)
+    random = np.random.default_rng(seed)
+    return random.integers(0, used - block_steps + 1, (samples, -(-used // block_steps)))
 
 
 def _quantiles(resampled: np.ndarray, tails: tuple[float, float]) -> tuple[float, float]:
@@ -125,21 +149,12 @@ def _metrics(path: Trajectory, rows: Int[np.ndarray, "sample step"], session_ste
     def cut(values: np.ndarray) -> np.ndarray:
         return np.asarray(values, np.float64)[0][rows].reshape(-1, session_steps)
 
-    measures = measure(
-        Trajectory(
-            observation=Observation(*(cut(values) for values in path.observation)),
-            quote=Quote(*(cut(values) for values in path.quote)),
-            fill=Fill(*(cut(values) for values in path.fill)),
-            spread_pnl=cut(path.spread_pnl),
-            inventory_pnl=cut(path.inventory_pnl),
-            fee=cut(path.fee),
-        )
-    )
+    measures = measure(each(cut, path))
     samples = len(rows)
     by_sample = {name: values.reshape(samples, -1) for name, values in measures.items()}
-    return np.array(
-        [
-            [metric.estimator(by_sample[metric.of][sample])[0] for metric in METRICS.values()]
-            for sample in range(samples)
-        ]
-    )
+    found = np.full((samples, len(METRICS)), np.nan)
+    for place, metric in enumerate(METRICS.values()):
+        values = [by_sample[name] for name in metric.measures]
+        if all(np.isfinite(of).any() for of in values):  # what nobody kept is undefined in every sample
+            found[:, place] = [metric.estimator.value(*sample) for sample in zip(*values, strict=True)]
+    return found

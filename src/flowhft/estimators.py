@@ -1,6 +1,7 @@
 """Estimators: numbers by which policies are judged, each a smooth function of means over paths.
 
-What is averaged are *columns*: values per path (the value itself, its square, its tail). So one definition
+What is averaged are *columns*: values per path (a measure, its square, its tail, a second measure that it is
+divided by). So one definition
 serves the values of all paths at once and sums that were collected as paths went by (`flowhft.moments`):
 the function gives the estimate and its gradient in the means, and the delta method the standard error,
 
@@ -11,7 +12,7 @@ for means, ratios and tails alike; of a difference between two policies on the s
 with the covariance between their columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -30,54 +31,59 @@ TAIL = 0.05  # share of the worst paths in the expected shortfall
 
 Columns = Float[np.ndarray, " column"]
 Gradient = Float[np.ndarray, " column"]
+Measures = Sequence[PathValues]  # that one number is estimated from together; most take one alone
 
 
 class Pilot(NamedTuple):
     """What the columns of a measure are taken relative to, found on the first paths and then kept.
 
     Attributes:
-        centre: the mean of the first paths; close to that of all, so that squares lose no digits.
-        quantile: the `TAIL` quantile of the first paths.
+        centre: the mean of every measure over the first paths; close to that of all, so that squares lose no
+            digits.
+        quantile: the `TAIL` quantile of the first measure over the first paths.
     """
 
-    centre: float
+    centre: Float[np.ndarray, " measure"]
     quantile: float
 
 
-def _value(values: PathValues, pilot: Pilot) -> PathValues:
-    return values - pilot.centre
+def _value(values: Measures, pilot: Pilot) -> PathValues:
+    return values[0] - pilot.centre[0]
 
 
-def _square(values: PathValues, pilot: Pilot) -> PathValues:
-    return (values - pilot.centre) ** 2
+def _square(values: Measures, pilot: Pilot) -> PathValues:
+    return (values[0] - pilot.centre[0]) ** 2
 
 
-def _tail(values: PathValues, pilot: Pilot) -> PathValues:
-    return np.minimum(values - pilot.quantile, 0.0) / TAIL
+def _tail(values: Measures, pilot: Pilot) -> PathValues:
+    return np.minimum(values[0] - pilot.quantile, 0.0) / TAIL
 
 
-COLUMNS: dict[str, Callable[[PathValues, Pilot], PathValues]] = {
+def _second(values: Measures, pilot: Pilot) -> PathValues:
+    return values[1] - pilot.centre[1]
+
+
+COLUMNS: dict[str, Callable[[Measures, Pilot], PathValues]] = {
     "value": _value,
     "square": _square,
     "tail": _tail,
+    "second": _second,
 }
 
 
-def find_pilot(values: PathValues, columns: tuple[str, ...]) -> Pilot:
-    """Return the pilot of a measure.
+def find_pilot(values: Measures, columns: tuple[str, ...]) -> Pilot:
+    """Return the pilot of measures that are estimated from together.
 
     Args:
-        values: of the first paths, float64.
+        values: of the first paths, float64, one array a measure.
         columns: that are wanted; the quantile is worked out only for "tail".
     """
-    quantile = float(np.quantile(values, TAIL)) if "tail" in columns else float("nan")
-    return Pilot(float(np.mean(values)), quantile)
+    quantile = float(np.quantile(values[0], TAIL)) if "tail" in columns else float("nan")
+    return Pilot(np.array([np.mean(of) for of in values]), quantile)
 
 
-def columns_of(
-    values: PathValues, columns: tuple[str, ...], pilot: Pilot
-) -> Float[np.ndarray, "column path"]:
-    """Return the columns of a measure, one row each."""
+def columns_of(values: Measures, columns: tuple[str, ...], pilot: Pilot) -> Float[np.ndarray, "column path"]:
+    """Return the columns of measures, one row each."""
     return np.stack([COLUMNS[name](values, pilot) for name in columns])
 
 
@@ -93,14 +99,25 @@ class Estimator:
     columns: tuple[str, ...]
     function: Callable[[Pilot, Columns], tuple[float, Gradient]]
 
-    def __call__(self, values: PathValues) -> tuple[float, PathValues]:
-        """Return the estimate from the values of all paths, and the influence of every path on it."""
-        values = np.asarray(values, np.float64)
-        pilot = find_pilot(values, self.columns)
-        columns = columns_of(values, self.columns, pilot)
-        means = np.mean(columns, axis=1)
-        value, gradient = self.function(pilot, means)
+    def __call__(self, *values: PathValues) -> tuple[float, PathValues]:
+        """Return the estimate from the values of all paths, and the influence of every path on it.
+
+        Args:
+            *values: of one measure, or of each that the estimator takes, shape (path,).
+        """
+        value, gradient, columns, means = self._at(values)
         return value, gradient @ (columns - means[:, None])
+
+    def value(self, *values: PathValues) -> float:
+        """Return the estimate alone, at half the cost: where values are resampled."""
+        return self._at(values)[0]
+
+    def _at(self, values: Measures) -> tuple[float, Gradient, np.ndarray, Columns]:
+        exact = [np.asarray(of, np.float64) for of in values]
+        pilot = find_pilot(exact, self.columns)
+        columns = columns_of(exact, self.columns, pilot)
+        means = np.mean(columns, axis=1)
+        return *self.function(pilot, means), columns, means
 
 
 def _spread(means: Columns) -> float:
@@ -109,7 +126,7 @@ def _spread(means: Columns) -> float:
 
 
 def _mean(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
-    return float(pilot.centre + means[0]), np.ones(1)
+    return float(pilot.centre[0] + means[0]), np.ones(1)
 
 
 def _deviation(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
@@ -121,7 +138,7 @@ def _deviation(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
 
 def _sharpe(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
     """Mean over standard deviation; not defined where all paths end alike."""
-    mean, deviation = float(pilot.centre + means[0]), _spread(means)
+    mean, deviation = float(pilot.centre[0] + means[0]), _spread(means)
     if deviation <= ROUNDING * abs(mean):
         return float("nan"), np.full(2, np.nan)
     value = mean / deviation
@@ -130,7 +147,7 @@ def _sharpe(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
 
 
 def _root(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
-    value = float(np.sqrt(max(pilot.centre + means[0], 0.0)))
+    value = float(np.sqrt(max(pilot.centre[0] + means[0], 0.0)))
     return value, (np.full(1, 0.5 / value) if value > 0.0 else np.zeros(1))
 
 
@@ -146,9 +163,18 @@ def _shortfall(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
 def _utility(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
     """Mean less RISK_WEIGHT standard deviations."""
     deviation, gradient = _deviation(pilot, means)
-    return float(pilot.centre + means[0]) - RISK_WEIGHT * deviation, (
+    return float(pilot.centre[0] + means[0]) - RISK_WEIGHT * deviation, (
         np.array([1.0, 0.0]) - RISK_WEIGHT * gradient
     )
+
+
+def _ratio(pilot: Pilot, means: Columns) -> tuple[float, Gradient]:
+    """Mean of the first over the mean of the second measure; not defined where the second is 0."""
+    above, below = pilot.centre + means
+    if below == 0.0:
+        return float("nan"), np.full(2, np.nan)
+    value = float(above / below)
+    return value, np.array([1.0, -value]) / below
 
 
 MEAN = Estimator(("value",), _mean)
@@ -157,6 +183,7 @@ SHARPE = Estimator(("value", "square"), _sharpe)
 UTILITY = Estimator(("value", "square"), _utility)
 ROOT = Estimator(("value",), _root)  # of the mean of squares
 SHORTFALL = Estimator(("tail",), _shortfall)
+RATIO = Estimator(("value", "second"), _ratio)
 
 
 def around(value: float, error: float, confidence: float = CONFIDENCE) -> Interval:

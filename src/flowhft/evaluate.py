@@ -161,12 +161,16 @@ def equity_table(scenario: Scenario, name: str, trajectory: Trajectory) -> pl.Da
     )
 
 
-def session_course(scenario: Scenario, name: str, policy: Policy, *, paths: int, seed: int) -> pl.DataFrame:
-    """Simulate a policy and return the course of its session (see `equity_table`)."""
-    trajectory = rollout(
-        build(scenario), policy, paths=paths, seed=seed, scenario=f"evaluate/{scenario.name}"
-    )
-    return equity_table(scenario, name, trajectory)
+def sessions_of(scenario: Scenario, policy: Policy, *, paths: int, seed: int) -> Trajectory:
+    """Return whole sessions, the first of those that are judged.
+
+    Args:
+        scenario: where.
+        policy: who quotes.
+        paths: how many.
+        seed: of the run.
+    """
+    return rollout(build(scenario), policy, paths=paths, seed=seed, scenario=f"evaluate/{scenario.name}")
 
 
 @eqx.filter_jit

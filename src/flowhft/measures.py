@@ -4,14 +4,20 @@ The account of a path is kept step by step in constant memory (`Tally`), with th
 where a rollout folds steps as they happen, and here, where `measure` folds those of a trajectory.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from flowhft.types import Fill, Numeric, Observation, Quote, Trajectory
+from flowhft.types import Activity, Numeric, Trajectory
 
 PathValues = Float[np.ndarray, " path"]
+
+_LATENCIES = {"latency_p50": 50.0, "latency_p99": 99.0}  # measure -> percentile over the steps of a session
+_QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+INVENTORY_UNITS = {"mean": "lots", "deviation": "lots", "skewness": "1"} | dict.fromkeys(_QUANTILES, "lots")
+DELAYED = ("slippage", *_LATENCIES)  # measures of what delay does; NaN where none passes
 
 
 def equity(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
@@ -24,6 +30,27 @@ def drawdown(equity: Float[np.ndarray, "path step"]) -> Float[np.ndarray, "path 
     """Return how far equity stands below its running maximum, which begins at 0; never negative."""
     highest = np.maximum.accumulate(np.maximum(equity, 0.0), axis=-1)
     return highest - equity
+
+
+def inventory_distribution(trajectory: Trajectory) -> dict[str, float]:
+    """Return how the inventory after the fills is distributed over paths and steps, lots.
+
+    Args:
+        trajectory: arrays of shape (path, step).
+
+    Returns:
+        Mean, standard deviation, skewness (NaN where it never moved) and quantiles, by `INVENTORY_UNITS`.
+    """
+    held = np.asarray(inventory_after(trajectory), np.float64)
+    mean, deviation = float(np.mean(held)), float(np.std(held))
+    skewness = float(np.mean(((held - mean) / deviation) ** 3)) if deviation > 0.0 else float("nan")
+    quantiles = np.quantile(held, tuple(_QUANTILES.values())).tolist()
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "skewness": skewness,
+        **dict(zip(_QUANTILES, quantiles, strict=True)),
+    }
 
 
 def inventory_after(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
@@ -56,6 +83,12 @@ class Tally(NamedTuple):
     absolute_inventory: Numeric
     max_inventory: Numeric
     half_spread: Numeric
+    adverse_move: Numeric
+    inventory: Numeric
+    standing: Numeric
+    orders: Numeric
+    cancellations: Numeric
+    turnover: Numeric
 
 
 def begin_tally(zero: Numeric) -> Tally:
@@ -90,8 +123,14 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
     equity = spread_pnl + inventory_pnl - fee
     library = equity.__array_namespace__()
     highest = library.maximum(tally.highest, equity)
-    inventory = step.observation.inventory + (step.fill.bid - step.fill.ask)
+    change = step.fill.bid - step.fill.ask
+    inventory = step.observation.inventory + change
     size = abs(inventory)
+    nothing = step.fee * float("nan")
+    move = nothing if step.mid_after is None else step.mid_after - step.observation.mid_price
+    activity = step.activity
+    if activity is None:
+        activity = Activity(nothing, nothing, nothing, nothing, nothing)
     return Tally(
         steps=tally.steps + 1,
         spread_pnl=spread_pnl,
@@ -109,6 +148,12 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
         absolute_inventory=tally.absolute_inventory + size,
         max_inventory=library.maximum(tally.max_inventory, size),
         half_spread=tally.half_spread + 0.5 * (step.quote.half_spread_bid + step.quote.half_spread_ask),
+        adverse_move=tally.adverse_move - change * move,
+        inventory=tally.inventory + inventory,
+        standing=tally.standing + library.minimum(activity.standing_bid, activity.standing_ask),
+        orders=tally.orders + activity.orders,
+        cancellations=tally.cancellations + activity.cancellations,
+        turnover=tally.turnover + activity.turnover,
     )
 
 
@@ -131,7 +176,15 @@ def measures_of(tally: Tally) -> dict[str, PathValues]:
         "mean_square_inventory": account.square_inventory / account.steps,
         "max_inventory": account.max_inventory,
         "half_spread": account.half_spread / account.steps,
-        "pnl_to_map": pnl / np.maximum(account.absolute_inventory / account.steps, 1.0),
+        "adverse_move": account.adverse_move,
+        "realised_pnl": account.spread_pnl - account.adverse_move,
+        "absolute_inventory": account.absolute_inventory / account.steps,
+        "inventory": account.inventory / account.steps,
+        "standing": account.standing / account.steps,
+        "orders": account.orders,
+        "messages": account.orders + account.cancellations,
+        "turnover": account.turnover,
+        **{name: np.full(np.shape(pnl), np.nan) for name in DELAYED},
     }
 
 
@@ -149,19 +202,42 @@ def measure(trajectory: Trajectory) -> dict[str, PathValues]:
         return np.asarray(values, np.float64)[:, step]
 
     paths, steps = np.shape(trajectory.fee)
-    expected = trajectory.expected_inventory_pnl
     tally = begin_tally(np.zeros(paths))
     for i in range(steps):
-        tally = tally_step(
-            tally,
-            Trajectory(
-                observation=Observation(*(at(values, i) for values in trajectory.observation)),
-                quote=Quote(*(at(values, i) for values in trajectory.quote)),
-                fill=Fill(*(at(values, i) for values in trajectory.fill)),
-                spread_pnl=at(trajectory.spread_pnl, i),
-                inventory_pnl=at(trajectory.inventory_pnl, i),
-                fee=at(trajectory.fee, i),
-                expected_inventory_pnl=None if expected is None else at(expected, i),
-            ),
-        )
-    return measures_of(tally)
+        tally = tally_step(tally, each(lambda values, i=i: at(values, i), trajectory))  # type: ignore[misc]
+    return measures_of(tally) | _delayed(trajectory)
+
+
+def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
+    """Return the measures of what delay does, of a trajectory in which time passes until orders arrive."""
+    if trajectory.activity is None or trajectory.activity.latency_us is None:
+        return {}
+    asked = np.zeros(len(trajectory.fee))
+    for half_spread, filled in zip(trajectory.quote, trajectory.fill, strict=True):
+        asked += np.sum(np.where(np.asarray(filled) > 0.0, half_spread, 0.0) * filled, axis=-1)
+    latency = np.asarray(trajectory.activity.latency_us, np.float64)
+    found = {"slippage": asked - np.sum(trajectory.spread_pnl, axis=-1, dtype=np.float64)}
+    sent = np.any(np.isfinite(latency), axis=-1)
+    for name, percentile in _LATENCIES.items():
+        found[name] = np.full(len(latency), np.nan)
+        if sent.any():
+            found[name][sent] = np.nanpercentile(latency[sent], percentile, axis=-1)
+    return found
+
+
+def each(function: Callable[[Numeric], Numeric], trajectory: Trajectory) -> Trajectory:
+    """Return a trajectory of what a function makes of every array; what nobody kept stays None.
+
+    Args:
+        function: of one array of shape (path, step).
+        trajectory: of such arrays.
+    """
+
+    def of(values: Any) -> Any:
+        if values is None:
+            return None
+        if isinstance(values, tuple):
+            return type(values)(*map(of, values))
+        return function(values)
+
+    return of(trajectory)

@@ -13,6 +13,7 @@ from flowhft.estimators import (
     CONFIDENCE,
     DEVIATION,
     MEAN,
+    RATIO,
     RISK_WEIGHT,
     ROOT,
     SHARPE,
@@ -37,6 +38,7 @@ __all__ = [
     "compare",
     "estimator_of",
     "interval",
+    "measures_in",
     "score",
     "summarise",
     "unit_of_score",
@@ -55,6 +57,7 @@ class Metric:
         direction: +1 where more is better, -1 where less is better, 0 where neither is.
         of: the measure it is estimated from, a key of what `measure` returns.
         estimator: the function of means over paths that it is.
+        per: further measures that the estimator takes: what a ratio is divided by.
     """
 
     name: str
@@ -64,6 +67,33 @@ class Metric:
     direction: int
     of: str
     estimator: Estimator = MEAN
+    per: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return the measures that it is estimated from, in the order that its estimator takes them."""
+        return (self.of, *self.per)
+
+    @property
+    def group(self) -> str:
+        """Return the name under which these measures are summed together."""
+        return _TOGETHER.join(self.measures)
+
+    def estimate(self, measures: Mapping[str, PathValues]) -> tuple[float, PathValues]:
+        """Return its value and the influence of every path on it.
+
+        Args:
+            measures: from `measure`, arrays of shape (path,).
+        """
+        return self.estimator(*(measures[name] for name in self.measures))
+
+
+_TOGETHER = " and "
+
+
+def measures_in(group: str) -> tuple[str, ...]:
+    """Return the measures of a group, see `Metric.group`."""
+    return tuple(group.split(_TOGETHER))
 
 
 METRICS: dict[str, Metric] = {
@@ -161,9 +191,114 @@ METRICS: dict[str, Metric] = {
             "pnl_to_map",
             "PnL to MAP",
             "money / lot",
-            "Mean over paths of the PnL divided by the mean absolute inventory (1 lot where it is smaller).",
+            "Mean PnL over the mean absolute position, the inventory after the fills over paths and steps.",
             +1,
-            "pnl_to_map",
+            "pnl",
+            RATIO,
+            ("absolute_inventory",),
+        ),
+        Metric(
+            "mean_inventory",
+            "Mean inventory",
+            "lots",
+            "Mean over paths and steps of the inventory after the fills; far from 0 it bets on the price.",
+            0,
+            "inventory",
+        ),
+        Metric(
+            "effective_spread",
+            "Effective half-spread",
+            "ticks",
+            "What a lot earned at its fill: spread PnL over the lots filled.",
+            +1,
+            "spread_pnl",
+            RATIO,
+            ("fills",),
+        ),
+        Metric(
+            "realised_spread",
+            "Realised half-spread",
+            "ticks",
+            "What is left of it at the end of the step of the fill: effective half-spread less adverse "
+            "selection.",
+            +1,
+            "realised_pnl",
+            RATIO,
+            ("fills",),
+        ),
+        Metric(
+            "adverse_selection",
+            "Adverse selection",
+            "ticks",
+            "Move of the mid against a lot filled, from the decision to the end of the step of the fill.",
+            -1,
+            "adverse_move",
+            RATIO,
+            ("fills",),
+        ),
+        Metric(
+            "slippage",
+            "Slippage",
+            "ticks",
+            "By how much a lot filled closer to the mid of the decision than its quote asked: latency, tick "
+            "grid and orders left standing; there is none in a simulation.",
+            -1,
+            "slippage",
+            RATIO,
+            ("fills",),
+        ),
+        Metric(
+            "turnover",
+            "Turnover",
+            "money",
+            "Mean over paths of the value traded on both sides, at absolute prices.",
+            0,
+            "turnover",
+        ),
+        Metric(
+            "fill_ratio",
+            "Fill ratio",
+            "ratio",
+            "Lots filled over orders sent; in a simulation every quote of a side and step is an order.",
+            0,
+            "fills",
+            RATIO,
+            ("orders",),
+        ),
+        Metric(
+            "order_to_trade",
+            "Order-to-trade",
+            "ratio",
+            "Orders and cancellations sent over lots filled.",
+            -1,
+            "messages",
+            RATIO,
+            ("fills",),
+        ),
+        Metric(
+            "quoting_ratio",
+            "Quoting ratio",
+            "ratio",
+            "Mean over paths of the share of time with both a bid and an ask standing.",
+            +1,
+            "standing",
+        ),
+        Metric(
+            "latency_p50",
+            "Latency, median",
+            "us",
+            "Mean over paths of the median time from a decision to its orders at the venue; none passes in a "
+            "simulation.",
+            -1,
+            "latency_p50",
+        ),
+        Metric(
+            "latency_p99",
+            "Latency, 99 %",
+            "us",
+            "Mean over paths of the 99th percentile of the time from a decision to its orders at the venue.",
+            -1,
+            "latency_p99",
         ),
     )
 }
@@ -175,13 +310,13 @@ CRITERION_OF = "pnl"  # the measure that they are estimated from
 
 
 def columns_needed() -> dict[str, tuple[str, ...]]:
-    """Return measure -> the columns of it that the metrics and criteria need, in a fixed order."""
+    """Return group of measures -> its columns that the metrics and criteria need, in a fixed order."""
     needed: dict[str, dict[str, None]] = {}
-    for measure, estimator in [(m.of, m.estimator) for m in METRICS.values()] + [
+    for group, estimator in [(m.group, m.estimator) for m in METRICS.values()] + [
         (CRITERION_OF, estimator) for estimator in CRITERIA.values()
     ]:
-        needed.setdefault(measure, {}).update(dict.fromkeys(estimator.columns))
-    return {measure: tuple(columns) for measure, columns in needed.items()}
+        needed.setdefault(group, {}).update(dict.fromkeys(estimator.columns))
+    return {group: tuple(columns) for group, columns in needed.items()}
 
 
 def estimator_of(criterion: str) -> Estimator:
@@ -221,9 +356,7 @@ def summarise(measures: Mapping[str, PathValues], confidence: float = CONFIDENCE
         measures: from `measure`, possibly concatenated over chunks of paths.
         confidence: of the two-sided interval, between 0 and 1.
     """
-    return {
-        name: interval(*metric.estimator(measures[metric.of]), confidence) for name, metric in METRICS.items()
-    }
+    return {name: interval(*metric.estimate(measures), confidence) for name, metric in METRICS.items()}
 
 
 def compare(
@@ -240,7 +373,7 @@ def compare(
     require(paths == others, "reference", f"hold the same {paths} paths", others, "Pair equal paths.")
     differences = {}
     for name, metric in METRICS.items():
-        value, influence = metric.estimator(measures[metric.of])
-        other, other_influence = metric.estimator(reference[metric.of])
+        value, influence = metric.estimate(measures)
+        other, other_influence = metric.estimate(reference)
         differences[name] = interval(value - other, influence - other_influence, confidence)
     return differences

@@ -18,12 +18,12 @@ from jaxtyping import Float
 from flowhft.errors import require
 from flowhft.estimators import CONFIDENCE, Estimator, Pilot, around, columns_of, find_pilot
 from flowhft.measures import PathValues
-from flowhft.metrics import CRITERION_OF, METRICS, columns_needed, estimator_of
+from flowhft.metrics import CRITERION_OF, METRICS, columns_needed, estimator_of, measures_in
 from flowhft.types import Interval
 
 BLOCK = 16_384  # paths whose sums are taken at once; the first block is the pilot of all
 
-# measure -> pilot of every policy, arrays of shape (policy,)
+# group of measures -> pilots of all policies, arrays whose first axis is the policy
 Pilots = dict[str, Pilot]
 
 
@@ -33,9 +33,10 @@ class Moments(NamedTuple):
     Attributes:
         policies: their names.
         paths: how many.
-        pilots: measure -> what its columns are relative to, arrays of shape (policy,).
-        sums: measure -> sums of its columns, shape (policy, column).
-        products: measure -> sums of products of columns, shape (policy, column, policy, column).
+        pilots: group -> what its columns are relative to: centres (policy, measure), quantiles (policy,). A
+            group is the measures that metrics are estimated from together, most of them one alone.
+        sums: group -> sums of its columns, shape (policy, column).
+        products: group -> sums of products of columns, shape (policy, column, policy, column).
     """
 
     policies: tuple[str, ...]
@@ -56,23 +57,26 @@ def collect(measures: Mapping[str, Mapping[str, PathValues]], pilots: Pilots | N
     paths = len(measures[policies[0]][CRITERION_OF])
     found: Pilots = {}
     sums, products = {}, {}
-    for measure, columns in columns_needed().items():
-        values = [np.asarray(measures[policy][measure], np.float64) for policy in policies]
+    for group, columns in columns_needed().items():
+        values = [
+            [np.asarray(measures[policy][name], np.float64) for name in measures_in(group)]
+            for policy in policies
+        ]
         if pilots is None:
             each = [find_pilot(value, columns) for value in values]
-            found[measure] = Pilot(*(np.array(part) for part in zip(*each, strict=True)))  # type: ignore[arg-type]
+            found[group] = Pilot(*(np.array(part) for part in zip(*each, strict=True)))  # type: ignore[arg-type]
         else:
-            found[measure] = pilots[measure]
+            found[group] = pilots[group]
         rows = np.concatenate(
-            [columns_of(value, columns, _of(found[measure], i)) for i, value in enumerate(values)]
+            [columns_of(value, columns, _of(found[group], i)) for i, value in enumerate(values)]
         )
         size = len(rows)
         product = np.zeros((size, size))
         for i in range(size):  # numpy's pairwise sums: their order is fixed, unlike that of a matrix product
             product[i, i:] = product[i:, i] = np.sum(rows[i] * rows[i:], axis=1)
         shape = (len(policies), len(columns))
-        sums[measure] = np.sum(rows, axis=1).reshape(shape)
-        products[measure] = product.reshape(*shape, *shape)
+        sums[group] = np.sum(rows, axis=1).reshape(shape)
+        products[group] = product.reshape(*shape, *shape)
     return Moments(policies, paths, found, sums, products)
 
 
@@ -96,7 +100,7 @@ def summarise(moments: Moments, policy: str, confidence: float = CONFIDENCE) -> 
         confidence: of the two-sided intervals, between 0 and 1.
     """
     return {
-        name: _estimate(moments, metric.of, metric.estimator, policy, None, confidence)
+        name: _estimate(moments, metric.group, metric.estimator, policy, None, confidence)
         for name, metric in METRICS.items()
     }
 
@@ -113,7 +117,7 @@ def compare(
         confidence: of the two-sided intervals, between 0 and 1.
     """
     return {
-        name: _estimate(moments, metric.of, metric.estimator, policy, reference, confidence)
+        name: _estimate(moments, metric.group, metric.estimator, policy, reference, confidence)
         for name, metric in METRICS.items()
     }
 
@@ -166,30 +170,30 @@ def from_bytes(content: bytes) -> Moments:
 
 
 def _of(pilot: Pilot, place: int) -> Pilot:
-    return Pilot(float(np.asarray(pilot.centre)[place]), float(np.asarray(pilot.quantile)[place]))
+    return Pilot(np.asarray(pilot.centre)[place], float(np.asarray(pilot.quantile)[place]))
 
 
 def _estimate(
     moments: Moments,
-    measure: str,
+    group: str,
     estimator: Estimator,
     policy: str,
     reference: str | None,
     confidence: float,
 ) -> Interval:
     """Return an estimate, or its difference to the reference's, with its interval by the delta method."""
-    every = columns_needed()[measure]
+    every = columns_needed()[group]
     used = [every.index(column) for column in estimator.columns]
-    means = moments.sums[measure] / moments.paths
+    means = moments.sums[group] / moments.paths
 
     def at(name: str) -> tuple[int, float, np.ndarray]:
         place = _place(moments.policies, name)
-        value, gradient = estimator.function(_of(moments.pilots[measure], place), means[place, used])
+        value, gradient = estimator.function(_of(moments.pilots[group], place), means[place, used])
         return place, value, gradient
 
     def covariance(one: tuple[int, float, np.ndarray], other: tuple[int, float, np.ndarray]) -> float:
         (i, _, left), (j, _, right) = one, other
-        block = moments.products[measure][i][:, j][np.ix_(used, used)] / moments.paths
+        block = moments.products[group][i][:, j][np.ix_(used, used)] / moments.paths
         return float(left @ (block - np.outer(means[i, used], means[j, used])) @ right)
 
     ours = at(policy)

@@ -17,9 +17,10 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from flowhft.errors import require
 from flowhft.market.market import Market, State, World
+from flowhft.market.orders import Orders
 from flowhft.measures import PathValues, Tally, begin_tally, measures_of, tally_step
 from flowhft.runs import stream
-from flowhft.types import Policy, Trajectory
+from flowhft.types import Policy, Quote, Trajectory
 
 # Paths that are simulated at once: enough to keep every core busy, few enough to bound the memory,
 # in which every step of a path takes some 20 bytes.
@@ -28,6 +29,7 @@ CHUNK_STEPS = 2**25
 # Paths of a device come in multiples of this, the surplus unused: programs treat what does not fill a vector
 # register in another way, to the last bit.
 LANES = 16
+NOWHERE = 1e9  # ticks from the mid: a quote that no order reaches
 
 
 def key_for(seed: int, *names: str | int) -> PRNGKeyArray:
@@ -59,6 +61,8 @@ def _advance(
         outcome.inventory_pnl,
         outcome.fee,
         after.inventory * _expected_move(market, policy, state),
+        after.mid_price,
+        outcome.activity,
     )
     return after, memory, record
 
@@ -107,6 +111,17 @@ def one_account(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
     return jax.lax.scan(step, start, (world, jnp.arange(market.steps)))[0][2]
 
 
+def _orders_of_path(market: Market, policy: None, world: World, key: PRNGKeyArray) -> Orders:
+    """Return the market orders of one path, whoever quotes: nobody does."""
+    nowhere = Quote(jnp.float32(NOWHERE), jnp.float32(NOWHERE))
+
+    def step(state: State, world: World) -> tuple[State, tuple]:
+        return market.step(state, nowhere, world)[0], (state.mid_price, *market.orders(state, world))
+
+    last, (mid, count, uniform) = jax.lax.scan(step, market.init(), world)
+    return Orders(jnp.append(mid, last.mid_price), count, uniform)
+
+
 # Paths are the last axis of a world and the first of what comes of it: a step then finds its own numbers of
 # all paths side by side.
 _EVERYWHERE, _BY_PATH = PartitionSpec(), PartitionSpec("path")
@@ -140,7 +155,7 @@ def _draw(market: Market, key: PRNGKeyArray, paths: Int[Array, " path"]) -> Worl
 def _live(
     function: Callable,
     market: Market,
-    policy: Policy,
+    policy: Policy | None,
     worlds: World,
     key: PRNGKeyArray,
     paths: Int[Array, " path"],
@@ -178,7 +193,7 @@ def _chunks(first: int, paths: int, steps: int, chunk: int, room: int) -> Iterat
 def _run(
     function: Callable,
     market: Market,
-    policies: Sequence[Policy],
+    policies: Sequence[Policy | None],
     paths: int,
     seed: int,
     scenario: str,
@@ -215,6 +230,22 @@ def rollout(
         A trajectory of numpy arrays of shape (path, step).
     """
     return _run(one_path, market, [policy], paths, seed, scenario, first, CHUNK)[0]
+
+
+def order_flow(market: Market, *, paths: int, seed: int, scenario: str, first: int = 0) -> Orders:
+    """Return the market orders that come in the paths of `rollout`, whoever quotes.
+
+    Args:
+        market: as for `rollout`, like all that follow; with `excited_by_arrivals`.
+        paths: how many.
+        seed: of the run.
+        scenario: name of the random streams.
+        first: index of the first path.
+
+    Returns:
+        Numpy arrays, the first axis the path.
+    """
+    return _run(_orders_of_path, market, [None], paths, seed, scenario, first, CHUNK)[0]
 
 
 def judge(

@@ -68,6 +68,27 @@ class Fill(NamedTuple):
     ask: Numeric
 
 
+class Activity(NamedTuple):
+    """What we had in the market in one step, and what it took: beyond money, inventory and fills.
+
+    Attributes:
+        standing_bid: share of the step in which our bid stood at the venue or was on its way there, 0 to 1.
+        standing_ask: the same of our ask.
+        orders: that were sent, on both sides; in a simulation every quote of a side and step is one.
+        cancellations: that were sent, on both sides; a simulated quote ends with its step by itself.
+        turnover: tick x lot traded on both sides at absolute prices.
+        latency_us: microseconds from when a decision was due until its orders were at the venue; NaN where
+            nothing was sent, None where no time passes (a simulation).
+    """
+
+    standing_bid: Numeric
+    standing_ask: Numeric
+    orders: Numeric
+    cancellations: Numeric
+    turnover: Numeric
+    latency_us: Numeric | None = None
+
+
 class Trajectory(NamedTuple):
     """What happened: the one result of a rollout, a replay and a live session.
 
@@ -85,6 +106,8 @@ class Trajectory(NamedTuple):
         expected_inventory_pnl: tick x lot: inventory after the fills times the expected move of the mid given
             what is known before it; NaN where fills tell something about the move, None where nobody knows
             the expected move (a recording).
+        mid_after: ticks, relative to the session's first mid: that at the step's end; None where not kept.
+        activity: orders and what they took; None where not kept.
     """
 
     observation: Observation
@@ -94,6 +117,8 @@ class Trajectory(NamedTuple):
     inventory_pnl: Numeric
     fee: Numeric
     expected_inventory_pnl: Numeric | None = None
+    mid_after: Numeric | None = None
+    activity: Activity | None = None
 
 
 class Estimates(NamedTuple):

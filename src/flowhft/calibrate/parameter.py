@@ -17,6 +17,7 @@ class Parameter(NamedTuple):
         low, high: confidence interval, 95 % unless the settings say otherwise.
         unit: of all four numbers.
         method: the estimator, in a few words.
+        diagnostic: what says whether the estimate can be believed, or why there is none.
     """
 
     name: str
@@ -26,11 +27,24 @@ class Parameter(NamedTuple):
     high: float
     unit: str
     method: str
+    diagnostic: str = ""
 
     def times(self, factor: float, name: str, unit: str) -> "Parameter":
         """Return the same estimate in another unit: everything multiplied by a known positive factor."""
         value, error, low, high = (factor * number for number in self[1:5])
-        return Parameter(name, value, error, low, high, unit, self.method)
+        return Parameter(name, value, error, low, high, unit, self.method, self.diagnostic)
+
+
+def refused(name: str, unit: str, method: str, reason: str) -> Parameter:
+    """Return a parameter that the recording cannot carry: NaN, with the reason as its diagnostic.
+
+    Args:
+        name: the glossary's name.
+        unit: it would have.
+        method: that was refused.
+        reason: what was there and what is needed.
+    """
+    return Parameter(name, *(math.nan,) * 4, unit, method, reason)
 
 
 def reach_of(confidence: float) -> float:

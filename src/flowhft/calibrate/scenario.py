@@ -1,6 +1,7 @@
 """From a calibration to a simulated market: the centre of the scenarios that a policy learns in."""
 
 import math
+from typing import Any
 
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
@@ -8,6 +9,7 @@ from flowhft.market.scenario import MOST_CARRIED, Scenario
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300
+LEAST_DIFFUSION = 0.1  # share of the variance that jumps leave to the volatility
 RISK_AVERSION = 0.1  # in units of the fill decay, until a better one is selected
 
 
@@ -34,11 +36,13 @@ def scenario_of(
 ) -> Scenario:
     """Return the market that a calibration describes.
 
-    An additive price without drift (one recording cannot tell a drift from none), without memory and
-    without jumps; market orders by the fitted Hawkes process, each reaching a quote with probability
-    min(1, reach exp(-k delta)), and tilted towards the coming move so that the mid moves against fills by the
-    measured adverse selection. A Gaussian step carries at most 1.5 of its standard deviations of it; where
-    more was measured, the scenario is kinder than the recording.
+    An additive price without drift (one recording cannot tell a drift from none), with memory and with
+    jumps only where the recording tells them from none (`Facts.has_memory`, `Facts.has_jumps`): what jumps
+    carry of the variance is then taken off the volatility, and with memory the volatility is that of the
+    fractional price over one second. Market orders by the fitted Hawkes process, each reaching a quote with
+    probability min(1, reach exp(-k delta)), and tilted towards the coming move so that the mid moves
+    against fills by the measured adverse selection. A Gaussian step carries at most 1.5 of its standard
+    deviations of it; where more was measured, the scenario is kinder than the recording.
 
     Args:
         calibration: of a recording.
@@ -53,19 +57,17 @@ def scenario_of(
     values = {name: parameter.value for name, parameter in calibration.parameters.items()}
     facts = calibration.facts
     dt = natural_dt(calibration) if dt is None else dt
+    law = price_law(calibration)
     measured = values["adverse_selection"]
-    carried = (
-        min(max(measured, 0.0), MOST_CARRIED * values["volatility"] * dt**0.5)
-        if measured == measured
-        else 0.0
-    )
+    most = MOST_CARRIED * law["volatility"] * dt ** law["hurst_exponent"]
+    carried = min(max(measured, 0.0), most) if math.isfinite(measured) else 0.0
     return Scenario(
         name="centre",
         horizon=STEPS * dt if horizon is None else horizon,
         dt=dt,
         price="additive",
         initial_price=initial_price,
-        volatility=values["volatility"],
+        **law,
         base_intensity=values["base_intensity"],
         self_excitation=values["self_excitation"],
         cross_excitation=values["cross_excitation"],
@@ -79,3 +81,25 @@ def scenario_of(
         currency=facts.currency,
         tick_value=facts.tick_size * facts.lot_size * order_lots,
     )
+
+
+def price_law(calibration: Calibration) -> dict[str, Any]:
+    """Return the keys of a scenario that describe how its price moves.
+
+    Args:
+        calibration: of a recording.
+
+    Returns:
+        `volatility`, `hurst_exponent`, `jump_intensity`, `jump_mean`, `jump_deviation`; an exponent of 0.5
+        and jumps of intensity 0 unless the recording tells memory or jumps from none.
+    """
+    facts = calibration.facts
+    values = {name: parameter.value for name, parameter in calibration.parameters.items()}
+    volatility, hurst = values["volatility"], 0.5
+    if facts.has_memory:
+        volatility, hurst = facts.memory_volatility, values["hurst_exponent"]
+    jumps = dict.fromkeys(("jump_intensity", "jump_mean", "jump_deviation"), 0.0)
+    if facts.has_jumps:
+        jumps = {name: values[name] for name in jumps}
+        volatility *= math.sqrt(max(1.0 - values["jump_share"], LEAST_DIFFUSION))
+    return {"volatility": volatility, "hurst_exponent": hurst, **jumps}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from flowhft.calibrate.calibrate import CalibrationSettings
+from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal

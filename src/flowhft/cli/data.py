@@ -1,17 +1,19 @@
-"""`flowhft data check`: read a recording strictly, and say what is in it and what to know about it."""
+"""`flowhft data`: look at recordings strictly, and convert them, one chunk in memory at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from tyro.conf import Positional
 
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.errors import UsageError, require
 
 if TYPE_CHECKING:
-    from flowhft.recordings.ticks import Recording
+    from flowhft.recordings.source import Source
+
+Format = Literal["binance", "lobster", "bitstamp", "tardis", "declared", "hftbacktest", "ticks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +24,34 @@ class DataCheck(Action):
     """
 
     path: Positional[Path]
-    """A session: the prefix of its files, any one of them, or a folder that holds exactly one session."""
+    """A session: the prefix of its files, any one of them, or a folder of sessions of one instrument."""
+    more: tuple[Path, ...] = ()
+    """Further sessions of the same instrument, in the order of time, with commas."""
     repair: bool = False
     """Sort or drop what is at fault instead, and say how many rows."""
+    format: Format | None = None
+    """How the files are written; recognised by their names where it is not given."""
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, rebuild the best prices, count the market orders."""
-        from flowhft.recordings.read import read_recording
+        from flowhft.recordings.following import Summary
+        from flowhft.recordings.read import open_recording
         from flowhft.report.numbers import duration, significant
 
-        with terminal.stage(f"reading {self.path}") as progress:
-            recording = read_recording(self.path, repair=self.repair)
-            progress(0.5, "best prices and market orders")
-            facts = _facts(recording)
-        findings = [{"severity": found.severity, "message": found.message} for found in recording.findings]
+        with terminal.stage(f"reading {self.path}"):
+            source = open_recording([self.path, *self.more], repair=self.repair, format=self.format)
+            summary = Summary()
+            for chunk in source.chunks:
+                summary.feed(chunk.events, chunk.orders)
+        facts = _about(source) | summary.facts()
+        findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
+        name = f"{facts['venue']} {facts['symbol']}"
         rows = [
             ("duration", duration(facts["seconds"])),
             ("tick", f"{facts['tick_size']:g} {facts['currency']}"),
             ("lot", f"{facts['lot_size']:g}"),
             *((name, f"{number:,}") for name, number in facts["events"].items()),
+            *([("changes of orders", f"{facts['order_changes']:,}")] if facts["order_changes"] else []),
             (
                 "market orders",
                 f"{facts['market_orders']:,}, {significant(facts['market_orders_per_second'])} a second",
@@ -48,39 +59,76 @@ class DataCheck(Action):
             ("market spread", f"{significant(facts['market_spread_mean'])} ticks in the mean of time"),
             ("clock offset", f"{facts['clock_offset_ms']:g} ms added to the local clock"),
         ]
+        if len(source.sessions) > 1:
+            rows.insert(0, ("sessions", f"{len(source.sessions)}"))
         return Result(
             facts | {"findings": findings},
             [
-                Table(("what", "value"), rows, title=f"{recording.name}: {len(recording.events):,} events"),
+                Table(("what", "value"), rows, title=f"{name}: {summary.total:,} events"),
                 *(f"{found['severity']}: {found['message']}" for found in findings),
             ],
         )
 
 
-def _facts(recording: "Recording") -> dict[str, Any]:
-    """Return what is in a recording, in numbers."""
-    from flowhft.recordings.book import market_orders, top_of_book
-    from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, TRADE
+@dataclass(frozen=True, kw_only=True)
+class DataConvert(Action):
+    """Write a recording as one file: in the tick schema, or as events of hftbacktest.
 
-    kinds = {"snapshot levels": SNAPSHOT, "depth updates": DEPTH, "top-of-book updates": TOP, "trades": TRADE}
-    orders = len(market_orders(recording).time_ns)
-    top = top_of_book(recording)
-    held = np.diff(top.local_time_ns).astype(np.float64)
-    spread = top.market_spread[:-1]
-    known = ~np.isnan(spread) & (held > 0)
+    The same checks are made as by `flowhft data check`. Parquet is written chunk by chunk; an .npz file is
+    made in memory.
+    """
+
+    path: Positional[Path]
+    """A session: the prefix of its files, any one of them, or a folder of sessions of one instrument."""
+    to: Literal["parquet", "npz"]
+    """What to write: parquet (the tick schema, NAME.ticks.parquet) or npz (hftbacktest)."""
+    out: Path
+    """The file to write."""
+    repair: bool = False
+    """Sort or drop what is at fault instead, and say how many rows."""
+    format: Format | None = None
+    """How the files are written; recognised by their names where it is not given."""
+
+    def run(self, terminal: Terminal) -> Result:
+        """Read it, check it, and write it."""
+        from flowhft.recordings.npz import write_npz
+        from flowhft.recordings.read import open_recording
+        from flowhft.recordings.source import assembled
+        from flowhft.recordings.tick_files import SUFFIX, write_ticks
+
+        ending = SUFFIX if self.to == "parquet" else ".npz"
+        require(
+            self.out.name.endswith(ending), "out", f"end with {ending}", self.out, "It is known by its name."
+        )
+        if self.out.exists():
+            raise UsageError(f"`out` must be a new file; received {self.out}. Remove it, or choose another.")
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        with terminal.stage(f"converting {self.path}"):
+            source = open_recording(self.path, repair=self.repair, format=self.format)
+            if self.to == "parquet":
+                rows = write_ticks(source, self.out)
+            else:
+                rows = write_npz(assembled(source), self.out)
+        findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
+        facts = _about(source) | {"rows": rows, "out": str(self.out), "findings": findings}
+        return Result(
+            facts,
+            [
+                f"{rows:,} rows in {self.out}",
+                *(f"{found['severity']}: {found['message']}" for found in findings),
+            ],
+        )
+
+
+def _about(source: "Source") -> dict[str, Any]:
+    """Return what a recording is of, once its chunks are through."""
     return {
-        "venue": recording.venue,
-        "symbol": recording.symbol,
-        "currency": recording.currency,
-        "tick_size": recording.tick_size,
-        "lot_size": recording.lot_size,
-        "seconds": recording.duration,
-        "events": {name: int(np.sum(recording.events["kind"] == kind)) for name, kind in kinds.items()},
-        "market_orders": orders,
-        "market_orders_per_second": orders / recording.duration if recording.duration > 0 else float("nan"),
-        "market_spread_mean": float(np.average(spread[known], weights=held[known]))
-        if known.any()
-        else float("nan"),
-        "clock_offset_ms": recording.clock_offset_ns * 1e-6,
-        "files": [str(file) for file in recording.files],
+        "venue": source.venue,
+        "symbol": source.symbol,
+        "currency": source.currency,
+        "tick_size": source.tick_size,
+        "lot_size": source.lot_size,
+        "clock_offset_ms": source.clock_offset_ns * 1e-6,
+        "files": [str(file) for file in source.files],
+        "sessions": [list(session) for session in source.sessions],
     }

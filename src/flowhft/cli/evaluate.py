@@ -43,8 +43,8 @@ SHOWN = (
 class Evaluate(Command):
     """Judge policies in simulated markets: every policy in every scenario on the same random numbers.
 
-    Writes results.parquet, differences.parquet (paired, against the reference), equity.parquet and
-    fingerprint.parquet (both of the first scenario).
+    Writes results.parquet, differences.parquet (paired, against the reference), equity.parquet,
+    inventory.parquet, markouts.parquet and fingerprint.parquet (these of the first scenario).
     """
 
     scenarios: str
@@ -140,20 +140,27 @@ class Evaluate(Command):
         self, folder: Path, scenario: Any, policies: dict[str, Any], terminal: Terminal
     ) -> None:
         """Write the course of a session and the fingerprint of every policy in one scenario."""
-        from flowhft.evaluate import fingerprint, session_course
+        from flowhft.evaluate import equity_table, fingerprint, sessions_of
+        from flowhft.measures import INVENTORY_UNITS, inventory_distribution
+        from flowhft.replay.markout import MARKOUT_UNITS, simulated_markout
 
         paths = min(self.paths, COURSE_PATHS)
         reach = min(5, int(min(scenario.inventory_limit, 5)))
         inventories = [float(q) for q in range(-reach, reach + 1)]
-        courses, prints = [], []
+        courses, prints, held, marked = [], [], [], []
         with terminal.stage("draw the course of a session") as progress:
             for i, (name, policy) in enumerate(policies.items()):
                 progress(i / len(policies), name)
                 quoting = policy.in_market(scenario)
-                courses.append(session_course(scenario, name, quoting, paths=paths, seed=self.seed))
+                sessions = sessions_of(scenario, quoting, paths=paths, seed=self.seed)
+                courses.append(equity_table(scenario, name, sessions))
+                held.append({"policy": name, **inventory_distribution(sessions)})
+                marked.append(simulated_markout(name, sessions, scenario.dt))
                 prints.append(fingerprint(scenario, name, quoting, inventories, (1.0, 0.5, 0.1)))
         write_table(folder / "equity.parquet", pl.concat(courses), course_units(scenario.currency))
         write_table(folder / "fingerprint.parquet", pl.concat(prints), FINGERPRINT_UNITS)
+        write_table(folder / "inventory.parquet", pl.DataFrame(held), INVENTORY_UNITS)
+        write_table(folder / "markouts.parquet", pl.concat(marked), MARKOUT_UNITS)
 
 
 def table_of(rows: list[dict[str, Any]]) -> pl.DataFrame:

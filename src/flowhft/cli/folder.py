@@ -10,7 +10,7 @@ from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
 from flowhft.runs import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
 
-COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray")  # decide nothing about a result
+COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores")  # decide nothing about a result
 RUNS = Path("runs")
 Found = TypeVar("Found", bound=tuple)
 

@@ -28,7 +28,17 @@ COMMANDS = {
         "DataCheck",
         "read a recording, and say what is in it and what is wrong",
     ),
+    "data convert": (
+        "flowhft.cli.data",
+        "DataConvert",
+        "write a recording as one file: Parquet, or hftbacktest's npz",
+    ),
     "calibrate": ("flowhft.cli.calibrate", "Calibrate", "fit a market to a recording, with error bars"),
+    "resemble": (
+        "flowhft.cli.resemble",
+        "Resemble",
+        "lay a recording beside its simulated market, and say where they differ",
+    ),
     "scenarios": (
         "flowhft.cli.scenarios",
         "Scenarios",
@@ -78,6 +88,11 @@ COMMANDS = {
         "flowhft.cli.learned",
         "ReproduceLearned",
         "what the shipped policy is worth: every cell, every rival, ablations",
+    ),
+    "reproduce real": (
+        "flowhft.cli.real",
+        "ReproduceReal",
+        "every policy on every recording of a folder: learned on its first part, judged on the rest",
     ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
     "export": ("flowhft.cli.export", "Export", "turn a flow policy into an ONNX file for other runtimes"),

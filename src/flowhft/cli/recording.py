@@ -41,8 +41,18 @@ def read_parts(path: Path, share: float, repair: bool) -> Parts:
     require(
         0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share, "0.6 learns from the first 60 %."
     )
-    whole = read_recording(path, repair=repair)
+    whole = read_recording(list(paths_in(path)), repair=repair)
     return Parts(whole, whole, None) if share == 1.0 else Parts(whole, *split(whole, share))
+
+
+def paths_in(path: Path) -> tuple[Path, ...]:
+    """Return the paths that a user named as one: itself, or several with commas between.
+
+    Args:
+        path: of a session, or several, "monday,tuesday".
+    """
+    words = [word.strip() for word in str(path).split(",")]
+    return (path,) if path.exists() or len(words) == 1 else tuple(Path(word) for word in words if word)
 
 
 def identity_of_recording(recording: Recording) -> str:

@@ -1,6 +1,8 @@
 """`flowhft simulate`: run policies in simulated markets and keep every step."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,8 +12,12 @@ from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary
 from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.market.orders import Orders, require_free_orders
 from flowhft.market.presets import Preset
-from flowhft.runs import write_table
+from flowhft.market.scenario import Scenario
+from flowhft.market.scenario_files import scenarios_to_toml
+from flowhft.market.tick_settings import TickSettings
+from flowhft.runs import stream, write_table
 from flowhft.types import Trajectory
 
 MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
@@ -35,7 +41,9 @@ UNITS = {
 class Simulate(Command):
     """Run policies in simulated markets and keep every step of every session.
 
-    Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned.
+    Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned. With
+    --export-ticks also the market orders of every session as recordings that `flowhft calibrate` and
+    `flowhft backtest` read, and the scenario in their ticks.
     """
 
     scenarios: str
@@ -46,6 +54,9 @@ class Simulate(Command):
     """Preset of the named scenarios."""
     paths: int = 100
     """Sessions simulated per policy and scenario."""
+    export_ticks: bool = False
+    """Write every session as a recording, too, and the scenario in the ticks of the recordings."""
+    ticks: TickSettings = TickSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Simulate and write."""
@@ -55,11 +66,13 @@ class Simulate(Command):
         from flowhft.market.market import build
         from flowhft.market.presets import find_scenarios
         from flowhft.policies import find_policies
-        from flowhft.rollout import rollout
+        from flowhft.rollout import order_flow, rollout
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
+        for scenario in scenarios if self.export_ticks else ():
+            require_free_orders(scenario)
         longest = max(scenario.steps for scenario in scenarios)
         require(
             self.paths * longest <= MOST_ROWS,
@@ -98,6 +111,14 @@ class Simulate(Command):
                                 "rows": len(table),
                             }
                         )
+                    if self.export_ticks:
+                        orders = order_flow(
+                            build(scenario),
+                            paths=self.paths,
+                            seed=self.seed,
+                            scenario=f"simulate/{scenario.name}",
+                        )
+                        rows += self._export(work / f"{i:03d}-ticks", scenario, orders)
             run.finish(tables=rows)
         tables = summary_of(run.folder)["tables"]
         return Result(
@@ -107,6 +128,23 @@ class Simulate(Command):
                 f"Tables are in {run.folder}",
             ],
         )
+
+    def _export(self, prefix: Path, scenario: Scenario, orders: Orders) -> list[dict[str, Any]]:
+        """Write the sessions of a scenario as PREFIX-PATH.npz, and it in their ticks as PREFIX.toml."""
+        from flowhft.market.ticks import on_grid, recording_of
+        from flowhft.recordings.npz import write_npz
+
+        prefix.with_suffix(".toml").write_text(scenarios_to_toml([on_grid(scenario, self.ticks.grid)]))
+        rows = []
+        for path in range(self.paths):
+            drawn = stream(self.seed, "simulate", "ticks", scenario.name, path)
+            recording = recording_of(scenario, orders, path, self.ticks, drawn)
+            file = prefix.with_name(f"{prefix.name}-{path:05d}.npz")
+            size = write_npz(recording, file)
+            rows.append(
+                {"scenario": scenario.name, "policy": "market orders", "file": file.name, "rows": size}
+            )
+        return rows
 
 
 def trajectory_table(trajectory: Trajectory) -> pl.DataFrame:

@@ -1,15 +1,20 @@
 """From features and half-spreads to numbers of order one, and back."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flowhft.errors import require
+
 # Scaled features and scaled quotes beyond this many standard deviations are clipped.
 REACH = 5.0
 # A feature or a side that never varied is left unscaled: below this a standard deviation is rounding.
 SMALLEST_DEVIATION = 1e-6
+# The deviation of a hidden feature: finite, as all that is saved, and 0 is left of what is divided by it.
+HIDDEN = 1e30
 
 
 class Normaliser(NamedTuple):
@@ -48,6 +53,29 @@ def fit_normaliser(
     return Normaliser(
         *(jnp.asarray(value) for value in (feature_mean, feature_std, action_mean, action_scale))
     )
+
+
+def hide(normaliser: Normaliser, names: Sequence[str], prefixes: Sequence[str]) -> Normaliser:
+    """Return a normaliser behind which some features are always at their mean: the network cannot see them.
+
+    Args:
+        normaliser: of all features.
+        names: of the features, in their order.
+        prefixes: beginnings of the names of those that are hidden.
+
+    Raises:
+        UsageError: no feature's name begins like that.
+    """
+    for prefix in prefixes:
+        require(
+            bool(prefix) and any(name.startswith(prefix) for name in names),
+            "hidden",
+            "be the beginning of a feature's name",
+            f"'{prefix}'",
+            f"Features are {', '.join(names)}.",
+        )
+    hidden = np.array([name.startswith(tuple(prefixes)) for name in names], bool)
+    return normaliser._replace(feature_std=jnp.where(hidden, HIDDEN, normaliser.feature_std))
 
 
 def scale_features(

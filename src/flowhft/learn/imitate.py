@@ -15,10 +15,12 @@ import optax
 import polars as pl
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from flowhft import features
 from flowhft.errors import UsageError, require
 from flowhft.features import Sensor
 from flowhft.flow import objectives
 from flowhft.flow.network import Network, init_network
+from flowhft.flow.normaliser import hide
 from flowhft.flow.policy import FlowPolicy, require_sampler
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn import dataset
@@ -295,7 +297,7 @@ def imitate(
         "closed_loop without an examination",
     )
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
-    normaliser = dataset.fit(learned)
+    normaliser = hide(dataset.fit(learned), features.NAMES[network_settings.features], settings.hidden)
     training, validation = (dataset.to_device(part, normaliser) for part in (learned, held_out))
 
     key_training, key_validation = (

@@ -38,6 +38,10 @@ class TrainingSettings:
     quiet_share: float = 0.5
     """Share of samples that begin at less than full noise, down to none. A policy that quotes without noise
     in few steps needs them; 0 is right for one that only ever draws at full noise."""
+    hidden: tuple[str, ...] = ()
+    """Features that the network cannot see, by the beginnings of their names: `fill` hides own fills. A base
+    for `flowhft train` should see neither fills nor orders (which own fills may be all of): that training
+    looks at other inventories along one path, and fills would tell of the one that was held there."""
     held_out: float = 0.1
     """Share of the demonstrated sessions that is held out for the validation loss."""
     checkpoint_every: int = 2_000

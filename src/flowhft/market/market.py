@@ -18,7 +18,7 @@ from flowhft.market.once import once
 from flowhft.market.price import Price, build_price, leaf, poisson
 from flowhft.market.scenario import Scenario
 from flowhft.market.world import World, draw_world
-from flowhft.types import Fill, Numeric, Observation, Quote
+from flowhft.types import Activity, Fill, Numeric, Observation, Quote
 
 # Counts are cut off where the Poisson tail beyond falls below this, at BURST times the mean intensity or, if
 # that is more, at the intensity of a step with adverse selection whose move is RARE_MOVE.
@@ -50,12 +50,13 @@ class State(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one step brought: fills in lots, money in tick x lot (see `Trajectory`)."""
+    """What one step brought: fills in lots, money in tick x lot (see `Trajectory`), what we showed."""
 
     fill: Fill
     spread_pnl: Numeric
     inventory_pnl: Numeric
     fee: Numeric
+    activity: Activity
 
 
 class Market(eqx.Module):
@@ -138,6 +139,22 @@ class Market(eqx.Module):
             filled_ask=state.filled_ask,
         )
 
+    def orders(self, state: State, world: World) -> tuple[Float[Array, " side"], Float[Array, " side"]]:
+        """Return the market orders of a step that come for bids and for asks, and what decides their reach.
+
+        Whoever quotes, where all arrivals excite: see `flowhft.market.ticks`.
+
+        Args:
+            state: before the step.
+            world: the random numbers of this step.
+
+        Returns:
+            Counts, and what they leave of the uniform numbers; each of shape (side,).
+        """
+        excitation = jnp.stack([state.excitation_bid, state.excitation_ask])
+        rate = (self.base_intensity + excitation) * jnp.stack([*map(jnp.asarray, self.tilts(state, world))])
+        return poisson(world.order_flow, rate * self.dt, self.arrival_terms)
+
     def step(self, state: State, quote: Quote, world: World) -> tuple[State, Outcome]:
         """Advance one step: fills at the quote, then the move of the mid.
 
@@ -171,9 +188,10 @@ class Market(eqx.Module):
 
         spread_pnl = quote.half_spread_bid * filled_bid + quote.half_spread_ask * filled_ask
         mid = self.price.initial_price + state.mid_price
-        fee = self.maker_fee * (
-            (mid - quote.half_spread_bid) * filled_bid + (mid + quote.half_spread_ask) * filled_ask
-        )
+        turnover = (mid - quote.half_spread_bid) * filled_bid + (mid + quote.half_spread_ask) * filled_ask
+        fee = self.maker_fee * turnover
+        standing_bid = self._standing(quote.half_spread_bid, state.inventory)
+        standing_ask = self._standing(quote.half_spread_ask, -state.inventory)
         change = filled_bid - filled_ask
         inventory = state.inventory + change
         cause_bid, cause_ask = (
@@ -193,7 +211,15 @@ class Market(eqx.Module):
             excitation_ask=self.fade * state.excitation_ask
             + self.impulse * (self.excitation[1, 0] * cause_bid + self.excitation[1, 1] * cause_ask),
         )
-        return after, Outcome(Fill(filled_bid, filled_ask), spread_pnl, inventory * world.move, fee)
+        activity = Activity(
+            standing_bid, standing_ask, standing_bid + standing_ask, jnp.zeros_like(fee), turnover
+        )
+        fill = Fill(filled_bid, filled_ask)
+        return after, Outcome(fill, spread_pnl, inventory * world.move, fee, activity)
+
+    def _standing(self, half_spread: Numeric, position: Numeric) -> Numeric:
+        """Return 1 where a side is quoted, 0 where its quote is nowhere or the inventory limit forbids it."""
+        return jnp.isfinite(half_spread) * jnp.where(position + 1.0 <= self.inventory_limit, 1.0, 0.0)
 
     def _allowed(self, filled: Numeric, position: Numeric) -> Numeric:
         """Return the lots of a side that the inventory limit lets through, `position` towards that side."""

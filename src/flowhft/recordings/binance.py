@@ -11,8 +11,7 @@ each file's schema metadata as `price_scale` and `qty_scale`. One tick is 1 / pr
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,50 +19,39 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.book import agreement, rebuild
-from flowhft.recordings.files import metadata_of, read_columns, same_scale, scale_of
-from flowhft.recordings.ticks import (
-    BUY,
-    DEPTH,
-    SELL,
-    SNAPSHOT,
-    TOP,
-    TRADE,
-    Finding,
-    Recording,
-    make_events,
-)
+from flowhft.recordings.crossing import Uncrossed
+from flowhft.recordings.files import metadata_of, read_columns, same_scale, scale_of, whole_messages
+from flowhft.recordings.following import Agreement, agreement_finding
+from flowhft.recordings.reader import Options, Reader
+from flowhft.recordings.rules import Keeper
+from flowhft.recordings.source import Chunk, Source, merged
+from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Finding, make_events
 from flowhft.recordings.validate import (
     BBO_CHECKS,
     BBO_COLUMNS,
-    CROSSED,
     DEPTH_CHECKS,
     DEPTH_COLUMNS,
     SNAPSHOT_CHECKS,
     SNAPSHOT_COLUMNS,
     TRADES_CHECKS,
     TRADES_COLUMNS,
-    Check,
     chain_checks,
-    hold,
 )
 
+PARTS = {
+    "snapshot": (SNAPSHOT_COLUMNS, SNAPSHOT_CHECKS),
+    "depth": (DEPTH_COLUMNS, DEPTH_CHECKS),
+    "trades": (TRADES_COLUMNS, TRADES_CHECKS),
+    "bbo": (BBO_COLUMNS, BBO_CHECKS),
+}
 MARKET_ORDER = 0  # kind of a trade that an order in the book met
 KINDS = {1: "insurance fund", 2: "auto-deleveraging", 9: "other"}
 # What prices are quoted in: the end of the symbol's first part; longer names before those they end with.
 CURRENCIES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "TRY", "BRL", "JPY", "BTC", "ETH", "BNB")
+FILE = re.compile(r"(?P<prefix>.+)_(?P<part>snapshot|depth|trades|bbo)\.parquet")
 PREFIX = re.compile(r"(spot|usdm|coinm)_([a-z0-9]+(?:_[a-z0-9]+)?)_\d{8}", re.IGNORECASE)
 SUSPECT_LATENCY_NS = 10**9  # a median above it: one message with a wrong time may have moved the clock
-TRUSTED_AGREEMENT = 0.99  # share of messages below which the rebuilt book earns a warning
-
-
-class Session(NamedTuple):
-    """The tables of a session, of whole numbers, and what was found in them."""
-
-    snapshot: pl.DataFrame
-    depth: pl.DataFrame
-    trades: pl.DataFrame
-    bbo: pl.DataFrame
+THINNED = 100_000  # values of a chunk that a median is taken from, at most twice as many
 
 
 class Names(NamedTuple):
@@ -119,102 +107,275 @@ def _exchange_ns(table: pl.DataFrame) -> np.ndarray:
     return np.where(engine > 0, engine, event) * 1_000_000
 
 
-def _known_or_local(exchange: np.ndarray, local: np.ndarray) -> np.ndarray:
-    """Return the exchange time, or the local time where the venue told none: its latency then reads 0."""
-    return np.where(exchange > 0, exchange, local)
+def _least_latency(table: pl.DataFrame) -> int:
+    """Return the least local minus exchange time, at most 0, of rows that tell both; ns."""
+    exchange = _exchange_ns(table)
+    return int((table["local_ns"].to_numpy() - exchange)[exchange > 0].min(initial=0))
 
 
-def _clock_offset(tables: Sequence[pl.DataFrame]) -> int:
-    """Return what the local clock lacks for the fastest message to take no time; 0 if none is too fast."""
-    least = 0
-    for table in tables:
-        exchange = _exchange_ns(table)
-        latency = (table["local_ns"].to_numpy() - exchange)[exchange > 0]
-        least = min(least, int(latency.min(initial=0)))
-    return -least
+def _times(table: pl.DataFrame, offset: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return exchange and corrected local times.
 
-
-def _events(session: Session, offset: int) -> np.ndarray:
-    """Return the session as events, from its snapshot on, by corrected local time.
-
-    The snapshot answers a request, so that the depth messages that follow *its* update number may have
-    arrived before it did. It is stamped with the earlier of the two. What came before is left out, but for
-    the last best prices, which stand at the start. Where local times are equal, trades come before the
-    changes of the book that they cause.
+    Where the venue told no time the local one stands in for it: its latency then reads 0.
     """
-    snapshot, depth, trades, bbo = session
-    depth_local = depth["local_ns"].to_numpy() + offset
-    depth_exchange = _known_or_local(_exchange_ns(depth), depth_local)
-    start = min(int(snapshot["local_ns"][0]) + offset, int(depth_local[0]))
-    trades_local = trades["local_ns"].to_numpy() + offset
-    bbo = bbo.slice(max(0, int((bbo["local_ns"] < start - offset).sum()) - 1))
-    bbo_local = np.maximum(bbo["local_ns"].to_numpy() + offset, start)
-    tops = [
-        make_events(
-            TOP,
-            side,
-            _known_or_local(_exchange_ns(bbo), bbo_local),
-            bbo_local,
-            bbo[f"{name}_px"].to_numpy(),
-            bbo[f"{name}_qty"].to_numpy(),
-            bbo["update_id"].to_numpy(),
+    local = table["local_ns"].to_numpy() + offset
+    exchange = _exchange_ns(table)
+    return np.where(exchange > 0, exchange, local), local
+
+
+def _depth_events(table: pl.DataFrame, offset: int) -> np.ndarray:
+    exchange, local = _times(table, offset)
+    return make_events(
+        DEPTH,
+        table["side"].to_numpy(),
+        exchange,
+        local,
+        table["price"].to_numpy(),
+        table["qty"].to_numpy(),
+        table["final_id"].to_numpy(),
+    )
+
+
+class _Session:
+    """The files of a session, gone through twice: once to check and to learn the clock, once for the events.
+
+    What fits into one chunk is kept from the first time.
+    """
+
+    def __init__(self, prefix: Path, repair: bool, rows: int) -> None:
+        self.names = names_of(prefix)
+        self.path = {kind: prefix.with_name(f"{prefix.name}_{kind}.parquet") for kind in PARTS}
+        self.repair, self.rows = repair, rows
+        self.findings: list[Finding] = []
+        self.offset = 0
+        self.end: int | None = None  # local time at which a repair has ended the session
+        self._kept: dict[str, pl.DataFrame] = {}
+        self._keepers: dict[str, Keeper | Uncrossed] = {}
+        if not self.path["bbo"].is_file():
+            del self.path["bbo"]
+            self.findings.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
+        self.scales = _scales(list(self.path.values()))
+
+    def tables(self, kind: str) -> Iterator[pl.DataFrame]:
+        """Yield a file held to its checks."""
+        if kind not in self.path:
+            return
+        if kind in self._kept:
+            yield self._kept[kind]
+            return
+        columns, checks = PARTS[kind]
+        keeper = self._keepers[kind] = Keeper(checks, self.path[kind], self.repair)
+        chunks = 0
+        for table in read_columns(self.path[kind], columns, self.rows):
+            held = keeper.hold(table)
+            chunks += 1
+            yield held
+        if chunks == 1:
+            self._kept[kind] = held
+
+    def linked(self) -> Iterator[pl.DataFrame]:
+        """Yield the depth from the snapshot on, without a lost message and without a crossed book."""
+        known = int(self.snapshot["last_update_id"][0])
+        path = self.path["depth"]
+        chain = Keeper(chain_checks(self.names.venue == "binance-spot", known), path, self.repair)
+        crossed = Uncrossed(path, self.repair, self.snapshot_events(0, 0))
+        if "linked" in self._kept:
+            yield self._kept["linked"]
+            return
+        self._keepers |= {"chain": chain, "crossed": crossed}
+        for table in whole_messages(self.tables("depth"), "final_id"):
+            same_scale(_thinned(table["price"]), path, self.snapshot["price"], self.path["snapshot"])
+            table = chain.hold(table.filter(pl.col("final_id") >= known))
+            if table.height == 0:
+                continue
+            table = crossed.hold(table, _depth_events(table, 0))
+            if "depth" in self._kept:  # one chunk, hence one table
+                self._kept["linked"] = table
+            if table.height:
+                yield table
+
+    def snapshot_events(self, exchange: int, local: int) -> np.ndarray:
+        """Return the snapshot as events of these times."""
+        table = self.snapshot
+        return make_events(
+            SNAPSHOT,
+            table["side"].to_numpy(),
+            exchange,
+            local,
+            table["price"].to_numpy(),
+            table["qty"].to_numpy(),
+            table["last_update_id"].to_numpy(),
         )
-        for side, name in ((BUY, "bid"), (SELL, "ask"))
-    ]
-    events = np.concatenate(
-        [
-            make_events(
-                SNAPSHOT,
-                snapshot["side"].to_numpy(),
-                min(start, int(depth_exchange[0])),
-                start,
-                snapshot["price"].to_numpy(),
-                snapshot["qty"].to_numpy(),
-                snapshot["last_update_id"].to_numpy(),
-            ),
-            make_events(
+
+    def survey(self) -> None:
+        """Check everything, and learn the clock, the start and the end."""
+        self.snapshot = pl.concat(list(self.tables("snapshot")))
+        self._keepers["snapshot"].findings()  # raises where a repair has left nothing
+        same = (self.snapshot["price"], self.path["snapshot"])
+        least, self.first = 0, (0, 0)
+        medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
+        last = None
+        for table in self.linked():
+            if last is None:
+                self.first = int(table["local_ns"][0]), int(_exchange_ns(table.head(1))[0])
+            last = int(table["local_ns"][-1])
+            least = min(least, _least_latency(table))
+        self._keepers["depth"].findings()
+        if last is None:
+            known = int(self.snapshot["last_update_id"][0])
+            raise RecordingError(
+                f"`final_id` must reach the snapshot's `last_update_id` {known}; none does. The files "
+                "belong to different sessions: record them together.",
+                self.path["depth"],
+            )
+        if any(self._keepers[name].ended for name in ("chain", "crossed") if name in self._keepers):
+            self.end = last
+        self.other_kinds: dict[int, int] = {}
+        for table in self.tables("trades"):
+            for kind, count in table.filter(pl.col("kind") != MARKET_ORDER)["kind"].value_counts().rows():
+                self.other_kinds[kind] = self.other_kinds.get(kind, 0) + count
+            table = self.until(table.filter(pl.col("kind") == MARKET_ORDER))
+            least = min(least, _least_latency(table))
+            medians["trades"].append(_thinned(table["price"]))
+        self.tops, self.tops_timed = 0, False
+        for table in self.tables("bbo"):
+            table = self.until(table)
+            least = min(least, _least_latency(table))
+            self.tops += table.height
+            self.tops_timed |= bool(np.any(_exchange_ns(table) > 0))
+            medians["bbo"].append(_thinned(table["bid_px"]))
+        self.offset = -least
+        for name in (*PARTS, "chain", "crossed"):
+            if name in self._keepers:
+                self.findings += self._keepers[name].findings()
+        for kind, prices in medians.items():
+            if prices:
+                same_scale(pl.concat(prices), self.path[kind], *same)
+
+    def until(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of a table up to where a repair has ended the session."""
+        return table if self.end is None else table.filter(pl.col("local_ns") <= self.end)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the session, from its snapshot on, by corrected local time.
+
+        The snapshot answers a request, so that the depth messages that follow *its* update number may have
+        arrived before it did. It is stamped with the earlier of the two. What came before is left out, but
+        for the last best prices, which stand at the start. Where local times are equal, trades come before
+        the changes of the book that they cause.
+        """
+        start = min(int(self.snapshot["local_ns"][0]), self.first[0]) + self.offset
+        exchange = self.first[1] if self.first[1] > 0 else self.first[0] + self.offset
+        self.early = {"trades": 0, "bbo": 0}
+        agreed, latencies = Agreement(), []
+        streams = (
+            iter([self.snapshot_events(min(start, exchange), start)]),
+            self._trades(start),
+            self._tops(start),
+            (_depth_events(table, self.offset) for table in self.linked()),
+        )
+        for events in merged(streams):
+            agreed.feed(events)
+            latency = events["local_time_ns"] - events["exchange_time_ns"]
+            latencies.append(latency[:: 1 + len(latency) // THINNED])
+            yield Chunk(events)
+        self._facts(agreed, float(np.median(np.concatenate(latencies))))
+
+    def _trades(self, start: int) -> Iterator[np.ndarray]:
+        for table in self.tables("trades"):
+            table = self.until(table.filter(pl.col("kind") == MARKET_ORDER))
+            late = table.filter(pl.col("local_ns") + self.offset >= start)
+            self.early["trades"] += table.height - late.height
+            exchange, local = _times(late, self.offset)
+            yield make_events(
                 TRADE,
-                trades["aggressor"].to_numpy(),
-                _known_or_local(_exchange_ns(trades), trades_local),
-                trades_local,
-                trades["price"].to_numpy(),
-                trades["qty"].to_numpy(),
-                trades["trade_id"].to_numpy(),
-            ),
-            np.stack(tops, axis=1).reshape(-1),  # bid and ask of one message side by side
+                late["aggressor"].to_numpy(),
+                exchange,
+                local,
+                late["price"].to_numpy(),
+                late["qty"].to_numpy(),
+                late["trade_id"].to_numpy(),
+            )
+
+    def _tops(self, start: int) -> Iterator[np.ndarray]:
+        before: pl.DataFrame | None = None  # the last best prices before the start
+        for table in self.tables("bbo"):
+            table = self.until(table)
+            late = table.filter(pl.col("local_ns") + self.offset >= start)
+            self.early["bbo"] += table.height - late.height
+            if late.height < table.height:
+                before = table.slice(table.height - late.height - 1, 1)
+            if before is not None and late.height:
+                late, before = pl.concat([before, late]), None
+            yield self._top_events(late, start)
+        if before is not None:
+            yield self._top_events(before, start)
+
+    def _top_events(self, table: pl.DataFrame, start: int) -> np.ndarray:
+        """Return best prices as events, bid and ask of one message side by side."""
+        exchange, local = _times(table, self.offset)
+        known = _exchange_ns(table) > 0
+        local = np.maximum(local, start)
+        exchange = np.where(known, exchange, local)
+        tops = [
             make_events(
-                DEPTH,
-                depth["side"].to_numpy(),
-                depth_exchange,
-                depth_local,
-                depth["price"].to_numpy(),
-                depth["qty"].to_numpy(),
-                depth["final_id"].to_numpy(),
-            ),
+                TOP,
+                side,
+                exchange,
+                local,
+                table[f"{name}_px"].to_numpy(),
+                table[f"{name}_qty"].to_numpy(),
+                table["update_id"].to_numpy(),
+            )
+            for side, name in ((BUY, "bid"), (SELL, "ask"))
         ]
-    )
-    order = np.argsort(events["local_time_ns"], kind="stable")
-    order = order[np.searchsorted(events["local_time_ns"][order], start) :]
-    return events[order]
+        return np.stack(tops, axis=1).reshape(-1)
+
+    def _facts(self, agreed: Agreement, usual: float) -> None:
+        """Add what a reader of the recording should know, errors apart."""
+        facts = self.findings
+        if self.offset > 0:
+            facts.append(
+                Finding(
+                    "note" if usual < SUSPECT_LATENCY_NS else "warning",
+                    f"the local clock ran behind the exchange's: {self.offset / 1e6:,.3f} ms were added, so "
+                    "that the fastest message takes no time. Latencies are relative to that message; their "
+                    f"median is {usual / 1e6:,.3f} ms.",
+                )
+            )
+        if self.tops and not self.tops_timed:
+            facts.append(
+                Finding("note", "best prices carry no exchange time: their local time stands in for it.")
+            )
+        if self.early["trades"] or self.early["bbo"] > 1:
+            facts.append(
+                Finding(
+                    "note",
+                    f"{self.early['trades']:,} trades and {max(0, self.early['bbo'] - 1):,} best prices that "
+                    "arrived before the book was known are left out.",
+                )
+            )
+        for kind, count in sorted(self.other_kinds.items(), key=lambda item: -item[1]):
+            what = KINDS.get(kind, f"kind {kind}")
+            facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))
+        if self.names.venue == "binance-coinm":
+            facts.append(
+                Finding(
+                    "warning",
+                    "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.",
+                )
+            )
+        if self.tops:
+            facts.append(agreement_finding(agreed))
 
 
-def _until(session: Session) -> Session:
-    """End trades and best prices where the depth ends."""
-    end = session.depth["local_ns"].max()
-    return session._replace(
-        trades=session.trades.filter(pl.col("local_ns") <= end),
-        bbo=session.bbo.filter(pl.col("local_ns") <= end),
-    )
+def _thinned(values: pl.Series) -> pl.Series:
+    """Return every so many of the values: enough for a median."""
+    return values.gather_every(1 + len(values) // THINNED).cast(pl.Int64)
 
 
-def _crossed_messages(recording: Recording) -> np.ndarray:
-    """Return the update numbers after which the rebuilt book is crossed."""
-    top = rebuild(recording)
-    return top.message[top.market_spread <= 0]
-
-
-def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
-    """Read a Binance session.
+def open_binance(prefix: Path, options: Options) -> Source:
+    """Open a Binance session.
 
     Exchange times are the matching engine's (`txn_ms`), else the event's (`exch_ms`), else the local time.
     A local clock that runs behind the exchange's is moved forward until the fastest message takes no time,
@@ -223,121 +384,34 @@ def read_binance(prefix: Path, *, repair: bool = False) -> Recording:
 
     Args:
         prefix: path of the files without `_snapshot.parquet`.
-        repair: mend what can be mended, and say so in the findings.
+        options: of reading.
 
     Raises:
         RecordingError: a file is missing, damaged, or breaks a rule.
     """
-    names = names_of(prefix)
-    path = {kind: prefix.with_name(f"{prefix.name}_{kind}.parquet") for kind in Session._fields}
-    findings: list[Finding] = []
-
-    def held(kind: str, columns: Sequence[str], checks: Sequence[Check]) -> pl.DataFrame:
-        table, found = hold(read_columns(path[kind], columns), checks, path[kind], repair)
-        findings.extend(found)
-        return table
-
-    snapshot = held("snapshot", SNAPSHOT_COLUMNS, SNAPSHOT_CHECKS)
-    depth = held("depth", DEPTH_COLUMNS, DEPTH_CHECKS)
-    trades = held("trades", TRADES_COLUMNS, TRADES_CHECKS)
-    if path["bbo"].is_file():
-        bbo = held("bbo", BBO_COLUMNS, BBO_CHECKS)
-    else:
-        bbo = pl.DataFrame(schema=dict.fromkeys(BBO_COLUMNS, pl.Int64))
-        del path["bbo"]
-        findings.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
-    price_scale, quantity_scale = _scales(list(path.values()))
-    same_scale(depth["price"], path["depth"], snapshot["price"], path["snapshot"])
-    market = trades.filter(pl.col("kind") == MARKET_ORDER)
-    same_scale(market["price"], path["trades"], snapshot["price"], path["snapshot"])
-    same_scale(bbo["bid_px"], path.get("bbo", prefix), snapshot["price"], path["snapshot"])
-
-    known = int(snapshot["last_update_id"][0])
-    depth = depth.filter(pl.col("final_id") >= known)
-    if depth.height == 0:
-        raise RecordingError(
-            f"`final_id` must reach the snapshot's `last_update_id` {known}; none does. The files belong to "
-            "different sessions: record them together.",
-            path["depth"],
-        )
-    linked, found = hold(depth, chain_checks(names.venue == "binance-spot", known), path["depth"], repair)
-    findings += found
-    session = Session(snapshot, linked, market, bbo)
-    if linked.height < depth.height:
-        session = _until(session)
-
-    offset = _clock_offset(session[1:])
-
-    def recording_of(session: Session) -> Recording:
-        return Recording(
-            *names,
-            1.0 / price_scale,
-            1.0 / quantity_scale,
-            _events(session, offset),
-            clock_offset_ns=offset,
-            files=tuple(path.values()),
-        )
-
-    recording = recording_of(session)
-    crossed = _crossed_messages(recording)
-    if len(crossed):
-        flagged = session.depth.with_columns(pl.col("final_id").is_in(crossed).alias("crossed"))
-        kept, found = hold(flagged, CROSSED, path["depth"], repair)
-        findings += found
-        session = _until(session._replace(depth=kept))
-        recording = recording_of(session)
-    findings += _facts(recording, session, trades, names)
-    return replace(recording, findings=tuple(findings))
-
-
-def _facts(recording: Recording, session: Session, trades: pl.DataFrame, names: Names) -> list[Finding]:
-    """Return what a reader of the recording should know, errors apart."""
-    facts = []
-    if recording.clock_offset_ns > 0:
-        latency = recording.events["local_time_ns"] - recording.events["exchange_time_ns"]
-        usual = float(np.median(latency))
-        facts.append(
-            Finding(
-                "note" if usual < SUSPECT_LATENCY_NS else "warning",
-                f"the local clock ran behind the exchange's: {recording.clock_offset_ns / 1e6:,.3f} ms were "
-                "added, so that the fastest message takes no time. Latencies are relative to that message; "
-                f"their median is {usual / 1e6:,.3f} ms.",
-            )
-        )
-    if np.all(_exchange_ns(session.bbo) == 0) and session.bbo.height:
-        facts.append(
-            Finding("note", "best prices carry no exchange time: their local time stands in for it.")
-        )
-    start = recording.events["local_time_ns"][0] - recording.clock_offset_ns
-    trades_early, tops_early = (
-        int((table["local_ns"] < start).sum()) for table in (session.trades, session.bbo)
+    session = _Session(prefix, options.repair, options.rows)
+    session.survey()
+    price_scale, quantity_scale = session.scales
+    return Source(
+        *session.names,
+        1.0 / price_scale,
+        1.0 / quantity_scale,
+        files=tuple(session.path.values()),
+        chunks=session.chunks(),
+        findings=session.findings,
+        clock_offset_ns=session.offset,
     )
-    if trades_early or tops_early > 1:
-        facts.append(
-            Finding(
-                "note",
-                f"{trades_early:,} trades and {max(0, tops_early - 1):,} best prices that arrived before "
-                "the book was known are left out.",
-            )
-        )
-    for kind, count in trades.filter(pl.col("kind") != MARKET_ORDER)["kind"].value_counts(sort=True).rows():
-        what = KINDS.get(kind, f"kind {kind}")
-        facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))
-    if names.venue == "binance-coinm":
-        facts.append(
-            Finding(
-                "warning",
-                "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.",
-            )
-        )
-    if session.bbo.height:
-        equal, compared = agreement(recording)
-        share = equal / compared if compared else 1.0
-        facts.append(
-            Finding(
-                "note" if share >= TRUSTED_AGREEMENT else "warning",
-                f"the rebuilt book has the venue's best prices and quantities after {equal:,} of "
-                f"{compared:,} depth messages ({share:.2%}).",
-            )
-        )
-    return facts
+
+
+def _session_of(path: Path) -> Path | None:
+    match = FILE.fullmatch(path.name)
+    return None if match is None else path.with_name(match["prefix"])
+
+
+BINANCE = Reader(
+    "binance",
+    "MARKET_SYMBOL_DATE_{snapshot,depth,trades,bbo}.parquet with MARKET one of spot, usdm, coinm",
+    "Binance depth updates, snapshot, trades and best prices",
+    _session_of,
+    open_binance,
+)

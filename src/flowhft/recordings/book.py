@@ -12,7 +12,10 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from flowhft.errors import require
+from flowhft.recordings.orders import standing_orders
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording
+
+DENSE = 4  # ticks of range an event up to which empty prices in between cost less than sorting those met
 
 Integers = Int[np.ndarray, " sample"]
 
@@ -119,16 +122,26 @@ def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[n
     return best, size
 
 
-def _top_of_every_message(recording: Recording) -> TopOfBook:
-    """Rebuild the book and return its top after every message, changed or not."""
-    kinds = recording.events["kind"]
-    events = recording.events[(kinds == DEPTH) | (kinds == SNAPSHOT)]
-    prices, level = np.unique(events["price"], return_inverse=True)
+def _ranks(price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return prices and the place of each event's price among them: of a narrow range all, else those met."""
+    if len(price):
+        low, high = int(price.min()), int(price.max())
+        if high - low < DENSE * len(price):
+            return np.arange(low, high + 1), price - low
+    prices, level = np.unique(price, return_inverse=True)
+    return prices, level.astype(np.int64)
+
+
+def top_of_every_message(events: np.ndarray) -> TopOfBook:
+    """Rebuild the book from events and return its top after every message of depth, changed or not."""
+    kinds = events["kind"]
+    events = events[(kinds == DEPTH) | (kinds == SNAPSHOT)]
+    prices, level = _ranks(events["price"])
     ends = _ends_message(events)
     best, size = _best_levels(
         _clears_book(events),
         np.ascontiguousarray(events["side"]),
-        level.astype(np.int64),
+        level,
         np.ascontiguousarray(events["quantity"]),
         ends,
         len(prices),
@@ -154,7 +167,7 @@ def rebuild(recording: Recording) -> TopOfBook:
     Returns:
         One row a change, in the order of arrival; empty where the recording has no depth.
     """
-    return _changes(_top_of_every_message(recording))
+    return _changes(top_of_every_message(recording.events))
 
 
 def top_of_book(recording: Recording) -> TopOfBook:
@@ -189,26 +202,6 @@ def top_of_book(recording: Recording) -> TopOfBook:
             last["message"].copy(),
         )
     )
-
-
-def agreement(recording: Recording) -> tuple[int, int]:
-    """Compare the rebuilt book with the best prices that the venue published, at equal update numbers.
-
-    Returns:
-        (messages after which best prices and quantities are equal, messages compared). A depth message is
-        compared with the venue's last top numbered no higher; messages before its first top are left out.
-    """
-    published, rebuilt = top_of_book(recording), _top_of_every_message(recording)
-    if not np.any(recording.events["kind"] == TOP):
-        return 0, 0
-    order = np.argsort(published.message, kind="stable")
-    position = np.searchsorted(published.message[order], rebuilt.message, side="right") - 1
-    known = position >= 0
-    position = order[position[known]]
-    equal = np.ones(len(position), bool)
-    for name in ("best_bid", "best_ask", "bid_quantity", "ask_quantity"):
-        equal &= getattr(published, name)[position] == getattr(rebuilt, name)[known]
-    return int(np.sum(equal)), len(equal)
 
 
 def mid_at(
@@ -304,10 +297,19 @@ def book_at(recording: Recording, time_ns: int) -> np.ndarray:
         time_ns: corrected local clock, nanoseconds; events at this very time are not in the book.
 
     Returns:
+        What `standing_book` returns.
+    """
+    events = recording.events
+    return standing_book(events[: np.searchsorted(events["local_time_ns"], time_ns)])
+
+
+def standing_book(events: np.ndarray) -> np.ndarray:
+    """Return the full book as events leave it.
+
+    Returns:
         One `SNAPSHOT` event a level, dtype `EVENT`: bids from the best down, then asks from the best up.
         Their times and message are those of the last change before; empty where there was none.
     """
-    events = recording.events[: np.searchsorted(recording.events["local_time_ns"], time_ns)]
     changes = events[(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
     cleared = np.flatnonzero(_clears_book(changes))
     backwards = changes[cleared[-1] if len(cleared) else 0 :][::-1]
@@ -321,6 +323,16 @@ def book_at(recording: Recording, time_ns: int) -> np.ndarray:
             book[name] = changes[name][-1]
     book["kind"] = SNAPSHOT
     return book
+
+
+def opening(events: np.ndarray) -> np.ndarray:
+    """Return the standing book and the venue's last best prices: what events that follow begin from.
+
+    Returns:
+        `standing_book`, then the last top of each side, dtype `EVENT`.
+    """
+    tops = events[events["kind"] == TOP]
+    return np.concatenate([standing_book(events), *(tops[tops["side"] == side][-1:] for side in (BUY, SELL))])
 
 
 def _standing(backwards: np.ndarray) -> np.ndarray:
@@ -338,15 +350,28 @@ def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> 
     require(
         first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s."
     )
-    opening = []
+    kept = recording.events[first:last]
+    orders = recording.orders
+    if orders is not None:
+        changed = orders["local_time_ns"]
+        until = len(changed) if end_ns is None else int(np.searchsorted(changed, end_ns))
+        since = 0 if start_ns is None else int(np.searchsorted(changed, start_ns))
+        orders = orders[since:until]
     if first > 0 and start_ns is not None:
-        opening.append(book_at(recording, start_ns))
-        before = recording.events[:first]
-        tops = before[before["kind"] == TOP]
-        opening += [tops[tops["side"] == side][-1:] for side in (BUY, SELL)]
-        for events in opening:
-            events["local_time_ns"] = start_ns
-    return replace(recording, events=np.concatenate([*opening, recording.events[first:last]]))
+        begins = opening(recording.events[:first])
+        begins["local_time_ns"] = start_ns
+        kept = np.concatenate([begins, kept])
+        if orders is not None and recording.orders is not None:
+            standing = standing_orders(recording.orders[:since])
+            standing["local_time_ns"] = start_ns
+            orders = np.concatenate([standing, orders])
+    begin, end = int(kept["local_time_ns"][0]), int(kept["local_time_ns"][-1])
+    sessions = tuple(
+        (max(start, begin), min(stop, end))
+        for start, stop in recording.sessions
+        if stop >= begin and start <= end
+    )
+    return replace(recording, events=kept, orders=orders, sessions=sessions)
 
 
 def window(recording: Recording, start_seconds: float, end_seconds: float | None = None) -> Recording:

@@ -1,110 +1,135 @@
 """Finds out what a path holds and reads it: the one way into a recording."""
 
-import re
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from flowhft.errors import RecordingError
-from flowhft.recordings.binance import read_binance
-from flowhft.recordings.lobster import read_lobster
+from flowhft.errors import RecordingError, UnknownNameError
+from flowhft.recordings.binance import BINANCE
+from flowhft.recordings.bitstamp import BITSTAMP
+from flowhft.recordings.declared import DECLARED
+from flowhft.recordings.files import CHUNK
+from flowhft.recordings.lobster import LOBSTER
+from flowhft.recordings.npz import NPZ
+from flowhft.recordings.reader import Options, Reader, described
+from flowhft.recordings.source import Source, assembled, joined
+from flowhft.recordings.tardis import TARDIS
+from flowhft.recordings.tick_files import TICKS
 from flowhft.recordings.ticks import Recording
 
-# Layout -> how its files are called: the session's prefix, which of its files, and how many book levels.
-LAYOUTS = {
-    "binance": re.compile(r"(?P<prefix>.+)_(?P<part>snapshot|depth|trades|bbo)\.parquet"),
-    "lobster": re.compile(r"(?P<prefix>.+)_(?P<part>messages|book)(?P<levels>\d*)\.parquet"),
-    "lobster_csv": re.compile(r"(?P<prefix>.+)_(?P<part>message|orderbook)_(?P<levels>\d+)\.csv"),
-}
-KNOWN = (
-    "Known sessions are PREFIX_{snapshot,depth,trades,bbo}.parquet (Binance), SYMBOL_messages.parquet with "
-    "SYMBOL_book<LEVELS>.parquet, and ..._message_<LEVELS>.csv with ..._orderbook_<LEVELS>.csv (LOBSTER)."
-)
+READERS = {reader.name: reader for reader in (BINANCE, LOBSTER, BITSTAMP, TARDIS, DECLARED, NPZ, TICKS)}
+KNOWN = f"Known sessions are {described(READERS.values())}."
 
 
 class Session(NamedTuple):
-    """The files of one session share a layout and a prefix."""
+    """The files of one session share a reader and a prefix."""
 
-    layout: str
+    format: str
     prefix: Path
 
 
-def _session_of(path: Path) -> Session | None:
-    """Return the session that a file belongs to by its name, None if to none."""
-    for layout, pattern in LAYOUTS.items():
-        match = pattern.fullmatch(path.name)
-        if match is not None:
-            return Session(layout, path.with_name(match["prefix"]))
-    return None
+def _readers(format: str | None) -> Iterable[Reader]:
+    """Return the readers that may read a path."""
+    if format is None:
+        return READERS.values()
+    if format not in READERS:
+        raise UnknownNameError("format", format, READERS)
+    return [READERS[format]]
 
 
-def sessions_in(folder: Path) -> list[Session]:
-    """Return the sessions whose files lie in a folder, sorted."""
+def sessions_in(folder: Path, format: str | None = None) -> list[Session]:
+    """Return the sessions whose files lie in a folder, sorted by their names.
+
+    Raises:
+        RecordingError: the folder cannot be read.
+        UnknownNameError: there is no such format.
+    """
     try:
-        found = {_session_of(path) for path in folder.iterdir() if path.is_file()}
+        files = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as cause:
         raise RecordingError(f"must be a folder that can be read; {cause.strerror}.", folder) from cause
-    return sorted(session for session in found if session is not None)
+    found = set()
+    for path in files:
+        for reader in _readers(format):
+            prefix = reader.session_of(path)
+            if prefix is not None:
+                found.add(Session(reader.name, prefix))
+                break
+    return sorted(found, key=lambda session: (session.prefix.name, session.format))
 
 
-def _find(path: Path) -> Session:
-    """Return the one session that a file, a folder or a prefix means."""
+def _find(path: Path, format: str | None) -> list[Session]:
+    """Return the sessions that a file, a folder or a prefix means."""
     if path.is_file():
-        session = _session_of(path)
-        if session is None:
-            raise RecordingError(f"must be a file of a known layout; its name is of none. {KNOWN}", path)
-        return session
+        for reader in _readers(format):
+            prefix = reader.session_of(path)
+            if prefix is not None or format is not None:
+                return [Session(reader.name, path if prefix is None else prefix)]
+        raise RecordingError(
+            f"must be a file of a known layout; its name is of none. {KNOWN} `--format` overrides names.",
+            path,
+        )
     if path.is_dir():
-        found = sessions_in(path)
-        where = "must hold the files of one session"
+        found = sessions_in(path, format)
+        where = "must hold the files of a session"
     else:
         folder = path.parent
-        found = (
-            [one for one in sessions_in(folder) if one.prefix.name == path.name] if folder.is_dir() else []
-        )
-        where = "must be a session's prefix, one of its files, or a folder with one session"
+        inside = sessions_in(folder, format) if folder.is_dir() else []
+        found = [one for one in inside if one.prefix.name == path.name]
+        where = "must be a session's prefix, one of its files, or a folder of sessions"
     if not found:
         raise RecordingError(f"{where}; received none. {KNOWN}", path)
-    if len(found) > 1:
-        prefixes = ", ".join(sorted(session.prefix.name for session in found))
-        raise RecordingError(f"{where}; received {len(found)}: {prefixes}. Name one prefix.", path)
-    return found[0]
+    return found
 
 
-def _lobster_files(session: Session) -> tuple[Path, Path]:
-    """Return the message and the book file; of several depths the deepest."""
-    by_part: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in session.prefix.parent.iterdir():
-        match = LAYOUTS[session.layout].fullmatch(path.name)
-        if match is not None and match["prefix"] == session.prefix.name and path.is_file():
-            by_part[match["part"]][int(match["levels"] or 0)] = path
-    first, second = ("message", "orderbook") if session.layout == "lobster_csv" else ("messages", "book")
-    for missing, there in ((first, second), (second, first)):
-        if not by_part[missing]:
-            name = next(iter(by_part[there].values())).name
-            raise RecordingError(
-                f"must have a `{missing}` file beside `{name}`; there is none. Put both into one folder.",
-                session.prefix,
-            )
-    levels = max(by_part[second])
-    messages = by_part[first]
-    return messages.get(levels, messages[max(messages)]), by_part[second][levels]
+def open_recording(
+    paths: Path | str | Sequence[Path | str],
+    *,
+    repair: bool = False,
+    format: str | None = None,
+    rows: int = CHUNK,
+) -> Source:
+    """Open a recording, to look at its chunks one after the other.
+
+    Args:
+        paths: as in `read_recording`.
+        repair: as in `read_recording`.
+        format: as in `read_recording`.
+        rows: of each file to hold in memory at a time.
+
+    Returns:
+        Its chunks are read, and checked, as they are asked for.
+
+    Raises:
+        RecordingError: there is no such session, or a file of it is damaged or breaks a rule.
+        UnknownNameError: there is no such format.
+    """
+    several = [paths] if isinstance(paths, Path | str) else list(paths)
+    sessions = [session for path in several for session in _find(Path(path), format)]
+    options = Options(repair, rows, dated=len(sessions) > 1)
+    opened = (READERS[session.format].open(session.prefix, options) for session in sessions)
+    return joined(opened, next(opened))
 
 
-def read_recording(path: Path | str, *, repair: bool = False) -> Recording:
+def read_recording(
+    paths: Path | str | Sequence[Path | str], *, repair: bool = False, format: str | None = None
+) -> Recording:
     """Read and check a recording of a real market.
 
     Args:
-        path: a session's prefix ("data/usdm_btcusdt_20240718"), any one of its files, or a folder that holds
-            exactly one session.
+        paths: a session's prefix ("data/usdm_btcusdt_20240718"), any one of its files, or a folder. Several
+            sessions, in a folder in the order of their names or as a list, must be of one instrument; they
+            are joined, and the gaps between them are findings.
         repair: drop or sort what breaks a rule, where that can be done, instead of raising, and say so in
             the findings.
+        format: name of the format, a key of `READERS`; None recognises it by the names of the files.
 
     Returns:
         Events in ticks and lots by corrected local time, with what was found in `findings`.
 
     Raises:
         RecordingError: there is no such session, or a file of it is damaged or breaks a rule.
+        UnknownNameError: there is no such format.
 
     Example:
         >>> from flowhft.recordings.sample import sample_recording
@@ -112,8 +137,4 @@ def read_recording(path: Path | str, *, repair: bool = False) -> Recording:
         >>> recording.name, recording.tick_size
         ('binance-usdm BTCUSDT', 0.1)
     """
-    session = _find(Path(path))
-    if session.layout == "binance":
-        return read_binance(session.prefix, repair=repair)
-    messages, book = _lobster_files(session)
-    return read_lobster(messages, book, session.prefix.name.split("_")[0], repair=repair)
+    return assembled(open_recording(paths, repair=repair, format=format))

@@ -1,6 +1,7 @@
 """The tick schema: one table of events in integer ticks and lots with two nanosecond clocks.
 
-Every reader produces a `Recording`; calibration and replay read nothing else.
+Every reader produces a `Recording`; calibration and replay read nothing else. Where a venue publishes single
+orders, a second table holds what became of each of them.
 """
 
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
+
+from flowhft.errors import DataError
 
 DEPTH = 1  # a price level has a new absolute quantity; 0 = the level is gone
 TRADE = 2  # a trade; `side` is the aggressor's
@@ -26,6 +29,24 @@ EVENT = np.dtype(
         ("price", np.int64),  # ticks
         ("quantity", np.int64),  # lots
         ("message", np.int64),  # the venue's own number: events of one kind and one message share it
+    ]
+)
+
+ADD = 10  # an order joins the back of the queue at its price
+CHANGE = 11  # its owner takes back a part of it or all; what remains keeps its place
+FILL = 12  # a market order met it
+
+ORDER = np.dtype(
+    [
+        ("kind", np.int8),
+        ("side", np.int8),  # of the resting order
+        ("exchange_time_ns", np.int64),
+        ("local_time_ns", np.int64),
+        ("price", np.int64),  # ticks
+        ("quantity", np.int64),  # lots that remain after it; 0 = the order is gone
+        ("executed", np.int64),  # lots that it traded
+        ("order_id", np.int64),  # the venue's; negative: a lump of orders that were never seen one by one
+        ("message", np.int64),  # as in the events
     ]
 )
 
@@ -78,6 +99,11 @@ class Recording:
         clock_offset_ns: what was added to the local clock so that no message arrives before it was sent.
         files: the files that it was read from.
         findings: what validation brought to light.
+        orders: array of dtype `ORDER`, shape (change,), ordered as the events; None where the venue
+            publishes levels only. The orders of a level add up to what `events` say that it holds. A negative
+            `order_id` is a lump: what a level holds of orders that were never seen one by one.
+        sessions: first and last local time of each part that was recorded without a break, ns,
+            shape (session, 2). What changed between two of them was not seen.
     """
 
     venue: str
@@ -89,6 +115,8 @@ class Recording:
     clock_offset_ns: int = 0
     files: tuple[Path, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
+    orders: np.ndarray | None = None
+    sessions: tuple[tuple[int, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,3 +128,25 @@ class Recording:
         """Return the seconds from the first event to the last, on the local clock."""
         times = self.events["local_time_ns"]
         return float(times[-1] - times[0]) * 1e-9
+
+    @property
+    def trades(self) -> int:
+        """Return the number of trades."""
+        return int(np.count_nonzero(self.events["kind"] == TRADE))
+
+
+def require_trades(recording: Recording, purpose: str) -> None:
+    """Refuse a recording without trades, for example quotes alone, where they are needed.
+
+    Args:
+        recording: any recording.
+        purpose: what needs them, as the subject of a sentence: "a replay".
+
+    Raises:
+        DataError: it holds no trade.
+    """
+    if recording.trades == 0:
+        raise DataError(
+            f"`{recording.name}` must hold trades, {purpose} needs them; received none in "
+            f"{len(recording.events):,} events. Record the trades too, or use another recording."
+        )

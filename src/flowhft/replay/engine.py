@@ -2,8 +2,8 @@
 
 One compiled loop serves every policy. At each decision it shows the policy what the tape shows plus its
 own inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends
-what has changed: post-only limit orders, one bid and one ask at most. The library knows queues, latencies
-and the venue's book; the accounting is done here, in whole lots and ticks.
+what has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the
+venue's book; `flowhft.replay.orders` keeps the account.
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others. Contracts
 are taken as linear: of an inverse one, PnL is in tick x lot at fixed prices, not in coins.
@@ -14,83 +14,50 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
-from numba import njit
 
-from flowhft.errors import FlowhftError, require
+from flowhft.errors import DataError, FlowhftError, require
 from flowhft.frozen import Frozen, Memory, begin, compiled, quote
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
 from flowhft.replay.events import exchange_events
-from flowhft.replay.latency import charged_latency, measure_latency
+from flowhft.replay.latency import (
+    Delays,
+    as_received,
+    charged_latency,
+    delays,
+    measure_latency,
+    order_latencies,
+)
+from flowhft.replay.order_events import order_events
+from flowhft.replay.orders import (
+    ASK,
+    BID,
+    CANCELLED,
+    FILL_COLUMNS,
+    NO_PRICE,
+    ORDER_ID,
+    SUBMITTED,
+    WORKING,
+    Account,
+    OrderCounts,
+    Rules,
+    collect,
+    open_account,
+    send,
+    with_room,
+)
 from flowhft.replay.settings import ReplaySettings
 from flowhft.replay.tape import OrderFlow, Tape, observe, read_tape
-from flowhft.replay.venue import (
-    ASSET,
-    CANCELED,
-    EXPIRED,
-    FAILED,
-    FILLED,
-    LIMIT,
-    NO_WAIT,
-    NONE,
-    POST_ONLY,
-    Venue,
-    advance,
-    close_venue,
-    look_up,
-    open_venue,
-)
+from flowhft.replay.venue import FAILED, MAY_TAKE, POST_ONLY, Venue, advance, close_venue, open_venue
 from flowhft.runs import stream
-from flowhft.types import Fill, Observation, Progress, Quote, Trajectory, no_progress
+from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
 
-BID, ASK = 0, 1
-WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
-ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
-NO_PRICE = -(2**62)
 OBSERVED = len(Observation._fields)  # a number of its own: compiled code cannot ask a class for its fields
 FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hold
 
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
 CRUMB = 1e-6
-
-
-class Rules(NamedTuple):
-    """The settings as the compiled loop needs them: nanoseconds and lots of the recording."""
-
-    decision_latency_ns: int
-    horizon_ns: int
-    order_lots: int
-    limit_lots: int
-    minimum_change: int
-    fee_rate: float
-    quantity: float
-
-
-class Account(NamedTuple):
-    """What the maker owns and has done: arrays of one number, so that compiled functions can change them.
-
-    Attributes:
-        inventory: lots of the recording.
-        cash: tick x lot, at absolute prices and before fees; a whole number.
-        fee: tick x lot paid so far.
-        slots: the orders, by side, state (working, leaving) and column (number, price, lots left).
-        counts: orders submitted, cancellations sent, orders rejected because they would have crossed.
-    """
-
-    inventory: Int[np.ndarray, " 1"]
-    cash: Int[np.ndarray, " 1"]
-    fee: Float[np.ndarray, " 1"]
-    slots: Int[np.ndarray, "side state column"]
-    counts: Int[np.ndarray, " 3"]
-
-
-class OrderCounts(NamedTuple):
-    """What was sent: orders, cancellations, and orders that the venue rejected lest they cross."""
-
-    submitted: int
-    cancelled: int
-    rejected: int
 
 
 class Replayed(NamedTuple):
@@ -103,6 +70,7 @@ class Replayed(NamedTuple):
         orders: counts.
         decision_latency_us: charged in every decision.
         measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
+        delays: of market data, orders and answers.
     """
 
     trajectory: Trajectory
@@ -110,6 +78,7 @@ class Replayed(NamedTuple):
     orders: OrderCounts
     decision_latency_us: float
     measured_latency_us: Float[np.ndarray, " sample"]
+    delays: Delays
 
 
 FILL_UNITS = {
@@ -119,85 +88,27 @@ FILL_UNITS = {
     "side": "1 we bought, -1 we sold",
     "price": "ticks",
     "lots": "lots of the recording",
+    "maker": "1 the order waited, 0 it traded on arrival",
     "mid_price": "ticks, the last mid at the venue strictly before the fill",
 }
 
 
-@njit
-def _collect(venue: Venue, account: Account, rules: Rules, fills: np.ndarray, count: int, step: int) -> int:
-    """Learn what became of our orders: book their fills, forget those that are done.
+class Market(NamedTuple):
+    """What is worked out of a recording once, for all policies.
 
-    Fills are written to the rows of `fills` from `count` on: step, exchange time, side, price, lots.
-
-    Returns:
-        The new count of fills.
+    Attributes:
+        events: of the venue, for hftbacktest.
+        latencies: of orders, for hftbacktest; None where they are constant.
+        delays: of market data, orders and answers.
+        top: best prices as they were received.
+        tape: what is known at every decision.
     """
-    for side in range(2):
-        sign = 1 - 2 * side
-        for state in range(2):
-            slot = account.slots[side, state]
-            if slot[ORDER_ID] == 0:
-                continue
-            order = look_up(venue, slot[ORDER_ID])
-            lots = slot[LEFT] - order.lots_left
-            if lots > 0:
-                slot[LEFT] -= lots
-                account.inventory[0] += sign * lots
-                account.cash[0] -= sign * lots * slot[PRICE]
-                account.fee[0] += rules.fee_rate * lots * slot[PRICE]
-                fills[count, 0] = step
-                fills[count, 1] = order.exchange_time_ns
-                fills[count, 2] = sign
-                fills[count, 3] = slot[PRICE]
-                fills[count, 4] = lots
-                count += 1
-            if order.status == EXPIRED:
-                account.counts[2] += 1
-            if order.status == FILLED or order.status == CANCELED or order.status == EXPIRED:
-                slot[ORDER_ID] = slot[LEFT] = 0
-    venue.forget(venue.pointer, ASSET)
-    return count
 
-
-@njit
-def _send(venue: Venue, account: Account, rules: Rules, side: int, price: int) -> int:
-    """Bring one side's order to a price, or withdraw it where the price is `NO_PRICE`.
-
-    A cancellation and the order that takes its place leave together and arrive in this order, so the venue
-    never holds two. Until we hear, though, the first may have been filled: a new order is sent only where the
-    limit would hold even then. A side that has not heard of its last request waits.
-    """
-    sign = 1 - 2 * side
-    working, leaving = account.slots[side, WORKING], account.slots[side, LEAVING]
-    if working[ORDER_ID] != 0:
-        if price != NO_PRICE and abs(price - working[PRICE]) < rules.minimum_change:
-            return 0
-        if leaving[ORDER_ID] != 0 or look_up(venue, working[ORDER_ID]).asked != NONE:
-            return 0
-        code = venue.cancel(venue.pointer, ASSET, working[ORDER_ID], NO_WAIT)
-        if code >= FAILED:
-            return code
-        account.counts[1] += 1
-        for column in range(len(working)):
-            leaving[column], working[column] = working[column], 0
-    if price == NO_PRICE or sign * account.inventory[0] + leaving[LEFT] + rules.order_lots > rules.limit_lots:
-        return 0
-    account.counts[0] += 1
-    working[ORDER_ID], working[PRICE], working[LEFT] = account.counts[0], price, rules.order_lots
-    send = venue.buy if side == BID else venue.sell
-    return send(
-        venue.pointer, ASSET, account.counts[0], float(price), rules.quantity, POST_ONLY, LIMIT, NO_WAIT
-    )
-
-
-@njit
-def _with_room(fills: np.ndarray) -> np.ndarray:
-    """Return the fills in an array of twice the length; np.concatenate would take seconds to compile."""
-    longer = np.empty((2 * len(fills), fills.shape[1]), np.int64)
-    for row in range(len(fills)):
-        for column in range(fills.shape[1]):
-            longer[row, column] = fills[row, column]
-    return longer
+    events: np.ndarray
+    latencies: np.ndarray | None
+    delays: Delays
+    top: TopOfBook
+    tape: Tape
 
 
 @compiled
@@ -208,11 +119,12 @@ def _trade(
 
     Returns:
         Columns by step (inventory, cash, half_spread_bid, half_spread_ask, bought, sold, spread_pnl,
-        inventory_pnl, fee), fills, the library's error code (0 for none) and the step where it came up.
+        inventory_pnl, fee, and those of `Activity` but latency), fills, the library's error code (0 for none)
+        and the step where it came up.
     """
     steps = len(tape.time_ns) - 1
-    columns = np.zeros((9, steps))
-    fills: np.ndarray = np.empty((64, 5), np.int64)
+    columns = np.zeros((14, steps))
+    fills: np.ndarray = np.empty((64, FILL_COLUMNS), np.int64)
     count = 0
     first_mid = 0.5 * (tape.best_bid[0] + tape.best_ask[0])
     unit = float(rules.order_lots)
@@ -222,9 +134,10 @@ def _trade(
         if code >= FAILED:
             return columns, fills[:count], code, step
         if count + 8 > len(fills):  # two collections of four orders
-            fills = _with_room(fills)
+            fills = with_room(fills)
         mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
         inventory, cash, fee = account.inventory[0], account.cash[0], account.fee[0]
+        submitted, cancelled = account.counts[SUBMITTED], account.counts[CANCELLED]
         before = count
         worth = (cash + inventory * first_mid - fee) / unit
         filled_bid = columns[4, step - 1] if step else 0.0
@@ -235,18 +148,28 @@ def _trade(
         # A policy that does not know (NaN), or wants to be far away, does not quote.
         bid, ask = NO_PRICE, NO_PRICE
         if -FARTHEST < wanted.half_spread_bid < min(mid, FARTHEST):
-            bid = min(int(np.floor(mid - wanted.half_spread_bid)), tape.best_ask[step] - 1)
+            bid = int(np.floor(mid - wanted.half_spread_bid))
         if -FARTHEST < wanted.half_spread_ask < FARTHEST:
-            ask = max(int(np.ceil(mid + wanted.half_spread_ask)), tape.best_bid[step] + 1)
+            ask = int(np.ceil(mid + wanted.half_spread_ask))
+        if rules.time_in_force == POST_ONLY:
+            bid = min(bid, tape.best_ask[step] - 1)
+            ask = ask if ask == NO_PRICE else max(ask, tape.best_bid[step] + 1)
         if rules.decision_latency_ns > 0:
             code = advance(venue, tape.time_ns[step] + rules.decision_latency_ns)
-            count = _collect(venue, account, rules, fills, count, step)
-        code = max(code, _send(venue, account, rules, BID, bid), _send(venue, account, rules, ASK, ask))
+            count = collect(venue, account, rules, fills, count, step)
+        now = tape.time_ns[step] + rules.decision_latency_ns - tape.time_ns[0]
+        code = max(code, send(venue, account, rules, BID, bid, now))
+        code = max(code, send(venue, account, rules, ASK, ask, now))
+        columns[9, step] = account.slots[BID, WORKING, ORDER_ID] != 0
+        columns[10, step] = account.slots[ASK, WORKING, ORDER_ID] != 0
+        columns[11, step] = account.counts[SUBMITTED] - submitted
+        columns[12, step] = account.counts[CANCELLED] - cancelled
         code = max(code, advance(venue, tape.time_ns[step + 1]))
-        count = _collect(venue, account, rules, fills, count, step)
+        count = collect(venue, account, rules, fills, count, step)
 
-        bought = sold = 0
+        bought = sold = value = 0
         for fill in range(before, count):
+            value += fills[fill, 3] * fills[fill, 4]
             if fills[fill, 2] > 0:
                 bought += fills[fill, 4]
             else:
@@ -261,6 +184,7 @@ def _trade(
         columns[6, step] = (account.cash[0] - cash + (bought - sold) * mid) / unit
         columns[7, step] = account.inventory[0] * (next_mid - mid) / unit
         columns[8, step] = (account.fee[0] - fee) / unit
+        columns[13, step] = value / unit
     return columns, fills[:count], code, steps
 
 
@@ -289,29 +213,62 @@ def replay(
         flow: how arrivals make the intensities that policies see; None for a constant rate, see `read_tape`.
 
     Raises:
-        DataError: the recording is too short, or has no snapshot.
+        DataError: the recording is too short, has a break or no snapshot, or not what the queue or latency
+            model needs.
         UsageError: a policy takes longer to decide than the time between two decisions.
     """
-    top = top_of_book(recording)
-    tape = read_tape(recording, settings, flow, top)
-    events = exchange_events(recording)
+    market = prepare(recording, settings, flow)
     replayed = {}
     for done, (name, frozen) in enumerate(policies.items()):
         progress(done / len(policies), f"replaying {name}")
-        replayed[name] = _replay_one(events, tape, top, name, frozen, settings, stream(seed, "replay", name))
+        replayed[name] = trade(market, name, frozen, settings, stream(seed, "replay", name))
     progress(1.0, "replayed")
     return replayed
 
 
-def _replay_one(
-    events: np.ndarray,
-    tape: Tape,
-    top: TopOfBook,
-    name: str,
-    frozen: Frozen,
-    settings: ReplaySettings,
-    seed: int,
-) -> Replayed:
+def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None) -> Market:
+    """Return what a replay needs of a recording: good for every policy, fee, order size and decision latency.
+
+    Args:
+        recording: with a snapshot of the full book.
+        settings: the times and latencies, and whether the queue is one of single orders.
+        flow: see `replay`.
+
+    Raises:
+        DataError: see `replay`.
+    """
+    if len(recording.sessions) > 1:
+        raise DataError(
+            f"`{recording.name}` must be one session without a break to be replayed, or orders would stand "
+            f"through it; received {len(recording.sessions)} sessions. Replay each alone, or walk forward "
+            "(flowhft backtest --walk-forward)."
+        )
+    received = as_received(recording, settings)
+    top = top_of_book(received)
+    tape = read_tape(received, settings, flow, top)  # says first what a recording lacks
+    return Market(
+        events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
+        latencies=order_latencies(recording, settings),
+        delays=delays(recording, settings),
+        top=top,
+        tape=tape,
+    )
+
+
+def trade(market: Market, name: str, frozen: Frozen, settings: ReplaySettings, seed: int) -> Replayed:
+    """Let one policy quote through a market that was prepared with these settings.
+
+    Args:
+        market: from `prepare`.
+        name: of the policy, for errors.
+        frozen: the policy.
+        settings: of the replay.
+        seed: of its own stream of random numbers, where it draws.
+
+    Raises:
+        UsageError: the policy takes longer to decide than the time between two decisions.
+    """
+    tape = market.tape
     measured = np.zeros(0)
     latency = settings.decision_latency_us
     if latency is None:
@@ -330,17 +287,15 @@ def _replay_one(
         order_lots=settings.order_lots,
         limit_lots=settings.inventory_limit * settings.order_lots,
         minimum_change=settings.minimum_change,
-        fee_rate=1e-4 * settings.maker_fee_bps,
+        time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
+        maker_fee=1e-4 * settings.maker_fee_bps,
+        taker_fee=1e-4 * settings.taker_fee_bps,
         quantity=settings.order_lots - (CRUMB if settings.partial_fills else 0.0),
+        order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
+        order_burst=float(settings.order_burst),
     )
-    account = Account(
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-        np.zeros(1),
-        np.zeros((2, 2, 3), np.int64),
-        np.zeros(3, np.int64),
-    )
-    venue = open_venue(events, settings)
+    account = open_account(rules)
+    venue = open_venue(market.events, settings, market.latencies)
     try:
         columns, fills, code, step = _trade(venue, frozen, begin(frozen, seed), tape, rules, account)
     finally:
@@ -360,12 +315,34 @@ def _replay_one(
             spread_pnl=path[6],
             inventory_pnl=path[7],
             fee=path[8],
+            mid_after=(tape.mid_price[1:] - tape.mid_price[0])[None, :],
+            activity=Activity(
+                standing_bid=path[9],
+                standing_ask=path[10],
+                orders=path[11],
+                cancellations=path[12],
+                turnover=path[13],
+                latency_us=_latency_us(market, settings, latency, columns)[None, :],
+            ),
         ),
-        fills=_fills_table(fills, tape, top),
+        fills=_fills_table(fills, tape, market.top),
         orders=OrderCounts(*map(int, account.counts)),
         decision_latency_us=latency,
         measured_latency_us=measured,
+        delays=market.delays,
     )
+
+
+def _latency_us(
+    market: Market, settings: ReplaySettings, decision_us: float, columns: Float[np.ndarray, "column step"]
+) -> Float[np.ndarray, " step"]:
+    """Return the time from each decision to its orders at the venue; NaN where none was sent."""
+    order: float | np.ndarray = 1e3 * settings.order_latency_ms
+    if market.latencies is not None:
+        leaves = market.tape.time_ns[:-1] + 1e3 * decision_us
+        took = 1e-3 * (market.latencies["exch_ts"] - market.latencies["req_ts"])
+        order = np.interp(leaves, market.latencies["req_ts"], took)
+    return np.where(columns[11] + columns[12] > 0.0, decision_us + order, np.nan)
 
 
 @compiled
@@ -382,9 +359,9 @@ def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
     return columns
 
 
-def _fills_table(fills: Int[np.ndarray, "fill 5"], tape: Tape, top: TopOfBook) -> pl.DataFrame:
+def _fills_table(fills: Int[np.ndarray, "fill column"], tape: Tape, top: TopOfBook) -> pl.DataFrame:
     """Return the fills with the mid that stood at the venue just before each of them."""
-    step, time_ns, side, price, lots = fills.T
+    step, time_ns, side, price, lots, maker = fills.T
     return pl.DataFrame(
         {
             "step": step,
@@ -393,6 +370,7 @@ def _fills_table(fills: Int[np.ndarray, "fill 5"], tape: Tape, top: TopOfBook) -
             "side": side,
             "price": price,
             "lots": lots,
+            "maker": maker,
             "mid_price": mid_at(top, time_ns - 1),
         }
     )

@@ -6,6 +6,7 @@ flagged for the exchange alone, and no two clocks need merging.
 """
 
 import numpy as np
+from jaxtyping import Int
 from numba import njit
 
 from flowhft.errors import DataError, MissingExtraError
@@ -26,7 +27,6 @@ except ImportError as cause:
     raise MissingExtraError("hftbacktest", "replay") from cause
 
 CLEAR = 0  # a kind beside those of the tick schema: the whole book is gone
-NO_SIDE = 0
 
 FLAGS = {  # hftbacktest's kind for ours; a published top arrives as the changes of depth that it implies
     CLEAR: DEPTH_CLEAR_EVENT,
@@ -35,6 +35,7 @@ FLAGS = {  # hftbacktest's kind for ours; a published top arrives as the changes
     TOP: DEPTH_EVENT,
     SNAPSHOT: DEPTH_SNAPSHOT_EVENT,
 }
+MOST_DENSE = 1 << 26  # range of prices, ticks, up to which they are ranked by a table of all of them
 
 
 def exchange_order(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,47 +50,72 @@ def exchange_order(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Indices, shape (event,), and exchange times in ns in that order, which never fall.
     """
     time = events["exchange_time_ns"]
-    snapshot = events["kind"] == SNAPSHOT
+    kind = events["kind"]
+    snapshot = kind == SNAPSHOT
     time = np.where(snapshot, np.minimum.accumulate(time[::-1])[::-1], time)
-    rank = np.where(snapshot, 0, np.where(events["kind"] == TRADE, 1, 2))
-    order = np.lexsort((rank, time))
+    rank = np.where(snapshot, 0, np.where(kind == TRADE, 1, 2))
+    # Both in one number: events are nearly in order already, which one stable sort makes use of.
+    order = np.argsort(4 * time + rank, kind="stable")
     return order, time[order]
 
 
+def rank_prices(price: Int[np.ndarray, " event"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct prices in rising order, and of every event which of them it has, from 0."""
+    if len(price) == 0:
+        return price, price
+    low, high = int(price.min()), int(price.max())
+    if high - low >= MOST_DENSE:
+        return np.unique(price, return_inverse=True)
+    there = np.zeros(high - low + 1, np.bool_)
+    there[price - low] = True
+    distinct = np.flatnonzero(there)
+    rank = np.empty(len(there), np.int64)  # memory is taken only where it is written
+    rank[distinct] = np.arange(len(distinct))
+    return distinct + low, rank[price - low]
+
+
 @njit(cache=True)
-def _changes(
-    kind: np.ndarray, side: np.ndarray, level: np.ndarray, quantity: np.ndarray, levels: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Walk through events in exchange order and say what each does to the book.
+def _convert(
+    events: np.ndarray,
+    order: np.ndarray,
+    time: np.ndarray,
+    prices: np.ndarray,
+    level: np.ndarray,
+    flags: np.ndarray,
+    made: np.ndarray,
+) -> int:
+    """Walk through events in exchange order and write what each does to the book or trades.
 
     Args:
-        kind: column of the events.
-        side: column of the events.
-        level: rank of each event's price among the distinct prices, from 0.
-        quantity: column of the events, lots.
-        levels: number of distinct prices.
+        events: of a recording.
+        order: in which the venue made them.
+        time: when, in that order.
+        prices: distinct ones, rising.
+        level: of every event, its price among them.
+        flags: of hftbacktest, by kind and side (ask, none, bid).
+        made: room for hftbacktest's events: a level is removed at most once after it was set.
 
     Returns:
-        For every change: the event that it comes from, its level, its side and the new quantity.
+        How many were written.
     """
-    size = 2 * len(kind)  # a level is removed at most once after it was set
-    source = np.empty(size, np.int64)
-    at = np.empty(size, np.int64)
-    on = np.empty(size, np.int64)
-    new = np.empty(size, np.int64)
-    book = np.zeros((2, levels), np.int64)  # asks, bids
-    bound = np.array([levels, -1])  # no ask is below, no bid above
+    book = np.zeros((2, len(prices)), np.int64)  # asks, bids
+    bound = np.array([len(prices), -1])  # no ask is below, no bid above
     count = 0
-    for i in range(len(kind)):
-        if kind[i] == CLEAR:
+    message = np.int64(0)
+    after_snapshot = False
+    for i in range(len(order)):
+        event = events[order[i]]
+        kind, side, quantity, price = event.kind, event.side, event.quantity, level[order[i]]
+        if kind == SNAPSHOT and not (after_snapshot and event.message == message):
             book[:] = 0
-            bound[0], bound[1] = levels, -1
-        own = 1 if side[i] == BUY else 0
-        price = level[i]
-        if kind[i] == TOP:
-            if quantity[i] == 0:
+            bound[0], bound[1] = len(prices), -1
+            count = _write(made, count, flags[CLEAR, 1], time[i], prices[price], 0)
+        after_snapshot, message = kind == SNAPSHOT, event.message
+        own = 1 if side == BUY else 0
+        if kind == TOP:
+            if quantity == 0:
                 continue  # no best price is no price: the depth says which levels went
-            if bound[own] == price and book[own, price] == quantity[i]:
+            if bound[own] == price and book[own, price] == quantity:
                 continue  # only the other side of the message is news
             # Better levels of this side are gone, and so are those of the other side that it would cross.
             for both in range(2):
@@ -99,17 +125,25 @@ def _changes(
                 while (gone - stop) * step < 0:
                     if book[both, gone] > 0:
                         book[both, gone] = 0
-                        source[count], at[count], on[count], new[count] = i, gone, 2 * both - 1, 0
-                        count += 1
+                        count = _write(made, count, flags[TOP, 2 * both], time[i], prices[gone], 0)
                     gone += step
                 bound[both] = gone
-        if kind[i] != CLEAR and kind[i] != TRADE:
-            book[own, price] = quantity[i]
-            if quantity[i] > 0:
+        if kind != TRADE:
+            book[own, price] = quantity
+            if quantity > 0:
                 bound[own] = max(bound[own], price) if own == 1 else min(bound[own], price)
-        source[count], at[count], on[count], new[count] = i, price, side[i], quantity[i]
-        count += 1
-    return source[:count], at[:count], on[:count], new[:count]
+        count = _write(made, count, flags[kind, side + 1], time[i], prices[price], quantity)
+    return count
+
+
+@njit(cache=True)
+def _write(made: np.ndarray, count: int, flag: int, time: int, price: int, quantity: int) -> int:
+    """Write one event of the venue and return how many there are now."""
+    event = made[count]
+    event.ev, event.exch_ts, event.local_ts = flag, time, time
+    event.px, event.qty = price, quantity
+    event.order_id, event.ival, event.fval = 0, 0, 0.0
+    return count + 1
 
 
 def exchange_events(recording: Recording) -> np.ndarray:
@@ -127,31 +161,16 @@ def exchange_events(recording: Recording) -> np.ndarray:
         DataError: the recording has no snapshot, so that no queue is known.
     """
     events = recording.events
-    if not np.any(events["kind"] == SNAPSHOT):
+    snapshots = int(np.sum(events["kind"] == SNAPSHOT))
+    if snapshots == 0:
         raise DataError(
             f"`{recording.name}` must hold a snapshot of the full book, or no order has a place in a queue; "
             f"received none in {len(events):,} events. Record one at the start."
         )
     order, time = exchange_order(events)
-    events = events[order]
-    before = np.concatenate([events[:1], events[:-1]])
-    fresh = (before["kind"] != SNAPSHOT) | (before["message"] != events["message"])
-    fresh[0] = True
-    fresh = np.flatnonzero(fresh & (events["kind"] == SNAPSHOT))
-    clear = events[fresh]
-    clear["kind"], clear["side"], clear["quantity"] = CLEAR, NO_SIDE, 0
-    events, time = np.insert(events, fresh, clear), np.insert(time, fresh, time[fresh])
-
-    prices, level = np.unique(events["price"], return_inverse=True)
-    source, at, side, quantity = _changes(
-        events["kind"].copy(), events["side"].copy(), level, events["quantity"].copy(), len(prices)
-    )
-    flags = np.zeros(max(FLAGS) + 1, np.uint64)
-    flags[list(FLAGS)] = list(FLAGS.values())
-    sides = np.array([SELL_EVENT, 0, BUY_EVENT], np.uint64)
-    made = np.zeros(len(source), event_dtype)
-    made["ev"] = np.uint64(EXCH_EVENT) | flags[events["kind"][source]] | sides[side + 1]
-    made["exch_ts"] = made["local_ts"] = time[source]
-    made["px"] = prices[at]
-    made["qty"] = quantity
-    return made
+    prices, level = rank_prices(events["price"])
+    flags = np.zeros((max(FLAGS) + 1, 3), np.uint64)
+    for kind, flag in FLAGS.items():
+        flags[kind] = [EXCH_EVENT | flag | SELL_EVENT, EXCH_EVENT | flag, EXCH_EVENT | flag | BUY_EVENT]
+    made = np.empty(2 * len(events) + snapshots, event_dtype)  # memory is taken only where it is written
+    return made[: _convert(events, order, time, prices, level, flags, made)]

@@ -7,11 +7,15 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from flowhft.errors import require
+from flowhft.estimators import RATIO
 from flowhft.recordings.book import mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.types import Trajectory
 
 HORIZONS = (0.0, 0.1, 1.0, 10.0, 60.0)  # seconds
+STEPS = (1, 2, 5, 10, 20, 50, 100)  # of a simulation
 
+_TYPES = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
 MARKOUT_UNITS = {
     "policy": "name",
     "horizon": "seconds after the fill",
@@ -69,8 +73,47 @@ def markout(
                     _error_of_mean(worth, block),
                 )
             )
-    types = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
-    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, types, strict=True)), orient="row")
+    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
+
+
+def simulated_markout(
+    policy: str, sessions: Trajectory, dt: float, steps: Sequence[int] = STEPS
+) -> pl.DataFrame:
+    """Return the markouts of simulated fills: from the mid of the decision, at steps after it.
+
+    Lots count alike. Numbers are ratios of means over paths, which are independent, with the standard
+    errors of such (`flowhft.estimators`); fills count whose horizon lies within their session.
+
+    Args:
+        policy: its name.
+        sessions: arrays of shape (path, step).
+        dt: seconds in a step.
+        steps: until the mid is looked at, each 1 or more; those longer than a session are left out.
+
+    Returns:
+        As `markout`.
+    """
+    mid = np.asarray(sessions.observation.mid_price, np.float64)
+    mids = np.concatenate([mid, np.asarray(sessions.mid_after, np.float64)[:, -1:]], axis=1)
+    bought, sold = (np.asarray(lots, np.float64) for lots in sessions.fill)
+    earned = np.asarray(sessions.spread_pnl, np.float64)
+    rows = []
+    for ahead in steps:
+        known = mid.shape[1] + 1 - ahead
+        if known < 1:
+            continue
+        move = np.sum((bought - sold)[:, :known] * (mids[:, ahead:] - mids[:, :known]), axis=1)
+        capture = np.sum(earned[:, :known], axis=1)
+        lots = np.sum((bought + sold)[:, :known], axis=1)
+        found = [_ratio(values, lots) for values in (capture, move, capture + move)]
+        rows.append((policy, dt * ahead, round(float(np.sum(lots))), found[0][0], *found[1], *found[2]))
+    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
+
+
+def _ratio(above: Float[np.ndarray, " path"], below: Float[np.ndarray, " path"]) -> tuple[float, float]:
+    """Return a ratio of means over paths and its standard error."""
+    value, influence = RATIO(above, below)
+    return value, float(np.std(influence, ddof=1)) / len(below) ** 0.5 if len(below) > 1 else float("nan")
 
 
 def _mean(values: Float[np.ndarray, " fill"]) -> float:

@@ -5,15 +5,18 @@ from typing import Literal, get_args
 
 from flowhft.errors import require
 
-QueueModel = Literal["risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3"]
+QueueModel = Literal[
+    "risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3", "l3_fifo"
+]
+LatencyModel = Literal["constant", "recorded"]
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
     """How a policy trades against a recording.
 
-    All orders are limit orders that may only make (post-only), so there is no taker fee. Our orders
-    change nothing: the market that was recorded does not answer them.
+    Orders are limit orders that may only make, unless `post_only` is switched off. They change nothing: the
+    market that was recorded does not answer them.
     """
 
     decision_interval: float | None = None
@@ -24,6 +27,12 @@ class ReplaySettings:
     and begins again; inventory stays."""
     order_window: float = 0.01
     """Market orders of one side closer than this are counted as one, seconds: as in the calibration."""
+    feed_latency_ms: float | None = None
+    """From the venue to us, milliseconds; by default every message's own, by the recording's two clocks. Set
+    it where the recording has one clock only."""
+    latency_model: LatencyModel = "constant"
+    """Whether the ways to the venue and back always take as long as set below, or (`recorded`) that and what
+    the market data took at that moment beyond their fastest message."""
     order_latency_ms: float = 5.0
     """From us to the venue, milliseconds: about the median feed latency of the bundled recording, 4.3 ms
     above its fastest message. Where the local clock was shifted so that this message took no time, or
@@ -34,14 +43,20 @@ class ReplaySettings:
     """From a decision to its orders leaving, microseconds; measured on this machine where it is not set."""
     queue_model: QueueModel = "risk_adverse"
     """How an order advances in its queue, a model of hftbacktest. `risk_adverse`: only trades and a shrinking
-    level move it; the others guess that cancellations were partly ahead of it."""
+    level move it; those with `prob` guess that cancellations were partly ahead of it; `l3_fifo` knows, in a
+    recording that holds single orders."""
     queue_power: float = 3.0
     """Exponent of the `power_prob` queue models: larger guesses that more cancellations were behind us."""
     partial_fills: bool = False
     """Whether a trade fills no more than its own quantity. Otherwise the first trade that reaches an order
     fills it whole, which is fair only for orders that are small beside the trades."""
+    post_only: bool = True
+    """Whether orders may only make: quotes are kept off the other side of the book, and what would trade on
+    arrival is rejected. Otherwise it trades whole at the best price and pays the taker fee."""
     maker_fee_bps: float = 0.0
     """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees."""
+    taker_fee_bps: float = 0.0
+    """The same for orders that trade on arrival."""
     order_lots: int = 10
     """Size of our orders in lots of the recording: one lot of the trajectory."""
     inventory_limit: int = 10
@@ -50,6 +65,12 @@ class ReplaySettings:
     minimum_change: int = 1
     """Ticks by which a price must differ for a working order to be replaced, which costs its place in the
     queue."""
+    order_rate: float | None = None
+    """New orders that may be sent a second, both sides together; by default without limit. Where none is
+    left, the old quotes stay."""
+    order_burst: int = 10
+    """New orders that may be sent at once after a pause; every second allows `order_rate` more, up to
+    these."""
 
     def __post_init__(self) -> None:
         require(self.interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.interval)
@@ -63,6 +84,13 @@ class ReplaySettings:
         for name in ("order_latency_ms", "response_latency_ms"):
             latency = getattr(self, name)
             require(0.0 <= latency < float("inf"), name, "be 0 ms or more, and finite", latency)
+        if self.feed_latency_ms is not None:
+            require(
+                0.0 <= self.feed_latency_ms < float("inf"),
+                "feed_latency_ms",
+                "be 0 ms or more, and finite",
+                self.feed_latency_ms,
+            )
         if self.decision_latency_us is not None:
             require(
                 0.0 <= self.decision_latency_us < 1e6 * self.interval,
@@ -71,23 +99,27 @@ class ReplaySettings:
                 self.decision_latency_us,
                 "A policy must have decided before it decides again.",
             )
-        models = get_args(QueueModel)
+        for name, known in (("queue_model", QueueModel), ("latency_model", LatencyModel)):
+            chosen = getattr(self, name)
+            require(chosen in get_args(known), name, f"be one of {', '.join(get_args(known))}", repr(chosen))
         require(
-            self.queue_model in models,
-            "queue_model",
-            f"be one of {', '.join(models)}",
-            repr(self.queue_model),
+            not self.partial_fills or (self.post_only and self.queue_model != "l3_fifo"),
+            "partial_fills",
+            "be off where orders may take or wait in a queue of single orders",
+            f"on, with {'l3_fifo' if self.queue_model == 'l3_fifo' else 'orders that may take'}",
+            "hftbacktest has no such exchange.",
         )
         require(self.queue_power > 0.0, "queue_power", "be positive", self.queue_power)
-        require(
-            abs(self.maker_fee_bps) < 10_000.0,
-            "maker_fee_bps",
-            "be below 10,000 in absolute value",
-            self.maker_fee_bps,
-        )
+        for name in ("maker_fee_bps", "taker_fee_bps"):
+            fee = getattr(self, name)
+            require(abs(fee) < 10_000.0, name, "be below 10,000 in absolute value", fee)
         require(self.order_lots >= 1, "order_lots", "be at least 1 lot", self.order_lots)
         require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 order", self.inventory_limit)
         require(self.minimum_change >= 1, "minimum_change", "be at least 1 tick", self.minimum_change)
+        if self.order_rate is not None:
+            rate = self.order_rate
+            require(0.0 < rate < float("inf"), "order_rate", "be positive and finite, or none", rate)
+        require(self.order_burst >= 1, "order_burst", "be at least 1 order", self.order_burst)
 
     @property
     def interval(self) -> float:

@@ -25,7 +25,8 @@ except ImportError as cause:
 
 # hftbacktest's numbers for the state of an order and for its kinds; its `order.py` names them.
 NONE, NEW, EXPIRED, FILLED, CANCELED, PARTIALLY_FILLED = 0, 1, 2, 3, 4, 5
-POST_ONLY, LIMIT = 1, 0
+MAY_TAKE, POST_ONLY = 0, 1
+LIMIT = 0
 FAILED = 10  # calls return this or more where they fail, less where all is well
 
 ASSET = 0  # the library can trade several at once; we trade one
@@ -84,35 +85,45 @@ class OrderState(NamedTuple):
         lots_left: not filled yet.
         exchange_time_ns: of its last change at the venue.
         asked: what is under way for it, `NONE` for nothing.
+        price: of its last fill, ticks; of no meaning where there was none.
+        maker: whether that fill was made, not taken.
     """
 
     status: int
     lots_left: int
     exchange_time_ns: int
     asked: int
+    price: int
+    maker: bool
 
 
 _SUBMIT = int64(int64, int64, int64, float64, float64, int64, int64, int64)
 
 
-def open_venue(events: np.ndarray, settings: ReplaySettings) -> Venue:
+def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarray | None = None) -> Venue:
     """Return a venue at the beginning of a recording, with a tick and a lot of 1. Close it after use.
 
     Args:
-        events: from `exchange_events`; they must outlive the venue, which reads them where they are.
-        settings: latencies, queue model, partial fills and fee are used.
+        events: from `exchange_events` or, for the queue of single orders, `order_events`.
+        settings: latencies, queue model, partial fills and fees are used.
+        latencies: from `order_latencies`, where orders do not always take as long as the settings say.
+
+    Events and latencies must outlive the venue, which reads them where they are.
     """
     asset = (
         hftbacktest.BacktestAsset()
         .data(events)
         .linear_asset(1.0)
-        .constant_order_latency(
-            round(settings.order_latency_ms * 1e6), round(settings.response_latency_ms * 1e6)
-        )
-        .trading_value_fee_model(1e-4 * settings.maker_fee_bps, 0.0)
+        .trading_value_fee_model(1e-4 * settings.maker_fee_bps, 1e-4 * settings.taker_fee_bps)
         .tick_size(1.0)
         .lot_size(1.0)
     )
+    if latencies is None:
+        asset = asset.constant_order_latency(
+            round(settings.order_latency_ms * 1e6), round(settings.response_latency_ms * 1e6)
+        )
+    else:
+        asset = asset.intp_order_latency(latencies)
     name = settings.queue_model.rstrip("23")
     choose = getattr(asset, f"{name}_queue_model{settings.queue_model[len(name) :]}")
     asset = choose(settings.queue_power) if name == "power_prob" else choose()
@@ -146,4 +157,11 @@ def look_up(venue: Venue, number: int) -> OrderState:
     """Return what we know of an order that was sent and not forgotten."""
     address = venue.order(venue.orders(venue.pointer, ASSET), number)
     order = carray(address_as_void_pointer(address), 1, order_dtype)[0]
-    return OrderState(int(order.status), round(order.leaves_qty), int(order.exch_timestamp), int(order.req))
+    return OrderState(
+        int(order.status),
+        round(order.leaves_qty),
+        int(order.exch_timestamp),
+        int(order.req),
+        int(order.exec_price_tick),
+        bool(order.maker),
+    )

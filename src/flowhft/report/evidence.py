@@ -29,11 +29,25 @@ _CHOICES = (
     *(f"{margin}{end}" for margin in ("margin", "fresh_margin") for end in ("", "_low", "_high")),
 )
 
+_COSTS = ("policy", "maker_fee_bps", "latency_ms", "pnl", "pnl_low", "pnl_high")
+_EARNED = ("recording", "policy", "pnl", "pnl_low", "pnl_high")
+_WINDOWS = ("window", "trade_start", "trade_end", "policy", "pnl", "fills", "refused")
+
 # Every table a report reads, and the columns it must have.
 TABLES: dict[str, tuple[str, ...]] = {
     "calibrate/signature": ("interval", "volatility", "standard_error"),
     "calibrate/fill_curve": ("side", "distance", "rate", "standard_error", "fitted"),
     "calibrate/hawkes_residuals": ("theoretical", "observed"),
+    "calibrate/structure": ("interval", "mean_square_move", "fitted"),
+    "calibrate/jumps": ("time", "size", "deviations"),
+    "calibrate/seasonality": ("start", "rate", "rate_error", "volatility", "volatility_error"),
+    "calibrate/order_fills": ("distance", "rate", "promised"),
+    "calibrate/markouts": ("horizon", "move", "standard_error", "distance"),
+    "resemble/resemblance": (
+        *("fact", "title", "axis", "unit", "x", "recorded", "simulated", "low", "high"),
+        *("outside", "logarithmic"),
+    ),
+    "resemble/resemblance_verdicts": ("fact", "title", "p_value", "resembles", "said"),
     "demonstrate/teachers": (
         "scenario",
         "expert",
@@ -74,8 +88,18 @@ TABLES: dict[str, tuple[str, ...]] = {
     "backtest/results": _JUDGED,
     "backtest/differences": (*_JUDGED, "reference"),
     "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
+    "evaluate/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
     "backtest/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
     "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
+    "backtest/costs": _COSTS,
+    "backtest/windows": _WINDOWS,
+    # What `flowhft reproduce real` found on every recording.
+    "real/costs": ("recording", *_COSTS),
+    "real/windows": ("recording", *_WINDOWS),
+    "real/judged": _EARNED,
+    "real/walks": _EARNED,
+    "real/refusals": ("recording", "stage", "reason"),
+    "real/sentences": ("section", "sentence"),
     "reproduce/comparison": (
         *("scenario", "policy", "metric", "printed", "ours", "low", "high"),
         *("relative_error", "covered", "explained", "unexplained"),
@@ -240,14 +264,19 @@ def gather(folder: Path) -> Evidence:
             f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
         )
     own_backtest = (folder / _BACKTEST_MARK).is_file()
+    judged = (folder / "results.parquet").is_file()  # its markouts are those of fills, not of a calibration
 
     def find(name: str, suffix: str) -> Path | None:
         stage, file = name.split("/")
         places = [folder / name]
-        if stage not in ("backtest", "evaluate") or own_backtest == (stage == "backtest"):
+        if stage in ("backtest", "evaluate", "real"):
+            own = own_backtest == (stage == "backtest")
+        else:
+            own = not (stage == "calibrate" and judged)
+        if own:
             places.append(folder / file)
         if stage == "recording":  # written down by the stages that read it
-            places += [folder / other / file for other in ("backtest", "calibrate")]
+            places += [folder / other / file for other in ("backtest", "calibrate", "resemble")]
         return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
     tables, units = {}, {}

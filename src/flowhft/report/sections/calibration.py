@@ -56,7 +56,8 @@ def parameter_table(parameters: dict[str, dict], interval: str) -> Markup:
     """Write parameters with standard error, interval and the method that gave them.
 
     Args:
-        parameters: by name: value, standard_error, low, high, unit, method.
+        parameters: by name: value, standard_error, low, high, unit, method, and what says whether it can be
+            believed.
         interval: title of the column of intervals.
     """
     lines = []
@@ -71,9 +72,11 @@ def parameter_table(parameters: dict[str, dict], interval: str) -> Markup:
                 numbers.between(found.get("low"), found.get("high"), found.get("value")),
                 "" if found.get("unit") == "1" else found.get("unit", "").replace("sqrt(s)", "√s"),
                 found.get("method", ""),
+                found.get("diagnostic", ""),
             ]
         )
-    return table(["parameter", "value", "standard error", interval, "unit", "method"], lines, class_="words")
+    head = ["parameter", "value", "standard error", interval, "unit", "method", "diagnostic"]
+    return table(head, lines, class_="words")
 
 
 def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
@@ -155,6 +158,92 @@ def signature_figure(signature: pl.DataFrame) -> go.Figure:
     return plot
 
 
+def structure_figure(structure: pl.DataFrame) -> go.Figure:
+    """Draw the mean squared move against its interval, measured and as the fractional fit has it.
+
+    Args:
+        structure: interval (seconds), mean_square_move and fitted (ticks squared).
+    """
+    plot = look.blank("interval, seconds", "mean squared move, ticks²", 380, "Memory of the price")
+    x = structure["interval"].to_numpy()
+    marker, line = {"color": look.BLUE, "size": 7}, {"color": look.INK, "dash": "dash", "width": 1.5}
+    measured, fitted = structure["mean_square_move"].to_numpy(), structure["fitted"].to_numpy()
+    plot.add_trace(go.Scatter(x=x, y=measured, mode="markers", name="measured", marker=marker))
+    plot.add_trace(go.Scatter(x=x, y=fitted, mode="lines", name="fitted", line=line))
+    plot.update_xaxes(type="log", dtick=1)
+    plot.update_yaxes(type="log", dtick=1)
+    plot.update_layout(showlegend=True, margin={"t": 64})
+    return plot
+
+
+def jumps_figure(jumps: pl.DataFrame) -> go.Figure:
+    """Draw every jump that was found: when and how large.
+
+    Args:
+        jumps: time (seconds), size (ticks), deviations.
+    """
+    plot = look.blank("time, seconds", "jump, ticks", 380, "Jumps")
+    bars = {"type": "data", "symmetric": False, "arrayminus": jumps["size"].to_numpy(), "array": [0.0]}
+    marker = {"color": look.VERMILION, "size": 7}
+    x, y = jumps["time"].to_numpy(), jumps["size"].to_numpy()
+    plot.add_trace(go.Scatter(x=x, y=y, mode="markers", name="jump", marker=marker, error_y=bars))
+    return plot
+
+
+def seasonality_figure(profile: pl.DataFrame) -> go.Figure:
+    """Draw rate and volatility over the session, each in units of its mean.
+
+    Args:
+        profile: start (seconds), rate and volatility with their errors.
+    """
+    plot = look.blank("time, hours", "in units of the mean", 380, "Within the session")
+    for name, colour in (("rate", look.BLUE), ("volatility", look.VERMILION)):
+        mean = float(profile[name].fill_nan(None).mean() or 1.0)  # type: ignore[arg-type]
+        relative = profile.select(
+            (pl.col("start") / 3600.0).alias("start"), *(pl.col(c) / mean for c in (name, f"{name}_error"))
+        )
+        charts.points(plot, relative, "start", name, f"{name}_error", name, colour)
+    plot.update_layout(showlegend=True, margin={"t": 64})
+    plot.update_yaxes(rangemode="tozero")
+    return plot
+
+
+def order_fills_figure(rates: pl.DataFrame) -> go.Figure:
+    """Draw how often resting orders are executed, and what the fill curve promises.
+
+    Args:
+        rates: distance (ticks), rate and promised (1 / second).
+    """
+    plot = look.blank("distance from the mid, ticks", "executions, 1 / second", 380, "Fills of real orders")
+    x = rates["distance"].to_numpy()
+    real, promised = (np.where(rates[c] > 0.0, rates[c], np.nan) for c in ("rate", "promised"))
+    marker, line = {"color": look.BLUE, "size": 6}, {"color": look.INK, "width": 1.5}
+    plot.add_trace(go.Scatter(x=x, y=real, mode="markers", name="resting orders", marker=marker))
+    plot.add_trace(go.Scatter(x=x, y=promised, mode="lines", name="fill curve", line=line))
+    plot.update_yaxes(type="log", dtick=1)
+    plot.update_layout(showlegend=True, margin={"t": 64})
+    return plot
+
+
+def markouts_figure(markouts: pl.DataFrame) -> go.Figure:
+    """Draw how far the mid goes against a filled quote, and the distance that the quote earned.
+
+    Args:
+        markouts: horizon (seconds), move, standard_error and distance (ticks).
+    """
+    plot = look.blank(
+        "time since the fill, seconds", "move against the fill, ticks", 380, "Adverse selection"
+    )
+    charts.points(plot, markouts, "horizon", "move", "standard_error", "move", look.BLUE)
+    x, distance = markouts["horizon"].to_numpy(), markouts["distance"].to_numpy()
+    line = {"color": look.INK, "dash": "dash", "width": 1.2}
+    plot.add_trace(go.Scatter(x=x, y=distance, mode="lines", name="quoted distance", line=line))
+    plot.update_xaxes(type="log", dtick=1)
+    plot.update_yaxes(rangemode="tozero")
+    plot.update_layout(showlegend=True, margin={"t": 64})
+    return plot
+
+
 _FITS = (
     (
         "fill_curve",
@@ -173,5 +262,33 @@ _FITS = (
         signature_figure,
         "Flat from some interval on: one volatility describes the price. A rise to the left is noise of "
         f"the book, one to the right is trend. Bars are {LEVEL} intervals.",
+    ),
+    (
+        "structure",
+        structure_figure,
+        "Straight from some interval on: the price scales by one Hurst exponent, half the slope. A bend at "
+        "the left is noise of the book.",
+    ),
+    (
+        "jumps",
+        jumps_figure,
+        "Moves that the volatility around them cannot explain. Smaller jumps are not seen.",
+    ),
+    (
+        "seasonality",
+        seasonality_figure,
+        f"The calibrated market takes 1 throughout. Bars are {LEVEL} intervals.",
+    ),
+    (
+        "order_fills",
+        order_fills_figure,
+        "Points below the line: the queue keeps orders waiting. Above it: orders within the spread are met "
+        "by market orders that would else have gone further.",
+    ),
+    (
+        "markouts",
+        markouts_figure,
+        "Above the dashed line, a fill of a quote at 1 / k has lost more than it earned. Bars are "
+        f"{LEVEL} intervals.",
     ),
 )

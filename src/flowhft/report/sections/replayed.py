@@ -104,7 +104,8 @@ def whole_part(settings: dict[str, Any], currency: str) -> Markup | None:
 
 def _written(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{numbers.count(number)} {name}" for name, number in value.items())
+        counted = [f"{numbers.count(number)} {name}" for name, number in value.items() if number]
+        return ", ".join(counted).replace("_", " ") or "none"
     return numbers.significant(value)
 
 

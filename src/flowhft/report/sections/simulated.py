@@ -7,6 +7,7 @@ from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, folded, join, note, paragraph, row, subtitle
 from flowhft.report.sections.comparison import MAP_NOTE, key_of, metrics_table, scenario_maps
+from flowhft.report.sections.replayed import markout_figure
 from flowhft.report.verdict import centre_of
 
 _MAPPED = ("pnl", "sharpe", "max_drawdown")
@@ -41,6 +42,9 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             "then made of the position; the diamond is what is left after fees, with its interval.",
         )
     )
+    markouts = evidence.table("evaluate/markouts")
+    if markouts is not None:
+        parts.append(_markouts(markouts, styles))
     if equity is not None:
         parts.append(_inventories(equity.filter(pl.col("scenario") == centre), styles))
     differences = evidence.table("evaluate/differences")
@@ -62,6 +66,21 @@ def _curves(equity: pl.DataFrame, styles: Styles, currency: str) -> Markup:
         figure(
             charts.over_time(equity, "drawdown", currency, styles, "Drawdown"),
             f"Mean fall below the running maximum; lower is better. Bands are {LEVEL} intervals of the mean.",
+        ),
+    )
+
+
+def _markouts(markouts: pl.DataFrame, styles: Styles) -> Markup:
+    return row(
+        figure(
+            markout_figure(markouts, "markout", styles, "Markout"),
+            "How far the mid moved in our favour after a fill: below zero, the other side knew more. A "
+            f"market without adverse selection moves neither way. Bars are {LEVEL} intervals.",
+        ),
+        figure(
+            markout_figure(markouts, "realised", styles, "Realised half-spread"),
+            "What a fill was worth once the mid had moved: the distance at which it was filled plus the "
+            "markout.",
         ),
     )
 

@@ -1,0 +1,192 @@
+"""A calibrated market: parameters with errors, the facts behind them, tables, and how it is stored."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from flowhft.calibrate.adverse_selection import MARKOUT_UNITS
+from flowhft.calibrate.fill_curve import FILL_CURVE_UNITS
+from flowhft.calibrate.hawkes_fit import RESIDUAL_UNITS
+from flowhft.calibrate.hurst import STRUCTURE_UNITS
+from flowhft.calibrate.jumps import JUMP_UNITS
+from flowhft.calibrate.order_fills import ORDER_FILL_UNITS
+from flowhft.calibrate.parameter import Parameter
+from flowhft.calibrate.seasonality import SEASONALITY_UNITS
+from flowhft.calibrate.volatility import SIGNATURE_UNITS
+from flowhft.errors import DataError, require
+from flowhft.runs import read_json, read_table, write_json, write_table
+from flowhft.types import Estimates
+
+FILE = "calibration.json"
+TABLES = {
+    "signature": SIGNATURE_UNITS,
+    "structure": STRUCTURE_UNITS,
+    "jumps": JUMP_UNITS,
+    "seasonality": SEASONALITY_UNITS,
+    "fill_curve": FILL_CURVE_UNITS,
+    "order_fills": ORDER_FILL_UNITS,
+    "markouts": MARKOUT_UNITS,
+    "hawkes_residuals": RESIDUAL_UNITS,
+}
+
+
+class Facts(NamedTuple):
+    """What was calibrated on, and how well the models fit.
+
+    Attributes:
+        venue, symbol, currency: of the recording.
+        tick_size: price of a tick, in the currency.
+        lot_size: quantity of a lot, in the base asset.
+        seconds: from the first mid to the last event.
+        market_orders: both sides, orders within the order window taken together.
+        bursts: the same with the response latency.
+        market_spread: time-weighted mean, ticks.
+        sampling_interval: seconds, of the volatility.
+        plain_volatility: at that interval, noise included, ticks per root second.
+        order_window: seconds.
+        response_latency: seconds.
+        fitted_from, fitted_to: distances of the fill curve's fit, ticks.
+        fill_curve_r_squared: of the logarithm of the rate.
+        likelihood_intensity: A by maximum likelihood over the same distances, per side, 1 / second.
+        likelihood_fill_decay: k by maximum likelihood, 1 / tick.
+        hawkes_gain: log-likelihood over a Poisson process, nats per order.
+        hawkes_ks_statistic: Kolmogorov-Smirnov distance of the residuals from the exponential.
+        hawkes_p_value: of that distance.
+        poisson_ks_statistic: the distance for a Poisson process.
+        has_memory: whether the Hurst exponent is told from 0.5, so that scenarios have it.
+        memory_volatility: with it, the volatility of the fractional price over one second, ticks.
+        has_jumps: whether jumps are told from none, so that scenarios have them.
+    """
+
+    venue: str
+    symbol: str
+    currency: str
+    tick_size: float
+    lot_size: float
+    seconds: float
+    market_orders: int
+    bursts: int
+    market_spread: float
+    sampling_interval: float
+    plain_volatility: float
+    order_window: float
+    response_latency: float
+    fitted_from: float
+    fitted_to: float
+    fill_curve_r_squared: float
+    likelihood_intensity: float
+    likelihood_fill_decay: float
+    hawkes_gain: float
+    hawkes_ks_statistic: float
+    hawkes_p_value: float
+    poisson_ks_statistic: float
+    has_memory: bool
+    memory_volatility: float
+    has_jumps: bool
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibrated market.
+
+    Attributes:
+        parameters: by name. In ticks, seconds and per side: `volatility`, `drift`, `intensity` (A),
+            `fill_decay` (k), both also with `_bid` and `_ask`, `market_order_rate`, `reach` (A over that
+            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`,
+            `adverse_selection` (of quotes at 1 / k, over twice the response latency), `hurst_exponent`,
+            `jump_intensity`, `jump_mean`, `jump_deviation`, `jump_share`, `rate_seasonality`,
+            `volatility_seasonality`, `order_fill_ratio`. For people, in currency and for both sides together:
+            `volatility_in_currency`, `fill_decay_in_currency`, `intensity_both_sides`. What the recording
+            cannot carry is NaN, with the reason as its diagnostic.
+        facts: about the recording and the fits.
+        warnings: where a model fits poorly or an estimate cannot be trusted, in plain words.
+        signature: plain volatility against sampling interval.
+        structure: mean squared move against interval, and that of the fractional fit.
+        jumps: every jump that was found.
+        seasonality: rate and volatility over the session.
+        fill_curve: empirical and fitted rates against distance.
+        order_fills: how often resting orders were executed, against distance.
+        markouts: the move of the mid against a fill at 1 / k, against the time since.
+        hawkes_residuals: quantiles of the rescaled waiting times against those of the exponential.
+    """
+
+    parameters: dict[str, Parameter]
+    facts: Facts
+    warnings: tuple[str, ...]
+    signature: pl.DataFrame
+    structure: pl.DataFrame
+    jumps: pl.DataFrame
+    seasonality: pl.DataFrame
+    fill_curve: pl.DataFrame
+    order_fills: pl.DataFrame
+    markouts: pl.DataFrame
+    hawkes_residuals: pl.DataFrame
+
+    def estimates(self, horizon: float) -> Estimates:
+        """Return what an expert is told about this market.
+
+        The drift is 0 unless its interval excludes 0: over one recording it is nearly always noise, and an
+        expert who is told noise takes a position on it.
+
+        Args:
+            horizon: length of a session, seconds.
+        """
+        require(horizon > 0.0, "horizon", "be above 0", f"{horizon} s")
+        drift = self.parameters["drift"]
+        return Estimates(
+            volatility=self.parameters["volatility"].value,
+            drift=0.0 if drift.low <= 0.0 <= drift.high else drift.value,
+            intensity=self.parameters["intensity"].value,
+            fill_decay=self.parameters["fill_decay"].value,
+            horizon=horizon,
+        )
+
+
+def save(calibration: Calibration, folder: Path) -> None:
+    """Write a calibration as `calibration.json` and one Parquet table each for what `TABLES` names.
+
+    Args:
+        calibration: what to write.
+        folder: is made if it does not exist.
+    """
+    for name, units in TABLES.items():
+        write_table(folder / f"{name}.parquet", getattr(calibration, name), units)
+    write_json(
+        folder / FILE,
+        {
+            "parameters": calibration.parameters,
+            "facts": calibration.facts,
+            "warnings": calibration.warnings,
+        },
+    )
+
+
+def load_calibration(folder: Path) -> Calibration:
+    """Read what `save` wrote.
+
+    Args:
+        folder: that holds `calibration.json` and its tables.
+
+    Raises:
+        DataError: a file is missing, damaged or holds something else.
+    """
+    path = folder / FILE
+    content = read_json(path)
+    try:
+        parameters = {name: Parameter(**_with_nan(fields)) for name, fields in content["parameters"].items()}
+        facts = Facts(**_with_nan(content["facts"]))
+        warnings = tuple(content["warnings"])
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise DataError(
+            f"`{path}` must be a calibration; {type(cause).__name__}: {cause}. Run `flowhft calibrate` again."
+        ) from cause
+    tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
+    return Calibration(parameters, facts, warnings, **tables)
+
+
+def _with_nan(fields: dict[str, Any]) -> dict[str, Any]:
+    """Undo what JSON makes of NaN."""
+    return {name: math.nan if value is None else value for name, value in fields.items()}

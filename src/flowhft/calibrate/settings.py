@@ -1,0 +1,54 @@
+"""The choices of a calibration: how its estimators look at a recording."""
+
+import math
+from dataclasses import dataclass
+
+from flowhft.errors import require
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How a recording is calibrated.
+
+    Attributes:
+        sampling_interval: longest interval of the mid moves that volatility is measured on, seconds; short
+            recordings use a shorter one, so that it fits 30 times.
+        order_window: market orders of one side closer than this are one, seconds: a parent order that was
+            split or routed. What its pieces set off within the window is not excitation.
+        response_latency: how long a quote stands where it is while orders come, seconds: half the time
+            between two decisions plus the way to the venue. A burst of orders within it fills a quote once.
+        fit_from: nearest distance of the fill curve's fit, ticks; none = half of where quotes earn most.
+        fit_to: furthest distance of the fill curve's fit, ticks; none = three times where quotes earn most.
+        bootstrap_samples: how often blocks of time are drawn for the errors of the fill curve.
+        confidence: of the intervals.
+    """
+
+    sampling_interval: float = 10.0
+    order_window: float = 0.01
+    response_latency: float = 0.05
+    fit_from: float | None = None
+    fit_to: float | None = None
+    bootstrap_samples: int = 1000
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            UsageError: naming the field, its rule and its value.
+        """
+        for name in ("sampling_interval", "order_window", "response_latency"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value >= 0.0, name, "be 0 or more", f"{value} s")
+        require(
+            self.sampling_interval > 0.0, "sampling_interval", "be above 0", f"{self.sampling_interval} s"
+        )
+        both = (self.fit_from is None) == (self.fit_to is None)
+        require(both, "fit_from", "come with `fit_to`", self.fit_from, "Set both or neither.")
+        if self.fit_from is not None and self.fit_to is not None:
+            order = 0.0 < self.fit_from < self.fit_to
+            require(
+                order, "fit_from", "lie between 0 and `fit_to`", f"{self.fit_from} and {self.fit_to} ticks"
+            )
+        require(self.bootstrap_samples >= 100, "bootstrap_samples", "be 100 or more", self.bootstrap_samples)
+        require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)

@@ -1,0 +1,257 @@
+"""The stages of one recording of `flowhft reproduce real`: a run folder each, in a folder of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowhft.cli.adapt import Adapt
+from flowhft.cli.backtest import Backtest
+from flowhft.cli.calibrate import SCENARIOS, Calibrate
+from flowhft.cli.command import Command
+from flowhft.cli.demonstrate import Demonstrate
+from flowhft.cli.folder import identity_of
+from flowhft.cli.imitate import Imitate
+from flowhft.cli.terminal import Terminal
+from flowhft.errors import DataError, UsageError
+from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
+from flowhft.replay.settings import ReplaySettings
+from flowhft.scale.plan import Task
+from flowhft.types import Progress
+from flowhft.walk.settings import SweepSettings, WalkSettings
+
+EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
+REFERENCE = "glft"  # what paired differences are taken against
+SHIPPED = "flowhft"
+# Of a walk: an hour and half an hour, where a session is long enough.
+LEARN, TRADE = 3600.0, 1800.0
+INVENTORY_LIMIT = 10  # orders
+STAGES = ("calibrate", "demonstrate", "imitate", "adapt", "backtest", "walk")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is spent on a recording.
+
+    Attributes:
+        share: of its time that is learned from.
+        demonstrations: sessions that the best expert demonstrates in each of nine regimes.
+        updates: of the training by imitation.
+        teacher_paths: simulated sessions by which a teacher is chosen.
+        adapt_paths, adapt_generations: of the adaptation before the judgement.
+        walk_paths, walk_generations: of the adaptation in every window of the walk.
+        fees: maker fees of the sweep, basis points.
+        latencies: of the sweep, milliseconds.
+    """
+
+    share: float
+    demonstrations: int
+    updates: int
+    teacher_paths: int
+    adapt_paths: int
+    adapt_generations: int
+    walk_paths: int
+    walk_generations: int
+    fees: tuple[float, ...]
+    latencies: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RecordingWork:
+    """Recordings as tasks (a `flowhft.scale.plan.Work`): the span of a task is a recording.
+
+    Attributes:
+        prefixes: of the recordings' files.
+        names: of their folders.
+        folder: of the page.
+        sizes: of the stages.
+        seed: of the run.
+    """
+
+    prefixes: tuple[Path, ...]
+    names: tuple[str, ...]
+    folder: Path
+    sizes: Sizes
+    seed: int
+
+    def prepare(self, scenario: int) -> None:
+        """Return nothing: recordings have nothing in common."""
+
+    def do(self, place: None, task: Task, progress: Progress) -> dict[str, Any]:
+        """Run all stages of a recording, and return which finished and why others did not."""
+        at = task.span.number
+        run = Recorded(self.prefixes[at], self.folder / self.names[at], self.sizes, self.seed)
+        return run.all_stages(lambda stage: progress(0.0, f"{self.names[at]}: {stage}"))
+
+
+class Recorded:
+    """One recording on its way through the stages.
+
+    Args:
+        prefix: of its files.
+        folder: its stages have folders in it.
+        sizes: of the stages.
+        seed: of the run.
+    """
+
+    def __init__(self, prefix: Path, folder: Path, sizes: Sizes, seed: int) -> None:
+        self.prefix, self.folder, self.sizes = prefix, folder, sizes
+        self.common: dict[str, Any] = {"seed": seed, "quiet": True}
+        self.done: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+
+    def all_stages(self, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Run what can be run; a stage that is refused takes those that build on it with it."""
+        tell("read")
+        facts = self._attempt("read", self._facts) or {}
+        if facts and "read" not in self.refused:
+            replay = ReplaySettings(order_lots=facts["order_lots"], inventory_limit=INVENTORY_LIMIT)
+            for stage, command in self._commands(replay, facts["seconds"]):
+                if stage != "walk" and self.refused:
+                    continue
+                tell(stage)
+                self._attempt(stage, lambda stage=stage, command=command: self._run(stage, command()))  # type: ignore[misc]
+        return {"facts": facts, "done": self.done, "refused": self.refused}
+
+    def _attempt(self, stage: str, find: Callable[[], Any]) -> Any:
+        try:
+            return find()
+        except (DataError, UsageError) as reason:
+            # Where the recording lies is nobody's business but the reader's of this machine.
+            self.refused[stage] = str(reason).replace(f"{self.prefix.parent}/", "")
+            return None
+
+    def _run(self, stage: str, command: Command) -> None:
+        where = self.folder / stage
+        replace(command, out=where).run(Terminal(quiet=True))
+        self.done[stage] = identity_of(where)
+
+    def _facts(self) -> dict[str, Any]:
+        """Read the recording and return what is worth knowing before it is learned from."""
+        from flowhft.recordings.book import split
+        from flowhft.recordings.read import read_recording
+        from flowhft.recordings.ticks import TRADE as TRADES
+        from flowhft.recordings.ticks import require_trades
+
+        recording = read_recording(self.prefix)
+        require_trades(recording, "a judgement")
+        learn, _ = split(recording, self.sizes.share)
+        trades = learn.events[learn.events["kind"] == TRADES]
+        return {
+            "name": recording.name,
+            "currency": recording.currency,
+            "seconds": recording.duration,
+            "events": len(recording.events),
+            "trades": recording.trades,
+            "order_lots": natural_order(trades["quantity"]),
+            "lot_size": recording.lot_size,
+            "tick_size": recording.tick_size,
+        }
+
+    def _commands(self, replay: ReplaySettings, seconds: float) -> list[tuple[str, Callable[[], Command]]]:
+        sizes, folder, prefix = self.sizes, self.folder, self.prefix
+        scenarios = str(folder / "calibrate" / SCENARIOS)
+        sweep = SweepSettings(fees=sizes.fees, latencies=sizes.latencies)
+        learned = f"imitated={folder / 'imitate'},{SHIPPED}"
+        long = seconds >= LEARN + 2.0 * TRADE
+
+        return [
+            (
+                "calibrate",
+                lambda: Calibrate(
+                    recording=prefix,
+                    share=sizes.share,
+                    order_lots=replay.order_lots,
+                    inventory_limit=replay.inventory_limit,
+                    **self.common,
+                ),
+            ),
+            (
+                "demonstrate",
+                lambda: Demonstrate(
+                    scenarios=scenarios,
+                    paths=sizes.demonstrations,
+                    teachers=TeacherSettings(paths=sizes.teacher_paths, fresh_paths=sizes.teacher_paths),
+                    **self.common,
+                ),
+            ),
+            (
+                "imitate",
+                lambda: Imitate(
+                    demonstrations=folder / "demonstrate",
+                    network=NetworkSettings(horizon=8, width=64, blocks=2),
+                    training=TrainingSettings(
+                        objective="shortcut",
+                        updates=sizes.updates,
+                        batch=512,
+                        learning_rate=1e-3,
+                        checkpoint_every=max(1, sizes.updates // 2),
+                        examine_scenarios=0,
+                    ),
+                    **self.common,
+                ),
+            ),
+            (
+                "adapt",
+                lambda: Adapt(
+                    policy=SHIPPED,
+                    scenarios=scenarios,
+                    only="centre",
+                    search=AdaptSettings(paths=sizes.adapt_paths, fresh_paths=sizes.adapt_paths),
+                    state=StateSettings(generations=sizes.adapt_generations),
+                    **self.common,
+                ),
+            ),
+            (
+                "backtest",
+                lambda: Backtest(
+                    recording=prefix,
+                    calibration=folder / "calibrate",
+                    policies=f"{EXPERTS},{learned},adapted={folder / 'adapt'}",
+                    after=sizes.share,
+                    teachers=folder / "demonstrate",
+                    reference=REFERENCE,
+                    replay=replay,
+                    sweep=sweep,
+                    **self.common,
+                ),
+            ),
+            (
+                "walk",
+                lambda: Backtest(
+                    recording=prefix,
+                    policies=f"{EXPERTS},{SHIPPED}",
+                    walk_forward=True,
+                    reference=REFERENCE,
+                    cores=1,
+                    replay=replay,
+                    walk=WalkSettings(
+                        learn=LEARN if long else None,
+                        trade=TRADE if long else None,
+                        adapt=SHIPPED,
+                        paths=sizes.walk_paths,
+                        generations=sizes.walk_generations,
+                        teachers=sizes.teacher_paths,
+                    ),
+                    **self.common,
+                ),
+            ),
+        ]
+
+
+def natural_order(quantity: np.ndarray) -> int:
+    """Return the size of our orders where one must suit any recording: a median trade, to one digit.
+
+    Args:
+        quantity: of the trades that are learned from, lots.
+
+    Example:
+        >>> natural_order(np.array([1, 37, 9000]))
+        40
+    """
+    median = float(np.median(quantity)) if len(quantity) else 1.0
+    power = 10.0 ** np.floor(np.log10(max(median, 1.0)))
+    return max(1, round(round(median / power) * power))

@@ -1,0 +1,230 @@
+"""What the files of a recording must keep: rules that several formats share, and what holds a file to them.
+
+By default a broken rule is an error with its file, row and value. With `repair` each check's own remedy
+is applied instead, and a finding says how many rows it touched.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from flowhft.errors import RecordingError
+from flowhft.recordings.files import ROW
+from flowhft.recordings.ticks import Finding
+
+# What `repair` does with the rows that break a rule, and what the error tells to do by hand.
+REMEDIES = {
+    "drop": "Remove the row, or read with `repair` to drop all such rows.",
+    "sort": "Sort the file by this column, or read with `repair` to sort it.",
+    "cut": "Record the session again, or read with `repair` to end it before this row.",
+    "accept": "Fetch what is missing, or read with `repair` to go on without it.",
+    "none": "No repair can guess this: convert or record the file again.",
+}
+REPAIRED = {
+    "drop": "dropped {count:,} rows (the first is row {row:,})",
+    "sort": "sorted by `{column}`: {count:,} rows went back (the first is row {row:,})",
+    "cut": "ended before row {row:,}",
+    "accept": "kept {count:,} rows that break a rule (the first is row {row:,})",
+}
+
+YEAR_2000_NS = 946_684_800 * 10**9
+YEAR_2100_NS = 4_102_444_800 * 10**9
+YEAR_2000_MS, YEAR_2100_MS = YEAR_2000_NS // 10**6, YEAR_2100_NS // 10**6
+DAY_NS = 86_400 * 10**9
+HOUR_NS = 3_600 * 10**9
+LARGEST = 2**53  # of a price or quantity: whole numbers up to here survive float64
+
+
+class Check(NamedTuple):
+    """A rule that every row of a file must keep.
+
+    Attributes:
+        column: what the message names.
+        must: the rule, as a sentence that follows "must".
+        broken: true in the rows that break it.
+        remedy: what `repair` does, a key of `REMEDIES`.
+        before: whether the message also shows the value of the row before.
+    """
+
+    column: str
+    must: str
+    broken: pl.Expr
+    remedy: str
+    before: bool = False
+
+
+class Keeper:
+    """Holds a file to its checks, chunk by chunk, and remembers what it repaired.
+
+    The last row that was kept stands before the next chunk, so that a rule between neighbours is held across
+    their border too. A repair reaches no further back than the chunk: what should be sorted into an earlier
+    one is dropped, and counted.
+
+    Args:
+        checks: each sees what the ones before it left, so that a later one may rely on an earlier one.
+        path: the file, for messages.
+        repair: apply remedies instead of raising.
+    """
+
+    def __init__(self, checks: Sequence[Check], path: Path, repair: bool) -> None:
+        self.checks = tuple(checks)
+        self.path = path
+        self.repair = repair
+        self.ended = False  # a repair has cut the file: nothing follows
+        self._kept = 0
+        self._last: pl.DataFrame | None = None
+        self._repaired: dict[
+            tuple[int, str], tuple[int, int]
+        ] = {}  # check, remedy -> rows, the first of them
+
+    def follow(self, before: "Keeper") -> None:
+        """Hold the first row to what stands between it and the last row of another file."""
+        self._last = before._last
+
+    def hold(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Return the next chunk, repaired where needed.
+
+        Args:
+            table: with the column `ROW`.
+
+        Raises:
+            RecordingError: a rule is broken and `repair` is off or has no remedy.
+        """
+        if self.ended:
+            return table.clear()
+        if self._clean(table):
+            self._kept += table.height
+            self._last = table.tail(1) if table.height else self._last
+            return table
+        for number, check in enumerate(self.checks):
+            broken = self._broken(check, table)
+            if broken.any():
+                table = self._mend(number, check, table, broken)
+        if table.height:
+            self._kept += table.height
+            self._last = table.tail(1)
+        return table
+
+    def _clean(self, table: pl.DataFrame) -> bool:
+        """Whether no rule at all is broken: one pass over the chunk, which is the usual case."""
+        with_last = table if self._last is None else pl.concat([self._last, table])
+        broken = [
+            check.broken.fill_null(False).tail(table.height).any().alias(str(number))
+            for number, check in enumerate(self.checks)
+        ]
+        return not any(with_last.select(broken).row(0))
+
+    def _broken(self, check: Check, table: pl.DataFrame) -> pl.Series:
+        with_last = table if self._last is None else pl.concat([self._last, table])
+        broken = with_last.select(check.broken.fill_null(False).alias("broken"))["broken"]
+        return broken.tail(table.height)
+
+    def _mend(self, number: int, check: Check, table: pl.DataFrame, broken: pl.Series) -> pl.DataFrame:
+        position = int(broken.arg_true()[0])
+        row = int(table[ROW][position])
+        if not self.repair or check.remedy == "none":
+            value = f"{table[check.column][position]}"
+            before = table.slice(position - 1, 1) if position else self._last
+            if check.before and before is not None:
+                value += f" after {before[check.column][0]}"
+            raise RecordingError(
+                f"`{check.column}` must {check.must}; received {value}. {REMEDIES[check.remedy]}",
+                self.path,
+                row,
+            )
+        self._count(number, check.remedy, int(broken.sum()), row)
+        if check.remedy == "drop":
+            return table.filter(~broken)
+        if check.remedy == "sort":
+            table = table.sort(check.column, maintain_order=True)
+            late = self._broken(check, table) if self._last is not None else broken.clear()
+            if late.any():
+                self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
+                table = table.filter(~late)
+        elif check.remedy == "cut":
+            self.ended = True
+            return table.head(position)
+        return table
+
+    def _count(self, number: int, remedy: str, count: int, row: int) -> None:
+        before, first = self._repaired.get((number, remedy), (0, row))
+        self._repaired[number, remedy] = (before + count, first)
+
+    def findings(self) -> list[Finding]:
+        """Return a warning a repair, once the file has been read.
+
+        Raises:
+            RecordingError: repairs have left no row.
+        """
+        if self._kept == 0 and self._repaired:
+            raise RecordingError(
+                "repair must leave rows; received none. Record the session again.", self.path
+            )
+        found = []
+        for (number, remedy), (count, row) in sorted(self._repaired.items()):
+            column, must = self.checks[number].column, self.checks[number].must
+            what = REPAIRED[remedy].format(count=count, row=row, column=column)
+            found.append(Finding("warning", f"`{self.path.name}`: {what}; `{column}` must {must}."))
+        return found
+
+
+def not_null(*columns: str) -> list[Check]:
+    """Return the checks that columns hold a value in every row."""
+    return [Check(name, "not be null", pl.col(name).is_null(), "drop") for name in columns]
+
+
+def outside(column: str, low: int, high: int) -> pl.Expr:
+    """Return where a column lies below `low` or above `high`."""
+    return ~pl.col(column).is_between(low, high)
+
+
+def goes_back(column: str) -> pl.Expr:
+    """Return where a column is smaller than in the row before."""
+    return pl.col(column).diff() < 0
+
+
+def epoch_ns(column: str) -> Check:
+    """Return the check that a column holds times in ns."""
+    return Check(
+        column,
+        "be nanoseconds since 1970, in the years 2000 to 2100",
+        outside(column, YEAR_2000_NS, YEAR_2100_NS),
+        "drop",
+    )
+
+
+def epoch_ms(column: str) -> list[Check]:
+    """Return the checks that a column holds times in ms, or 0, near the receiver's `local_ns`."""
+    known = pl.col(column) != 0
+    apart = (pl.col("local_ns") - pl.col(column) * 10**6).abs() > HOUR_NS
+    return [
+        Check(
+            column,
+            "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100",
+            known & outside(column, YEAR_2000_MS, YEAR_2100_MS),
+            "drop",
+        ),
+        Check(column, "be within an hour of `local_ns`", known & apart, "drop"),
+    ]
+
+
+def positive(*columns: str, where: pl.Expr | None = None) -> list[Check]:
+    """Return checks that prices or quantities are above 0 and not absurd, in the rows `where` says."""
+    rows = pl.lit(True) if where is None else where
+    return [
+        Check(name, "be positive and at most 2^53", rows & outside(name, 1, LARGEST), "drop")
+        for name in columns
+    ]
+
+
+def plus_minus(column: str, where: pl.Expr | None = None) -> Check:
+    """Return the check that a column holds a side, in the rows `where` says."""
+    rows = pl.lit(True) if where is None else where
+    return Check(column, "be +1 or -1", rows & ~pl.col(column).is_in([1, -1]), "drop")
+
+
+def not_back(column: str) -> Check:
+    """Return the check that a column never falls."""
+    return Check(column, "not go back", goes_back(column), "sort", before=True)

@@ -1,0 +1,187 @@
+"""A session that is open for reading: what is traded, and its events as they arrived, chunk by chunk.
+
+Every reader makes a `Source`. Whoever needs the whole recording in memory puts its chunks together; checks
+and conversions look at one chunk after the other, so that a day of any length passes through.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from flowhft.errors import RecordingError
+from flowhft.recordings.ticks import EVENT, Finding, Recording
+from flowhft.recordings.watch import Watch
+
+
+class Chunk(NamedTuple):
+    """Consecutive events of a session, and what became of its orders meanwhile (None: it has no orders)."""
+
+    events: np.ndarray
+    orders: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A session that is open.
+
+    Attributes:
+        venue: as in `Recording`, and so are the next five.
+        symbol: what was traded.
+        currency: unit of prices.
+        tick_size: price of a tick.
+        lot_size: quantity of a lot.
+        files: what it is read from.
+        chunks: the session, once; by local time within a chunk and from chunk to chunk.
+        findings: what was found; complete when the chunks are through.
+        clock_offset_ns: what was added to the local clock; of the first session where several are joined.
+        sessions: first and last local time of each session that has passed, ns.
+    """
+
+    venue: str
+    symbol: str
+    currency: str
+    tick_size: float
+    lot_size: float
+    files: tuple[Path, ...]
+    chunks: Iterator[Chunk]
+    findings: list[Finding] = field(default_factory=list)
+    clock_offset_ns: int = 0
+    sessions: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def instrument(self) -> tuple[str, str, str, float, float]:
+        """Return what must be the same in recordings that are joined."""
+        return self.venue, self.symbol, self.currency, self.tick_size, self.lot_size
+
+
+def merged(streams: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Merge streams of events by local time, holding a chunk of each.
+
+    Args:
+        streams: each ordered by local time within and between its chunks. At equal times the streams' order
+            decides.
+
+    Yields:
+        Events of all streams, dtype `EVENT`, ordered by local time.
+    """
+    sources = [iter(stream) for stream in streams]
+    held: list[np.ndarray] = [np.empty(0, EVENT) for _ in sources]
+    open_ = [True] * len(sources)
+    while any(open_) or any(len(events) for events in held):
+        for number, source in enumerate(sources):
+            while open_[number] and len(held[number]) == 0:
+                following = next(source, None)
+                if following is None:
+                    open_[number] = False
+                else:
+                    held[number] = following
+        # Whatever comes next in an open stream has at least the time of its last event held.
+        bounds = [events["local_time_ns"][-1] for events, more in zip(held, open_, strict=True) if more]
+        cuts = [len(events) for events in held]
+        if bounds:
+            bound = min(bounds)
+            cuts = [int(np.searchsorted(events["local_time_ns"], bound)) for events in held]
+        ready = np.concatenate([events[:cut] for events, cut in zip(held, cuts, strict=True)])
+        held = [events[cut:] for events, cut in zip(held, cuts, strict=True)]
+        if len(ready):
+            yield ready[np.argsort(ready["local_time_ns"], kind="stable")]
+        for number, source in enumerate(sources):  # those that hold others back go on
+            if open_[number] and bounds and held[number]["local_time_ns"][-1:] == bound:
+                following = next(source, None)
+                if following is None:
+                    open_[number] = False
+                else:
+                    held[number] = np.concatenate([held[number], following])
+
+
+def joined(sources: Iterable[Source], first: Source) -> Source:
+    """Return sessions of one instrument as one source, each after the one before.
+
+    Args:
+        sources: the sessions after the first, in the order of time; each is opened when the one before it has
+            passed.
+        first: the first session.
+
+    Raises:
+        RecordingError: (while the chunks pass) a session holds nothing, is of another instrument, or begins
+            before the one before it has ended.
+    """
+    findings: list[Finding] = []
+    sessions: list[tuple[int, int]] = []
+    return replace(
+        first,
+        chunks=_one_after_the_other(chain([first], sources), first.instrument, sessions, findings),
+        findings=findings,
+        sessions=sessions,
+    )
+
+
+def _one_after_the_other(
+    sources: Iterable[Source],
+    instrument: tuple[str, str, str, float, float],
+    sessions: list[tuple[int, int]],
+    findings: list[Finding],
+) -> Iterator[Chunk]:
+    """Yield the chunks of sessions, and add what only time tells to what was found in each."""
+    held: list[tuple[str, list[Finding]]] = []
+    for source in sources:
+        name = source.files[0].name
+        if source.instrument != instrument:
+            raise RecordingError(
+                f"must be of the instrument of the sessions before it, {_said(instrument)}; received "
+                f"{_said(source.instrument)}. Name the sessions of one instrument.",
+                source.files[0],
+            )
+        watch, begin = Watch(), None
+        for chunk in source.chunks:
+            if not len(chunk.events):
+                continue
+            if begin is None:
+                begin = int(chunk.events["local_time_ns"][0])
+                if sessions and begin < sessions[-1][1]:
+                    raise RecordingError(
+                        f"must begin after the session before it has ended, at {sessions[-1][1]} ns; "
+                        f"received {begin} ns. Name the sessions in the order of time.",
+                        source.files[0],
+                    )
+                if sessions:
+                    gap = (begin - sessions[-1][1]) * 1e-9
+                    source.findings.append(
+                        Finding("warning", f"nothing is known of the {gap:,.3f} s before this session.")
+                    )
+            watch.feed(chunk.events)
+            yield chunk
+        if watch.end is None or begin is None:
+            raise RecordingError(
+                "must hold events; received none. Record the session again.", source.files[0]
+            )
+        sessions.append((begin, watch.end))
+        held.append((name, [*source.findings, *watch.findings()]))
+    for name, found in held:
+        of = f"`{name}`: " if len(held) > 1 else ""
+        findings += [Finding(one.severity, of + one.message) for one in found]
+
+
+def _said(instrument: tuple[str, str, str, float, float]) -> str:
+    venue, symbol, currency, tick_size, lot_size = instrument
+    return f"{venue} {symbol} in {currency} with ticks of {tick_size:g} and lots of {lot_size:g}"
+
+
+def assembled(source: Source) -> Recording:
+    """Return what `joined` returned as one recording in memory."""
+    chunks = list(source.chunks)
+    events = chunks[0].events if len(chunks) == 1 else np.concatenate([chunk.events for chunk in chunks])
+    orders = [chunk.orders for chunk in chunks if chunk.orders is not None]
+    return Recording(
+        *source.instrument,
+        events,
+        clock_offset_ns=source.clock_offset_ns,
+        files=source.files,
+        findings=tuple(source.findings),
+        orders=np.concatenate(orders) if orders else None,
+        sessions=tuple(source.sessions),
+    )

@@ -1,0 +1,242 @@
+"""Memory, jumps, seasons and gaps of the price: the library's own market with known parameters, recovered."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from flowhft.calibrate.hurst import fit_hurst
+from flowhft.calibrate.jumps import fit_jumps, no_jumps_p_value, threshold, usual_deviation, window_of
+from flowhft.calibrate.seasonality import PART, fit_seasonality
+from flowhft.calibrate.sessions import without_gaps
+from flowhft.calibrate.tape import simulated_tapes
+from flowhft.market.scenario import Scenario
+from flowhft.recordings import read_recording, sample_recording, top_of_book
+from flowhft.recordings.book import market_orders, split
+
+MARKET = Scenario(
+    name="known",
+    dt=1.0,
+    horizon=600.0,
+    price="additive",
+    volatility=2.0,
+    base_intensity=0.5,
+    decay=2.0,
+    fill_decay=0.05,
+)
+
+
+def simulated_mids(scenario: Scenario, steps: int, paths: int) -> list[np.ndarray]:
+    return [tape.mids for tape in simulated_tapes(scenario, steps, paths, seed=3)]
+
+
+class TestHurst:
+    @pytest.mark.parametrize("noise", [0.0, 2.0])
+    def test_truth_lies_within_the_interval_as_often_as_stated(self, noise):
+        # 24 recordings of ten minutes, 95 % intervals: Binomial(24, 0.05) misses; P(more than 5) = 0.1 %.
+        rng = np.random.default_rng(1)
+        missed, distances = 0, []
+        for truth in (0.3, 0.7):
+            for mids in simulated_mids(MARKET.but(hurst_exponent=truth), 600, 12):
+                found = fit_hurst(mids + noise * rng.standard_normal(len(mids)), 1.0).hurst_exponent
+                missed += not found.low <= truth <= found.high
+                distances.append((found.value - truth) / found.standard_error)
+        assert missed <= 5
+        # Four standard errors of mean and scatter of 24 standard normals, and a bias of a third of an error.
+        assert abs(np.mean(distances)) < 4.0 / np.sqrt(24.0) + 0.3
+        assert 0.4 < np.std(distances) < 1.6
+
+    def test_noise_is_told_from_memory_where_the_naive_exponent_fails(self):
+        rng = np.random.default_rng(2)
+        walk = np.cumsum(rng.standard_normal(4001))
+        found = fit_hurst(walk + 1.5 * rng.standard_normal(4001), 1.0)
+        # Four standard errors: one false alarm in 15,000.
+        assert abs(found.hurst_exponent.value - 0.5) < 4.0 * found.hurst_exponent.standard_error < 0.25
+        assert not found.significant
+        assert found.noise == pytest.approx(1.5, rel=0.15)
+        assert found.volatility == pytest.approx(1.0, rel=0.3)
+        squares = found.structure["mean_square_move"].to_numpy()
+        naive = 0.5 * np.log2(squares[1] / squares[0])
+        assert naive < 0.2
+        np.testing.assert_allclose(found.structure["fitted"][:6], squares[:6], rtol=0.15)
+
+    def test_memory_of_the_volatility_is_no_memory_of_the_price(self):
+        # A market whose volatility comes in bursts of a minute: the Gaussian error alone misses too often.
+        rng = np.random.default_rng(3)
+        found = [
+            fit_hurst(
+                np.cumsum(rng.standard_normal(1001) * np.repeat(rng.gamma(0.5, 2.0, 18), 60)[:1001]), 1.0
+            )
+            for _ in range(20)
+        ]
+        # 0.5 is left out at 99 %: Binomial(20, 0.01); P(more than 3) = 0.004 %.
+        assert sum(fit.significant for fit in found) <= 3
+
+    def test_trending_prices_are_told_from_chance(self):
+        mids = simulated_mids(MARKET.but(hurst_exponent=0.7), 600, 12)[0]
+        found = fit_hurst(mids, 1.0)
+        assert found.significant
+        assert found.volatility == pytest.approx(2.0, rel=0.25)
+
+    def test_one_exponent_that_does_not_hold_is_said(self):
+        rng = np.random.default_rng(4)
+        # Moves that trend for two steps and then forget.
+        moves = np.convolve(rng.standard_normal(4001), np.ones(2), "valid")
+        found = fit_hurst(np.cumsum(moves), 1.0)
+        assert "does not scale by one exponent" in " ".join(found.warnings)
+        # A mid on rails has no exponent at all.
+        rails = fit_hurst(np.cumsum(np.repeat(rng.standard_normal(40), 100)), 1.0)
+        assert "is the edge of what is possible" in " ".join(rails.warnings)
+        assert not rails.significant
+
+    def test_few_moves_are_refused(self):
+        short = fit_hurst(np.arange(200.0), 2.0)
+        assert np.isnan(short.hurst_exponent.value)
+        assert not short.significant
+        assert short.warnings[0] == (
+            "`hurst_exponent` must rest on 300 moves over 2 s of which 100 are not 0; received 199 of which "
+            "199. Use a longer recording."
+        )
+        still = fit_hurst(np.repeat([1.0, 2.0], 500), 2.0)
+        assert "received 999 of which 1." in still.hurst_exponent.diagnostic
+
+
+class TestJumps:
+    truth = MARKET.but(volatility=1.0, jump_intensity=0.01, jump_mean=15.0, jump_deviation=3.0)
+
+    def test_truth_lies_within_the_intervals_as_often_as_stated(self):
+        # 20 recordings of 50 minutes: Binomial(20, 0.05) misses a parameter; P(more than 5) = 0.03 %.
+        names = ("jump_intensity", "jump_mean", "jump_deviation")
+        missed = dict.fromkeys(names, 0)
+        for mids in simulated_mids(self.truth, 3000, 20):
+            found = fit_jumps(mids)
+            assert found.significant
+            for name in names:
+                parameter = found.parameters[name]
+                missed[name] += not parameter.low <= getattr(self.truth, name) <= parameter.high
+        assert max(missed.values()) <= 5, missed
+
+    def test_a_price_without_jumps_shows_none(self):
+        # 100 recordings, each with a jump by a chance of 1 %: P(more than 5) = 0.05 %. p-values are uniform.
+        rng = np.random.default_rng(5)
+        found = [fit_jumps(np.cumsum(rng.standard_normal(1000))) for _ in range(100)]
+        assert sum(len(fit.jumps) > 0 for fit in found) <= 5
+        assert kstest([fit.p_value for fit in found], "uniform").pvalue > 1e-3
+        assert not any(fit.significant for fit in found)
+        none = next(fit for fit in found if len(fit.jumps) == 0)
+        assert none.parameters["jump_intensity"].value == 0.0
+        # Nothing seen in T seconds: the exact 95 % bound is -log(0.025) / T.
+        assert none.parameters["jump_intensity"].high == pytest.approx(-np.log(0.025) / 999.0)
+        assert np.isnan(none.parameters["jump_mean"].value)
+        assert "must rest on 5 jumps; received 0" in none.parameters["jump_mean"].diagnostic
+
+    def test_changing_volatility_is_not_jumps(self):
+        rng = np.random.default_rng(6)
+        scale = np.exp(np.sin(np.arange(4000) / 500.0))
+        found = [fit_jumps(np.cumsum(scale * rng.standard_normal(4000))) for _ in range(20)]
+        assert sum(fit.significant for fit in found) == 0
+
+    def test_the_usual_deviation_is_that_of_a_loop(self):
+        moves = np.random.default_rng(7).standard_normal(150)
+        half = window_of(150) // 2
+        for here in (0, 5, 75, 149):
+            products = [
+                0.5 * np.pi * abs(moves[i] * moves[i + 1])
+                for i in range(max(here - half, 0), min(here + half, 149))
+                if here not in (i, i + 1)
+            ]
+            assert usual_deviation(moves)[here] == pytest.approx(np.sqrt(np.mean(products)))
+        # A jump does not hide itself, and others hardly hide it.
+        moves[75] = 100.0
+        assert usual_deviation(moves)[75] < 1.5
+        assert 4.0 < threshold(500) < threshold(100_000) < 7.0
+        assert no_jumps_p_value(moves) < 1e-6
+
+    def test_books_that_stand_still_are_refused(self):
+        mids = np.round(np.cumsum(0.02 * np.random.default_rng(8).standard_normal(5000)))
+        found = fit_jumps(mids)
+        assert (
+            "`jump_intensity` must rest on 200 moves of which 5% at most are 0; received" in found.warnings[0]
+        )
+        assert not found.significant
+
+
+class TestSeasonality:
+    seconds = 12 * PART
+
+    def orders(self, profile, rng):
+        """Poisson orders of both sides whose rate follows a profile of half hours."""
+        counts = rng.poisson(2.0 * profile * PART)
+        return np.sort(np.concatenate([(i + rng.random(n)) * PART for i, n in enumerate(counts)]))
+
+    def test_truth_lies_within_the_interval_as_often_as_stated(self):
+        # 24 sessions each: Binomial(24, 0.05) misses; P(more than 5) = 0.1 %. The profiles are drawn, since
+        # the interval is for the law that they come from.
+        rng = np.random.default_rng(9)
+        missed = {"rate": 0, "volatility": 0}
+        for _ in range(24):
+            rate, volatility = 0.5 * (1.0 + 0.3 * rng.standard_normal((2, 12)).clip(-2.5, 2.5))
+            moves = np.repeat(volatility, 1800) * rng.standard_normal(12 * 1800)
+            mids = np.concatenate([[0.0], np.cumsum(moves)])
+            found = fit_seasonality(self.orders(rate, rng), mids, 1.0, self.seconds, 0)
+            for name in missed:
+                parameter = found.parameters[f"{name}_seasonality"]
+                missed[name] += not parameter.low <= 0.3 <= parameter.high
+        assert max(missed.values()) <= 5, missed
+
+    def test_a_constant_market_has_none(self):
+        rng = np.random.default_rng(10)
+        said = 0
+        for _ in range(10):
+            mids = np.cumsum(rng.standard_normal(12 * 1800))
+            found = fit_seasonality(self.orders(np.full(12, 0.5), rng), mids, 1.0, self.seconds, 0)
+            said += len(found.warnings)
+            assert found.parameters["rate_seasonality"].low < 0.02
+        # 20 tests at 5 %, those of the volatility somewhat more often: P(more than 6 at 7 %) = 0.05 %.
+        assert said <= 6
+
+    def test_the_profile_is_that_of_the_session(self):
+        rng = np.random.default_rng(11)
+        profile = np.array([2.0, 1.5, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 3.0])
+        mids = np.cumsum(np.repeat(profile, 1800) * rng.standard_normal(12 * 1800))
+        found = fit_seasonality(self.orders(profile, rng), mids, 1.0, self.seconds, 0)
+        # Five standard errors: one false alarm in a million a part.
+        for name in ("rate", "volatility"):
+            apart = (found.profile[name].to_numpy() - profile) / found.profile[f"{name}_error"].to_numpy()
+            assert np.max(np.abs(apart)) < 5.0
+        assert found.parameters["rate_seasonality"].value == pytest.approx(
+            np.std(profile, ddof=1) / np.mean(profile), rel=0.1
+        )
+        assert "rate: from 0.4" in found.warnings[0]
+
+    def test_an_hour_is_refused(self):
+        found = fit_seasonality(np.arange(10.0), np.arange(100.0), 1.0, 3600.0, 0)
+        assert "must rest on 4 half hours; received 2.00." in found.warnings[0]
+        assert np.isnan(found.parameters["volatility_seasonality"].value)
+
+
+class TestSessions:
+    def test_a_night_between_two_sessions_is_no_move(self):
+        whole = read_recording(sample_recording())
+        first, second = split(whole, 0.5)
+        night, opening = 3_600_000_000_000, 10_000
+        later = second.events.copy()
+        for name in ("exchange_time_ns", "local_time_ns"):
+            later[name] += night
+        later["price"] += opening
+        spans = [(e["local_time_ns"][0], e["local_time_ns"][-1]) for e in (first.events, later)]
+        joined = replace(
+            first,
+            events=np.concatenate([first.events, later]),
+            sessions=tuple((int(a), int(b)) for a, b in spans),
+        )
+        closed = without_gaps(joined)
+        assert closed.duration == pytest.approx(whole.duration, abs=1.0)
+        apart, together, before = (top_of_book(r).mid_price for r in (joined, closed, whole))
+        assert np.nanmax(np.abs(np.diff(apart))) >= opening - 500
+        assert np.nanmax(np.abs(np.diff(together))) <= np.nanmax(np.abs(np.diff(before))) + 1.0
+        reach, expected = (np.sort(market_orders(r).reach) for r in (closed, whole))
+        assert len(reach) == len(expected)
+        assert np.mean(np.abs(reach - expected) > 1.0) < 0.002  # but at the seam
+        assert without_gaps(whole) is whole
