@@ -111,7 +111,8 @@ def test_inverse_contracts_carry_a_warning(shared_data):
 
 
 def test_a_folder_of_many_instruments_is_refused(shared_data):
-    with pytest.raises(RecordingError, match=r"of the instrument .*, binance-coinm BTCUSD .* received binance-spot BTCUSDT"):
+    wrong = r"of the instrument .*, binance-coinm BTCUSD .* received binance-spot BTCUSDT"
+    with pytest.raises(RecordingError, match=wrong):
         read_recording(shared_data / "binance_feed_l2")
 
 
