@@ -276,7 +276,8 @@ BACKTEST = "backtest {recording} --policies glft --calibration"
 REFUSED = [
     # missing files and files of the wrong kind
     (3, "calibrate nowhere", "`nowhere`: must be a session's prefix, one of its files, or a folder"),
-    (3, "calibrate {shop}/solo.toml", "must be a file of a known layout; its name is of none."),
+    (3, "calibrate {shop}/freeze/manifest.json", "must be a file of a known layout; its name is of none."),
+    (3, "calibrate {shop}/solo.toml", "unknown table 'name'; it must be one of depth, quotes, recording"),
     (3, f"{EVALUATE} none.toml", "`none.toml` does not exist."),
     (3, f"{JUDGE} none.safetensors", "must be a file that holds a flow policy; there is none."),
     (3, f"{JUDGE} {{shop}}/solo.toml", "must be a whole safetensors file;"),

@@ -14,7 +14,7 @@ import pytest
 
 from flowhft import experts, features, metrics, runs
 from flowhft.blocks import SAMPLES
-from flowhft.calibrate import calibration, fill_curve, hawkes_fit, resemblance, volatility
+from flowhft.calibrate import calibration, fill_curve, hawkes_fit, volatility
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.cli.backtest import BLOCK_SECONDS
 from flowhft.cli.command import Command
@@ -42,6 +42,7 @@ from flowhft.recordings import validate
 from flowhft.recordings.ticks import EVENT
 from flowhft.replay.settings import ReplaySettings
 from flowhft.reproduce.learned.settings import StudySettings
+from flowhft.resemble import resemblance
 from flowhft.rl.settings import PpoSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
 from flowhft.walk.settings import SweepSettings, WalkSettings

@@ -9,7 +9,12 @@ import pytest
 from program import flowhft
 from scipy.stats import binom
 
-from flowhft.calibrate.resemblance import (
+from flowhft.errors import DataError
+from flowhft.market.scenario import Scenario
+from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings.book import market_orders, mid_at, split, top_of_book
+from flowhft.recordings.ticks import BUY
+from flowhft.resemble.resemblance import (
     POINT_UNITS,
     SPREAD,
     VERDICT_UNITS,
@@ -17,13 +22,8 @@ from flowhft.calibrate.resemblance import (
     envelope,
     load_resemblance,
 )
-from flowhft.calibrate.stylised import autocorrelation, facts_at
-from flowhft.calibrate.tape import Tape, recorded_tape, simulated_tapes
-from flowhft.errors import DataError
-from flowhft.market.scenario import Scenario
-from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.book import market_orders, mid_at, split, top_of_book
-from flowhft.recordings.ticks import BUY
+from flowhft.resemble.stylised import autocorrelation, facts_at
+from flowhft.resemble.tape import Tape, recorded_tape, simulated_tapes
 from flowhft.runs import units_of
 
 MARKET = Scenario(

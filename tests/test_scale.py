@@ -403,7 +403,7 @@ def test_a_cluster_gives_the_same_bytes(crew, shop, whole, tmp_path):
     """By its address, from a process of its own: what `--ray` does."""
     address = crew.ray.get_runtime_context().gcs_address
     process = begin_process(*command(shop, tmp_path / "ray", "--ray", address))
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert {**json.loads(out), "folder": ""} == {**whole[1], "folder": ""}
     assert contents(tmp_path / "ray") == contents(whole[0])

@@ -165,7 +165,7 @@ def calibrate(
         seasonality=seasonality.profile,
         fill_curve=fill_curve.table,
         order_fills=order_fills.table,
-        markouts=markout_curve(bursts, top, start_ns, distance),
+        markout_curve=markout_curve(bursts, top, start_ns, distance),
         hawkes_residuals=hawkes.residuals,
     )
 

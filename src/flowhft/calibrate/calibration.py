@@ -28,7 +28,7 @@ TABLES = {
     "seasonality": SEASONALITY_UNITS,
     "fill_curve": FILL_CURVE_UNITS,
     "order_fills": ORDER_FILL_UNITS,
-    "markouts": MARKOUT_UNITS,
+    "markout_curve": MARKOUT_UNITS,
     "hawkes_residuals": RESIDUAL_UNITS,
 }
 
@@ -109,7 +109,7 @@ class Calibration:
         seasonality: rate and volatility over the session.
         fill_curve: empirical and fitted rates against distance.
         order_fills: how often resting orders were executed, against distance.
-        markouts: the move of the mid against a fill at 1 / k, against the time since.
+        markout_curve: the move of the mid against a fill at 1 / k, against the time since.
         hawkes_residuals: quantiles of the rescaled waiting times against those of the exponential.
     """
 
@@ -122,7 +122,7 @@ class Calibration:
     seasonality: pl.DataFrame
     fill_curve: pl.DataFrame
     order_fills: pl.DataFrame
-    markouts: pl.DataFrame
+    markout_curve: pl.DataFrame
     hawkes_residuals: pl.DataFrame
 
     def estimates(self, horizon: float) -> Estimates:

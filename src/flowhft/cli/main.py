@@ -92,7 +92,7 @@ COMMANDS = {
     "reproduce real": (
         "flowhft.cli.real",
         "ReproduceReal",
-        "every policy on every recording of a folder: learned on its first part, judged on the rest",
+        "every policy on every recording of a folder, learned on its first part",
     ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
     "export": ("flowhft.cli.export", "Export", "turn a flow policy into an ONNX file for other runtimes"),

@@ -48,7 +48,7 @@ class Resemble(Command):
         run = run_of(self, "resemble", parents)
         if work := begin(run, terminal):
             prepare()
-            from flowhft.calibrate.resemblance import resemblance, save_resemblance
+            from flowhft.resemble.resemblance import resemblance, save_resemblance
 
             with terminal.stage("compare with the simulation") as progress:
                 found = resemblance(

@@ -42,7 +42,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "calibrate/jumps": ("time", "size", "deviations"),
     "calibrate/seasonality": ("start", "rate", "rate_error", "volatility", "volatility_error"),
     "calibrate/order_fills": ("distance", "rate", "promised"),
-    "calibrate/markouts": ("horizon", "move", "standard_error", "distance"),
+    "calibrate/markout_curve": ("horizon", "move", "standard_error", "distance"),
     "resemble/resemblance": (
         *("fact", "title", "axis", "unit", "x", "recorded", "simulated", "low", "high"),
         *("outside", "logarithmic"),
@@ -264,16 +264,11 @@ def gather(folder: Path) -> Evidence:
             f"`{folder}` must be a run folder; it does not exist. Name the folder that a command wrote."
         )
     own_backtest = (folder / _BACKTEST_MARK).is_file()
-    judged = (folder / "results.parquet").is_file()  # its markouts are those of fills, not of a calibration
 
     def find(name: str, suffix: str) -> Path | None:
         stage, file = name.split("/")
         places = [folder / name]
-        if stage in ("backtest", "evaluate", "real"):
-            own = own_backtest == (stage == "backtest")
-        else:
-            own = not (stage == "calibrate" and judged)
-        if own:
+        if stage not in ("backtest", "evaluate", "real") or own_backtest == (stage == "backtest"):
             places.append(folder / file)
         if stage == "recording":  # written down by the stages that read it
             places += [folder / other / file for other in ("backtest", "calibrate", "resemble")]

@@ -225,7 +225,7 @@ def order_fills_figure(rates: pl.DataFrame) -> go.Figure:
     return plot
 
 
-def markouts_figure(markouts: pl.DataFrame) -> go.Figure:
+def markout_curve_figure(markouts: pl.DataFrame) -> go.Figure:
     """Draw how far the mid goes against a filled quote, and the distance that the quote earned.
 
     Args:
@@ -286,8 +286,8 @@ _FITS = (
         "by market orders that would else have gone further.",
     ),
     (
-        "markouts",
-        markouts_figure,
+        "markout_curve",
+        markout_curve_figure,
         "Above the dashed line, a fill of a quote at 1 / k has lost more than it earned. Bars are "
         f"{LEVEL} intervals.",
     ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from flowhft.calibrate.tape import Tape
+from flowhft.resemble.tape import Tape
 
 LAGS = (1, 2, 5, 10, 20, 50)
 INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)  # seconds

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from flowhft.calibrate.stylised import Fact, facts_at
-from flowhft.calibrate.tape import Tape, recorded_tape, simulated_tapes
 from flowhft.errors import require
 from flowhft.market.scenario import Scenario
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.resemble.stylised import Fact, facts_at
+from flowhft.resemble.tape import Tape, recorded_tape, simulated_tapes
 from flowhft.runs import read_table, stream, write_table
 from flowhft.types import Progress, no_progress
 

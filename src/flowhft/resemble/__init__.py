@@ -1,0 +1,1 @@
+"""Resemblance: is a calibrated market like the recording that it was calibrated to."""
