@@ -27,8 +27,8 @@ from flowhft.types import Interval
 TINY = (
     *("--policy", "glft@0.03", "--pretrained", "glft@0.1", "--markets", "paper", "--cells", "T1.LL,T2.LL"),
     *("--paths", 60, "--detail-paths", 40, "--dials", "0.01,0.1", "--without-ppo", "--without-tuned"),
-    *("--sections", "cells,worth,dial"),
 )
+SECTIONS = ("--sections", "cells,worth,dial")
 
 
 SENSOR = sensor_in_units(1.0 / 1.5, 0.01, 1.0)
@@ -196,19 +196,10 @@ def test_sentences_follow_the_numbers_of_the_seeds():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned") / "run"
-    said = flowhft(
-        *(
-            "reproduce",
-            "learned",
-            *TINY,
-            "--out",
-            folder,
-            "--docs",
-            folder.parent / "page.md",
-            "--json",
-            "--quiet",
-        )
-    )
+    page = folder.parent / "page.md"
+    command = ("reproduce", "learned", *TINY, "--out", folder, "--docs", page, "--json", "--quiet")
+    assert flowhft(*command, "--sections", "cells,worth").code == 0
+    said = flowhft(*command, "--sections", "dial")
     assert said.code == 0, said.err
     found = said.json
     assert len(found["cells"]) == 2 * 9
@@ -222,6 +213,8 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
     for heading in ("## Targets", "### Paper market, cell by cell", "## Where the gain", "## The risk dial"):
         assert heading in page
     assert "Faithful imitation" not in page
+    calls = [line for line in page.splitlines() if line.startswith("    flowhft reproduce learned ")]
+    assert [re.findall(r"--sections (\S+)", call) for call in calls] == [["cells,worth"], ["dial"]]
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\bNone\b|\bnan\b", page)
     for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
@@ -234,7 +227,7 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
 
 def test_the_same_command_again_changes_nothing(finished):
     before = contents(finished)
-    assert flowhft("reproduce", "learned", *TINY, "--out", finished, "--quiet").code == 0
+    assert flowhft("reproduce", "learned", *TINY, *SECTIONS, "--out", finished, "--quiet").code == 0
     assert contents(finished) == before
 
 

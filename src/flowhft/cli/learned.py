@@ -16,7 +16,7 @@ from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.market.presets import PRESETS
 from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.runs import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.runs import MANIFEST, REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
 
 NAME = "reproduce learned"
 PAGE = "results.md"
@@ -116,14 +116,16 @@ class ReproduceLearned(Command):
         done = stages.finished()
         shutil.rmtree(folder / UNFINISHED)  # a page half written: seconds of work
         (folder / UNFINISHED).mkdir()
-        # The page follows from the stages that are there: options that made others are theirs.
+        # The page follows from the stages that are there, and from the calls that made them.
+        written = manifest_of(folder)["summary"] if (folder / MANIFEST).is_file() else {}
+        earlier = written.get("settings", {}).get("commands", [])
         run = Run(folder, NAME, {"policy": self.policy, "stages": list(done)}, self.seed, done)
         if work := begin(run, terminal):
             run.withdraw()
             tables = found_in(stages.tables())
             for name, table in tables.items():
                 write_table(work / f"{name}.parquet", table, units_of(name, table))
-            settings = self._settings(folder, done)
+            settings = self._settings(folder, done, earlier)
             self._write_page(work / PAGE, tables, settings)
             run.finish(settings=settings, tables=list(tables))
         if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
@@ -183,14 +185,14 @@ class ReproduceLearned(Command):
             for where in filter(None, (self.policy, self.pretrained, self.plain, *settings)):
                 find_policy(where)  # better said now than hours later
 
-    def _settings(self, folder: Path, done: Mapping[str, str]) -> dict[str, Any]:
+    def _settings(self, folder: Path, done: Mapping[str, str], earlier: list[str]) -> dict[str, Any]:
         """Return what the page says about how it was made; nothing about when or where."""
         configs = {place: manifest_of(folder / place)["config"] for place in done}
         from flowhft.reproduce.learned.lineup import OURS, saved, told_premium
 
         about_policy = bool({place.partition("/")[0] for place in done} & set(NEEDS_POLICY))
         return {
-            "command": self._typed(),
+            "commands": [*(command for command in earlier if command != self._typed()), self._typed()],
             "seed": self.seed,
             "policy": self.policy if about_policy else None,
             "told_premium": about_policy and told_premium(saved(OURS, self.policy)),
@@ -198,9 +200,10 @@ class ReproduceLearned(Command):
         }
 
     def _typed(self) -> str:
-        """Return the command that makes the page, sections left out: all of them."""
+        """Return this call, as short as can be."""
         usual, words = type(self), [f"flowhft {NAME}"]
-        for name in ("policy", "pretrained", "plain", "markets", "cells", "paths", "detail_paths", "dials"):
+        shown = ("policy", "pretrained", "plain", "sections", "markets", "cells", "paths", "detail_paths")
+        for name in (*shown, "dials", "agents"):
             value = getattr(self, name)
             if value != getattr(usual, name):
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -42,12 +42,14 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
 
     Args:
         tables: from `flowhft.reproduce.learned.findings.found_in`.
-        settings: command (as typed), seed, policy, and the configuration of every finished stage.
+        settings: commands (as typed, one after another), seed, policy, and the configuration of every
+            finished stage.
     """
     parts = [
         "# Results of the shipped policy",
-        "Made by a command; nothing on this page is written by hand:",
-        f"    {settings['command']}",
+        f"Made by {'a command' if len(settings['commands']) == 1 else 'commands, one after another'}; "
+        "nothing on this page is written by hand:",
+        "\n".join(f"    {command}" for command in settings["commands"]),
         _introduction(settings),
     ]
     if "targets" in tables:
