@@ -21,7 +21,7 @@ from flowhft.learn import dataset
 from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.demonstrate import record
 from flowhft.learn.examine import Results, examination, examine, gap_between
-from flowhft.learn.fidelity import random_markets
+from flowhft.learn.fidelity import random_markets, relative_differences
 from flowhft.learn.imitate import CURVE_UNITS, imitate, kept_row, noise_scales
 from flowhft.learn.lessons import Lesson
 from flowhft.learn.recorded import Shown
@@ -561,3 +561,16 @@ def test_an_expert_without_noise_is_recovered():
     drawn = np.asarray(jax.jit(jax.vmap(policy.draw, (0, None)))(raw, jax.random.key(0)))[:, 0]
     expected = np.stack([0.6 + 0.2 * raw[:, 0], 0.7 - 0.2 * raw[:, 0]], axis=-1)
     assert np.sqrt(np.mean((drawn - expected) ** 2)) < 0.02  # a tenth of the spread of the quotes
+
+
+def test_relative_differences_have_the_spread_that_samples_of_them_have():
+    random = np.random.default_rng(3)
+    found = []
+    for _ in range(400):
+        common, own = random.standard_normal((2, 500))
+        ours, theirs = 11.0 + 4.0 * common + 0.5 * own, 10.0 + 4.0 * common
+        measures = [{"pnl": pnl, "max_drawdown": pnl**2} for pnl in (ours, theirs)]
+        found.append(relative_differences(*measures, ("pnl", "sharpe"), confidence=0.9))
+    for name, truth in (("pnl", 0.1), ("sharpe", 11.0 / 16.25**0.5 / 2.5 - 1.0)):
+        covered = np.mean([one[name].low <= truth <= one[name].high for one in found])
+        assert 0.84 <= covered <= 0.955, name  # 0.9 +- 4 standard errors of 0.015

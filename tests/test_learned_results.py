@@ -19,7 +19,7 @@ from flowhft.reproduce.learned import wins
 from flowhft.reproduce.learned.lineup import Member, told_premium
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
-from flowhft.reproduce.learned.targets import cell_targets, imitation_targets
+from flowhft.reproduce.learned.targets import cell_targets, imitation_targets, surely_apart
 from flowhft.reproduce.learned.wins import counts_of, makers_of, oriented, wins_of
 from flowhft.reproduce.learned.worth import blinded
 from flowhft.types import Interval
@@ -130,17 +130,30 @@ def test_where_nobody_earns_anything_everybody_is_a_rival():
 
 def test_imitation_is_compared_with_its_teacher_and_one_step_with_many():
     rows = [
-        {"objective": objective, "steps": steps, "scenario": f"T1.{n}", "pnl": gap, "sharpe": 0.0}
-        | {"max_drawdown": 0.0}
-        for objective, steps, gap in (
-            ("flow_matching", 32, 0.029),
-            ("flow_map", 1, 0.04),
-            ("shortcut", 1, 0.038),
+        {"objective": objective, "steps": steps, "scenario": f"T1.{n}", "against": rival}
+        | {"sharpe": 0.0, "max_drawdown": 0.0, "pnl": gap}
+        for objective, steps, rival, gap in (
+            ("flow_matching", 32, "teacher", 0.029),
+            ("flow_map", 1, "teacher", 0.04),
+            ("flow_map", 1, "flow_matching", 0.011),
+            ("flow_map", 1, "itself", -0.009),
+            ("shortcut", 1, "flow_matching", -0.009),
         )
         for n in range(24)
     ]
-    teacher, flow_map, shortcut = imitation_targets(pl.DataFrame(rows))
-    assert (teacher.hit, flow_map.hit, shortcut.hit) == (True, False, True)  # 1.04 / 1.029 is above 1.01
+    targets = imitation_targets(pl.DataFrame(rows))
+    assert [target.hit for target in targets] == [True, False, True, True]
+
+
+def test_what_chance_could_have_done_is_not_counted_as_apart():
+    ends = {f"{metric}_{end}": 0.0 for metric in ("sharpe", "max_drawdown") for end in ("low", "high")}
+    rows = pl.DataFrame(
+        [
+            ends | {"pnl_low": low, "pnl_high": high}
+            for low, high in ((0.005, 0.03), (0.02, 0.03), (-0.03, -0.02))
+        ]
+    )
+    assert surely_apart(rows, 0.01) == 2
 
 
 def test_the_blind_do_not_see_where_the_price_goes_and_see_the_rest():

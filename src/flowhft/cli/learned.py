@@ -40,6 +40,7 @@ QUICK: dict[str, Any] = {
         evaluations=(1, 2),
         imitation_updates=20,
         imitation_scenarios=2,
+        imitation_paths=64,
     ),
 }
 
@@ -73,7 +74,7 @@ class ReproduceLearned(Command):
     paths: int = 200_000
     """Sessions simulated per cell in the section cells, the same for every policy."""
     detail_paths: int = 20_000
-    """Sessions per cell in the sections worth, dial, unseen and imitation."""
+    """Sessions per cell in the sections worth, dial and unseen."""
     dials: tuple[float, ...] = ()
     """Settings of the risk dial in the section dial; seven over the trained range if none are given."""
     without_ppo: bool = False

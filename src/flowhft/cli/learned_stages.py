@@ -245,29 +245,28 @@ class Stages:
 
     def _imitation(self) -> None:
         from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.faithful import OBJECTIVES, faithful_in
+        from flowhft.reproduce.learned.faithful import OBJECTIVES, faithful_in, imitate_faithfully
 
         command, seed = self.command, self.command.seed
-        cells = find_scenarios(command.cells, PAPER)
+        cells, study = find_scenarios(command.cells, PAPER), command.study
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
+            policies = {}
+            with self.terminal.stage("imitate a teacher, told the market") as progress:
+                for i, objective in enumerate(OBJECTIVES):
+                    progress(i / len(OBJECTIVES), objective)
+                    folder = work / "checkpoints" / objective
+                    policies[objective] = imitate_faithfully(objective, study, seed, folder)
             pieces = [
                 (
-                    objective,
-                    lambda objective=objective: faithful_in(
-                        objective,
-                        cells,
-                        command.study,
-                        paths=command.detail_paths,
-                        seed=seed,
-                        folder=work / "checkpoints",
-                    ),
+                    cell.name,
+                    lambda cell=cell: faithful_in(cell, cells, policies, study, seed),
                 )
-                for objective in OBJECTIVES
+                for cell in cells
             ]
             return {"imitation": _table(self._pieces(work, STAGES["imitation"], pieces))}
 
-        self._stage("imitation", {"study": command.study, "paths": command.detail_paths}, find)
+        self._stage("imitation", {"study": study}, find)
 
     def _study(self, name: str) -> None:
         from flowhft.reproduce.learned.studies import study

@@ -5,13 +5,13 @@ of them, and a policy that is told the regime. What is left between the two is i
 the objective and the sampler.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
+from flowhft.estimators import CONFIDENCE, interval
 from flowhft.flow.policy import FlowPolicy
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn import dataset
@@ -19,17 +19,14 @@ from flowhft.learn.demonstrate import record
 from flowhft.learn.imitate import imitate
 from flowhft.learn.lessons import Lesson
 from flowhft.learn.recorded import Shown
-from flowhft.learn.select import Teacher
 from flowhft.learn.settings import TrainingSettings
-from flowhft.market.market import build
 from flowhft.market.presets import Preset, scenario_in
 from flowhft.market.scenario import Scenario
 from flowhft.market.sensor import sensor_for
-from flowhft.policies import closed_form
-from flowhft.policies.source import LearnedSource
-from flowhft.rollout import judge_together
+from flowhft.measures import PathValues
+from flowhft.metrics import METRICS
 from flowhft.runs import stream
-from flowhft.types import Progress, no_progress
+from flowhft.types import Interval, Progress, no_progress
 
 # Ranges around the paper's test cells, none of which is a member: lowest, highest.
 VOLATILITY = (0.01, 0.45)
@@ -106,57 +103,24 @@ def train_told(
     return policy
 
 
-def fidelity(
-    policies: dict[str, FlowPolicy],
-    teachers: Sequence[Teacher],
-    *,
-    paths: int,
-    seed: int,
-    progress: Progress = no_progress,
-) -> pl.DataFrame:
-    """Compare policies with their teachers, scenario by scenario, on the same sessions.
+def relative_differences(
+    measures: Mapping[str, PathValues],
+    reference: Mapping[str, PathValues],
+    names: Sequence[str],
+    confidence: float = CONFIDENCE,
+) -> dict[str, Interval]:
+    """Return metric(policy) / metric(reference) - 1 with paired intervals, 0.03 is 3 % more.
 
     Args:
-        policies: by name; told the scenario if they were trained to be.
-        teachers: one a scenario.
-        paths: sessions in each.
-        seed: of the run.
-        progress: told after every scenario.
-
-    Returns:
-        One row a scenario and policy: pnl, sharpe and max_drawdown as relative differences from the teacher's
-        (0.03 is 3 % more), and the same of what moves least by chance: spread_pnl, and the root mean square
-        inventory.
+        measures: of the policy, from `flowhft.measures.measure`.
+        reference: of the other one, on the same random numbers.
+        names: of the metrics.
+        confidence: of the two-sided interval, between 0 and 1.
     """
-    family = [teacher.scenario for teacher in teachers]
-    rows = []
-    for index, teacher in enumerate(teachers):
-        scenario = teacher.scenario
-        quoting = [
-            closed_form(teacher.expert, scenario, teacher.risk_aversion),
-            *(LearnedSource(policy).in_market(scenario) for policy in policies.values()),
-        ]
-        measured = judge_together(
-            build(scenario, like=family),
-            quoting,
-            paths=paths,
-            seed=seed,
-            scenario=f"fidelity/{scenario.name}",
-        )
-        taught, *learned = (_numbers(measures) for measures in measured)
-        for name, found in zip(policies, learned, strict=True):
-            differences = {key: value / taught[key] - 1.0 for key, value in found.items()}
-            rows.append({"scenario": scenario.name, "policy": name, **differences})
-        progress((index + 1) / len(teachers), scenario.name)
-    return pl.DataFrame(rows)
-
-
-def _numbers(measures: dict[str, np.ndarray]) -> dict[str, float]:
-    pnl = measures["pnl"]
-    return {
-        "pnl": float(np.mean(pnl)),
-        "sharpe": float(np.mean(pnl) / np.std(pnl, ddof=1)),
-        "max_drawdown": float(np.mean(measures["max_drawdown"])),
-        "spread_pnl": float(np.mean(measures["spread_pnl"])),
-        "inventory": float(np.sqrt(np.mean(measures["mean_square_inventory"]))),
-    }
+    found = {}
+    for name in names:
+        value, influence = METRICS[name].estimate(measures)
+        other, other_influence = METRICS[name].estimate(reference)
+        ratio = value / other
+        found[name] = interval(ratio - 1.0, (influence - ratio * other_influence) / other, confidence)
+    return found

@@ -24,6 +24,9 @@ from flowhft.frozen.plan import Plan, long_steps
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 DISTILLED_SHARE = 4  # one sample in four learns jumps, the others match the flow
+# Share of the jumps that begin in the noise, at t = 0: those that a sampler of few steps lives on. Drawn
+# uniformly alone, the one jump of one evaluation is a corner that is never asked for.
+FROM_NOISE = 0.5
 
 
 def plan(sampler: SamplerSettings, finest: int) -> Plan:
@@ -42,7 +45,8 @@ def distillation(
     """Return E |d/dr X(t, r, x_t) - u'(X(t, r, x_t), r, 0)|^2: where a jump lands, it moves as the flow does.
 
     X(t, r, x) = x + (r - t) u(x, t, r - t) is the jump from t to r, and u' the teacher: an average of past
-    networks, without gradient. t and r are uniform on the triangle 0 < t < r < 1. The derivative is one
+    networks, without gradient. t and r are uniform on the triangle 0 < t < r < 1, but for `FROM_NOISE` of
+    them, whose t is 0: every such law with all jumps in it has the same minimum. The derivative is one
     forward-mode product in the one number d = r - t.
 
     Args:
@@ -54,10 +58,13 @@ def distillation(
     Source: N. M. Boffi, M. S. Albergo, E. Vanden-Eijnden, "How to build a consistency model: learning flow
     maps via self-distillation", 2025, Lagrangian self-distillation; there the network teaches itself.
     """
-    key_time, key_noise = jax.random.split(key)
+    key_time, key_noise, key_from = jax.random.split(key, 3)
     chunk, mask = flat(batch)
-    both_ends = jnp.sort(jax.random.uniform(key_time, (2, groups_of(len(chunk)))), axis=0)
-    flow_time, step_size = both_ends[0], both_ends[1] - both_ends[0]
+    groups = groups_of(len(chunk))
+    both_ends = jnp.sort(jax.random.uniform(key_time, (2, groups)), axis=0)
+    from_noise = jax.random.uniform(key_from, (groups,)) < FROM_NOISE
+    flow_time = jnp.where(from_noise, 0.0, both_ends[0])
+    step_size = both_ends[1] - flow_time
     x = between(noise_for(key_noise, batch), chunk, flow_time)
 
     def jump(step_size: Float[Array, " group"]) -> Float[Array, "sample chunk"]:

@@ -1,7 +1,7 @@
 """Held-out markets: a policy at several risk dials in random scenarios, beside the experts it is to beat.
 
 Simulated like any evaluation and judged by the same metrics, all on the same random numbers. By this the dial
-that ships is chosen, before any named scenario was seen.
+that ships is chosen: no named scenario has a say in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flowhft.estimators import RISK_WEIGHT
 from flowhft.learn.contest import contest
 from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.market.market import build
 from flowhft.market.scenario import Scenario
 from flowhft.measures import PathValues
-from flowhft.metrics import METRICS, score
+from flowhft.metrics import METRICS
 from flowhft.policies import closed_form
 from flowhft.policies.source import LearnedSource
 from flowhft.runs import read_json, write_json
@@ -41,11 +42,16 @@ TABLE_UNITS = {
 Summary = dict[str, float]
 
 
-def _summary(measures: Mapping[str, PathValues]) -> Summary:
-    found = {
-        name: METRICS[name].estimator(np.asarray(measures[METRICS[name].of], np.float64))[0] for name in THREE
+def _summary(measures: Mapping[str, PathValues], mean_from: str) -> Summary:
+    """Return the three metrics and the utility, their mean estimated from a measure of that mean."""
+    pnl = np.asarray(measures["pnl"], np.float64)
+    mean, deviation = float(np.mean(measures[mean_from], dtype=np.float64)), float(np.std(pnl))
+    return {
+        "pnl": mean,
+        "sharpe": mean / deviation if deviation else float("nan"),
+        "max_drawdown": METRICS["max_drawdown"].estimate(measures)[0],
+        UTILITY: mean - RISK_WEIGHT * deviation,
     }
-    return found | {UTILITY: score(measures, UTILITY)[0]}
 
 
 def _judged(
@@ -62,7 +68,10 @@ def _judged(
     ours = [source.at_dial(dial).in_market(scenario) for dial in dials]
     built = build(scenario, like=list(like))
     found = contest(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
-    summaries = [_summary(measures) for measures in found]
+    # The mean with every move's expectation in place of the move is the same with less chance in it; it is
+    # not known of everybody where the price has a memory or traders are informed.
+    known = all(np.isfinite(measures["expected_pnl"]).all() for measures in found)
+    summaries = [_summary(measures, "expected_pnl" if known else "pnl") for measures in found]
     told, mine = summaries[: len(experts)], summaries[len(experts) :]
     counts = makers(np.array([one["pnl"] for one in told]))
     trading = [one for one, does in zip(told, counts, strict=True) if does]

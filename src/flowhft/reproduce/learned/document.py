@@ -15,8 +15,14 @@ from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import count, plus_minus, share, significant
 from flowhft.reproduce.learned.lineup import OURS
 from flowhft.reproduce.learned.sentences import WORDS
-from flowhft.reproduce.learned.targets import FINETUNED, PRINTED_PRETRAINED
-from flowhft.reproduce.learned.wins import EXPERTS, THREE
+from flowhft.reproduce.learned.targets import (
+    AT_ONCE,
+    FAITHFUL,
+    FINETUNED,
+    PRINTED_PRETRAINED,
+    surely_apart,
+)
+from flowhft.reproduce.learned.wins import AGAINST_TEACHER, EXPERTS, THREE
 
 WIDTH = 118
 NOTHING = "–"
@@ -287,23 +293,30 @@ def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Ite
 
 def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
     study = sizes["study"]
+    most = max(study["evaluations"])
     yield (
         "Policies that are told the market, as their teacher is, trained for "
-        f"{count(study['imitation_updates'])} updates in {study['imitation_scenarios']} random markets, "
-        f"none of them a cell; {count(sizes['paths'])} sessions a cell, the teacher's and theirs the same. "
-        "Mean over cells of the difference from the teacher, without its sign, and in brackets the largest."
+        f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
+        f"{study['imitation_scenarios']} random markets, "
+        f"none of them a cell; {count(study['imitation_paths'])} sessions a cell, the same for all. "
+        "Mean over cells of the difference from a rival, without its sign, and in brackets the largest: from "
+        f"the teacher, from flow matching at {most} evaluations, from the same network at {most}. *Apart*: "
+        f"cells in which a metric of the three differs by more than {100 * FAITHFUL:g} % (teacher) or "
+        f"{100 * AT_ONCE:g} % beyond its 99 % interval."
     )
-    names = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory")
+    names = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "rms_inventory")
     lines = []
-    for (objective, steps), rows in tables["imitation"].group_by("objective", "steps", maintain_order=True):
-        line = [objective, steps]
+    keys = ("objective", "steps", "against")
+    for (objective, steps, rival), rows in tables["imitation"].group_by(*keys, maintain_order=True):
+        line = [objective, steps, rival]
         for name in names:
             away = np.abs(rows[name].to_numpy())
-            mean, most = 100.0 * float(np.mean(away)), 100.0 * float(np.max(away))
-            line.append(f"{mean:.1f}{NARROW}% ({most:.1f}{NARROW}%)")
-        lines.append(line)
-    titles = (*(WORDS[name] for name in names[:3]), "spread PnL", "RMS inventory")
-    yield table(("variant", "evaluations", *titles), lines)
+            mean, largest = 100.0 * float(np.mean(away)), 100.0 * float(np.max(away))
+            line.append(f"{mean:.1f}{NARROW}% ({largest:.1f}{NARROW}%)")
+        within = FAITHFUL if rival == AGAINST_TEACHER else AT_ONCE
+        lines.append([*line, f"{surely_apart(rows, within)} of {rows.height}"])
+    titles = (*(WORDS[name] for name in names[:3]), "spread PnL", "RMS inventory", "apart")
+    yield table(("variant", "evaluations", "against", *titles), lines)
 
 
 def _study(section: str) -> Any:

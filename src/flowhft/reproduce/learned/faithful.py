@@ -1,20 +1,27 @@
 """Faithful imitation: flow policies and controls that are told the market, beside their teacher.
 
-What is left between the two is imitation alone: the network, the objective and the sampler.
+What is left between the two is imitation alone: the network, the objective and the sampler. One evaluation is
+set beside many of them likewise: of flow matching, which is another training, and of the same network, where
+nothing but the sampler differs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowhft.flow.policy import FlowPolicy
 from flowhft.flow.settings import NetworkSettings, ObjectiveName, SamplerSettings
-from flowhft.learn.fidelity import fidelity, train_told
-from flowhft.learn.select import Teacher
+from flowhft.learn.fidelity import relative_differences, train_told
 from flowhft.learn.settings import TrainingSettings
+from flowhft.market.market import build
 from flowhft.market.presets import Preset
 from flowhft.market.scenario import Scenario
+from flowhft.policies import closed_form
+from flowhft.policies.source import LearnedSource
 from flowhft.reproduce.learned.settings import StudySettings
 from flowhft.reproduce.learned.studies import FINEST
+from flowhft.reproduce.learned.wins import AGAINST_EULER, AGAINST_ITSELF, AGAINST_TEACHER, THREE
+from flowhft.rollout import judge_together
 
 TEACHER = "glft_as_run"
 MARKET: Preset = "paper"
@@ -27,36 +34,25 @@ OBJECTIVES: tuple[ObjectiveName, ...] = (
     "minimal_iterative",
 )
 CONTROLS = {"regression": (1,), "minimal_iterative": (2,)}  # they allow no other number of evaluations
+COMPARED = (*THREE, "spread_pnl", "rms_inventory")
 
 
-def faithful_in(
-    objective: ObjectiveName,
-    cells: Sequence[Scenario],
-    settings: StudySettings,
-    *,
-    paths: int,
-    seed: int,
-    folder: Path | None = None,
-) -> list[dict[str, Any]]:
-    """Train one objective to imitate the teacher in random markets, and judge it in the cells.
+def imitate_faithfully(
+    objective: ObjectiveName, settings: StudySettings, seed: int, folder: Path | None = None
+) -> FlowPolicy:
+    """Train one objective to imitate the teacher in random markets, none of which is a test cell.
 
     Args:
         objective: what the network learns.
-        cells: of the paper's market; none of the random markets is one of them.
         settings: sizes: `imitation_updates`, `imitation_scenarios`, `sessions`, twice `width`.
-        paths: sessions a cell.
         seed: of the run.
-        folder: of checkpoints.
-
-    Returns:
-        One row per number of evaluations and cell: objective, steps, scenario, and pnl, sharpe, max_drawdown,
-        spread_pnl, inventory relative to the teacher's on the same sessions (0.03 is 3 % more).
+        folder: of checkpoints: a training that is finished there is read back.
     """
     network = NetworkSettings(width=2 * settings.width, blocks=settings.blocks, finest=FINEST)
     training = TrainingSettings(
         objective=objective, updates=settings.imitation_updates, batch=BATCH, learning_rate=LEARNING_RATE
     )
-    policy = train_told(
+    return train_told(
         TEACHER,
         MARKET,
         network,
@@ -66,11 +62,54 @@ def faithful_in(
         paths=settings.sessions,
         folder=folder,
     )
-    numbers = CONTROLS.get(objective, settings.evaluations)
-    asked = {str(steps): policy.with_sampler(SamplerSettings(steps=steps)) for steps in numbers}
-    teachers = [Teacher(cell, TEACHER, cell.risk_aversion) for cell in cells]
-    table = fidelity(asked, teachers, paths=paths, seed=seed)
-    return [
-        {"objective": objective, "steps": int(row.pop("policy")), "paths": paths, **row}
-        for row in table.to_dicts()
+
+
+def faithful_in(
+    cell: Scenario,
+    cells: Sequence[Scenario],
+    policies: Mapping[ObjectiveName, FlowPolicy],
+    settings: StudySettings,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Judge what was trained in one cell, all on the same sessions.
+
+    Args:
+        cell: of the paper's market.
+        cells: all of them: they share compiled programs.
+        policies: objective -> policy that is told the market.
+        settings: sizes: `imitation_paths` sessions; `evaluations` a quote, but the controls have their own.
+        seed: of the run.
+
+    Returns:
+        One row per policy, number of evaluations and rival: objective, steps, scenario, against, paths; and
+        for M of pnl, sharpe, max_drawdown, spread_pnl, rms_inventory the difference relative to the rival's
+        (0.03 is 3 % more), with the ends of its paired interval, `M_low` and `M_high`.
+    """
+    asked = [(o, steps) for o in policies for steps in CONTROLS.get(o, settings.evaluations)]
+    quoting = [
+        LearnedSource(policies[objective].with_sampler(SamplerSettings(steps=steps))).in_market(cell)
+        for objective, steps in asked
     ]
+    teacher, *learned = judge_together(
+        build(cell, like=list(cells)),
+        [closed_form(TEACHER, cell, cell.risk_aversion), *quoting],
+        paths=settings.imitation_paths,
+        seed=seed,
+        scenario=f"fidelity/{cell.name}",
+    )
+    found, most = dict(zip(asked, learned, strict=True)), max(settings.evaluations)
+    rows = []
+    for (objective, steps), measures in found.items():
+        rivals = {AGAINST_TEACHER: teacher}
+        if objective != "flow_matching" and ("flow_matching", most) in found:
+            rivals[AGAINST_EULER] = found["flow_matching", most]
+        if steps != most and (objective, most) in found:
+            rivals[AGAINST_ITSELF] = found[objective, most]
+        for rival, others in rivals.items():
+            row: dict[str, Any] = {"objective": objective, "steps": steps, "scenario": cell.name}
+            row |= {"against": rival, "paths": settings.imitation_paths}
+            for name, difference in relative_differences(measures, others, COMPARED).items():
+                row |= {name: difference.value}
+                row |= {f"{name}_low": difference.low, f"{name}_high": difference.high}
+            rows.append(row)
+    return rows

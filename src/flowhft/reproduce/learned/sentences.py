@@ -8,7 +8,8 @@ import polars as pl
 from flowhft.report.numbers import exact, significant
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED
 from flowhft.reproduce.learned.summaries import against, relative_of, seeds_of
-from flowhft.reproduce.learned.wins import EXPERTS
+from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, surely_apart
+from flowhft.reproduce.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
 
 WORDS = {"pnl": "PnL", "sharpe": "Sharpe ratio", "max_drawdown": "drawdown", "utility": "utility"}
 TITLES = {
@@ -123,15 +124,20 @@ def _dial(reached: pl.DataFrame) -> Iterator[str]:
 
 
 def _imitation(imitation: pl.DataFrame) -> Iterator[str]:
-    yield from (
-        f"{objective} with {steps} evaluation{'s' if steps != 1 else ''}: at most "
-        + ", ".join(
-            f"{100.0 * float(np.max(np.abs(rows[name].to_numpy()))):.1f} % in {WORDS[name]}"
-            for name in ("pnl", "sharpe", "max_drawdown")
+    keys = ("objective", "steps", "against")
+    for (objective, steps, rival), rows in imitation.group_by(*keys, maintain_order=True):
+        policy = f"{objective} with {steps} evaluation{'s' if steps != 1 else ''}"
+        within = FAITHFUL if rival == AGAINST_TEACHER else AT_ONCE
+        whom = {AGAINST_TEACHER: "its teacher", AGAINST_ITSELF: "itself at the most evaluations"}
+        apart = surely_apart(rows, within)
+        yield (
+            f"{policy} against {whom.get(str(rival), 'flow matching at the most evaluations')}: at most "
+            + ", ".join(
+                f"{100.0 * float(np.max(np.abs(rows[name].to_numpy()))):.1f} % in {WORDS[name]}"
+                for name in ("pnl", "sharpe", "max_drawdown")
+            )
+            + f" over {rows.height} cells; further than {100.0 * within:g} % beyond chance (99 %) in {apart}."
         )
-        + f" from its teacher, over {rows.height} cells."
-        for (objective, steps), rows in imitation.group_by("objective", "steps", maintain_order=True)
-    )
 
 
 def _ablations(studies: pl.DataFrame) -> Iterator[str]:

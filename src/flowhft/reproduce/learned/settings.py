@@ -29,6 +29,8 @@ class StudySettings:
     """Updates of each training that is to be as faithful to its teacher as can be."""
     imitation_scenarios: int = 100
     """Random markets that it learns in."""
+    imitation_paths: int = 8_192
+    """Sessions by which it is compared with its teacher in a cell."""
     cells: str = "T1.HH,T1.HL,T1.LH,T1.LL"
     """Cells in which they are judged: by default those of the paper's ablation."""
 
@@ -48,6 +50,7 @@ class StudySettings:
                 ("paths", 2),
                 ("imitation_updates", 1),
                 ("imitation_scenarios", 2),
+                ("imitation_paths", 2),
             ),
         ):
             value = getattr(self, name)

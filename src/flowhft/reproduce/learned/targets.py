@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from flowhft.reproduce.learned.lineup import OURS
-from flowhft.reproduce.learned.wins import EXPERTS, THREE, oriented
+from flowhft.reproduce.learned.wins import (
+    AGAINST_EULER,
+    AGAINST_ITSELF,
+    AGAINST_TEACHER,
+    EXPERTS,
+    THREE,
+    oriented,
+)
 from flowhft.reproduce.paper import printed_tables
 from flowhft.types import Interval
 
@@ -91,36 +98,45 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
     """Return the targets that the faithful imitations decide.
 
     Args:
-        imitation: from `flowhft.reproduce.learned.faithful.faithful_in`, all objectives.
+        imitation: from `flowhft.reproduce.learned.faithful.faithful_in`, all cells.
     """
     most = max(imitation["steps"].to_list())
-    euler = _by_cell(imitation, "flow_matching", most)
-    found = []
-    if euler:
-        good = {cell: all(abs(row[m]) <= FAITHFUL for m in THREE) for cell, row in euler.items()}
-        wanted = (
-            f"imitation: PnL, Sharpe ratio and drawdown of a flow policy ({most} Euler steps) that is told "
-            f"the market within {100 * FAITHFUL:g} % of its teacher's in every cell"
-        )
-        found.append(_counted("imitation", "imitation", wanted, good, CELLS))
+    wanted = (
+        f"imitation: PnL, Sharpe ratio and drawdown of a flow policy ({most} Euler steps) that is told "
+        f"the market within {100 * FAITHFUL:g} % of its teacher's in every cell"
+    )
+    asked = [("imitation", "flow_matching", most, AGAINST_TEACHER, FAITHFUL, wanted)]
     for objective in ("flow_map", "shortcut"):
-        once = _by_cell(imitation, objective, 1)
-        if once and euler:
-            good = {
-                cell: all(abs((1.0 + row[m]) / (1.0 + euler[cell][m]) - 1.0) <= AT_ONCE for m in THREE)
-                for cell, row in once.items()
-            }
+        for rival, whose in ((AGAINST_EULER, "flow matching"), (AGAINST_ITSELF, "the same network")):
             wanted = (
                 f"one evaluation of a {objective} policy within {100 * AT_ONCE:g} % of {most} Euler steps "
-                "of flow matching in every cell"
+                f"of {whose} in every cell"
             )
-            found.append(_counted("imitation", f"one evaluation, {objective}", wanted, good, CELLS))
+            name = f"one evaluation, {objective}, against {whose}"
+            asked.append((name, objective, 1, rival, AT_ONCE, wanted))
+    found = []
+    for name, objective, steps, rival, within, wanted in asked:
+        rows = imitation.filter(
+            (pl.col("objective") == objective) & (pl.col("steps") == steps) & (pl.col("against") == rival)
+        )
+        if rows.height:
+            good = {
+                row["scenario"]: all(abs(row[metric]) <= within for metric in THREE)
+                for row in rows.iter_rows(named=True)
+            }
+            found.append(_counted("imitation", name, wanted, good, CELLS))
     return found
 
 
-def _by_cell(imitation: pl.DataFrame, objective: str, steps: Any) -> dict[str, dict[str, Any]]:
-    part = imitation.filter((pl.col("objective") == objective) & (pl.col("steps") == steps))
-    return {row["scenario"]: row for row in part.iter_rows(named=True)}
+def surely_apart(rows: pl.DataFrame, within: float) -> int:
+    """Return in how many cells a metric differs by more than that beyond its interval.
+
+    Args:
+        rows: of one policy against one rival, a row a cell.
+        within: relative difference.
+    """
+    apart = [(pl.col(f"{metric}_low") > within) | (pl.col(f"{metric}_high") < -within) for metric in THREE]
+    return rows.filter(pl.any_horizontal(apart)).height
 
 
 def _paper(cells: dict[str, dict[str, dict[str, Any]]]) -> list[Target]:

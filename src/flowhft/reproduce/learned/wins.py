@@ -19,6 +19,8 @@ THREE = ("pnl", "sharpe", "max_drawdown")
 UTILITY = "utility"
 COMPARED = (*THREE, UTILITY)
 
+# What a faithful imitation is compared with: its teacher; flow matching, and itself, at the most evaluations.
+AGAINST_TEACHER, AGAINST_EULER, AGAINST_ITSELF = "teacher", "flow_matching", "itself"
 # Set of rivals -> their names, and whether only those that make a market count. Every other member of a
 # line-up is a set of its own.
 EXPERTS = "experts"

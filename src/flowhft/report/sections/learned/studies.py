@@ -10,6 +10,7 @@ from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, cell, element, figure, join, note, row, subtitle, table
 from flowhft.report.sections.learned.words import COMPARED, THREE, TITLES, said
+from flowhft.reproduce.learned.wins import AGAINST_TEACHER
 
 _STUDIES = {
     "ablations": "Learning from one expert alone",
@@ -48,6 +49,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
 
 def _imitation(imitation: pl.DataFrame) -> Markup:
     """Draw the difference from the teacher in every cell: one panel a metric, one line a policy."""
+    imitation = imitation.filter(pl.col("against") == AGAINST_TEACHER)
     keys = ["objective", "steps"]
     lines = imitation.select(keys).unique(maintain_order=True).rows()
     place = {line: len(lines) - 1 - i for i, line in enumerate(lines)}
@@ -60,6 +62,14 @@ def _imitation(imitation: pl.DataFrame) -> Markup:
                 y=[place[line] for line in imitation.select(keys).rows()],
                 mode="markers",
                 text=imitation["scenario"].to_list(),
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": (100.0 * (imitation[f"{metric}_high"] - imitation[metric])).to_list(),
+                    "arrayminus": (100.0 * (imitation[metric] - imitation[f"{metric}_low"])).to_list(),
+                    "color": look.faint(look.BLUE, 0.2),
+                    "width": 0,
+                },
                 hovertemplate="%{text}: %{x:+.2f} %<extra></extra>",
                 marker={"color": look.faint(look.BLUE, 0.55), "size": 7},
             )
@@ -78,7 +88,7 @@ def _imitation(imitation: pl.DataFrame) -> Markup:
         panels.append(figure(plot, ""))
     remark = (
         "One mark a cell; the policy is told the market as its teacher is. The number is that of "
-        "evaluations of the network a quote. The band is 3 %."
+        "evaluations of the network a quote. Bars are paired 99 % intervals, the band is 3 %."
     )
     return join([row(*panels, small=True), note(remark)])
 
