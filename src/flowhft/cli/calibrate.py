@@ -1,10 +1,12 @@
 """`flowhft calibrate`: fit a market to a recording."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 from tyro.conf import Positional
 
 from flowhft.calibrate.settings import CalibrationSettings
@@ -19,14 +21,16 @@ if TYPE_CHECKING:
     from flowhft.market.scenario import Scenario
 
 SCENARIOS = "scenarios.toml"
+SURE = 2.0  # standard errors by which a half hour must lie outside the scenarios to be said to
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrate(Command):
     """Fit a market to a recording, with standard errors and goodness of fit, and build scenarios around it.
 
-    Writes calibration.json, signature.parquet, fill_curve.parquet, hawkes_residuals.parquet,
-    recording.json, and scenarios.toml: the calibrated market ("centre") and a grid of regimes around it.
+    Writes calibration.json, a table each of what the estimates rest on (signature.parquet, structure, jumps,
+    seasonality, fill_curve, order_fills, markout_curve, hawkes_residuals), recording.json, and
+    scenarios.toml: the calibrated market ("centre") and a grid of regimes around it.
     """
 
     recording: Positional[Path]
@@ -72,9 +76,10 @@ class Calibrate(Command):
                 inventory_limit=self.inventory_limit,
                 maker_fee_bps=self.maker_fee_bps,
             )
-            save(replace(found, warnings=found.warnings + left_out_of(centre, found)), work)
+            scenarios = grid_around(centre)
+            save(replace(found, warnings=found.warnings + left_out_of(scenarios, found)), work)
             write_json(work / "recording.json", facts_of(parts))
-            (work / SCENARIOS).write_text(scenarios_to_toml(grid_around(centre)), encoding="utf-8")
+            (work / SCENARIOS).write_text(scenarios_to_toml(scenarios), encoding="utf-8")
             run.finish(
                 recording=learn.name,
                 dt=centre.dt,
@@ -97,15 +102,37 @@ class Calibrate(Command):
         require(abs(fee) < 10_000.0, "maker_fee_bps", "be below 10,000 in absolute value", fee)
 
 
-def left_out_of(centre: "Scenario", found: "Calibration") -> tuple[str, ...]:
-    """Return what the scenarios leave out of the calibration, in plain words."""
+def left_out_of(scenarios: Sequence["Scenario"], found: "Calibration") -> tuple[str, ...]:
+    """Return what the scenarios leave out of the calibration, in plain words.
+
+    Args:
+        scenarios: the calibrated market, and the regimes around it.
+        found: what they were made of.
+    """
+    centre, said = scenarios[0], []
     measured = found.parameters["adverse_selection"].value
-    if not measured > centre.adverse_selection:
-        return ()
-    return (
-        f"adverse_selection: the scenarios carry {centre.adverse_selection:.3g} of {measured:.3g} ticks "
-        "measured, as much as a step of their price can: simulation flatters every policy.",
-    )
+    if measured > centre.adverse_selection:
+        said.append(
+            f"adverse_selection: the scenarios carry {centre.adverse_selection:.3g} of {measured:.3g} ticks "
+            "measured, as much as a step of their price can: simulation flatters every policy."
+        )
+    for name, key in (("rate", "base_intensity"), ("volatility", "volatility")):
+        factors = [getattr(scenario, key) / getattr(centre, key) for scenario in scenarios]
+        parts = found.seasonality.select(
+            (pl.col(name) - SURE * pl.col(f"{name}_error")).alias("low"),
+            (pl.col(name) + SURE * pl.col(f"{name}_error")).alias("high"),
+            pl.col(name).fill_nan(None).mean().alias("mean"),
+        )
+        beyond = (pl.col("low") > max(factors) * pl.col("mean")) | (
+            pl.col("high") < min(factors) * pl.col("mean")
+        )
+        if outside := parts.filter(beyond).height:
+            said.append(
+                f"{name}: {outside} of {parts.height} half hours lie outside what the scenarios span, "
+                f"{min(factors):g} to {max(factors):g} times the mean: policies that learn in them have not "
+                "seen such a market."
+            )
+    return tuple(said)
 
 
 def result_of(folder: Path) -> Result:

@@ -13,7 +13,9 @@ from flowhft.errors import UsageError, require
 if TYPE_CHECKING:
     from flowhft.recordings.source import Source
 
-Format = Literal["binance", "lobster", "bitstamp", "tardis", "declared", "hftbacktest", "ticks"]
+Format = Literal[
+    "binance", "binance-stream", "lobster", "bitstamp", "tardis", "declared", "hftbacktest", "ticks"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

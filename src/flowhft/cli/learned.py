@@ -1,6 +1,5 @@
 """`flowhft reproduce learned`: the shipped policy in every cell, why it earns what it does, ablations."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import Any
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import RUNS, begin, identity_of_run, require_ours
+from flowhft.cli.folder import RUNS, identity_of_run
 from flowhft.cli.learned_stages import MARKETS, NEEDS_POLICY, STAGES, Stages, at_dial, check_sections
+from flowhft.cli.page import Found, claim, settle, write_page
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.market.presets import PRESETS
 from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.runs import MANIFEST, REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.runs import MANIFEST, REPORT, Run, manifest_of
 
 NAME = "reproduce learned"
 PAGE = "results.md"
@@ -99,47 +99,33 @@ class ReproduceLearned(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Run the sections, each in a folder of its own, and write down what all finished ones found."""
-        from flowhft.report import build
+        from flowhft.reproduce.learned.document import document
         from flowhft.reproduce.learned.findings import found_in
 
         if self.quick:
             return self._quickly().run(terminal)
         self._check()
         folder = self.out or RUNS / "reproduce-learned"
-        require_ours(folder)
+        claim(folder, terminal)
         prepare(self.device)
-        (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)  # ours, even if only stages come to be in it
-        terminal.where = folder
         stages = Stages(self, folder, terminal)
         for name in STAGES:
             if name in self.sections:
                 stages.run(name)
         done = stages.finished()
-        shutil.rmtree(folder / UNFINISHED)  # a page half written: seconds of work
-        (folder / UNFINISHED).mkdir()
+        settle(folder)
         # The page follows from the stages that are there, and from the calls that made them.
         written = manifest_of(folder)["summary"] if (folder / MANIFEST).is_file() else {}
         earlier = written.get("settings", {}).get("commands", [])
-        run = Run(folder, NAME, {"policy": self.policy, "stages": list(done)}, self.seed, done)
-        if work := begin(run, terminal):
-            run.withdraw()
+
+        def find(work: Path) -> Found:
             tables = found_in(stages.tables())
-            for name, table in tables.items():
-                write_table(work / f"{name}.parquet", table, units_of(name, table))
             settings = self._settings(folder, done, earlier)
-            self._write_page(work / PAGE, tables, settings)
-            run.finish(settings=settings, tables=list(tables))
-        if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
-            (folder / UNFINISHED).rmdir()
-        if not (folder / REPORT).is_file():
-            with terminal.stage("write the report"):
-                build(folder)
-        names = manifest_of(folder)["summary"]["tables"]
-        tables = {name: read_table(folder / f"{name}.parquet") for name in names}
-        if self.docs:
-            with replacing(self.docs) as temporary:
-                temporary.write_text((folder / PAGE).read_text(encoding="utf-8"), encoding="utf-8")
-        return self._result(folder, tables)
+            units = {name: units_of(name, table) for name, table in tables.items()}
+            return Found(tables, units, document(tables, settings), {"settings": settings})
+
+        run = Run(folder, NAME, {"policy": self.policy, "stages": list(done)}, self.seed, done)
+        return self._result(folder, write_page(run, PAGE, terminal, find, self.docs))
 
     def _quickly(self) -> "ReproduceLearned":
         """Return the same command with the sizes of `QUICK` where they are left as they are."""
@@ -217,14 +203,6 @@ class ReproduceLearned(Command):
                 value = ",".join(map(str, value)) if isinstance(value, tuple) else value
                 words.append(f"--study.{item.name.replace('_', '-')} {value}")
         return " ".join([*words, f"--seed {self.seed}", f"--docs docs/{PAGE}"])
-
-    def _write_page(
-        self, path: Path, tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]
-    ) -> None:
-        from flowhft.reproduce.learned.document import document
-
-        with replacing(path) as temporary:
-            temporary.write_text(document(tables, settings), encoding="utf-8")
 
     def _result(self, folder: Path, tables: Mapping[str, pl.DataFrame]) -> Result:
         """Return the targets and the sentences of the page."""

@@ -1,7 +1,6 @@
 """`flowhft reproduce real`: every policy on every recording of a folder, and the page of the results."""
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import RUNS, begin, require_ours
+from flowhft.cli.folder import RUNS
+from flowhft.cli.page import Found, claim, settle, write_page
 from flowhft.cli.real_stages import RecordingWork, Sizes
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError, UnknownNameError, require
-from flowhft.runs import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.runs import REPORT, Run
 
 NAME = "reproduce real"
 PAGE = "real-markets.md"
@@ -77,7 +77,7 @@ class ReproduceReal(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Do what is not done yet of every recording, and write down what all of them found."""
-        from flowhft.report import build
+        from flowhft.reproduce.real.document import document
         from flowhft.reproduce.real.findings import found_in
 
         if self.quick:
@@ -91,35 +91,21 @@ class ReproduceReal(Command):
         require(self.cores >= 0, "cores", "be 0 or more", self.cores)
         prefixes = self._prefixes()
         folder = self.out or RUNS / "reproduce-real"
-        require_ours(folder)
-        (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)  # ours, even if only stages come to be in it
-        terminal.where = folder
+        claim(folder, terminal)
         with terminal.stage("judge on real recordings") as progress:
             outcomes = self._outcomes(prefixes, folder, progress)
         done = {f"{name}/{stage}": i for name, one in outcomes.items() for stage, i in one["done"].items()}
         refused = {name: one["refused"] for name, one in outcomes.items()}
-        shutil.rmtree(folder / UNFINISHED)  # a page half written: seconds of work
-        (folder / UNFINISHED).mkdir()
-        config = {"command": self.typed(), "refused": refused}
-        run = Run(folder, NAME, config, self.seed, done)
-        if work := begin(run, terminal):
-            run.withdraw()
+        settle(folder)
+
+        def find(work: Path) -> Found:
             tables = found_in(folder, outcomes)
-            for name, table in tables.items():
-                write_table(work / f"{name}.parquet", table, units_of(table))
-            self._write_page(work / PAGE, tables)
-            run.finish(tables=list(tables), refused=refused)
-        if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
-            (folder / UNFINISHED).rmdir()
-        if not (folder / REPORT).is_file():
-            with terminal.stage("write the report"):
-                build(folder)
-        names = manifest_of(folder)["summary"]["tables"]
-        tables = {name: read_table(folder / f"{name}.parquet") for name in names}
-        if self.docs:
-            with replacing(self.docs) as temporary:
-                temporary.write_text((folder / PAGE).read_text(encoding="utf-8"), encoding="utf-8")
-        return self._result(folder, tables)
+            settings = {"command": self.typed(), "seed": self.seed, "share": self.share}
+            page = document(tables, settings | {"whole": not self.recordings})
+            return Found(tables, {n: units_of(t) for n, t in tables.items()}, page, {"refused": refused})
+
+        run = Run(folder, NAME, {"command": self.typed(), "refused": refused}, self.seed, done)
+        return self._result(folder, write_page(run, PAGE, terminal, find, self.docs))
 
     def _prefixes(self) -> dict[str, Path]:
         """Return the recordings, by name.
@@ -190,14 +176,6 @@ class ReproduceReal(Command):
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words.append(f"--{name.replace('_', '-')} {text}")
         return " ".join([*words, f"--seed {self.seed}", f"--docs docs/{PAGE}"])
-
-    def _write_page(self, path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-        from flowhft.reproduce.real.document import document
-
-        settings: dict[str, Any] = {"command": self.typed(), "seed": self.seed, "share": self.share}
-        settings["whole"] = not self.recordings
-        with replacing(path) as temporary:
-            temporary.write_text(document(tables, settings), encoding="utf-8")
 
     def _result(self, folder: Path, tables: Mapping[str, pl.DataFrame]) -> Result:
         """Return the verdict of every policy on every recording."""

@@ -9,8 +9,9 @@ import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.evaluate import Evaluate
-from flowhft.cli.folder import RUNS, begin, identity_of, identity_of_run, require_ours, run_of, scenarios_of
+from flowhft.cli.folder import RUNS, identity_of, identity_of_run, require_ours, run_of, scenarios_of
 from flowhft.cli.frontier import Frontier
+from flowhft.cli.page import Found, write_page
 from flowhft.cli.ppo import Ppo
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.devices import DeviceName, prepare
@@ -23,9 +24,7 @@ from flowhft.runs import (
     manifest_of,
     read_json,
     read_table,
-    replacing,
     write_json,
-    write_table,
 )
 
 MARKET: Preset = "paper"
@@ -67,7 +66,8 @@ class ReproducePaper(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own, and write down what was found."""
-        from flowhft.report import build
+        from flowhft.reproduce.document import document
+        from flowhft.reproduce.effects import EFFECTS
 
         require(2 <= self.paths <= 1_000_000_000, "paths", "lie between 2 and 1,000,000,000", self.paths)
         if self.agents and self.without_ppo:
@@ -81,22 +81,15 @@ class ReproducePaper(Command):
         command = replace(self, out=folder, docs=None, require=False, ray="")  # they change no result
         cells = scenarios_of(self.cells)[0]
         run = run_of(command, "reproduce paper", agents, cells=cells, device=prepare(self.device))
-        if work := begin(run, terminal):
-            run.withdraw()  # from here on, stages change one by one
+
+        def find(work: Path) -> Found:
             tables = self._found(folder, work, scenarios, terminal)
-            for name, table in tables.items():
-                write_table(work / f"{name}.parquet", table, _units(name, table))
             settings = self._settings(folder)
-            self._write_page(work / PAGE, tables, settings)
-            run.finish(settings=settings, stages=_stages(folder))
-        if not (folder / REPORT).is_file():
-            with terminal.stage("write the report"):
-                build(folder)
-        tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
-        if self.docs:
-            with replacing(self.docs) as temporary:
-                temporary.write_text((folder / PAGE).read_text(encoding="utf-8"), encoding="utf-8")
-        return self._result(folder, tables)
+            units = {name: _units(name, table) for name, table in tables.items()}
+            page = document(tables, EFFECTS, settings)
+            return Found(tables, units, page, {"settings": settings, "stages": _stages(folder)})
+
+        return self._result(folder, write_page(run, PAGE, terminal, find, self.docs))
 
     def _scenarios(self) -> list[Any]:
         """Return the cells, all of which the paper must print."""
@@ -230,15 +223,6 @@ class ReproducePaper(Command):
             **common,
         ).run(terminal)
         return placed(read_table(folder / "frontier" / "frontier.parquet"))
-
-    def _write_page(
-        self, path: Path, tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]
-    ) -> None:
-        from flowhft.reproduce.document import document
-        from flowhft.reproduce.effects import EFFECTS
-
-        with replacing(path) as temporary:
-            temporary.write_text(document(tables, EFFECTS, settings), encoding="utf-8")
 
     def _result(self, folder: Path, tables: Mapping[str, pl.DataFrame]) -> Result:
         """Return how near the reproduction comes: closed forms together, every policy, metric and table."""

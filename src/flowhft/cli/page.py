@@ -1,0 +1,92 @@
+"""The page of a command that has stages: tables, a Markdown page and the report, from what stages found.
+
+Such a folder holds a finished folder for every stage, and the page beside them. The page takes seconds and is
+written anew whenever a stage is; stages are what is resumed.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from flowhft.cli.folder import begin, require_ours
+from flowhft.cli.terminal import Terminal
+from flowhft.runs import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+
+
+class Found(NamedTuple):
+    """What the stages of a page found.
+
+    Attributes:
+        tables: of the page, by name.
+        units: of their columns, by table.
+        page: the page itself, Markdown.
+        summary: what else the manifest is to remember.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    units: Mapping[str, Mapping[str, str]]
+    page: str
+    summary: Mapping[str, Any]
+
+
+def claim(folder: Path, terminal: Terminal) -> None:
+    """Make a folder ours before the first of its stages is in it.
+
+    Args:
+        folder: of the page.
+        terminal: told where results are.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    require_ours(folder)
+    (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
+    terminal.where = folder
+
+
+def settle(folder: Path) -> None:
+    """Throw away a page that an interrupted call left half written: it is seconds of work.
+
+    Args:
+        folder: of the page.
+    """
+    shutil.rmtree(folder / UNFINISHED)
+    (folder / UNFINISHED).mkdir()
+
+
+def write_page(
+    run: Run, name: str, terminal: Terminal, find: Callable[[Path], Found], docs: Path | None
+) -> dict[str, pl.DataFrame]:
+    """Write a page with its tables and its report, unless the run is finished, and return the tables.
+
+    Args:
+        run: of the page; its parents are its finished stages.
+        name: of the page's file.
+        terminal: told how it goes.
+        find: called with the folder of unfinished work.
+        docs: where the page is copied to; None for nowhere.
+    """
+    from flowhft.report import build
+
+    folder = run.folder
+    if work := begin(run, terminal):
+        run.withdraw()
+        found = find(work)
+        for table, rows in found.tables.items():
+            write_table(work / f"{table}.parquet", rows, dict(found.units.get(table, {})))
+        with replacing(work / name) as temporary:
+            temporary.write_text(found.page, encoding="utf-8")
+        run.finish(tables=list(found.tables), **found.summary)
+    if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
+        (folder / UNFINISHED).rmdir()
+    if not (folder / REPORT).is_file():
+        with terminal.stage("write the report"):
+            build(folder)
+    if docs:
+        with replacing(docs) as temporary:
+            temporary.write_text((folder / name).read_text(encoding="utf-8"), encoding="utf-8")
+    tables = manifest_of(folder)["summary"]["tables"]
+    return {table: read_table(folder / f"{table}.parquet") for table in tables}
