@@ -51,7 +51,7 @@ def _regime(seed: int = 0, size: float = 0.3) -> RegimeAdapter:
     """Return a network of random weights, for all features."""
     random = np.random.default_rng(seed)
     weights = init_weights(8, seed)
-    weights = weights._replace(weight_3=jnp.asarray(size * random.standard_normal((3, 8)), jnp.float32))
+    weights = weights._replace(weight_3=jnp.asarray(size * random.standard_normal((4, 8)), jnp.float32))
     scales = fit_scales(random.standard_normal((50, len(SEES))), DIAL, True)
     told = jnp.asarray([math.log(0.1), 0.0, 0.0])
     return widen(narrow(weights, scales, told, jnp.asarray(1.0 / 1.5)))

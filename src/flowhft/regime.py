@@ -35,8 +35,9 @@ SEES = (
 TOGETHER = (("rate_bid", "rate_ask"), ("fill_rate_bid", "fill_rate_ask"))
 # What it is told besides: a preference, and two views on the kind of market.
 TOLD = ("log_risk", "premium", "informed")
-# Outputs: width and lean in units of 1 / k, skew in such units a lot.
-OUTPUTS = ("width", "lean", "skew")
+# Outputs: width and lean in units of 1 / k, skew in such units a lot; what the factor on the quotes of the
+# policy within has more than 1. With width, lean and factor it has the whole map of the paper's fine-tuning.
+OUTPUTS = ("width", "lean", "skew", "scale")
 SKEW_UNIT = 0.2  # so that all outputs are of order one
 FURTHEST = 5.0  # standard deviations at which a feature is softly cut
 
@@ -100,7 +101,7 @@ def shapes_of(units: int) -> dict[str, tuple[int, ...]]:
 
 
 def adapter_at(regime: RegimeAdapter, features: Numeric) -> Adapter:
-    """Return the map for this moment: offsets and skew in ticks, the scale 1.
+    """Return the map for this moment, offsets and skew in ticks.
 
     Args:
         regime: the network.
@@ -115,7 +116,7 @@ def adapter_at(regime: RegimeAdapter, features: Numeric) -> Adapter:
     output = regime.weight_3 @ hidden + regime.bias_3
     width, lean, skew = output[0], output[1], output[2]
     return Adapter(
-        scale=1.0,
+        scale=1.0 + output[3],
         offset_bid=regime.half_spread * (width - lean),
         offset_ask=regime.half_spread * (width + lean),
         skew=regime.half_spread * SKEW_UNIT * skew,

@@ -122,7 +122,8 @@ def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
     unit = adapter.scale * regime.half_spread  # `adapter` comes after the regime's map
     bid = g("Add", g("Mul", g("Sub", width, lean), unit), adapter.offset_bid)
     ask = g("Add", g("Mul", g("Add", width, lean), unit), adapter.offset_ask)
-    return adapter.scale, bid, ask, g("Add", g("Mul", g.row(output, 2), unit * SKEW_UNIT), skew)
+    scale = g("Mul", g("Add", g.row(output, 3), 1.0), adapter.scale)
+    return scale, bid, ask, g("Add", g("Mul", g.row(output, 2), unit * SKEW_UNIT), skew)
 
 
 def inputs_of(frozen: Frozen) -> dict[str, tuple[Any, ...]]:

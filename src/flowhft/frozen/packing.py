@@ -15,10 +15,12 @@ from jaxtyping import Float, Float32
 
 from flowhft.adapter import Adapter
 from flowhft.features import Sensor
+from flowhft.regime import OUTPUTS
 
 if TYPE_CHECKING:
     from flowhft.frozen.policy import Frozen
 
+_OUTPUTS = len(OUTPUTS)
 TILE = 64  # numbers of a tile: four vector registers of the widest kind
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
@@ -134,7 +136,7 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
     regime_2 = regime_bias_1 + padded_unit
     regime_bias_2 = regime_2 + unit * padded_unit
     regime_3 = regime_bias_2 + padded_unit
-    regime_bias_3 = regime_3 + 3 * padded_unit
+    regime_bias_3 = regime_3 + _OUTPUTS * padded_unit
     return Places(
         padded,
         padded_sample,

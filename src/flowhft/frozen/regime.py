@@ -56,7 +56,7 @@ def regime_adapter(
     width, lean, skew = float(vectors[output]), float(vectors[output + 1]), float(vectors[output + 2])
     half_spread = numbers[HALF_SPREAD]
     return Adapter(
-        1.0,
+        1.0 + float(vectors[output + 3]),
         half_spread * (width - lean),
         half_spread * (width + lean),
         half_spread * SKEW_UNIT * skew,

@@ -134,4 +134,4 @@ def quotes_along(regime: RegimeAdapter, seen: Float[Array, "step seen"], base: Q
     offsets = jnp.stack([adapter.offset_bid, adapter.offset_ask], axis=-1)[:, None, :]
     lean = adapter.skew[:, None] * jnp.asarray(NODES, jnp.float32)
     within = regime.half_spread if base is None else base
-    return within + offsets + jnp.stack([lean, -lean], axis=-1)
+    return adapter.scale[:, None, None] * within + offsets + jnp.stack([lean, -lean], axis=-1)
