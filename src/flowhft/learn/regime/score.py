@@ -18,7 +18,7 @@ from flowhft.learn.regime.law import Law
 LEAST_RATIO = 0.3  # below it the logarithm goes on as a straight line: a mean may be negative
 LEAST_RISK = 1e-6
 SMALL = 0.1  # of what a maker without risk would earn: below this a mean is no longer judged by its ratio
-ENOUGH = 0.05  # gain at which more counts half as much as at first
+ENOUGH = 0.01  # gain at which more counts half as much as at first
 
 
 def risk_of(laws: Law, swing: float) -> Float[Array, "..."]:

@@ -20,7 +20,7 @@ class FamilySettings:
     """Sessions of each."""
     held_out: int = 384
     """Other random scenarios, by which the risk dial is chosen; some of them are scored along the way."""
-    held_out_paths: int = 1_000
+    held_out_paths: int = 2_000
     """Sessions that are simulated in each of these, by every risk dial and expert."""
     volatility: tuple[float, ...] = (0.01, 0.45)
     """Lowest and highest, log-uniform."""
