@@ -1,11 +1,17 @@
 """Small recordings that tests write: a Binance session and a LOBSTER tape, worked out by hand."""
 
+import gzip
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from flowhft.errors import FlowhftError
+from flowhft.recordings import market_orders, read_recording
+from flowhft.recordings.read import open_recording
+from flowhft.recordings.tick_files import write_ticks
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, TRADE, Recording
 
 SCALES = {"price_scale": "10", "qty_scale": "1000"}
@@ -123,3 +129,111 @@ def swap(row: int, old: str, new: str) -> str:
     assert old in lines[row]
     lines[row] = lines[row].replace(old, new, 1)
     return "".join(lines)
+
+
+def decimal(value: int, scale: int) -> str:
+    digits = len(str(scale)) - 1
+    return f"{value // scale}.{value % scale:0{digits}d}0" if digits else str(value)
+
+
+def stream_lines(tables: dict[str, pl.DataFrame], market: str = "usdm", scales=(10, 1000)) -> list[str]:
+    """A session as it comes over Binance's web sockets, in the order of arrival: what `session` holds."""
+    price, quantity = scales
+
+    def levels(table: pl.DataFrame, side: int) -> list[list[str]]:
+        rows = table.filter(pl.col("side") == side).select("price", "qty").rows()
+        return [[decimal(p, price), decimal(q, quantity)] for p, q in rows]
+
+    def of(name: str, event: str | None, row: dict, **rest) -> str:
+        data = {"s": "BTCUSDT"} | ({"e": event, "E": row["exch_ms"]} if event else {}) | rest
+        if market != "spot" or event == "trade":
+            data["T"] = row["txn_ms"]
+        return f"{row['local_ns']} {json.dumps({'stream': f'btcusdt@{name}', 'data': data})}"
+
+    book = tables["snapshot"]
+    answer = {"lastUpdateId": book["last_update_id"][0], "bids": levels(book, 1), "asks": levels(book, -1)}
+    lines = [(book["local_ns"][0], 0, f"{book['local_ns'][0]} {json.dumps(answer)}")]
+    for _, part in tables["depth"].group_by("final_id", maintain_order=True):
+        row = part.row(0, named=True)
+        chain = {"U": row["first_id"], "u": row["final_id"]}
+        chain |= {} if market == "spot" else {"pu": row["prev_id"]}
+        chain |= {"ps": "BTCUSDT"} if market == "coinm" else {}
+        sides = {"b": levels(part, 1), "a": levels(part, -1)}
+        lines.append((row["local_ns"], 3, of("depth@0ms", "depthUpdate", row, **chain, **sides)))
+    for row in tables["trades"].rows(named=True):
+        text = {"p": decimal(row["price"], price), "q": decimal(row["qty"], quantity)}
+        kind = {} if market == "spot" else {"X": {0: "MARKET", 1: "INSURANCE_FUND"}.get(row["kind"], "NA")}
+        made = of("trade", "trade", row, t=row["trade_id"], m=row["aggressor"] < 0, **text, **kind)
+        lines.append((row["local_ns"], 1, made))
+    for row in tables["bbo"].rows(named=True):
+        best = {"b": decimal(row["bid_px"], price), "B": decimal(row["bid_qty"], quantity)}
+        best |= {"a": decimal(row["ask_px"], price), "A": decimal(row["ask_qty"], quantity)}
+        event = None if market == "spot" else "bookTicker"
+        lines.append((row["local_ns"], 2, of("bookTicker", event, row, u=row["update_id"], **best)))
+    return [line for *_, line in sorted(lines, key=lambda one: one[:2])]
+
+
+def write_stream(folder: Path, lines: list[str] | None = None, name: str = "btcusdt_20231114.gz") -> Path:
+    content = "".join(f"{line}\n" for line in (stream_lines(session()) if lines is None else lines)).encode()
+    path = folder / name
+    path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+    return path
+
+
+def write_bitstamp(folder: Path) -> Path:
+    """A bid rests from before, is met by a sell; a buy crosses, eats an ask and rests with what remains."""
+    rows = [  # ms, order, price, volume, action, side
+        (100, 10, 1000, 50, 1, 1), (200, 11, 1010, 30, 1, -1), (250, 12, 1010, 20, 1, -1),
+        (400, 20, 1000, 15, 1, -1), (410, 10, 1000, 35, 2, 1), (411, 20, 1000, 0, 3, -1),
+        (500, 21, 1012, 60, 1, 1), (510, 11, 1010, 0, 3, -1), (511, 21, 1012, 30, 2, 1),
+        (520, 12, 1010, 0, 3, -1), (521, 21, 1012, 10, 2, 1),
+        (650, 5, 990, 7, 3, 1),
+    ]  # fmt: skip
+    start = EPOCH_MS
+    pl.DataFrame(
+        [(start + ms, start // 1000 * 1000, *rest) for ms, *rest in rows],
+        ["local_ms", "exch_ms", "order_id", "price", "volume", "action", "side"], orient="row",
+    ).write_parquet(folder / "events.parquet")  # fmt: skip
+    pl.DataFrame(
+        [(start + 415, 1, 1000, 15), (start + 515, 2, 1010, 30), (start + 525, 3, 1010, 20)],
+        ["local_ms", "trade_id", "price", "volume"], orient="row",
+    ).write_parquet(folder / "trades.parquet")  # fmt: skip
+    names = ["local_ms", "bid_px_1", "bid_sz_1", "ask_px_1", "ask_sz_1"]
+    shots = [(300, 1000, 54, 1010, 50), (450, 1000, 39, 1010, 50), (700, 1012, 10, -1, 0)]
+    pl.DataFrame([(start + ms, *rest) for ms, *rest in shots], names, orient="row").write_parquet(
+        folder / "snapshots1.parquet"
+    )
+    return folder
+
+
+PARQUET = ("binance", "bitstamp", "ticks")  # formats of Parquet files that a fuzzer spoils
+
+
+def parquet_recordings(folder: Path) -> dict[str, Path]:
+    """Write a good recording of each of `PARQUET`, and return what to read."""
+    for name in PARQUET:
+        (folder / name).mkdir()
+    ticks = folder / "ticks" / "goog.ticks.parquet"
+    write_ticks(open_recording(write_csv(folder / "ticks")), ticks)
+    return {
+        "binance": write(folder / "binance", session()),
+        "bitstamp": write_bitstamp(folder / "bitstamp"),
+        "ticks": ticks,
+    }
+
+
+def parquet_files(recording: Path) -> list[Path]:
+    return sorted((recording if recording.is_dir() else recording.parent).glob("*.parquet"))
+
+
+def read_or_refuse(path: Path, repair: bool) -> None:
+    """Whatever the bytes: an error of ours, or a recording that can be used."""
+    try:
+        recording = read_recording(path, repair=repair)
+        market_orders(recording)
+    except FlowhftError:
+        return
+    events = recording.events
+    assert np.all(np.diff(events["local_time_ns"]) >= 0)
+    assert np.all(np.isin(events["side"], (-1, 1)))
+    assert events["quantity"].min() >= 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowhft.blocks import judge_sessions
+from flowhft.blocks import draw_blocks, judge_sessions
 from flowhft.errors import UsageError
 from flowhft.measures import measure
 from flowhft.types import Fill, Observation, Quote, Trajectory
@@ -79,3 +79,10 @@ def test_what_does_not_fit_is_refused(sessions, block, reference, words):
     with pytest.raises(UsageError) as refusal:
         judge_sessions({"a": path(np.zeros(100))}, sessions, block, reference, seed=0)
     assert words in str(refusal.value)
+
+
+def test_every_step_of_the_path_can_be_drawn_the_last_ones_too():
+    starts = draw_blocks(12, 4, samples=500, seed=0)
+    assert starts.shape == (500, 3)
+    assert set(starts.ravel().tolist()) == set(range(9))  # 0 .. 8: each but by a chance below 1e-70
+    assert np.all(draw_blocks(12, 12, samples=5, seed=0) == 0)

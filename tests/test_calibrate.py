@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import chi2, kstest
 
 from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate, load_calibration, save
 from flowhft.calibrate.calibration import TABLES
@@ -23,10 +23,11 @@ from flowhft.calibrate.fill_curve import (
 )
 from flowhft.calibrate.hawkes import Hawkes, curvature, log_likelihood, residuals, spread_ties
 from flowhft.calibrate.hawkes_fit import fit_hawkes
-from flowhft.calibrate.volatility import GRID_STEPS, estimate, interval_for, signature
+from flowhft.calibrate.volatility import GRID_STEPS, estimate, interval_for, mean_square_move, signature
 from flowhft.errors import DataError, UsageError
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.book import MarketOrders, split
+from flowhft.recordings.market_orders import MarketOrders
+from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import BUY, SELL, TRADE
 from flowhft.runs import units_of
 
@@ -173,6 +174,8 @@ class TestHawkesFit:
         assert fit.process.branching_ratio < 0.2
         assert fit.process.rate == pytest.approx(0.75, rel=0.05)
         assert "no better than Poisson" in " ".join(fit.warnings)
+        for parameter in fit.parameters.values():
+            assert ("no error" in parameter.diagnostic) == math.isnan(parameter.standard_error)
 
     def test_a_mixture_of_two_time_scales_is_called_a_poor_fit(self):
         rng = np.random.default_rng(4)
@@ -282,6 +285,23 @@ class TestVolatility:
         assert fit.drift.standard_error == pytest.approx(1.0 / math.sqrt(3000.0), rel=0.15)
         assert fit.volatility.value == pytest.approx(1.0, rel=0.15)
         assert abs(fit.drift.value - 0.2) < 4 * fit.drift.standard_error
+        p_value = chi2.sf((fit.drift.value / fit.drift.standard_error) ** 2, 1)
+        assert fit.drift.diagnostic == f"p-value of none: {p_value:.2g}"
+
+    def test_the_signature_has_the_errors_of_overlapping_windows(self):
+        # Brownian: the variance over h has the relative error sqrt(4 / 3 h / T), the volatility half of it.
+        curve = estimate(brownian(4000.0, 0.1, 3.0, np.random.default_rng(5)), 0.1).signature
+        for row in curve.filter(pl.col("interval") <= 10.0).iter_rows(named=True):
+            expected = 3.0 * math.sqrt(4.0 / 3.0 * row["interval"] / 4000.0) / 2.0
+            assert row["standard_error"] == pytest.approx(
+                expected, rel=0.25 if row["interval"] > 0.1 else 0.3
+            )
+
+    def test_moves_over_half_of_a_short_path_are_not_too_small(self):
+        # Net of its drift a path of 21 is a bridge; 2,000 of them tell the mean square over 10 to 3 %.
+        rng = np.random.default_rng(6)
+        squares = [mean_square_move(np.cumsum(rng.standard_normal(21)), 10) for _ in range(2000)]
+        assert np.mean(squares) == pytest.approx(10.0, rel=0.15)
 
     def test_the_sampling_interval_follows_the_length(self):
         assert interval_for(23_400.0, 10.0) == 10.0
@@ -318,9 +338,10 @@ class TestFillCurve:
             "intensity_bid": 0.4,
             "fill_decay": 0.08,
             "fill_decay_ask": 0.08,
+            "fill_imbalance": 0.0,
             "reach": 0.2,
         }
-        missed, values = dict.fromkeys(truth, 0), []
+        missed, values, likelihoods = dict.fromkeys(truth, 0), [], []
         for seed in range(40):
             rng = np.random.default_rng(seed)
             bursts = exponential_bursts(0.4, 0.08, 2000.0, rng)
@@ -329,11 +350,15 @@ class TestFillCurve:
             for name, value in truth.items():
                 missed[name] += not fit.parameters[name].low <= value <= fit.parameters[name].high
             values.append(fit.curve)
+            likelihoods.append(fit.likelihood)
         assert max(missed.values()) <= 10, missed
         intensity, decay, r_squared = np.array(values).T
         assert np.mean(decay) == pytest.approx(0.08, rel=0.03)
         assert np.mean(intensity) == pytest.approx(0.4, rel=0.05)
         assert np.min(r_squared) > 0.95
+        # Maximum likelihood, the efficient one here, though a twentieth of the bursts is censored.
+        assert np.mean([one.fill_decay for one in likelihoods]) == pytest.approx(0.08, rel=0.02)
+        assert np.mean([one.intensity for one in likelihoods]) == pytest.approx(0.4, rel=0.03)
 
     def test_near_orders_do_not_bend_the_curve(self):
         # Nine orders in ten stop at the touch, half a tick from the mid, as on a market one tick wide.
@@ -380,7 +405,24 @@ class TestFillCurve:
         fit = fit_fill_curve(bursts, bursts.time, 4000.0, 0)
         assert fit.parameters["intensity_bid"].value == pytest.approx(0.8, rel=0.2)
         assert fit.parameters["intensity_ask"].value == pytest.approx(0.32, rel=0.2)
-        assert "the sides differ" in " ".join(fit.warnings)
+        # (0.8 - 0.32) / (0.8 + 0.32), at 1 / k as at any distance, since both decay alike.
+        differ = fit.parameters["fill_imbalance"]
+        assert differ.low < 0.4286 < differ.high
+        assert "takes 20" not in " ".join(fit.warnings)
+        assert "fills both at their mean, and is wrong by 4" in fit.warnings[0]
+
+    def test_sides_that_reach_differently_are_named_with_what_it_costs(self):
+        rng = np.random.default_rng(15)
+        near, far = (exponential_bursts(0.4, decay, 8000.0, rng) for decay in (0.1, 0.05))
+        both = [np.concatenate([a[~near.buy], b[far.buy]]) for a, b in zip(near, far, strict=True)]
+        fit = fit_fill_curve(Bursts(*both), np.sort(both[0]), 8000.0, 0)
+        said = next(text for text in fit.warnings if "1 / k is" in text)
+        bid, ask, k = (fit.parameters[f"fill_decay{side}"].value for side in ("_bid", "_ask", ""))
+        assert f"1 / k is {1.0 / bid:.3g} ticks at the bid, {1.0 / ask:.3g} at the ask" in said
+        # What a quote at 1 / k earns of the most that its side can, distance x rate, found by search.
+        distance = np.linspace(0.1, 100.0, 100_000)
+        lost = [1.0 - np.exp(-own / k) / k / np.max(distance * np.exp(-own * distance)) for own in (bid, ask)]
+        assert f"earns up to {max(lost):.0%} less" in said
 
     def test_the_table_counts_what_a_loop_counts(self):
         rng = np.random.default_rng(13)
@@ -443,6 +485,7 @@ class TestSettings:
         [
             ({"sampling_interval": 0.0}, "`sampling_interval` must be above 0"),
             ({"response_latency": -1.0}, "`response_latency` must be 0 or more; received -1.0 s"),
+            ({"order_window": -0.1}, "`order_window` must be 0 or more; received -0.1 s"),
             ({"order_window": math.nan}, "`order_window` must be 0 or more; received nan s"),
             ({"fit_from": 3.0}, "`fit_from` must come with `fit_to`"),
             ({"fit_from": 3.0, "fit_to": 2.0}, "`fit_from` must lie between 0 and `fit_to`"),
@@ -515,7 +558,9 @@ class TestSample:
             "volatility_seasonality",
             "order_fill_ratio",
         }
+        assert calibration.facts.order_window == 0.01
         for name, parameter in calibration.parameters.items():
+            assert parameter.diagnostic, name
             if name in refused:
                 assert "must rest on" in parameter.diagnostic
                 assert "received" in parameter.diagnostic

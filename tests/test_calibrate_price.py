@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.special import gamma
+from scipy.stats import kstest, norm
 
 from flowhft.calibrate.hurst import fit_hurst
 from flowhft.calibrate.jumps import fit_jumps, no_jumps_p_value, threshold, usual_deviation, window_of
@@ -12,7 +13,8 @@ from flowhft.calibrate.seasonality import PART, fit_seasonality
 from flowhft.calibrate.sessions import without_gaps
 from flowhft.market.scenario import Scenario
 from flowhft.recordings import read_recording, sample_recording, top_of_book
-from flowhft.recordings.book import market_orders, split
+from flowhft.recordings.market_orders import market_orders
+from flowhft.recordings.parts import split
 from flowhft.resemble.tape import simulated_tapes
 
 MARKET = Scenario(
@@ -72,12 +74,19 @@ class TestHurst:
         ]
         # 0.5 is left out at 99 %: Binomial(20, 0.01); P(more than 3) = 0.004 %.
         assert sum(fit.significant for fit in found) <= 3
+        # The errors are those of the scatter; by the law of Gaussian moves they would be a quarter less.
+        exponents, errors = np.array([fit.hurst_exponent[1:3] for fit in found]).T
+        assert np.mean(errors) > 0.042
+        assert 0.5 < np.std(exponents) / np.mean(errors) < 1.5
 
     def test_trending_prices_are_told_from_chance(self):
         mids = simulated_mids(MARKET.but(hurst_exponent=0.7), 600, 12)[0]
         found = fit_hurst(mids, 1.0)
         assert found.significant
         assert found.volatility == pytest.approx(2.0, rel=0.25)
+        # The same moves, four seconds apart each: a fractional price scales by 4^H.
+        slow = fit_hurst(mids, 4.0)
+        assert slow.volatility == pytest.approx(found.volatility / 4.0**found.hurst_exponent.value, rel=1e-6)
 
     def test_one_exponent_that_does_not_hold_is_said(self):
         rng = np.random.default_rng(4)
@@ -103,19 +112,40 @@ class TestHurst:
 
 
 class TestJumps:
-    truth = MARKET.but(volatility=1.0, jump_intensity=0.01, jump_mean=15.0, jump_deviation=3.0)
+    truth = MARKET.but(volatility=1.0, jump_intensity=0.01, jump_mean=15.0, jump_deviation=1.5)
 
     def test_truth_lies_within_the_intervals_as_often_as_stated(self):
         # 20 recordings of 50 minutes: Binomial(20, 0.05) misses a parameter; P(more than 5) = 0.03 %.
         names = ("jump_intensity", "jump_mean", "jump_deviation")
-        missed = dict.fromkeys(names, 0)
+        missed, deviations = dict.fromkeys(names, 0), []
         for mids in simulated_mids(self.truth, 3000, 20):
             found = fit_jumps(mids)
             assert found.significant
             for name in names:
                 parameter = found.parameters[name]
                 missed[name] += not parameter.low <= getattr(self.truth, name) <= parameter.high
+            deviations.append(found.parameters["jump_deviation"].value)
         assert max(missed.values()) <= 5, missed
+        # 600 sizes: five standard errors of 0.05. With the diffusion left in it would be 1.8.
+        assert np.mean(deviations) == pytest.approx(1.5, abs=0.25)
+
+    def test_shares_and_p_values_are_those_of_their_formulas(self):
+        """One jump of 20 among moves of 1: the usual variance is pi / 2, that of a product of neighbours."""
+        moves = np.tile([1.0, -1.0], 300)
+        moves[200] = 20.0
+        found = fit_jumps(np.concatenate([[0.0], np.cumsum(moves)]))
+        assert found.parameters["jump_share"].value == pytest.approx((400.0 - np.pi / 2.0) / (400.0 + 599.0))
+        rng = np.random.default_rng(13)
+        moves = rng.standard_normal(500) * np.exp(rng.standard_normal(500).cumsum() / 10.0)
+        n, size = 500, np.abs(moves)
+        pairs = sum(size[i] * size[i - 1] for i in range(1, n)) * n / (n - 1) * np.pi / 2.0
+        normal = 2.0 ** (2.0 / 3.0) * gamma(7.0 / 6.0) / gamma(0.5)  # E |Z|^(4/3)
+        triples = sum((size[i] * size[i - 1] * size[i - 2]) ** (4.0 / 3.0) for i in range(2, n))
+        quarticity = n * n / (n - 2) * triples / normal**3
+        assert quarticity > 1.5 * pairs**2  # the volatility does change
+        spread = (np.pi**2 / 4.0 + np.pi - 5.0) * quarticity / pairs**2 / n
+        z = (1.0 - pairs / np.sum(moves**2)) / np.sqrt(spread)
+        assert no_jumps_p_value(moves) == pytest.approx(norm.sf(z))
 
     def test_a_price_without_jumps_shows_none(self):
         # 100 recordings, each with a jump by a chance of 1 %: P(more than 5) = 0.05 %. p-values are uniform.
@@ -130,6 +160,9 @@ class TestJumps:
         assert none.parameters["jump_intensity"].high == pytest.approx(-np.log(0.025) / 999.0)
         assert np.isnan(none.parameters["jump_mean"].value)
         assert "must rest on 5 jumps; received 0" in none.parameters["jump_mean"].diagnostic
+        assert none.parameters["jump_share"].value == 0.0
+        assert np.isnan(none.parameters["jump_share"].standard_error)
+        assert none.parameters["jump_share"].diagnostic.startswith("no jump; p-value")
 
     def test_changing_volatility_is_not_jumps(self):
         rng = np.random.default_rng(6)
@@ -209,6 +242,15 @@ class TestSeasonality:
             np.std(profile, ddof=1) / np.mean(profile), rel=0.1
         )
         assert "rate: from 0.4" in found.warnings[0]
+
+    def test_half_hours_without_an_order_count(self):
+        rng = np.random.default_rng(12)
+        profile = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+        mids = np.cumsum(rng.standard_normal(6 * 1800))
+        found = fit_seasonality(self.orders(profile, rng), mids, 1.0, 6 * PART, 0)
+        # Standard deviation over mean of the profile: sqrt(6 / 5 x (2 / 3) (1 / 3)) / (2 / 3).
+        assert found.parameters["rate_seasonality"].value == pytest.approx(0.775, rel=0.05)
+        assert "6 parts" in found.parameters["rate_seasonality"].diagnostic
 
     def test_an_hour_is_refused(self):
         found = fit_seasonality(np.arange(10.0), np.arange(100.0), 1.0, 3600.0, 0)

@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from flowhft.calibrate.adverse_selection import HORIZONS, fit_adverse_selection, markout_curve
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.fill_curve import Bursts
 from flowhft.calibrate.scenario import natural_dt, price_law, scenario_of
+from flowhft.cli.calibrate import left_out_of
+from flowhft.market.presets import grid_around
 from flowhft.market.scenario import MOST_CARRIED
 from flowhft.recordings.book import TopOfBook
 from flowhft.recordings.read import read_recording
@@ -61,7 +64,25 @@ def test_the_markout_curve_holds_the_adverse_selection():
     for horizon in (0.2, 1.0, 10.0, 60.0):
         assert abs(at[horizon]["move"] - 8.0) < 5.0 * at[horizon]["standard_error"]
     assert at[60.0]["standard_error"] > at[0.1]["standard_error"]
+    # Fills within two horizons share the mid's moves: at 10 s those of 20 s are one observation.
+    reached = bursts.reach >= 20.0
+    begin, sign = bursts.time[reached], np.where(bursts.buy[reached], 1.0, -1.0)
+    begin, sign = (values[begin + 10.0 <= top.exchange_time_ns[-1] * 1e-9] for values in (begin, sign))
+    later, before = (
+        top.mid_price[np.searchsorted(top.exchange_time_ns, begin * 1e9 + after, side="right") - 1]
+        for after in (10 * SECOND, -1)
+    )
+    apart = sign * (later - before) - at[10.0]["move"]
+    blocks = [np.sum(apart[begin // 20.0 == block]) for block in range(50)]
+    assert at[10.0]["standard_error"] == pytest.approx(np.sqrt(np.sum(np.square(blocks))) / len(apart))
     assert at[60.0]["bursts"] < at[0.1]["bursts"] == int(np.sum(bursts.reach >= 20.0))
+
+
+def test_orders_whose_horizon_is_beyond_the_recording_are_left_out():
+    bursts, top = tape(8.0)  # an order every 2 s, and the last mid 1 s after the last
+    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 7.0)
+    known = np.sum((bursts.reach >= 20.0) & (bursts.time + 7.0 <= bursts.time[-1] + 1.0))
+    assert f"at {known} bursts" in found.method
 
 
 def test_few_orders_leave_it_unknown_and_say_so():
@@ -114,3 +135,23 @@ def test_the_scenario_is_the_calibration():
             "jump_deviation": 30.0,
         }
     )
+
+
+def test_half_hours_that_no_scenario_is_like_are_counted():
+    found = calibrate(read_recording(sample_recording()))
+    scenarios = grid_around(scenario_of(found, 639_439.5))
+    said = left_out_of(scenarios, found)
+    assert [text.split(":")[0] for text in said] == ["adverse_selection"]
+    # Means are 1: the grid spans 0.5 to 2. 2.6 is outside by more than two errors, 2.3 and 0.3 are not.
+    day = pl.DataFrame(
+        {
+            "start": [0.0, 1800.0, 3600.0, 5400.0, 7200.0],
+            "rate": [2.6, 0.9, 0.6, 0.6, 0.3],
+            "rate_error": [0.2, 0.2, 0.2, 0.2, 0.2],
+            "volatility": [2.3, 0.6, 0.6, 0.6, 0.9],
+            "volatility_error": [0.2, 0.2, 0.2, 0.2, 0.2],
+        }
+    )
+    said = left_out_of(scenarios, replace(found, seasonality=day))[1:]
+    assert len(said) == 1
+    assert said[0].startswith("rate: 1 of 5 half hours lie outside what the scenarios span, 0.5 to 2 times")

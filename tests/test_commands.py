@@ -12,7 +12,7 @@ import pytest
 from program import begin_process, contents, flowhft, manifest
 
 from flowhft.recordings.sample import sample_recording
-from flowhft.runs import MANIFEST, UNFINISHED
+from flowhft.runs import MANIFEST, UNFINISHED, read_json
 
 SOLO = 'name = "solo"\ndt = 0.05\n'
 MIXED = """
@@ -38,7 +38,7 @@ TEACHERS = (
     *("--teachers.risk-aversions", "0.1"),
 )
 SEARCH = ("--search.paths", "8", "--search.fresh-paths", "8", "--search.rounds", "1", "--search.candidates")
-FAST_DESK = ("--replay.decision-latency-us", "100", "--replay.horizon", "2")
+FAST_DESK = ("--replay.decision-latency-us", "100", "--replay.horizon", "2", "--replay.order-lots", "5")
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +178,17 @@ def test_a_frozen_policy_trades_like_the_one_it_was_frozen_from(shop):
     )
     assert adapted == frozen
     assert adapted["pnl"] != rows["glft"]["pnl"]
+
+
+def test_money_is_that_of_the_orders_of_the_replay_not_of_the_calibration(shop):
+    judged, recording = (read_json(shop / "backtest" / f"{name}.json") for name in ("backtest", "recording"))
+    calibrated = manifest(shop / "calibrate")["config"]["order_lots"]
+    assert judged["settings"]["order_lots"] == 5 != calibrated
+    fills = pl.read_parquet(shop / "backtest" / "fills.parquet")
+    for policy, bps in judged["break_even_fee_bps"].items():
+        of = fills.filter(pl.col("policy") == policy)
+        traded = recording["tick_size"] * recording["lot_size"] * float((of["price"] * of["lots"]).sum())
+        assert judged["total_pnl"][policy] == pytest.approx(1e-4 * bps * traded, rel=1e-9)
 
 
 def test_every_command_leaves_something_to_report_or_says_what_does(shop, tmp_path):

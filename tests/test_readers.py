@@ -12,12 +12,21 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pytest
-from recording_files import NAME, kinds, messages, session, write, write_csv
+from recording_files import (
+    NAME,
+    kinds,
+    messages,
+    session,
+    write,
+    write_bitstamp,
+    write_csv,
+    write_stream,
+)
 
 from flowhft.cli.data import Format
 from flowhft.cli.main import main
 from flowhft.errors import DataError, FlowhftError, RecordingError, UnknownNameError
-from flowhft.recordings import read_recording, sample_recording, split, top_of_book
+from flowhft.recordings import book_at, read_recording, sample_recording, split, top_of_book
 from flowhft.recordings.following import Summary, agreement
 from flowhft.recordings.npz import npz_events, write_npz
 from flowhft.recordings.orders import level_events
@@ -101,32 +110,6 @@ def write_declared(folder: Path, times=("1700000000.5", "1700000001", "170000000
     (folder / "trades.csv").write_text(TRADES.format(*times))
     (folder / "market.toml").write_text(TOML.format(unit=unit))
     return folder / "market.toml"
-
-
-def write_bitstamp(folder: Path) -> Path:
-    """A bid rests from before, is met by a sell; a buy crosses, eats an ask and rests with what remains."""
-    rows = [  # ms, order, price, volume, action, side
-        (100, 10, 1000, 50, 1, 1), (200, 11, 1010, 30, 1, -1), (250, 12, 1010, 20, 1, -1),
-        (400, 20, 1000, 15, 1, -1), (410, 10, 1000, 35, 2, 1), (411, 20, 1000, 0, 3, -1),
-        (500, 21, 1012, 60, 1, 1), (510, 11, 1010, 0, 3, -1), (511, 21, 1012, 30, 2, 1),
-        (520, 12, 1010, 0, 3, -1), (521, 21, 1012, 10, 2, 1),
-        (650, 5, 990, 7, 3, 1),
-    ]  # fmt: skip
-    start = US // 1000
-    pl.DataFrame(
-        [(start + ms, start // 1000 * 1000, *rest) for ms, *rest in rows],
-        ["local_ms", "exch_ms", "order_id", "price", "volume", "action", "side"], orient="row",
-    ).write_parquet(folder / "events.parquet")  # fmt: skip
-    pl.DataFrame(
-        [(start + 415, 1, 1000, 15), (start + 515, 2, 1010, 30), (start + 525, 3, 1010, 20)],
-        ["local_ms", "trade_id", "price", "volume"], orient="row",
-    ).write_parquet(folder / "trades.parquet")  # fmt: skip
-    names = ["local_ms", "bid_px_1", "bid_sz_1", "ask_px_1", "ask_sz_1"]
-    shots = [(300, 1000, 54, 1010, 50), (450, 1000, 39, 1010, 50), (700, 1012, 10, -1, 0)]
-    pl.DataFrame([(start + ms, *rest) for ms, *rest in shots], names, orient="row").write_parquet(
-        folder / "snapshots1.parquet"
-    )
-    return folder
 
 
 def rows_of(recording: Recording, *names: str) -> list[tuple]:
@@ -224,11 +207,48 @@ def test_text_that_is_no_utf8_names_the_row(tmp_path):
         read_recording(path)
 
 
+def declared_in_docs(number: int, files: str, new: Path) -> Path:
+    """Write the declaration that stands in docs/recordings.md, for these files."""
+    said = (Path(__file__).parents[1] / "docs" / "recordings.md").read_text().split("```toml\n")[1 + number]
+    lines = said.split("```")[0].splitlines()
+    assert sum(line.startswith("files = ") for line in lines) == 1
+    new.write_text("\n".join(f'files = "{files}"' if line.startswith("files") else line for line in lines))
+    return new
+
+
+def test_five_levels_a_second_as_the_docs_declare_them(shared_data, tmp_path):
+    files = shared_data / "btc_1s_lob5" / "btc_1s_lob5.parquet"
+    recording = read_recording(declared_in_docs(1, str(files), tmp_path / "btc.toml"))
+    raw = pl.read_parquet(files)
+    tops = recording.events[recording.events["kind"] == TOP]
+    top = top_of_book(recording)
+    assert np.all(np.diff(top.local_time_ns) >= 10**9)
+    assert recording.duration == raw["second"][-1] - raw["second"][0]
+    assert (top.best_bid.min() * 0.1, top.best_ask.max() * 0.1) == pytest.approx(
+        (raw["bid1_price"].min(), raw["ask1_price"].max())
+    )
+    assert np.median(top.market_spread) == 1  # README: 0.1 USD
+    last = book_at(recording, int(tops["local_time_ns"][-1]) + 1)
+    shown = [(raw[f"{side}{level}_price"][-1], raw[f"{side}{level}_size"][-1])
+             for side in ("bid", "ask") for level in range(1, 6)]  # fmt: skip
+    np.testing.assert_allclose(np.stack([last["price"] * 0.1, last["quantity"] * 1e-8], axis=1), shown)
+
+
+def test_three_days_of_quotes_are_one_recording(shared_data, tmp_path):
+    files = f"{shared_data}/eurusd_l1_2021/eurusd_l1_*.parquet"
+    recording = read_recording(declared_in_docs(0, files, tmp_path / "eurusd.toml"), repair=True)
+    rows = sum(len(pl.read_parquet(path)) for path in recording.files[1:])
+    assert rows == 112_231 + 126_103 + 137_405  # README
+    dropped = [int(m.split("dropped ")[1].split(" ")[0].replace(",", ""))
+               for m in messages(recording).splitlines() if "dropped " in m]  # fmt: skip
+    assert len(dropped) == 3
+    assert 0.02 < sum(dropped) / rows < 0.03  # README: 2 to 3 % are locked or crossed
+    assert 2 * 86_400 < recording.duration < 3 * 86_400
+
+
 def test_quotes_alone_are_read_and_refused_where_trades_are_needed(shared_data, tmp_path):
-    path = tmp_path / "eurusd.toml"
-    said = (Path(__file__).parents[1] / "docs" / "recordings.md").read_text().split("```toml\n")[1]
     files = f"{shared_data}/eurusd_l1_2021/eurusd_l1_20210907.parquet"
-    path.write_text(said.split("```")[0].replace("eurusd_l1_*.parquet", files))
+    path = declared_in_docs(0, files, tmp_path / "eurusd.toml")
     with pytest.raises(RecordingError, match=r"row 620 .*`bid_price_1` must stand below `ask_price_1`"):
         read_recording(path)
     recording = read_recording(path, repair=True)
@@ -306,6 +326,7 @@ def test_goog_orders_add_up_to_the_levels_in_both_parts(shared_data):
 
 FORMATS = {
     "binance": lambda folder: write(folder, session()),
+    "binance-stream": write_stream,
     "lobster": write_csv,
     "tardis": write_tardis,
     "declared": write_declared,
@@ -482,6 +503,14 @@ def test_lobster_days_are_joined_on_the_calendar_of_new_york(tmp_path):
     assert len(recording.sessions) == 2
     midnight = 1_340_251_200 * 10**9  # 2012-06-21 00:00 in New York, summer time: 04:00 UTC
     assert recording.events["local_time_ns"][0] == midnight + 34_200_004_241_176
+    # The second day begins without the orders of the first, and none of its lumps has a number of theirs.
+    begins = recording.sessions[1][0]
+    orders, events = recording.orders, recording.events
+    made = last_of_each_level(level_events(orders)[orders["local_time_ns"] > begins])
+    depth = events[(events["local_time_ns"] > begins) & (events["kind"] == DEPTH)]
+    assert made == last_of_each_level(depth)
+    lumps = orders[(orders["order_id"] < 0) & (orders["kind"] == ADD)]
+    assert len(np.unique(lumps["order_id"])) == len(lumps)
 
 
 def seconds(*gaps: float, latency_ms: float = 1.0, jump_ms: float = 0.0) -> np.ndarray:
@@ -545,6 +574,8 @@ FUZZED = {
     "declared": (write_declared, "*.[ct]*"),
     "hftbacktest": (write_npz_session, "*.npz"),
     "lobster": (write_csv, "GOOG*.csv"),
+    "stream": (lambda folder: write_stream(folder, name="btcusdt_20231114.jsonl"), "*.jsonl"),
+    "stream, zipped": (write_stream, "btcusdt*.gz"),
 }
 
 

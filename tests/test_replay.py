@@ -15,12 +15,15 @@ from flowhft.experts import EXPERTS, glft
 from flowhft.frozen import Frozen, freeze_expert
 from flowhft.measures import equity, inventory_after, measure
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.book import rebuild, window
+from flowhft.recordings.book import rebuild
+from flowhft.recordings.contract import contract_of
+from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 from flowhft.replay import engine, latency
 from flowhft.replay.engine import FILL_UNITS, OrderCounts, Replayed, replay
 from flowhft.replay.events import exchange_events
 from flowhft.replay.markout import MARKOUT_UNITS, markout
+from flowhft.replay.money import worth
 from flowhft.replay.settings import QueueModel, ReplaySettings
 from flowhft.replay.tape import OrderFlow, market_order_arrivals, read_tape
 from flowhft.types import Estimates, Observation
@@ -184,6 +187,33 @@ def test_fee_has_its_sign_and_size(fee_bps: float) -> None:
     assert measure(paid.trajectory)["pnl"][0] == pytest.approx(
         measure(free.trajectory)["pnl"][0] - 1e-4 * fee_bps * value
     )
+
+
+def test_an_inverse_contract_earns_coins() -> None:
+    """In coins, lot by lot: V (1/P - 1/Q) for what was bought at P and is worth Q, and fees on V / P."""
+    recording, rate, lots = random_market(5, events=1500), 1.5e-4, 4
+    settings = ReplaySettings(
+        decision_latency_us=300.0, order_lots=lots, inventory_limit=3, maker_fee_bps=1.5
+    )
+    contract = contract_of("binance-coinm", "BTCUSD_PERP", "USD", 0.1, 1.0, 995.0)
+    assert contract.currency == "BTC"
+    replayed = one(recording, constant(1.0, 0.5), settings, reference=contract.reference)
+    side, price, size = (replayed.fills[name].to_numpy() for name in ("side", "price", "lots"))
+    assert len(price) > 20
+    tape, value = read_tape(recording, settings), 100.0 * size  # of a contract: 100 dollars
+    coins = np.sum(side * value * (1.0 / (0.1 * price) - 1.0 / (0.1 * tape.mid_price[-1])))
+    money = contract.tick_value * lots
+    path = replayed.trajectory
+    assert money * np.sum(path.fee) == pytest.approx(rate * np.sum(value / (0.1 * price)), rel=1e-12)
+    assert money * np.sum(path.activity.turnover) == pytest.approx(np.sum(value / (0.1 * price)), rel=1e-12)
+    assert money * np.sum(path.spread_pnl + path.inventory_pnl) == pytest.approx(coins, rel=1e-9)
+    # The spread is against the mid of the decision; a policy sees its equity as cash and inventory.
+    seen, held = path.observation, path.observation.inventory[0, 1:]
+    at = worth(tape.mid_price[1:-1], contract.reference) - worth(tape.mid_price[0], contract.reference)
+    np.testing.assert_allclose(seen.cash[0, 1:] + held * at, equity(path)[0, :-1], atol=1e-6)
+    # Prices are such that a linear account would be told from it.
+    linear = one(recording, constant(1.0, 0.5), settings).trajectory
+    assert np.sum(linear.spread_pnl) != pytest.approx(np.sum(path.spread_pnl), rel=1e-4)
 
 
 def test_latency_delays_a_fill() -> None:
@@ -570,6 +600,23 @@ def test_markout_by_hand() -> None:
     assert table["fills"].to_list() == [1, 1, 0]
     assert math.isnan(table["markout"][2])
     assert math.isnan(table["markout_error"][0])  # one fill has no error bar
+
+
+def test_a_markout_does_not_reach_into_the_next_session() -> None:
+    rows = [
+        (TOP, side, second * 1000 * MS, second * 1000 * MS, mid + side, 1, second)
+        for second, mid in ((0, 1000), (3, 1004), (100, 2000), (103, 2000))
+        for side in (BUY, SELL)
+    ]
+    sessions = ((0, 3000 * MS), (100_000 * MS, 103_000 * MS))
+    recording = Recording("hand-made", "TEST", "USD", 1.0, 1.0, np.array(rows, EVENT), sessions=sessions)
+    at = np.array([1000, 100_500]) * MS
+    fills = pl.DataFrame(
+        {"exchange_time_ns": at, "time": 1e-9 * at, "side": 1, "price": 999, "lots": 1, "mid_price": 1000.0}
+    )
+    table = markout({"x": fills}, recording, horizons=(2.0, 2.5, 99.5))
+    assert table["fills"].to_list() == [2, 1, 0]
+    assert table["markout"].to_list()[1] == 1000.0  # of the second session alone
 
 
 def test_markout_error_knows_that_fills_come_in_bursts() -> None:

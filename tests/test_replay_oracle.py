@@ -12,7 +12,7 @@ from slow_replay import Slow
 from flowhft.experts import EXPERTS, glft
 from flowhft.frozen import Frozen, freeze_expert
 from flowhft.recordings import read_recording
-from flowhft.recordings.book import window
+from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import (
     ADD,
     BUY,

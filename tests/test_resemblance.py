@@ -1,6 +1,7 @@
 """Resemblance: the envelope test holds its level, facts are what loops count, and failures are named."""
 
 import math
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,8 +13,10 @@ from scipy.stats import binom
 from flowhft.errors import DataError
 from flowhft.market.scenario import Scenario
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.book import market_orders, mid_at, split, top_of_book
-from flowhft.recordings.ticks import BUY
+from flowhft.recordings.book import mid_at, top_of_book
+from flowhft.recordings.market_orders import market_orders
+from flowhft.recordings.parts import split
+from flowhft.recordings.ticks import BUY, SNAPSHOT, TOP
 from flowhft.resemble.resemblance import (
     POINT_UNITS,
     SPREAD,
@@ -164,7 +167,10 @@ class TestRecordedTape:
         dt = 0.2
         tape = recorded_tape(recording, dt, 0.01, seed=0)
         top, pieces = top_of_book(recording), market_orders(recording)
-        first = int(top.exchange_time_ns[np.isfinite(top.mid_price)][0])
+        # As long as the receiver's clock counted, up to the venue's last event.
+        lasted = recording.events["local_time_ns"][-1] - top.local_time_ns[0]
+        last = np.max(recording.events["exchange_time_ns"][recording.events["kind"] != SNAPSHOT])
+        first = int(last - lasted)
         reach = np.full((2, tape.steps), -np.inf)
         for time_ns, side, worst in zip(pieces.time_ns, pieces.side, pieces.worst_price, strict=True):
             step = (time_ns - first) // round(dt * 1e9)
@@ -178,6 +184,23 @@ class TestRecordedTape:
         assert len(tape.times) == np.sum(
             (orders.time_ns >= first) & (orders.time_ns < first + tape.steps * 2e8)
         )
+
+    def test_nights_and_old_snapshots_are_not_lived_through(self):
+        whole, _ = split(read_recording(sample_recording()), 0.2)
+        tape = recorded_tape(whole, 0.2, 0.01, seed=0)
+        one, two = split(whole, 0.5)
+        later = two.events.copy()
+        for name in ("exchange_time_ns", "local_time_ns"):
+            later[name] += 3_600_000_000_000
+        spans = [(int(e["local_time_ns"][0]), int(e["local_time_ns"][-1])) for e in (one.events, later)]
+        joined = replace(one, events=np.concatenate([one.events, later]), sessions=tuple(spans))
+        events = whole.events[whole.events["kind"] != TOP]
+        events["exchange_time_ns"][events["kind"] == SNAPSHOT] -= 3_600_000_000_000
+        for other in (joined, replace(whole, events=events)):
+            again = recorded_tape(other, 0.2, 0.01, seed=0)
+            assert abs(again.steps - tape.steps) <= 2
+            assert abs(len(again.times) - len(tape.times)) <= 5
+            assert np.all(np.isfinite(again.mids))
 
     def test_short_recordings_are_refused(self):
         recording, _ = split(read_recording(sample_recording()), 0.05)

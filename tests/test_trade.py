@@ -94,6 +94,13 @@ def test_metrics_of_the_trade_by_hand():
     assert found["latency_p99"] == pytest.approx(298.0)
 
 
+@pytest.mark.parametrize("stopped", [np.nan, np.inf])
+def test_a_fill_of_an_order_that_was_on_its_way_out_has_not_slipped(stopped):
+    quote = Quote(np.array([[stopped, 1.0, 1.0]]), np.array([[2.0, 3.5, 1.0]]))
+    found = summarise(measure(one_session(quote=quote)))
+    assert found["slippage"].value == pytest.approx(0.5 / 2)  # of the ask alone: asked for 3.5, got 3
+
+
 def test_what_nobody_kept_is_not_defined_and_harms_nothing_else():
     found = summarise(measure(one_session(mid_after=None, activity=None)))
     unknown = {name for name, value in found.items() if np.isnan(value.value)}

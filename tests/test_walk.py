@@ -13,7 +13,7 @@ from program import flowhft
 from flowhft.blocks import draw_blocks
 from flowhft.errors import DataError, UsageError
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.ticks import BUY, SELL, TRADE, Recording, make_events
+from flowhft.recordings.ticks import TRADE, Recording, make_events
 from flowhft.runs import manifest_of, read_table
 from flowhft.types import Fill, Observation, Quote, Trajectory
 from flowhft.walk.settings import SweepSettings, WalkSettings
@@ -23,6 +23,7 @@ pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.replay.settings import ReplaySettings
+from flowhft.replay.tape import Tape
 from flowhft.scale.pool import cores_for
 from flowhft.walk.costs import judge_costs
 from flowhft.walk.forward import planned, sessions_of, walk_forward
@@ -202,29 +203,27 @@ def _with_path(values):
     return None if values is None else values[None, :]
 
 
-def market_of(spreads: list[int]) -> Recording:
-    """Return a recording whose best ask is so far above a bid of 1,000 in each second."""
-    tops = []
-    for place, spread in enumerate(spreads):
-        for side, price in ((BUY, 1000), (SELL, 1000 + spread)):
-            tops.append(
-                make_events(3, side, place * SECOND, place * SECOND, np.array([price]), np.array([5]), place)
-            )
-    return Recording("test", "X", "USD", 0.01, 1.0, np.concatenate(tops))
+def tape_of(spreads: list[int]) -> Tape:
+    """Return what is known each second: a bid of 1,000, and an ask so far above it."""
+    bid, nothing = np.full(len(spreads), 1000), np.zeros((len(spreads), 2))
+    return Tape(SECOND * np.arange(len(spreads)), bid, bid + np.array(spreads), nothing, nothing)
 
 
 def test_what_is_open_at_the_end_is_closed_at_the_best_price():
     settings = ReplaySettings(decision_interval=1.0, horizon=3.0, taker_fee_bps=10.0)
-    market = market_of([2, 2, 2, 2, 2, 2, 8, 40])
-    end = ended(trajectory(8, {1: 2.0, 4: -5.0}), market, settings, 7.0)
+    tape = tape_of([2, 2, 2, 2, 2, 2, 8, 40])
+    end = ended(trajectory(8, {1: 2.0, 4: -5.0}), tape, settings, 7.0)
     assert np.shape(end.trajectory.fee) == (1, 6)  # the seventh second is no whole session
     assert end.inventory == -3.0
-    # Half of the spread of 8 ticks, and a thousandth of the mid price of 1,004, on three lots.
-    assert end.fee == pytest.approx(3.0 * (4.0 + 1.004))
+    # Half of the spread of 8 ticks, and a thousandth of the ask of 1,008, on three lots.
+    assert end.fee == pytest.approx(3.0 * (4.0 + 1.008))
     assert end.trajectory.fee[0, -1] == pytest.approx(end.fee)
     assert np.all(end.trajectory.fee[0, :-1] == 0.0)
-    flat = ended(trajectory(8, {1: 2.0, 4: -2.0}), market, settings, 7.0)
+    flat = ended(trajectory(8, {1: 2.0, 4: -2.0}), tape, settings, 7.0)
     assert flat.fee == flat.inventory == 0.0
+    # Inverse, measured at 900: sold at 1,000 where the mid is 1,004, and a thousandth of 900^2 / 1,000.
+    coin = ended(trajectory(8, {1: 2.0, 4: -1.0}), tape, settings, 7.0, reference=900.0)
+    assert coin.fee == pytest.approx(900.0**2 * (1 / 1000 - 1 / 1004) + 0.81)
 
 
 def test_the_next_window_begins_flat(second, work, recording):
@@ -374,7 +373,9 @@ def test_a_walk_that_cannot_trade_at_all_says_why(work, second, tmp_path):
 
 
 def test_sessions_of_a_recording_built_by_hand():
-    assert sessions_of(market_of([2, 2, 2])) == [(0, 2 * SECOND)]
+    seconds = SECOND * np.arange(3)
+    events = make_events(TRADE, 1, seconds, seconds, np.full(3, 1000), np.full(3, 5), np.arange(3))
+    assert sessions_of(Recording("test", "X", "USD", 0.01, 1.0, events)) == [(0, 2 * SECOND)]
     assert cores_for(8, 3) == 3
     assert cores_for(2, 3) == 2
     assert cores_for(0, 1) == 1

@@ -212,11 +212,14 @@ def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
     """Return the measures of what delay does, of a trajectory in which time passes until orders arrive."""
     if trajectory.activity is None or trajectory.activity.latency_us is None:
         return {}
-    asked = np.zeros(len(trajectory.fee))
+    earned = np.asarray(trajectory.spread_pnl, np.float64)
+    asked = np.zeros(np.shape(earned))
     for half_spread, filled in zip(trajectory.quote, trajectory.fill, strict=True):
-        asked += np.sum(np.where(np.asarray(filled) > 0.0, half_spread, 0.0) * filled, axis=-1)
+        asked += np.where(np.asarray(filled) > 0.0, half_spread, 0.0) * filled
+    # An order may fill on its way out, when its policy quotes no more (NaN, infinity): nothing slipped.
+    slipped = np.where(np.isfinite(asked), asked - earned, 0.0)
     latency = np.asarray(trajectory.activity.latency_us, np.float64)
-    found = {"slippage": asked - np.sum(trajectory.spread_pnl, axis=-1, dtype=np.float64)}
+    found = {"slippage": np.sum(slipped, axis=-1)}
     sent = np.any(np.isfinite(latency), axis=-1)
     for name, percentile in _LATENCIES.items():
         found[name] = np.full(len(latency), np.nan)

@@ -47,7 +47,7 @@ def fit_adverse_selection(
         `adverse_selection` in ticks, with a standard error that takes the bursts of one second as one
         observation, and warnings. With fewer than 20 bursts the value is NaN, with a warning.
     """
-    move, times_ns = _moves(bursts, top, start_ns, distance, horizon)
+    move, times_ns = _inside(top, horizon, *_moves(bursts, top, start_ns, distance, horizon))
     method = f"mean move over {horizon:g} s at {len(move)} bursts that reach {distance:.1f} ticks"
     if len(move) < FEWEST_BURSTS:
         reason = (
@@ -79,12 +79,9 @@ def markout_curve(bursts: Bursts, top: TopOfBook, start_ns: int, distance: float
         horizon lies beyond the recording are left out, and those within two horizons of each other count as
         one observation.
     """
-    last_ns = int(np.max(top.exchange_time_ns)) if len(top.exchange_time_ns) else start_ns
     rows = []
     for horizon in HORIZONS:
-        move, times_ns = _moves(bursts, top, start_ns, distance, horizon)
-        inside = times_ns + round(horizon * 1e9) <= last_ns
-        move, times_ns = move[inside], times_ns[inside]
+        move, times_ns = _inside(top, horizon, *_moves(bursts, top, start_ns, distance, horizon))
         if len(move) >= 2:
             error = _error(move, times_ns, max(BLOCK, 2.0 * horizon))
             rows.append((horizon, float(np.mean(move)), error, distance, len(move)))
@@ -102,6 +99,16 @@ def _moves(
     move = np.where(bursts.buy[reaching], moved, -moved)
     known = np.isfinite(move)
     return move[known], times_ns[known]
+
+
+def _inside(
+    top: TopOfBook, horizon: float, move: Float[np.ndarray, " event"], times_ns: Int[np.ndarray, " event"]
+) -> tuple[Float[np.ndarray, " event"], Int[np.ndarray, " event"]]:
+    """Leave out what had not come to its horizon when the recording ended: the mid stands still there."""
+    if len(times_ns) == 0:
+        return move, times_ns
+    inside = times_ns + round(horizon * 1e9) <= int(np.max(top.exchange_time_ns))
+    return move[inside], times_ns[inside]
 
 
 def _error(move: Float[np.ndarray, " event"], times_ns: Int[np.ndarray, " event"], seconds: float) -> float:

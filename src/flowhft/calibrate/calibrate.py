@@ -9,30 +9,22 @@ from flowhft.calibrate.hawkes import spread_ties
 from flowhft.calibrate.hawkes_fit import FASTEST_DECAY, HawkesFit, fit_hawkes
 from flowhft.calibrate.hurst import HurstFit, fit_hurst
 from flowhft.calibrate.jumps import SHORTEST, JumpFit, fit_jumps
+from flowhft.calibrate.order_clock import ORDER_WINDOW, clock_tick, clock_warnings, window_of_pieces
 from flowhft.calibrate.order_fills import fit_order_fills
 from flowhft.calibrate.seasonality import fit_seasonality
-from flowhft.calibrate.sessions import without_gaps
+from flowhft.calibrate.sessions import span_ns, without_gaps
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, NOISE_STEPS, VolatilityFit, fit_volatility, mids_on_grid
 from flowhft.errors import DataError
-from flowhft.recordings.book import TopOfBook, market_orders, top_of_book
-from flowhft.recordings.ticks import BUY, SNAPSHOT, Recording, require_trades
+from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.market_orders import market_orders
+from flowhft.recordings.ticks import BUY, Recording, require_trades
 from flowhft.runs import stream
 from flowhft.types import Progress, no_progress
 
 __all__ = ["Calibration", "CalibrationSettings", "calibrate", "load_calibration", "save"]
 
 SHORTEST_HORIZON = 0.001  # seconds: of the adverse selection where quotes are taken to answer at once
-
-
-def _span_ns(recording: Recording, top: TopOfBook) -> tuple[int, int]:
-    """Return the first and last exchange time: from the first mid on, as long as the local clock counted.
-
-    The times of a snapshot say when its levels were last touched, and may lie far in the past.
-    """
-    events = recording.events
-    last = int(np.max(events["exchange_time_ns"][events["kind"] != SNAPSHOT]))
-    return last - int(events["local_time_ns"][-1] - top.local_time_ns[0]), last
 
 
 def _time_weighted_spread(top: TopOfBook) -> float:
@@ -86,9 +78,13 @@ def calibrate(
     jumps = fit_jumps(mids_on_grid(top, SHORTEST), SHORTEST, settings.confidence)
 
     progress(0.3, "market orders")
-    start_ns, last_ns = _span_ns(recording, top)
+    start_ns, last_ns = span_ns(recording, top)
     seconds = (last_ns + 1_000_000 - start_ns) * 1e-9  # a millisecond clock that shows t means [t, t + 1 ms)
-    orders = market_orders(recording, round(settings.order_window * 1e9))
+    told = market_orders(recording)
+    pieces = window_of_pieces(told)
+    order_window = max(ORDER_WINDOW, pieces) if settings.order_window is None else settings.order_window
+    orders = market_orders(recording, round(order_window * 1e9))
+    resolution = clock_tick(told.time_ns) * 1e-9
     late = orders.time_ns >= start_ns
     times = spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties"))
     sides = (orders.side[late] == BUY).astype(np.int64)
@@ -97,7 +93,10 @@ def calibrate(
     distances = None
     if settings.fit_from is not None and settings.fit_to is not None:
         distances = (settings.fit_from, settings.fit_to)
-    bursts = bursts_of(market_orders(recording), start_ns, settings.response_latency)
+    # Pieces that the venue tells of one by one are one order here too: nobody can answer within it.
+    together = min(pieces, order_window)
+    whole = market_orders(recording, round(together * 1e9)) if together > 0.0 else told
+    bursts = bursts_of(whole, start_ns, settings.response_latency)
     fill_curve = fit_fill_curve(
         bursts,
         times,
@@ -120,13 +119,14 @@ def calibrate(
 
     progress(0.6, "adverse selection")
     distance = 1.0 / fill_curve.curve.fill_decay
-    horizon = 2.0 * settings.response_latency or SHORTEST_HORIZON
+    horizon = together + 2.0 * settings.response_latency or SHORTEST_HORIZON
     adverse_selection, few_orders = fit_adverse_selection(
         bursts, top, start_ns, distance, horizon, settings.confidence
     )
 
     progress(0.7, "Hawkes process")
-    fastest = 1.0 / settings.order_window if settings.order_window > 0.0 else FASTEST_DECAY
+    # What is faster than orders are taken together, or than the clock ticks, is gone.
+    fastest = min(FASTEST_DECAY, 1.0 / max(order_window, resolution, 1.0 / FASTEST_DECAY))
     hawkes = fit_hawkes(times, sides, seconds, settings.confidence, fastest)
     progress(0.9, "seasonality")
     seasonality = fit_seasonality(
@@ -150,7 +150,15 @@ def calibrate(
     ):
         parameters[name] = parameters[known].times(factor, name, unit)
     found = (volatility, hurst, jumps, fill_curve, hawkes)
-    facts = _facts(recording, settings, seconds, len(times), _time_weighted_spread(top), *found)
+    facts = _facts(
+        recording,
+        settings.response_latency,
+        order_window,
+        seconds,
+        len(times),
+        _time_weighted_spread(top),
+        *found,
+    )
     progress(1.0, "done")
     return Calibration(
         parameters,
@@ -158,6 +166,7 @@ def calibrate(
         (
             *(*volatility.warnings, *hurst.warnings, *jumps.warnings, *fill_curve.warnings, *few_orders),
             *(*order_fills.warnings, *hawkes.warnings, *seasonality.warnings),
+            *clock_warnings(resolution, pieces, order_window, settings.response_latency),
         ),
         signature=volatility.signature,
         structure=hurst.structure,
@@ -172,7 +181,8 @@ def calibrate(
 
 def _facts(
     recording: Recording,
-    settings: CalibrationSettings,
+    response_latency: float,
+    order_window: float,
     seconds: float,
     orders: int,
     spread: float,
@@ -195,8 +205,8 @@ def _facts(
         market_spread=spread,
         sampling_interval=volatility.interval,
         plain_volatility=volatility.plain,
-        order_window=settings.order_window,
-        response_latency=settings.response_latency,
+        order_window=order_window,
+        response_latency=response_latency,
         fitted_from=fill_curve.fitted_from,
         fitted_to=fill_curve.fitted_to,
         fill_curve_r_squared=fill_curve.curve.r_squared,

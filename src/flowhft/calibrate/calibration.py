@@ -95,12 +95,12 @@ class Calibration:
     Attributes:
         parameters: by name. In ticks, seconds and per side: `volatility`, `drift`, `intensity` (A),
             `fill_decay` (k), both also with `_bid` and `_ask`, `market_order_rate`, `reach` (A over that
-            rate), `base_intensity`, `self_excitation`, `cross_excitation`, `decay`, `branching_ratio`,
-            `adverse_selection` (of quotes at 1 / k, over twice the response latency), `hurst_exponent`,
-            `jump_intensity`, `jump_mean`, `jump_deviation`, `jump_share`, `rate_seasonality`,
-            `volatility_seasonality`, `order_fill_ratio`. For people, in currency and for both sides together:
-            `volatility_in_currency`, `fill_decay_in_currency`, `intensity_both_sides`. What the recording
-            cannot carry is NaN, with the reason as its diagnostic.
+            rate), `fill_imbalance` (of the sides at 1 / k), `base_intensity`, `self_excitation`,
+            `cross_excitation`, `decay`, `branching_ratio`, `adverse_selection` (of quotes at 1 / k, over
+            twice the response latency), `hurst_exponent`, `jump_intensity`, `jump_mean`, `jump_deviation`,
+            `jump_share`, `rate_seasonality`, `volatility_seasonality`, `order_fill_ratio`. For people, in
+            currency and for both sides together: `volatility_in_currency`, `fill_decay_in_currency`,
+            `intensity_both_sides`. What the recording cannot carry is NaN, with the reason as its diagnostic.
         facts: about the recording and the fits.
         warnings: where a model fits poorly or an estimate cannot be trusted, in plain words.
         signature: plain volatility against sampling interval.

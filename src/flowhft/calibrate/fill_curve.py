@@ -10,7 +10,7 @@ from numba import njit
 
 from flowhft.calibrate.parameter import Parameter, resampled
 from flowhft.errors import DataError
-from flowhft.recordings.book import MarketOrders
+from flowhft.recordings.market_orders import MarketOrders
 from flowhft.recordings.ticks import BUY
 from flowhft.types import Numeric
 
@@ -76,7 +76,7 @@ class FillCurveFit(NamedTuple):
     Attributes:
         curve: the average of both sides: A is per side.
         parameters: `intensity` and `fill_decay`, the same with `_bid` and `_ask` (NaN where a side alone has
-            too few bursts), `market_order_rate` and `reach`, with errors.
+            too few bursts), `market_order_rate`, `reach` and `fill_imbalance`, with errors.
         table: columns of `FILL_CURVE_UNITS`; `side` is "bid", "ask" (of our quote) or "mean".
         likelihood: the maximum-likelihood curve over the same distances, to compare.
         fitted_from, fitted_to: ticks, the distances of the fit.
@@ -97,18 +97,29 @@ class FillCurveFit(NamedTuple):
         said = []
         where = f"from {self.fitted_from:g} to {self.fitted_to:g} ticks"
         if self.curve.r_squared < SMALLEST_R_SQUARED:
-            said.append(f"fill curve: poor fit, R^2 {self.curve.r_squared:.3f} {where}.")
+            said.append(f"fill curve: poor fit, R² {self.curve.r_squared:.3f} {where}.")
         if not abs(self.likelihood.fill_decay / self.curve.fill_decay - 1.0) <= LARGEST_DISAGREEMENT:
             said.append(
                 f"fill curve: not exponential {where}: fill_decay is {self.curve.fill_decay:.3g} / tick by "
                 f"least squares, {self.likelihood.fill_decay:.3g} by maximum likelihood, which follows the "
                 "near distances."
             )
-        bid, ask = self.parameters["intensity_bid"], self.parameters["intensity_ask"]
-        if bid.high < ask.low or ask.high < bid.low:
+        differ = self.parameters["fill_imbalance"]
+        if differ.low > 0.0 or differ.high < 0.0:
             said.append(
-                f"fill curve: the sides differ: intensity {bid.value:.3g} / s at the bid, "
-                f"{ask.value:.3g} / s at the ask; the market that is calibrated takes their mean."
+                f"fill curve: the sides differ: {differ.diagnostic}; the market that is calibrated fills "
+                f"both at their mean, and is wrong by {abs(differ.value):.0%} at either."
+            )
+        bid, ask = self.parameters["fill_decay_bid"], self.parameters["fill_decay_ask"]
+        if bid.high < ask.low or ask.high < bid.low:
+            # At 1 / k a side of decay x k earns x exp(1 - x) of what it earns at its own 1 / (x k).
+            relative = [side.value / float(self.curve.fill_decay) for side in (bid, ask)]
+            lost = max(1.0 - x * math.exp(1.0 - x) for x in relative)
+            said.append(
+                f"fill curve: the sides differ: 1 / k is {1.0 / bid.value:.3g} ticks at the bid, "
+                f"{1.0 / ask.value:.3g} at the ask; the market that is calibrated takes "
+                f"{1.0 / self.curve.fill_decay:.3g} for both, where a side earns up to {lost:.0%} less than "
+                "at its own."
             )
         return tuple(said)
 
@@ -277,6 +288,7 @@ def fit_fill_curve(
     }
     counted["mean"] = counted["bid"] + counted["ask"]
     parameters: dict[str, Parameter] = {}
+    sides: dict[str, tuple[Curve, Curve]] = {}
     tables = []
     for name, counts in counted.items():
         observed = 2.0 * seconds if name == "mean" else seconds  # the mean looks at two sides for so long
@@ -288,7 +300,9 @@ def fit_fill_curve(
         ending = "" if name == "mean" else f"_{name}"
         for part, unit in (("intensity", "1 / s"), ("fill_decay", "1 / tick")):
             value, sample = getattr(curve, part), getattr(again, part)
-            parameters[part + ending] = resampled(part + ending, value, sample, unit, METHOD, confidence)
+            found = resampled(part + ending, value, sample, unit, METHOD, confidence)
+            parameters[found.name] = found._replace(diagnostic=_believed(curve, distance, totals, inside))
+        sides[name] = (curve, again)
         tables.append(
             pl.DataFrame(
                 {
@@ -307,10 +321,11 @@ def fit_fill_curve(
     rate, rate_again = len(order_times) / (2.0 * seconds), draws @ orders / (2.0 * seconds)
     parameters["market_order_rate"] = resampled(
         "market_order_rate", rate, rate_again, "1 / s", "count", confidence
-    )
+    )._replace(diagnostic=f"{len(order_times):,} market orders, {len(bursts.reach):,} bursts of them")
     parameters["reach"] = resampled(
         "reach", curve.intensity / rate, again.intensity / rate_again, "1", "intensity / rate", confidence
-    )
+    )._replace(diagnostic=f"{_believed(curve, distance, totals, inside)}; {rate:.3g} orders / s")
+    parameters["fill_imbalance"] = _imbalance(sides, confidence)
     return FillCurveFit(
         Curve(*map(float, curve)),
         parameters,
@@ -320,6 +335,34 @@ def fit_fill_curve(
         end,
         len(bursts.reach),
     )
+
+
+def _believed(curve: Curve, distance: Reaches, counts: Reaches, inside: Bool[np.ndarray, " distance"]) -> str:
+    """Say how well a curve follows its rates, or why there is none."""
+    used = distance[inside & (counts >= FEWEST_AT_DISTANCE)]
+    if not math.isfinite(float(curve.fill_decay)):
+        return (
+            f"must rest on 2 distances that {FEWEST_AT_DISTANCE} bursts of the side reach; received "
+            f"{len(used)}. Use a longer recording."
+        )
+    reached = float(counts[inside][0])
+    return f"R² {curve.r_squared:.3f} from {used[0]:g} to {used[-1]:g} ticks, {reached:,.0f} bursts"
+
+
+def _imbalance(sides: dict[str, tuple[Curve, Curve]], confidence: float) -> Parameter:
+    """Return by how much a bid at 1 / k is filled more often than an ask, as a share of both together."""
+    distance = 1.0 / float(sides["mean"][0].fill_decay)
+    # The curve of the recording and those of the bootstrap, whose draws serve both sides.
+    bids, asks = (
+        [curve.intensity * np.exp(-curve.fill_decay * distance) for curve in sides[side]]
+        for side in ("bid", "ask")
+    )
+    share, again = ((bid - ask) / (bid + ask) for bid, ask in zip(bids, asks, strict=True))
+    found = resampled("fill_imbalance", share, again, "1", "rates of both sides at 1 / k", confidence)
+    if not math.isfinite(found.value):
+        return found._replace(diagnostic="must rest on a fill curve of either side; received one or none.")
+    said = f"{bids[0]:.3g} / s at the bid, {asks[0]:.3g} / s at the ask, {distance:.3g} ticks away"
+    return found._replace(diagnostic=said)
 
 
 def _distances(start: float, end: float) -> Reaches:

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
+from flowhft.calibrate.order_clock import clock_tick
+
 
 class Hawkes(NamedTuple):
     """The parameters of the process, equal for both sides.
@@ -58,8 +60,7 @@ def spread_ties(times_ns: Int[np.ndarray, " event"], start_ns: int, seed: int) -
     Returns:
         Times in seconds, increasing, shape (event,).
     """
-    resolution = int(np.gcd.reduce(np.diff(times_ns))) if len(times_ns) > 1 else 0
-    jitter = np.random.default_rng(seed).random(len(times_ns)) * resolution
+    jitter = np.random.default_rng(seed).random(len(times_ns)) * clock_tick(times_ns)
     # Sorting moves times within a tick of the clock only; sides keep their places, the venue's order.
     return np.sort((times_ns - start_ns) * 1e-9 + jitter * 1e-9)
 

@@ -245,13 +245,22 @@ def fit_hawkes(
     distance = kstest(waits, "expon")
     probabilities = np.arange(1, QUANTILES + 1) / (QUANTILES + 1.0)
     parameters, at_bounds = _errors(free, hessian, confidence, fastest_decay)
+    poisson_distance = float(kstest(waits_poisson, "expon").statistic)
+    fits = (
+        f"residuals {distance.statistic:.3f} from the exponential (p-value {distance.pvalue:.2g}), "
+        f"{poisson_distance:.3f} for a Poisson process"
+    )
+    for name, found in parameters.items():
+        known = math.isfinite(found.standard_error)
+        said = fits if known else "at the edge of what is possible, where there is no error"
+        parameters[name] = found._replace(diagnostic=said)
     return HawkesFit(
         process,
         parameters,
         (value - len(times) * (math.log(rate) - 1.0)) / len(times),
         float(distance.statistic),
         float(distance.pvalue),
-        float(kstest(waits_poisson, "expon").statistic),
+        poisson_distance,
         pl.DataFrame(
             {
                 "probability": probabilities,

@@ -203,10 +203,13 @@ def _parameters(
     share = float(np.sum(np.maximum(sizes**2 - usual[jumped] ** 2, 0.0)) / np.sum(moves**2))
     scatter = np.sqrt(np.sum(sizes**4)) / np.sum(moves**2) if count else 0.0
     reach = float(norm.ppf(1.0 - tail)) * float(scatter)
+    said = f"p-value of a variance without jumps: {p_value:.2g}"
     found["jump_share"] = Parameter(
         *("jump_share", share, float(scatter), max(share - reach, 0.0), min(share + reach, 1.0), "1", method),
-        f"p-value of a variance without jumps: {p_value:.2g}",
+        said,
     )
+    if count == 0:  # none was seen: what smaller ones carry is not known
+        found["jump_share"] = Parameter("jump_share", 0.0, *(math.nan,) * 3, "1", method, f"no jump; {said}")
     if count < FEWEST_JUMPS:
         reason = f"must rest on {FEWEST_JUMPS} jumps; received {count}. Use a longer recording."
         for name in ("jump_mean", "jump_deviation"):

@@ -121,7 +121,7 @@ def fit_order_fills(
     sweep are not filled by it: a quote that stays may get more, at worse moments.
 
     Args:
-        orders: dtype `ORDER`, or None where the recording does not follow orders.
+        orders: dtype `ORDER`, or None where the recording does not follow orders, or not through its gaps.
         top: best prices of the same recording.
         fill_curve: table of `fit_fill_curve`.
         seed: of the bootstrap over blocks of time.
@@ -130,7 +130,7 @@ def fit_order_fills(
     """
     nothing = pl.DataFrame(schema=dict.fromkeys(ORDER_FILL_UNITS, pl.Float64))
     if orders is None:
-        reason = "must rest on a recording that follows single orders; received price levels."
+        reason = "must rest on one session that follows single orders; received price levels, or several."
         return OrderFillFit(refused("order_fill_ratio", "1", METHOD, reason), nothing, ())
     curve = fill_curve.filter((pl.col("side") == "mean") & pl.col("in_fit"))
     distance, promised = curve["distance"].to_numpy(), curve["rate"].to_numpy()

@@ -6,6 +6,7 @@ from typing import Any
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
 from flowhft.market.scenario import MOST_CARRIED, Scenario
+from flowhft.recordings.contract import contract_of
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300
@@ -58,6 +59,8 @@ def scenario_of(
     facts = calibration.facts
     dt = natural_dt(calibration) if dt is None else dt
     law = price_law(calibration)
+    about = (facts.venue, facts.symbol, facts.currency, facts.tick_size, facts.lot_size)
+    contract = contract_of(*about, initial_price)
     measured = values["adverse_selection"]
     most = MOST_CARRIED * law["volatility"] * dt ** law["hurst_exponent"]
     carried = min(max(measured, 0.0), most) if math.isfinite(measured) else 0.0
@@ -78,8 +81,8 @@ def scenario_of(
         maker_fee=1e-4 * maker_fee_bps,
         inventory_limit=inventory_limit,
         risk_aversion=RISK_AVERSION * values["fill_decay"],
-        currency=facts.currency,
-        tick_value=facts.tick_size * facts.lot_size * order_lots,
+        currency=contract.currency,
+        tick_value=contract.tick_value * order_lots,
     )
 
 

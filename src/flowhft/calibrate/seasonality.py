@@ -95,6 +95,8 @@ def fit_seasonality(
         ("volatility", volatility, volatility_error),
     ):
         known = np.isfinite(values) & (errors > 0.0)
+        if name == "rate":  # a part in which nobody traded is known, by the error that one order would have
+            known, errors = np.isfinite(values), np.where(errors > 0.0, errors, 0.5 / length)
         parameter, p_value = _beyond_chance(
             f"{name}_seasonality", values[known], errors[known], generator, confidence
         )

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from flowhft.recordings.book import top_of_book
-from flowhft.recordings.ticks import Recording
+from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.ticks import SNAPSHOT, Recording
 
 
 def without_gaps(recording: Recording) -> Recording:
@@ -38,3 +38,18 @@ def without_gaps(recording: Recording) -> Recording:
             events["price"][later] -= round(float(after[0] - before[-1]))
     order = np.argsort(local, kind="stable")
     return replace(recording, events=events[order], sessions=(), orders=None)
+
+
+def span_ns(recording: Recording, top: TopOfBook) -> tuple[int, int]:
+    """Return when the mids of a recording begin and when it ends, by the exchange's clock, nanoseconds.
+
+    It lasts as long as the local clock counted from the first mid on: the times of a snapshot say when its
+    levels were last touched, and may lie far in the past.
+
+    Args:
+        recording: of one session.
+        top: its best prices, one row or more.
+    """
+    events = recording.events
+    last = int(np.max(events["exchange_time_ns"][events["kind"] != SNAPSHOT]))
+    return last - int(events["local_time_ns"][-1] - top.local_time_ns[0]), last

@@ -14,7 +14,8 @@ class CalibrationSettings:
         sampling_interval: longest interval of the mid moves that volatility is measured on, seconds; short
             recordings use a shorter one, so that it fits 30 times.
         order_window: market orders of one side closer than this are one, seconds: a parent order that was
-            split or routed. What its pieces set off within the window is not excitation.
+            split or routed. What its pieces set off within the window is not excitation. None = 0.01, or
+            longer where the venue tells of the pieces of one order one by one.
         response_latency: how long a quote stands where it is while orders come, seconds: half the time
             between two decisions plus the way to the venue. A burst of orders within it fills a quote once.
         fit_from: nearest distance of the fill curve's fit, ticks; none = half of where quotes earn most.
@@ -24,7 +25,7 @@ class CalibrationSettings:
     """
 
     sampling_interval: float = 10.0
-    order_window: float = 0.01
+    order_window: float | None = None
     response_latency: float = 0.05
     fit_from: float | None = None
     fit_to: float | None = None
@@ -39,7 +40,8 @@ class CalibrationSettings:
         """
         for name in ("sampling_interval", "order_window", "response_latency"):
             value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0.0, name, "be 0 or more", f"{value} s")
+            known = value is None or (math.isfinite(value) and value >= 0.0)
+            require(known, name, "be 0 or more", f"{value} s")
         require(
             self.sampling_interval > 0.0, "sampling_interval", "be above 0", f"{self.sampling_interval} s"
         )

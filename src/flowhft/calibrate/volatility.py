@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float
+from scipy.stats import norm
 
 from flowhft.calibrate.parameter import Parameter, positive, signed
 from flowhft.errors import DataError
@@ -162,11 +163,18 @@ def estimate(mids: Mids, step: float, confidence: float = 0.95) -> VolatilityFit
     # The delta method takes the error of the variance to that of its root.
     error = _variance_error(mids, step, GRID_STEPS, NOISE_STEPS) / (2.0 * value)
     drift = float(mids[-1] - mids[0]) / seconds
+    plain, drift_error = float(np.sqrt(long / interval)), value / math.sqrt(seconds)
+    unit, method = "ticks / sqrt(s)", f"two scales, {interval:g} s"
     return VolatilityFit(
-        positive("volatility", value, error, "ticks / sqrt(s)", f"two scales, {interval:g} s", confidence),
-        signed("drift", drift, value / math.sqrt(seconds), "ticks / s", "first and last mid", confidence),
+        positive("volatility", value, error, unit, method, confidence)._replace(
+            diagnostic=f"moves over {interval:g} s alone: {plain:.3g} {unit}, over {shorter:g} s alone: "
+            f"{np.sqrt(short / shorter):.3g}"
+        ),
+        signed("drift", drift, drift_error, "ticks / s", "first and last mid", confidence)._replace(
+            diagnostic=f"p-value of none: {2.0 * norm.sf(abs(drift) / drift_error):.2g}"
+        ),
         interval,
-        float(np.sqrt(long / interval)),
+        plain,
         signature(mids, step),
     )
 

@@ -120,9 +120,10 @@ class Backtest(Command):
 
     def _once(self, terminal: Terminal) -> Result:
         """Judge on one calibration, which was made before."""
-        from flowhft.cli.recording import facts_of, identity_of_recording, read_parts
+        from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
         from flowhft.market.scenario_files import read_scenarios
         from flowhft.policies import find_policies, tune
+        from flowhft.recordings.contract import contract_in
         from flowhft.recordings.ticks import require_trades
 
         calibration = self.calibration or Path()
@@ -152,11 +153,11 @@ class Backtest(Command):
         run = run_of(self, "backtest", parents | saved, policies=called)
         if work := begin(run, terminal):
             frozen = {policy.name: policy.frozen(scenario) for policy in found}
-            replayed, costs = self._replay(judged, frozen, settings, terminal)
+            contract = contract_in(judged, first_mid(judged))
+            replayed, costs = self._replay(judged, frozen, settings, contract.reference, terminal)
             with terminal.stage("judge the replay"):
-                judging = Judging(
-                    judged, replayed, settings, reference, scenario.currency, scenario.tick_value, costs
-                )
+                money = contract.tick_value * settings.order_lots
+                judging = Judging(judged, replayed, settings, reference, contract.currency, money, costs)
                 record = self._write(work, judging)
             calibrated_on = read_json(calibration / "recording.json")
             record["warnings"] += in_sample(calibrated_on, parts, self.after)
@@ -171,7 +172,12 @@ class Backtest(Command):
         return result_of(run.folder, reference)
 
     def _replay(
-        self, recording: "Recording", policies: dict[str, Any], settings: ReplaySettings, terminal: Terminal
+        self,
+        recording: "Recording",
+        policies: dict[str, Any],
+        settings: ReplaySettings,
+        price: float,
+        terminal: Terminal,
     ) -> tuple[dict[str, "Replayed"], pl.DataFrame]:
         from flowhft.calibrate.calibrate import load_calibration
         from flowhft.replay.engine import replay
@@ -182,12 +188,21 @@ class Backtest(Command):
         known = load_calibration(self.calibration or Path()).parameters
         flow = OrderFlow(*(known[name].value for name in OrderFlow._fields))
         with terminal.stage("replay the recording") as progress:
-            replayed = replay(recording, policies, settings, self.seed, progress, flow=flow)
+            replayed = replay(recording, policies, settings, self.seed, progress, flow=flow, reference=price)
         if not self.sweep.asked:
             return replayed, pl.DataFrame()
         with terminal.stage("replay it at other costs") as progress:
             charged = replace(settings, decision_latency_us=slowest(replayed, settings))
-            costs = sweep_costs(recording, policies, charged, self.sweep, self.seed, flow, progress=progress)
+            costs = sweep_costs(
+                recording,
+                policies,
+                charged,
+                self.sweep,
+                self.seed,
+                flow,
+                progress=progress,
+                reference=price,
+            )
         return replayed, costs
 
     def _walk(self, terminal: Terminal) -> Result:
@@ -200,7 +215,7 @@ class Backtest(Command):
         from flowhft.walk.forward import planned, walk_forward
         from flowhft.walk.join import WINDOW_UNITS, join_windows
         from flowhft.walk.store import Kept
-        from flowhft.walk.trade import ADAPTED, WalkWork
+        from flowhft.walk.trade import ADAPTED, WalkWork, contract_at_start
 
         prepare()
         with terminal.stage("read the recording"):
@@ -235,20 +250,21 @@ class Backtest(Command):
             with terminal.stage("walk forward") as progress, self._crew(work) as crew:
                 windows = walk_forward(work, Kept(folder / "windows"), crew, progress)
             with terminal.stage("judge the walk"):
-                money = recording.tick_size * recording.lot_size * self.replay.order_lots
+                contract = contract_at_start(recording)
+                money = contract.tick_value * self.replay.order_lots
                 walked = join_windows(windows, recording, work.replay, money)
                 judging = Judging(
                     recording,
                     walked.replayed,
                     work.replay,
                     reference,
-                    recording.currency,
+                    contract.currency,
                     money,
                     walked.costs,
                     walked.time,
                 )
                 record = self._write(folder, judging)
-            units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), recording.currency)
+            units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), contract.currency)
             write_table(folder / "windows.parquet", walked.windows, units)
             refused = [one.record for one in windows if one.record["refused"]]
             if refused:

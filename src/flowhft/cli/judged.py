@@ -42,15 +42,9 @@ def course_of(name: str, replayed: "Replayed", money: float, time: np.ndarray | 
 
 def break_even_fee(replayed: "Replayed") -> float | None:
     """Return the maker fee in basis points at which nothing would have been earned; None without fills."""
-    traded = float((replayed.fills["price"] * replayed.fills["lots"]).sum())
-    if traded == 0.0:
-        return None
     path = replayed.trajectory
-    # The trajectory counts lots of one order, the fills lots of the recording.
-    lots_per_order = float(replayed.fills["lots"].sum()) / float(
-        np.sum(path.fill.bid) + np.sum(path.fill.ask)
-    )
-    return 1e4 * float(np.sum(path.spread_pnl + path.inventory_pnl)) * lots_per_order / traded
+    traded = 0.0 if path.activity is None else float(np.sum(path.activity.turnover))
+    return 1e4 * float(np.sum(path.spread_pnl + path.inventory_pnl)) / traded if traded else None
 
 
 def in_sample(calibrated_on: Mapping[str, Any], parts: "Parts", after: float) -> list[str]:

@@ -131,7 +131,8 @@ class Recorded:
 
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
-        from flowhft.recordings.book import split
+        from flowhft.recordings.contract import contract_in
+        from flowhft.recordings.parts import split
         from flowhft.recordings.read import read_recording
         from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
@@ -142,7 +143,7 @@ class Recorded:
         trades = learn.events[learn.events["kind"] == TRADES]
         return {
             "name": recording.name,
-            "currency": recording.currency,
+            "currency": contract_in(recording, 1.0).currency,
             "seconds": recording.duration,
             "events": len(recording.events),
             "trades": recording.trades,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowhft.errors import require
-from flowhft.recordings.book import split, top_of_book
+from flowhft.recordings.book import top_of_book
+from flowhft.recordings.parts import split
 from flowhft.recordings.read import read_recording
 from flowhft.recordings.ticks import TRADE, Recording
 

@@ -1,10 +1,9 @@
-"""The order book of a recording: rebuilt level by level, its best prices, its market orders, its parts.
+"""The order book of a recording: rebuilt level by level, and its best prices.
 
 Books come as *absolute* quantities: an event says what a level holds now, 0 that it is gone. A book is
 therefore the last quantity of every level since the last snapshot, which makes a rebuild exact and cheap.
 """
 
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from flowhft.errors import require
-from flowhft.recordings.orders import standing_orders
-from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording
+from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, Recording
 
 DENSE = 4  # ticks of range an event up to which empty prices in between cost less than sorting those met
 
@@ -227,68 +225,6 @@ def mid_at(
     return np.concatenate([[np.nan], mids])[position]
 
 
-class MarketOrders(NamedTuple):
-    """Market orders ("sweeps"): trades that one aggressor made at one time, taken together.
-
-    Attributes:
-        time_ns: exchange time of the first trade, nanoseconds.
-        side: the aggressor, `BUY` or `SELL`.
-        quantity: lots traded.
-        worst_price: the price furthest from where the order began, ticks.
-        mid_before: the last mid price strictly before the order, ticks.
-        reach: side x (worst_price - mid_before), ticks: a quote resting at a half-spread below this
-            was traded through. Negative where a hidden order inside the spread gave a better price.
-    """
-
-    time_ns: Integers
-    side: Integers
-    quantity: Integers
-    worst_price: Integers
-    mid_before: Float[np.ndarray, " sample"]
-    reach: Float[np.ndarray, " sample"]
-
-
-def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrders:
-    """Return the market orders of a recording, each with how far it reached from the mid.
-
-    One market order that meets several resting orders is published as several trades. Consecutive trades
-    of one aggressor, each no more than `merge_window_ns` after the one before on the exchange's clock, are
-    taken as one. The default of 0 suits both kinds of venue that are read here: an engine stamps all trades
-    of one order alike, in nanoseconds (NASDAQ) as in milliseconds (Binance). With a millisecond clock, two
-    orders of one side in one millisecond cannot be told apart and count as one.
-
-    The mid before is the last one with a *strictly* smaller exchange time than the order, so that the change
-    which the order itself made never counts, whichever of the two arrived first. Orders before the first mid
-    are left out.
-
-    Args:
-        recording: any recording with trades.
-        merge_window_ns: nanoseconds, 0 or more.
-
-    Returns:
-        One row an order, in the order of exchange time.
-    """
-    require(merge_window_ns >= 0, "merge_window_ns", "be 0 or more", merge_window_ns)
-    trades = recording.events[recording.events["kind"] == TRADE]
-    trades = trades[np.argsort(trades["exchange_time_ns"], kind="stable")]
-    begins = np.ones(len(trades), bool)
-    begins[1:] = (np.diff(trades["exchange_time_ns"]) > merge_window_ns) | (np.diff(trades["side"]) != 0)
-    starts = np.flatnonzero(begins)
-    first = trades[starts]
-    side = first["side"].astype(np.int64)
-    if len(starts):
-        quantity = np.add.reduceat(trades["quantity"], starts)
-        # The worst price is the highest of a buyer and the lowest of a seller: the maximum of side x price.
-        worst = side * np.maximum.reduceat(trades["side"] * trades["price"], starts)
-    else:
-        quantity = worst = np.zeros(0, np.int64)
-    times = first["exchange_time_ns"].copy()
-    mid_before = mid_at(top_of_book(recording), times - 1)
-    orders = MarketOrders(times, side, quantity, worst, mid_before, side * (worst - mid_before))
-    known = np.isfinite(mid_before)
-    return MarketOrders(*(values[known] for values in orders))
-
-
 def book_at(recording: Recording, time_ns: int) -> np.ndarray:
     """Return the full book as it stood just before a local time.
 
@@ -340,73 +276,3 @@ def _standing(backwards: np.ndarray) -> np.ndarray:
     _, latest = np.unique(backwards["price"], return_index=True)
     levels = backwards[latest]
     return levels[levels["quantity"] > 0]
-
-
-def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
-    """Cut out the events of [start, end) and open them with book and top as they stood at the start."""
-    times = recording.events["local_time_ns"]
-    first = 0 if start_ns is None else int(np.searchsorted(times, start_ns))
-    last = len(times) if end_ns is None else int(np.searchsorted(times, end_ns))
-    require(
-        first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s."
-    )
-    kept = recording.events[first:last]
-    orders = recording.orders
-    if orders is not None:
-        changed = orders["local_time_ns"]
-        until = len(changed) if end_ns is None else int(np.searchsorted(changed, end_ns))
-        since = 0 if start_ns is None else int(np.searchsorted(changed, start_ns))
-        orders = orders[since:until]
-    if first > 0 and start_ns is not None:
-        begins = opening(recording.events[:first])
-        begins["local_time_ns"] = start_ns
-        kept = np.concatenate([begins, kept])
-        if orders is not None and recording.orders is not None:
-            standing = standing_orders(recording.orders[:since])
-            standing["local_time_ns"] = start_ns
-            orders = np.concatenate([standing, orders])
-    begin, end = int(kept["local_time_ns"][0]), int(kept["local_time_ns"][-1])
-    sessions = tuple(
-        (max(start, begin), min(stop, end))
-        for start, stop in recording.sessions
-        if stop >= begin and start <= end
-    )
-    return replace(recording, events=kept, orders=orders, sessions=sessions)
-
-
-def window(recording: Recording, start_seconds: float, end_seconds: float | None = None) -> Recording:
-    """Return a part of a recording that can be calibrated or replayed alone.
-
-    It opens with the full book and the venue's last best prices as they stood at its start, stamped with the
-    start on the local clock; after them come exactly the recording's own events.
-
-    Args:
-        recording: any recording.
-        start_seconds: since the recording's first event, local clock.
-        end_seconds: events at or after it are left out; None keeps all.
-    """
-    origin = int(recording.events["local_time_ns"][0])
-    require(start_seconds >= 0.0, "start_seconds", "be 0 or more", start_seconds)
-    start = origin + round(start_seconds * 1e9)
-    return _between(recording, start, None if end_seconds is None else origin + round(end_seconds * 1e9))
-
-
-def split(recording: Recording, fraction: float) -> tuple[Recording, Recording]:
-    """Split a recording in time, for example to calibrate on the first part and to replay the second.
-
-    Every event is in exactly one part; the second opens with the book as `window` describes it.
-
-    Args:
-        recording: any recording.
-        fraction: share of the local time that the first part takes, above 0 and below 1.
-
-    Example:
-        >>> from flowhft.recordings import read_recording, sample_recording
-        >>> first, second = split(read_recording(sample_recording()), 0.25)
-        >>> round(second.duration / first.duration, 2)
-        3.0
-    """
-    require(0.0 < fraction < 1.0, "fraction", "lie between 0 and 1", fraction)
-    times = recording.events["local_time_ns"]
-    cut = int(times[0]) + max(1, round(fraction * int(times[-1] - times[0])))
-    return _between(recording, None, cut), _between(recording, cut, None)

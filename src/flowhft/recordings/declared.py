@@ -43,6 +43,7 @@ KEYS = {
     "since": str,
 }
 LARGEST_LEVELS = 1_000
+DESCRIBED = (".npz", ".gz", ".jsonl", ".jsonl.gz")  # files that a TOML file of the same name may describe
 
 
 def _text(path: Path) -> Mapping[str, Any]:
@@ -151,10 +152,16 @@ def open_declared(path: Path, options: Options) -> Source:
     return open_feed(declared, (path, *files), options)
 
 
+def _session_of(path: Path) -> Path | None:
+    if path.suffix != ".toml" or any(path.with_suffix(suffix).is_file() for suffix in DESCRIBED):
+        return None
+    return path
+
+
 DECLARED = Reader(
     "declared",
     "NAME.toml that says which columns of which CSV or Parquet files hold quotes, trades and depth",
     "anybody's quotes, trades and depth",
-    lambda path: path if path.suffix == ".toml" else None,
+    _session_of,
     open_declared,
 )

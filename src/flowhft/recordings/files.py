@@ -5,13 +5,14 @@ ends (compressed or not), Parquet by row numbers; of a Parquet file at least one
 """
 
 import contextlib
-import gzip
 import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
@@ -19,6 +20,8 @@ from flowhft.errors import RecordingError
 
 CHUNK = 1_000_000  # rows of a file that are in memory at a time, unless a reader is told otherwise
 LONGEST_LINE = 1 << 20  # bytes; a line above it is no row of a recording
+COMPRESSED = 1 << 20  # bytes of a compressed file that are read at a time
+GZIP = 31  # zlib's word for its largest window and a gzip header
 BYTES_A_ROW = 64  # of text, roughly: what a chunk of rows is read by
 # What decoders of Parquet, text, gzip, zip and NumPy throw at a damaged file.
 DAMAGE = (
@@ -138,11 +141,16 @@ def read_columns(path: Path, columns: Sequence[str], rows: int = CHUNK) -> Itera
         first += chunk.height
 
 
-def _blocks(path: Path, size: int) -> Iterator[bytes]:
-    """Yield a text file in blocks of about `size` bytes that end where a line ends."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """Yield a text file, compressed or not, in blocks of about `size` bytes that end where a line ends.
+
+    Raises:
+        EOFError: the compressed file is cut short; what it holds has been yielded.
+        RecordingError: a line is absurdly long.
+    """
+    with path.open("rb") as file:
         rest = b""
-        while block := file.read(size):
+        for block in _unzipped(file, size) if path.suffix == ".gz" else iter(partial(file.read, size), b""):
             cut = block.rfind(b"\n") + 1
             if cut:
                 yield rest + block[:cut]
@@ -152,15 +160,40 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
                 if len(rest) > LONGEST_LINE:
                     raise RecordingError(
                         f"must have lines of at most {LONGEST_LINE:,} bytes; received one of {len(rest):,} "
-                        "or more. It is no comma-separated text: copy it again.",
+                        "or more. It is no text of rows: copy it again.",
                         path,
                     )
         if rest:
             yield rest
 
 
-def _require_utf8(block: bytes, first: int, path: Path) -> None:
-    """Raise the row of the first byte that is no UTF-8."""
+def _unzipped(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield what a gzip file holds, at most `size` bytes at a time, up to where it is cut short."""
+    decoder, pending = zlib.decompressobj(GZIP), b""
+    while pending or (pending := file.read(COMPRESSED)):
+        if decoder.eof:  # another file was appended to this one
+            decoder = zlib.decompressobj(GZIP)
+        block = decoder.decompress(pending, size)
+        pending = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        if block:
+            yield block
+    if not decoder.eof:
+        if block := decoder.flush():
+            yield block
+        raise EOFError("a compressed file that ends early")
+
+
+def require_utf8(block: bytes, first: int, path: Path) -> None:
+    """Require text.
+
+    Args:
+        block: rows of a file.
+        first: the first of them.
+        path: the file.
+
+    Raises:
+        RecordingError: it is no UTF-8; with the row of the first byte that is not.
+    """
     try:
         block.decode()
     except UnicodeDecodeError as cause:
@@ -187,14 +220,14 @@ def text_chunks(path: Path, *, header: bool, rows: int = CHUNK) -> Iterator[pl.D
     names: list[str] = []
     first = 0
     with decoding(path, form):
-        blocks = _blocks(path, max(1, rows) * BYTES_A_ROW)
+        content = blocks(path, max(1, rows) * BYTES_A_ROW)
         while True:
-            block = next(blocks, None)
+            block = next(content, None)
             if block is None:
                 break
             if not names:
                 head, _, rest = block.partition(b"\n")
-                _require_utf8(head, 0, path)
+                require_utf8(head, 0, path)
                 cells = head.decode().lstrip("\ufeff").rstrip("\r").split(",")
                 names = [cell.strip().strip('"') for cell in cells] if header else []
                 names = names or [f"column_{number + 1}" for number in range(len(cells))]
@@ -203,7 +236,7 @@ def text_chunks(path: Path, *, header: bool, rows: int = CHUNK) -> Iterator[pl.D
                     raise RecordingError(f"must name each column once; received {', '.join(names)}.", path)
             if not block.strip():
                 continue
-            _require_utf8(block, first, path)
+            require_utf8(block, first, path)
             table = pl.read_csv(io.BytesIO(block), has_header=False, schema=dict.fromkeys(names, pl.String))
             yield table
             first += table.height

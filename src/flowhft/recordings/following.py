@@ -11,12 +11,12 @@ import numpy as np
 
 from flowhft.recordings.book import (
     TopOfBook,
-    market_orders,
     opening,
     standing_book,
     top_of_book,
     top_of_every_message,
 )
+from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.ticks import DEPTH, EVENT, SNAPSHOT, TOP, TRADE, Finding, Recording
 
 KINDS = {"snapshot levels": SNAPSHOT, "depth updates": DEPTH, "top-of-book updates": TOP, "trades": TRADE}

@@ -315,13 +315,14 @@ class _Facts:
 
     def findings(self, tape: _Tape) -> list[Finding]:
         """Return what was seen."""
+        others = "; the others concern levels out of sight, or orders that nobody saw"
+        others = others if tape.orders.explained < tape.orders.rows else ""
         said = [
             "one clock only: local time is the exchange's, so latencies read 0 and must be assumed.",
-            f"{tape.levels} levels a side are visible; a level out of sight counts as empty.",
+            f"levels that are visible a side: {tape.levels}; one out of sight counts as empty.",
             "the first message is in the first book already and makes no event of its own.",
             f"single orders: after {tape.orders.explained:,} of {tape.orders.rows:,} messages the level that "
-            "they are about holds exactly what its orders say; the others concern levels out of sight, or "
-            "orders that nobody saw.",
+            f"they are about holds exactly what its orders say{others}.",
         ]
         if self._hidden:
             said.append(

@@ -6,9 +6,8 @@ files of others a TOML file of the same name beside it says it, NAME.toml with `
 """
 
 import json
-import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.about import About, about_in, about_of, text_of
 from flowhft.recordings.files import decoding
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.rules import LARGEST, YEAR_2100_NS
@@ -33,7 +33,6 @@ EVENT_DTYPE = np.dtype(
 AT_EXCHANGE, AT_LOCAL, OF_BUYER, OF_SELLER = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 CLEAR = 3
 KINDS = {DEPTH: 1, TRADE: 2, SNAPSHOT: 4, TOP: 5}  # ours -> theirs
-ABOUT = ("venue", "symbol", "currency", "tick_size", "lot_size")
 NEAR = 1e-3  # of a tick or lot: what a price may be off its grid
 
 
@@ -103,7 +102,7 @@ def write_npz(recording: Recording, path: Path) -> int:
         path: to write, .npz.
     """
     rows = npz_events(recording)
-    about = json.dumps({name: getattr(recording, name) for name in ABOUT})
+    about = json.dumps(about_of(recording))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in (("data", rows), ("about", np.array(about))):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -111,26 +110,15 @@ def write_npz(recording: Recording, path: Path) -> int:
     return len(rows)
 
 
-def _about(path: Path) -> Mapping[str, Any]:
+def _about(path: Path) -> About:
     """Return what a file is a recording of."""
     beside = path.with_suffix(".toml")
     values: Any = None
     with decoding(path, "an .npz file"), np.load(path) as file:
         if "about" in file.files:
             values = json.loads(str(file["about"]))
-    if values is None and beside.is_file():
-        with decoding(beside, "TOML"):
-            values = tomllib.loads(beside.read_text())
-    kinds = {name: (int, float) if name.endswith("_size") else str for name in ABOUT}
-    good = isinstance(values, dict)
-    good = good and all(isinstance(values.get(name), kind) for name, kind in kinds.items())
-    if not good or not (0 < values["tick_size"] < 1e12 and 0 < values["lot_size"] < 1e12):
-        raise RecordingError(
-            f"must come with {', '.join(ABOUT)}; received {values}. Write them into "
-            f"`{beside.name}` beside it.",
-            path,
-        )
-    return values
+    values = text_of(beside) if values is None else values
+    return about_in(values, path, f"Write them into `{beside.name}` beside it.")
 
 
 def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -176,12 +164,10 @@ def _checked(data: np.ndarray, rule: np.ndarray, name: str, must: str, path: Pat
     return data[rule]
 
 
-def _chunks(
-    path: Path, about: Mapping[str, Any], options: Options, findings: list[Finding]
-) -> Iterator[Chunk]:
+def _chunks(path: Path, about: About, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
     """Yield the events of a file in the order of the local clock."""
     theirs = {number: kind for kind, number in KINDS.items()}
-    tick, lot = float(about["tick_size"]), float(about["lot_size"])
+    tick, lot = about.tick_size, about.lot_size
     dropped: dict[str, int] = {}
     end, first, others, numbered = -(2**63), 0, 0, False
     with decoding(path, "an .npz file of hftbacktest's events"):
@@ -273,16 +259,7 @@ def open_npz(path: Path, options: Options) -> Source:
     """
     about = _about(path)
     findings: list[Finding] = []
-    return Source(
-        about["venue"],
-        about["symbol"],
-        about["currency"],
-        tick_size=float(about["tick_size"]),
-        lot_size=float(about["lot_size"]),
-        files=(path,),
-        chunks=_chunks(path, about, options, findings),
-        findings=findings,
-    )
+    return about.source(path, _chunks(path, about, options, findings), findings)
 
 
 NPZ = Reader(

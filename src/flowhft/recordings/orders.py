@@ -164,6 +164,37 @@ def _level_of(price: np.ndarray, side: np.ndarray) -> np.ndarray:
     return 2 * price.astype(np.int64) + (side > 0)
 
 
+class Handover:
+    """Carries single orders from one session to the next, of which nothing is known in between.
+
+    What stood at the end of a session is taken back where the next one begins, which then tells what stands.
+    Lumps are numbered on, so that no two of them share a number.
+    """
+
+    def __init__(self) -> None:
+        self._standing = np.empty(0, ORDER)
+        self._lowest = 0  # number of a lump so far
+        self._shift = 0  # of the lumps of this session
+
+    def begin(self, first: np.ndarray) -> np.ndarray:
+        """Return the end of what stood in the session before, dtype `ORDER`, at the time of an event."""
+        ended, self._standing = self._standing, np.empty(0, ORDER)
+        ended["kind"], ended["quantity"] = CHANGE, 0
+        for name in ("exchange_time_ns", "local_time_ns", "message"):
+            ended[name] = first[name]
+        self._shift = self._lowest
+        return ended
+
+    def take(self, orders: np.ndarray) -> np.ndarray:
+        """Return the next changes of a session, its lumps numbered on."""
+        orders = orders.copy()
+        lump = orders["order_id"] < 0
+        orders["order_id"][lump] += self._shift
+        self._lowest = min(self._lowest, int(orders["order_id"].min(initial=0)))
+        self._standing = standing_orders(np.concatenate([self._standing, orders]))
+        return orders
+
+
 class OrderBook:
     """The orders of a session whose visible book is known, followed chunk by chunk.
 

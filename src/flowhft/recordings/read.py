@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flowhft.errors import RecordingError, UnknownNameError
 from flowhft.recordings.binance import BINANCE
+from flowhft.recordings.binance_stream import BINANCE_STREAM
 from flowhft.recordings.bitstamp import BITSTAMP
 from flowhft.recordings.declared import DECLARED
 from flowhft.recordings.files import CHUNK
@@ -17,7 +18,10 @@ from flowhft.recordings.tardis import TARDIS
 from flowhft.recordings.tick_files import TICKS
 from flowhft.recordings.ticks import Recording
 
-READERS = {reader.name: reader for reader in (BINANCE, LOBSTER, BITSTAMP, TARDIS, DECLARED, NPZ, TICKS)}
+READERS = {
+    reader.name: reader
+    for reader in (BINANCE, BINANCE_STREAM, LOBSTER, BITSTAMP, TARDIS, DECLARED, NPZ, TICKS)
+}
 KNOWN = f"Known sessions are {described(READERS.values())}."
 
 
@@ -82,6 +86,17 @@ def _find(path: Path, format: str | None) -> list[Session]:
     return found
 
 
+def _together(sessions: Iterable[Session]) -> list[list[Session]]:
+    """Return sessions in groups that are opened together: files of which each continues the one before."""
+    groups: list[list[Session]] = []
+    for session in sessions:
+        if groups and READERS[session.format].continues and groups[-1][0].format == session.format:
+            groups[-1].append(session)
+        else:
+            groups.append([session])
+    return groups
+
+
 def open_recording(
     paths: Path | str | Sequence[Path | str],
     *,
@@ -106,9 +121,13 @@ def open_recording(
     """
     several = [paths] if isinstance(paths, Path | str) else list(paths)
     sessions = [session for path in several for session in _find(Path(path), format)]
-    options = Options(repair, rows, dated=len(sessions) > 1)
-    opened = (READERS[session.format].open(session.prefix, options) for session in sessions)
-    return joined(opened, next(opened))
+    together = _together(sessions)
+    options = Options(repair, rows, dated=len(together) > 1)
+    opened = (
+        READERS[first.format].open(first.prefix, options._replace(more=tuple(one.prefix for one in more)))
+        for first, *more in together
+    )
+    return joined(opened, next(opened), several=len(together) > 1)
 
 
 def read_recording(

@@ -15,11 +15,13 @@ class Options(NamedTuple):
         repair: mend what can be mended, and say so in the findings.
         rows: of a file to hold in memory at a time.
         dated: whether times must count from 1970, since several sessions are joined.
+        more: files that go on with the one that is opened, where the format has such.
     """
 
     repair: bool = False
     rows: int = CHUNK
     dated: bool = False
+    more: tuple[Path, ...] = ()
 
 
 class Reader(NamedTuple):
@@ -32,6 +34,7 @@ class Reader(NamedTuple):
         session_of: the session that a file belongs to by its name, None if to none: the path of the file, or
             what the names of its files begin with where they are several.
         open: open a session. It raises `RecordingError` where the session is damaged or breaks a rule.
+        continues: whether a file goes on where the one before it ends, so that several are opened together.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Reader(NamedTuple):
     about: str
     session_of: Callable[[Path], Path | None]
     open: Callable[[Path, Options], Source]
+    continues: bool = False
 
 
 def described(readers: Iterable[Reader]) -> str:

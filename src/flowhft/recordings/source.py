@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.orders import Handover
 from flowhft.recordings.ticks import EVENT, Finding, Recording
 from flowhft.recordings.watch import Watch
 
@@ -38,7 +39,8 @@ class Source:
         chunks: the session, once; by local time within a chunk and from chunk to chunk.
         findings: what was found; complete when the chunks are through.
         clock_offset_ns: what was added to the local clock; of the first session where several are joined.
-        sessions: first and last local time of each session that has passed, ns.
+        sessions: first and last local time of each session that has passed, ns; empty where there is one only
+            and nothing joined it to others.
     """
 
     venue: str
@@ -98,13 +100,14 @@ def merged(streams: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
                     held[number] = np.concatenate([held[number], following])
 
 
-def joined(sources: Iterable[Source], first: Source) -> Source:
+def joined(sources: Iterable[Source], first: Source, several: bool = True) -> Source:
     """Return sessions of one instrument as one source, each after the one before.
 
     Args:
         sources: the sessions after the first, in the order of time; each is opened when the one before it has
             passed.
         first: the first session.
+        several: whether there are any sessions after it.
 
     Raises:
         RecordingError: (while the chunks pass) a session holds nothing, is of another instrument, or begins
@@ -114,7 +117,9 @@ def joined(sources: Iterable[Source], first: Source) -> Source:
     sessions: list[tuple[int, int]] = []
     return replace(
         first,
-        chunks=_one_after_the_other(chain([first], sources), first.instrument, sessions, findings),
+        chunks=_one_after_the_other(
+            chain([first], sources), first.instrument, sessions, findings, Handover() if several else None
+        ),
         findings=findings,
         sessions=sessions,
     )
@@ -125,6 +130,7 @@ def _one_after_the_other(
     instrument: tuple[str, str, str, float, float],
     sessions: list[tuple[int, int]],
     findings: list[Finding],
+    handover: Handover | None,
 ) -> Iterator[Chunk]:
     """Yield the chunks of sessions, and add what only time tells to what was found in each."""
     held: list[tuple[str, list[Finding]]] = []
@@ -136,7 +142,7 @@ def _one_after_the_other(
                 f"{_said(source.instrument)}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, begin = Watch(), None
+        watch, begin, opens = Watch(), None, True
         for chunk in source.chunks:
             if not len(chunk.events):
                 continue
@@ -154,16 +160,25 @@ def _one_after_the_other(
                         Finding("warning", f"nothing is known of the {gap:,.3f} s before this session.")
                     )
             watch.feed(chunk.events)
-            yield chunk
+            yield chunk if handover is None else _handed_over(chunk, handover, opens)
+            opens = False
         if watch.end is None or begin is None:
             raise RecordingError(
                 "must hold events; received none. Record the session again.", source.files[0]
             )
-        sessions.append((begin, watch.end))
+        sessions += source.sessions or [(begin, watch.end)]
         held.append((name, [*source.findings, *watch.findings()]))
     for name, found in held:
         of = f"`{name}`: " if len(held) > 1 else ""
         findings += [Finding(one.severity, of + one.message) for one in found]
+
+
+def _handed_over(chunk: Chunk, handover: Handover, opens: bool) -> Chunk:
+    """Return a chunk of one of several sessions; `opens` says that it is the first of its session."""
+    if chunk.orders is None:
+        return chunk
+    ended = handover.begin(chunk.events[0]) if opens else chunk.orders[:0]
+    return Chunk(chunk.events, np.concatenate([ended, handover.take(chunk.orders)]))
 
 
 def _said(instrument: tuple[str, str, str, float, float]) -> str:

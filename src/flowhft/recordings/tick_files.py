@@ -3,7 +3,7 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.about import About, about_in, about_of
 from flowhft.recordings.files import metadata_of, read_columns
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.rules import (
@@ -28,8 +29,7 @@ from flowhft.recordings.ticks import ADD, CHANGE, DEPTH, EVENT, FILL, ORDER, SNA
 
 SUFFIX = ".ticks.parquet"
 KEY = "flowhft_recording"  # in the schema metadata: what was traded, as JSON
-TEXTS = ("venue", "symbol", "currency")
-NUMBERS = ("tick_size", "lot_size", "clock_offset_ns")
+OFFSET = "clock_offset_ns"
 COLUMNS = ORDER.names or ()  # those of an event, and `executed` and `order_id`, which are 0 for events
 EVENT_KINDS = (DEPTH, TRADE, TOP, SNAPSHOT)
 CHECKS = (
@@ -73,7 +73,7 @@ def write_ticks(source: Source, path: Path) -> int:
     Raises:
         RecordingError: the source breaks a rule; nothing is written.
     """
-    about = {name: getattr(source, name) for name in (*TEXTS, *NUMBERS)}
+    about = about_of(source) | {OFFSET: source.clock_offset_ns}
     rows = 0
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         for number, chunk in enumerate(source.chunks):
@@ -86,21 +86,18 @@ def write_ticks(source: Source, path: Path) -> int:
     return rows
 
 
-def _about(path: Path) -> Mapping[str, Any]:
-    """Return what a file is a recording of."""
+def _about(path: Path) -> tuple[About, int]:
+    """Return what a file is a recording of, and what was added to its local clock, ns."""
     text = metadata_of(path).get(KEY)
     values: Any = None
     with contextlib.suppress(ValueError):
         values = json.loads(text) if text else None
-    good = isinstance(values, dict) and all(isinstance(values.get(name), str) for name in TEXTS)
-    good = good and all(isinstance(values.get(name), int | float) for name in NUMBERS)
-    if not good or not (0 < values["tick_size"] < 1e12 and 0 < values["lot_size"] < 1e12):
-        raise RecordingError(
-            f"must say what was traded, as JSON under `{KEY}` in its schema metadata; received {text!r}. "
-            "Write it with `flowhft data convert`.",
-            path,
-        )
-    return values
+    fix = f"It stands as JSON under `{KEY}` in the schema metadata: write it with `flowhft data convert`."
+    about = about_in(values, path, fix)
+    offset = values.get(OFFSET)
+    if not isinstance(offset, int):
+        raise RecordingError(f"must come with {OFFSET}, whole ns; received {offset!r}. {fix}", path)
+    return about, offset
 
 
 def _chunks(path: Path, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
@@ -135,19 +132,9 @@ def open_ticks(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
-    about = _about(path)
+    about, offset = _about(path)
     findings: list[Finding] = []
-    return Source(
-        about["venue"],
-        about["symbol"],
-        about["currency"],
-        tick_size=float(about["tick_size"]),
-        lot_size=float(about["lot_size"]),
-        files=(path,),
-        chunks=_chunks(path, options, findings),
-        findings=findings,
-        clock_offset_ns=int(about["clock_offset_ns"]),
-    )
+    return about.source(path, _chunks(path, options, findings), findings, offset)
 
 
 TICKS = Reader(

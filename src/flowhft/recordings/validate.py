@@ -1,5 +1,7 @@
 """What the files of Binance and LOBSTER sessions must keep, as tables of checks; see `rules.py`."""
 
+from typing import NamedTuple
+
 import polars as pl
 
 from flowhft.recordings.rules import (
@@ -60,27 +62,53 @@ DEPTH_CHECKS = (
 )
 
 
-def chain_checks(spot: bool, last_update_id: int) -> list[Check]:
+class Chain(NamedTuple):
+    """How a market links its depth messages.
+
+    Attributes:
+        column: of a message, which names the one before it.
+        ahead: how much it lies above the `final_id` of that message.
+        must: the rule, as a sentence that follows "must".
+    """
+
+    column: str
+    ahead: int
+    must: str
+
+
+_FUTURES = Chain("prev_id", 0, "be the `final_id` of the message before")
+# Spot numbers every update (U = u before + 1), futures name the message before (pu = u before).
+CHAINS = {
+    "spot": Chain("first_id", 1, "be the `final_id` before plus 1"),
+    "usdm": _FUTURES,
+    "coinm": _FUTURES,
+}
+
+
+def chain_checks(chain: Chain, last_update_id: int) -> list[Check]:
     """Return the checks that no depth message is lost between the snapshot and the end.
 
+    A message reaches back to the snapshot where the one before it would not change the snapshot's book. The
+    venue asks more of futures, U <= `last_update_id`; but numbers between a message's `prev_id` and its U
+    belong to no update of the book, and a snapshot is often numbered by the `prev_id` itself.
+
     Args:
-        spot: spot numbers every update, futures name the message before.
-        last_update_id: of the snapshot; the table holds the messages with `final_id` from it on.
+        chain: of the market.
+        last_update_id: of the snapshot; the table holds the messages with `final_id` from `last_update_id` +
+            `chain.ahead` on.
     """
     first = pl.int_range(pl.len()) == 0
-    new_message = pl.col("final_id") != pl.col("final_id").shift()
     before = pl.col("final_id").shift()
-    if spot:
-        column, rule = "first_id", "be the `final_id` before plus 1: messages are lost"
-        late, gap = pl.col(column) > last_update_id + 1, pl.col(column) != before + 1
-    else:
-        column, rule = "prev_id", "be the `final_id` of the message before: messages are lost"
-        late, gap = pl.col(column) > last_update_id, pl.col(column) != before
+    late = pl.col(chain.column) > last_update_id + chain.ahead
+    gap = (pl.col("final_id") != before) & (pl.col(chain.column) != before + chain.ahead)
     return [
         Check(
-            column, f"reach back to the snapshot's `last_update_id`, {last_update_id}", first & late, "none"
+            chain.column,
+            f"reach back to the snapshot's `last_update_id`, {last_update_id}",
+            first & late,
+            "none",
         ),
-        Check(column, rule, new_message & gap, "cut"),
+        Check(chain.column, f"{chain.must}: messages are lost", gap, "cut"),
     ]
 
 

@@ -3,10 +3,9 @@
 One compiled loop serves every policy. At each decision it shows the policy what the tape shows plus its
 own inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends
 what has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the
-venue's book; `flowhft.replay.orders` keeps the account.
+venue's book; `flowhft.replay.orders` keeps the account, of linear and inverse contracts alike.
 
-Not modelled: any answer of the market to our orders, and that what we trade is missing for others. Contracts
-are taken as linear: of an inverse one, PnL is in tick x lot at fixed prices, not in coins.
+Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
+from numba import njit
 
 from flowhft.errors import DataError, FlowhftError, require
 from flowhft.frozen import Frozen, Memory, begin, compiled, quote
@@ -28,6 +28,7 @@ from flowhft.replay.latency import (
     measure_latency,
     order_latencies,
 )
+from flowhft.replay.money import worth
 from flowhft.replay.order_events import order_events
 from flowhft.replay.orders import (
     ASK,
@@ -58,6 +59,8 @@ FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hol
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
 CRUMB = 1e-6
+
+_worth = njit(worth)
 
 
 class Replayed(NamedTuple):
@@ -126,7 +129,8 @@ def _trade(
     columns = np.zeros((14, steps))
     fills: np.ndarray = np.empty((64, FILL_COLUMNS), np.int64)
     count = 0
-    first_mid = 0.5 * (tape.best_bid[0] + tape.best_ask[0])
+    reference = rules.reference
+    first_worth = _worth(0.5 * (tape.best_bid[0] + tape.best_ask[0]), reference)
     unit = float(rules.order_lots)
     venue.elapse(venue.pointer, 0)  # sets the clock to the first event
     code = advance(venue, tape.time_ns[0])
@@ -136,13 +140,15 @@ def _trade(
         if count + 8 > len(fills):  # two collections of four orders
             fills = with_room(fills)
         mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
-        inventory, cash, fee = account.inventory[0], account.cash[0], account.fee[0]
+        inventory, cash, fee, traded = (
+            account.inventory[0], account.cash[0], account.fee[0], account.traded[0]
+        )  # fmt: skip
         submitted, cancelled = account.counts[SUBMITTED], account.counts[CANCELLED]
         before = count
-        worth = (cash + inventory * first_mid - fee) / unit
+        owned = (cash + inventory * first_worth - fee) / unit
         filled_bid = columns[4, step - 1] if step else 0.0
         filled_ask = columns[5, step - 1] if step else 0.0
-        seen = observe(tape, step, rules.horizon_ns, inventory / unit, worth, filled_bid, filled_ask)
+        seen = observe(tape, step, rules.horizon_ns, inventory / unit, owned, filled_bid, filled_ask)
         wanted = quote(frozen, memory, seen)
 
         # A policy that does not know (NaN), or wants to be far away, does not quote.
@@ -167,24 +173,24 @@ def _trade(
         code = max(code, advance(venue, tape.time_ns[step + 1]))
         count = collect(venue, account, rules, fills, count, step)
 
-        bought = sold = value = 0
+        bought = sold = 0
         for fill in range(before, count):
-            value += fills[fill, 3] * fills[fill, 4]
             if fills[fill, 2] > 0:
                 bought += fills[fill, 4]
             else:
                 sold += fills[fill, 4]
-        next_mid = 0.5 * (tape.best_bid[step + 1] + tape.best_ask[step + 1])
+        at_mid = _worth(mid, reference)
+        at_next = _worth(0.5 * (tape.best_bid[step + 1] + tape.best_ask[step + 1]), reference)
         columns[0, step] = inventory / unit
-        columns[1, step] = worth
+        columns[1, step] = owned
         columns[2, step] = wanted.half_spread_bid
         columns[3, step] = wanted.half_spread_ask
         columns[4, step] = bought / unit
         columns[5, step] = sold / unit
-        columns[6, step] = (account.cash[0] - cash + (bought - sold) * mid) / unit
-        columns[7, step] = account.inventory[0] * (next_mid - mid) / unit
+        columns[6, step] = (account.cash[0] - cash + (bought - sold) * at_mid) / unit
+        columns[7, step] = account.inventory[0] * (at_next - at_mid) / unit
         columns[8, step] = (account.fee[0] - fee) / unit
-        columns[13, step] = value / unit
+        columns[13, step] = (account.traded[0] - traded) / unit
     return columns, fills[:count], code, steps
 
 
@@ -196,6 +202,7 @@ def replay(
     progress: Progress = no_progress,
     *,
     flow: OrderFlow | None = None,
+    reference: float = 0.0,
 ) -> dict[str, Replayed]:
     """Let policies quote through a recording, each alone, and return what became of it.
 
@@ -211,6 +218,7 @@ def replay(
         seed: of policies that draw.
         progress: told after each policy.
         flow: how arrivals make the intensities that policies see; None for a constant rate, see `read_tape`.
+        reference: of an inverse contract, ticks (`flowhft.recordings.contract`); 0 for a linear one.
 
     Raises:
         DataError: the recording is too short, has a break or no snapshot, or not what the queue or latency
@@ -221,7 +229,7 @@ def replay(
     replayed = {}
     for done, (name, frozen) in enumerate(policies.items()):
         progress(done / len(policies), f"replaying {name}")
-        replayed[name] = trade(market, name, frozen, settings, stream(seed, "replay", name))
+        replayed[name] = trade(market, name, frozen, settings, stream(seed, "replay", name), reference)
     progress(1.0, "replayed")
     return replayed
 
@@ -255,7 +263,14 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
     )
 
 
-def trade(market: Market, name: str, frozen: Frozen, settings: ReplaySettings, seed: int) -> Replayed:
+def trade(
+    market: Market,
+    name: str,
+    frozen: Frozen,
+    settings: ReplaySettings,
+    seed: int,
+    reference: float = 0.0,
+) -> Replayed:
     """Let one policy quote through a market that was prepared with these settings.
 
     Args:
@@ -264,6 +279,7 @@ def trade(market: Market, name: str, frozen: Frozen, settings: ReplaySettings, s
         frozen: the policy.
         settings: of the replay.
         seed: of its own stream of random numbers, where it draws.
+        reference: see `replay`.
 
     Raises:
         UsageError: the policy takes longer to decide than the time between two decisions.
@@ -293,6 +309,7 @@ def trade(market: Market, name: str, frozen: Frozen, settings: ReplaySettings, s
         quantity=settings.order_lots - (CRUMB if settings.partial_fills else 0.0),
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
         order_burst=float(settings.order_burst),
+        reference=float(reference),
     )
     account = open_account(rules)
     venue = open_venue(market.events, settings, market.latencies)

@@ -19,7 +19,7 @@ _TYPES = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
 MARKOUT_UNITS = {
     "policy": "name",
     "horizon": "seconds after the fill",
-    "fills": "fills whose horizon lies within the recording",
+    "fills": "fills whose horizon lies within their session of the recording",
     "capture": "ticks a fill: side x (last mid before the fill - price)",
     "markout": "ticks a fill: side x (mid at the horizon - last mid before the fill)",
     "markout_error": "ticks, standard error of the markout",
@@ -36,7 +36,7 @@ def markout(
     A markout is side x (mid at the horizon - last mid strictly before the fill), side +1 where we bought:
     negative where the market went against us. At horizon 0 it is what the trade itself did to the mid.
     What a fill was worth at the horizon, the realised half-spread, is capture + markout. All on the
-    venue's clock. Fills count alike, whatever their size.
+    venue's clock. Fills count alike, whatever their size. A markout never reaches into the next session.
 
     Args:
         fills: tables of `Replayed.fills` by policy.
@@ -48,12 +48,14 @@ def markout(
     """
     require(min(horizons, default=0.0) >= 0.0, "horizons", "all be 0 s or more", tuple(horizons))
     top = top_of_book(recording)
-    end_ns = int(np.max(recording.events["exchange_time_ns"]))
+    ends_ns = _session_ends(recording)
     rows = []
     for policy, table in fills.items():
         for horizon in horizons:
-            later_ns = table["exchange_time_ns"].to_numpy() + round(horizon * 1e9)
-            known = later_ns <= end_ns
+            filled_ns = table["exchange_time_ns"].to_numpy()
+            later_ns = filled_ns + round(horizon * 1e9)
+            session = np.minimum(np.searchsorted(ends_ns, filled_ns), len(ends_ns) - 1)
+            known = later_ns <= ends_ns[session]
             side = table["side"].to_numpy()[known]
             before = table["mid_price"].to_numpy()[known]
             capture = side * (before - table["price"].to_numpy()[known])
@@ -74,6 +76,14 @@ def markout(
                 )
             )
     return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
+
+
+def _session_ends(recording: Recording) -> Int[np.ndarray, " session"]:
+    """Return when the venue made the last event of every session, rising: between two nobody saw the mid."""
+    events = recording.events
+    times = events["local_time_ns"]
+    bounds = [np.searchsorted(times, stop, side="right") for _, stop in recording.sessions] or [len(times)]
+    return np.maximum.accumulate(events["exchange_time_ns"])[np.array(bounds) - 1]
 
 
 def simulated_markout(

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
+from flowhft.replay.money import value, worth
 from flowhft.replay.venue import (
     ASSET,
     CANCELED,
@@ -27,6 +28,7 @@ BID, ASK = 0, 1
 WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
 ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
 NO_PRICE = -(2**62)
+_worth, _value = njit(worth), njit(value)
 FILL_COLUMNS = 6  # step, exchange time, side, price, lots, whether it was made (1) or taken (0)
 
 
@@ -44,6 +46,7 @@ class Rules(NamedTuple):
     quantity: float
     order_rate_per_ns: float
     order_burst: float
+    reference: float  # of an inverse contract, ticks; 0 for a linear one
 
 
 class OrderCounts(NamedTuple):
@@ -76,16 +79,18 @@ class Account(NamedTuple):
 
     Attributes:
         inventory: lots of the recording.
-        cash: tick x lot, at absolute prices and before fees; a whole number.
+        cash: tick x lot, at absolute prices and before fees (see `flowhft.replay.money`).
         fee: tick x lot paid so far.
+        traded: tick x lot of all that was bought and sold.
         budget: new orders that may be sent, and when that was so, ns since the first decision.
         slots: the orders, by side, state (working, leaving) and column (number, price, lots left).
         counts: see `OrderCounts`.
     """
 
     inventory: Int[np.ndarray, " 1"]
-    cash: Int[np.ndarray, " 1"]
+    cash: Float[np.ndarray, " 1"]
     fee: Float[np.ndarray, " 1"]
+    traded: Float[np.ndarray, " 1"]
     budget: Float[np.ndarray, " 2"]
     slots: Int[np.ndarray, "side state column"]
     counts: Int[np.ndarray, " count"]
@@ -95,8 +100,9 @@ def open_account(rules: Rules) -> Account:
     """Return an account of nothing, with a full budget of orders."""
     return Account(
         inventory=np.zeros(1, np.int64),
-        cash=np.zeros(1, np.int64),
+        cash=np.zeros(1),
         fee=np.zeros(1),
+        traded=np.zeros(1),
         budget=np.array([rules.order_burst, 0.0]),
         slots=np.zeros((2, 2, 3), np.int64),
         counts=np.zeros(len(OrderCounts._fields), np.int64),
@@ -124,9 +130,10 @@ def collect(venue: Venue, account: Account, rules: Rules, fills: np.ndarray, cou
             if lots > 0 and order.status != EXPIRED:
                 slot[LEFT] -= lots
                 account.inventory[0] += sign * lots
-                account.cash[0] -= sign * lots * order.price
-                rate = rules.maker_fee if order.maker else rules.taker_fee
-                account.fee[0] += rate * lots * order.price
+                account.cash[0] -= sign * lots * _worth(order.price, rules.reference)
+                traded = lots * _value(order.price, rules.reference)
+                account.traded[0] += traded
+                account.fee[0] += (rules.maker_fee if order.maker else rules.taker_fee) * traded
                 fills[count, 0] = step
                 fills[count, 1] = order.exchange_time_ns
                 fills[count, 2] = sign

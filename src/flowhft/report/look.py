@@ -130,10 +130,11 @@ def blank(x: str, y: str, height: int = 360, title: str = "") -> go.Figure:
     return plot
 
 
-def logarithmic(plot: go.Figure) -> None:
-    """Make the vertical axis logarithmic, its ticks at 1, 2 and 5 of every decade, written in full."""
+def logarithmic(plot: go.Figure, axis: str = "y") -> None:
+    """Make an axis logarithmic, the vertical one or "x", its ticks at 1, 2 and 5 of every decade, in full."""
     ticks = [step * 10.0**decade for decade in range(-6, 7) for step in (1, 2, 5)]
-    plot.update_yaxes(type="log", tickvals=ticks, ticktext=[numbers.exact(tick) for tick in ticks])
+    texts = [numbers.exact(tick) for tick in ticks]
+    plot.update_layout({f"{axis}axis": {"type": "log", "tickvals": ticks, "ticktext": texts}})
 
 
 def scaled_time(seconds: np.ndarray) -> tuple[np.ndarray, str]:

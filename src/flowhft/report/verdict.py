@@ -280,6 +280,14 @@ def _tuned(tuning: pl.DataFrame) -> str:
     return f"Tuning gains beyond chance on fresh sessions in {better} of {pairs} of expert and scenario."
 
 
+def _measured(parameters: dict[str, dict[str, Any]]) -> str:
+    known = sum(numbers.known(found.get("value")) for found in parameters.values())
+    sure = sum(numbers.known(found.get("standard_error")) for found in parameters.values())
+    each = "each with its uncertainty" if sure == known else f"{sure} of them with their uncertainty"
+    rest = f"; {len(parameters) - known} more the recording cannot carry" if known < len(parameters) else ""
+    return f"The market was measured: {known} parameters, {each}{rest}."
+
+
 def headline(evidence: Evidence) -> list[str]:
     """Return what was learned, in plain words, the most important sentence first.
 
@@ -297,7 +305,14 @@ def headline(evidence: Evidence) -> list[str]:
             simulated, evidence.table("evaluate/differences"), evidence.learned, currency
         )
     if not sentences and (parameters := evidence.record("calibrate/calibration").get("parameters")):
-        sentences.append(f"The market was measured: {len(parameters)} parameters, each with its uncertainty.")
+        sentences.append(_measured(parameters))
+    verdicts = evidence.table("resemble/resemblance_verdicts")
+    if not sentences and verdicts is not None:
+        differ = verdicts.filter(~pl.col("resembles")).height
+        sentences.append(
+            f"The simulated market differs from the recording in {differ} of {verdicts.height} stylised "
+            "facts."
+        )
     if not sentences and evidence.curves:
         sentences.append(f"A policy was trained by {', '.join(evidence.curves)}; it has not been judged yet.")
     choices = evidence.table("demonstrate/choices")

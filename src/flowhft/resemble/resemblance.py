@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from flowhft.calibrate.sessions import without_gaps
 from flowhft.errors import require
 from flowhft.market.scenario import Scenario
 from flowhft.recordings.book import TopOfBook, top_of_book
@@ -180,13 +181,23 @@ def _said(fact: Fact, table: pl.DataFrame, agrees: bool) -> str:
     gap = pl.max_horizontal(pl.col("recorded") - pl.col("high"), pl.col("low") - pl.col("recorded"))
     width = (pl.col("high") - pl.col("low")).clip(lower_bound=1e-300)
     worst = table.sort(gap / width, descending=True).row(0, named=True)
-    places = table.filter("outside")["x"].to_list() or [worst["x"]]
-    where = f"{places[0]:.3g}" if len(places) == 1 else f"{places[0]:.3g} to {places[-1]:.3g}"
+    where = _runs(table["x"].to_list(), table["outside"].to_list()) or f"{worst['x']:.3g}"
     unit = "" if fact.unit == "1" else f" {fact.unit}"
     return (
-        f"{fact.title}: outside at {where} ({fact.x}); at {worst['x']:.3g} "
+        f"{fact.title}: outside at {where} ({fact.x}); at {worst['x']:.3g}: "
         f"{worst['recorded']:.3g}{unit} recorded, {worst['low']:.3g} to {worst['high']:.3g} simulated."
     )
+
+
+def _runs(x: list[float], outside: list[bool]) -> str:
+    """Name the points outside: "1 to 2 and 10" if 5 of 1, 2, 5 and 10 is inside."""
+    runs: list[list[float]] = []
+    for place, out, before in zip(x, outside, [False, *outside], strict=False):
+        if out and before:
+            runs[-1].append(place)
+        elif out:
+            runs.append([place])
+    return " and ".join(f"{r[0]:.3g}" if len(r) == 1 else f"{r[0]:.3g} to {r[-1]:.3g}" for r in runs)
 
 
 def resemblance(
@@ -201,7 +212,7 @@ def resemblance(
     """Compare a recording with the simulated market that a scenario describes.
 
     Args:
-        recording: with trades, in one session.
+        recording: with trades; the gaps between its sessions are closed.
         scenario: usually the centre of what `calibrate` made of it; its dt is that of the comparison.
         order_window: seconds; market orders of a side closer than this are one, as in the calibration.
         paths: tapes to simulate, each as long as the recording; 99 make a test at 1 %.
@@ -210,6 +221,7 @@ def resemblance(
     """
     require(paths >= 19, "paths", "be 19 or more", paths, "99 make a test at 1 %.")
     progress(0.0, "cut the recording into steps")
+    recording = without_gaps(recording)
     recorded = recorded_tape(recording, scenario.dt, order_window, stream(seed, "resemblance", "ties"))
     progress(0.1, "simulate")
 

@@ -14,10 +14,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowhft.calibrate.hawkes import spread_ties
+from flowhft.calibrate.sessions import span_ns, without_gaps
 from flowhft.errors import DataError
 from flowhft.market.market import Market, State, World, build
 from flowhft.market.scenario import Scenario
-from flowhft.recordings.book import market_orders, mid_at, top_of_book
+from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
+from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.ticks import BUY, Recording
 from flowhft.runs import stream
 from flowhft.types import Quote
@@ -55,7 +57,8 @@ def recorded_tape(recording: Recording, dt: float, order_window: float, seed: in
     """Cut a recording into steps.
 
     Args:
-        recording: with trades and best prices or depth, in one session.
+        recording: with trades and best prices or depth; the gaps between its sessions are closed, as in a
+            calibration.
         dt: seconds of a step.
         order_window: market orders of a side closer than this count as one, seconds; for how far they reach
             each counts alone.
@@ -64,9 +67,10 @@ def recorded_tape(recording: Recording, dt: float, order_window: float, seed: in
     Raises:
         DataError: fewer than 200 steps.
     """
+    recording = without_gaps(recording)
     top = top_of_book(recording)
     known = np.isfinite(top.mid_price)
-    first, last = (int(times) for times in top.exchange_time_ns[known][[0, -1]]) if np.any(known) else (0, 0)
+    first, last = span_ns(recording, TopOfBook(*(rows[known] for rows in top))) if np.any(known) else (0, 0)
     steps = int((last - first) * 1e-9 / dt)
     if steps < FEWEST_STEPS:
         raise DataError(
@@ -75,8 +79,8 @@ def recorded_tape(recording: Recording, dt: float, order_window: float, seed: in
         )
     starts = first + np.round(np.arange(steps + 1) * dt * 1e9).astype(np.int64)
     mids = mid_at(top, starts)
-    stood = np.maximum.accumulate(np.where(np.isfinite(mids), np.arange(steps + 1), 0))
-    mids = mids[stood]
+    seen = np.isfinite(mids)  # the exchange may have made the first mid a moment after the clocks begin
+    mids = mids[np.maximum.accumulate(np.where(seen, np.arange(steps + 1), np.argmax(seen)))]
     orders = market_orders(recording, round(order_window * 1e9))
     inside = (orders.time_ns >= first) & (orders.time_ns < starts[-1])
     times = spread_ties(orders.time_ns[inside], first, seed)

@@ -29,6 +29,8 @@ def sweep_costs(
     flow: OrderFlow | None,
     ended: Callable[[Trajectory], Trajectory] = lambda path: path,
     progress: Progress = no_progress,
+    *,
+    reference: float = 0.0,
 ) -> pl.DataFrame:
     """Replay every policy at every point of a grid of costs.
 
@@ -44,6 +46,7 @@ def sweep_costs(
         flow: how arrivals make intensities.
         ended: what is done to a course before its PnL counts.
         progress: told before every point.
+        reference: of an inverse contract, see `replay`.
 
     Returns:
         Columns policy, maker_fee_bps, latency_ms, step, pnl (tick x lot), fills (lots).
@@ -61,7 +64,8 @@ def sweep_costs(
         costly = replace(settings, maker_fee_bps=fee)
         if latency is not None:
             costly = replace(costly, order_latency_ms=latency, response_latency_ms=latency)
-        for name, one in replay(recording, dict(policies), costly, seed, flow=flow).items():
+        played = replay(recording, dict(policies), costly, seed, flow=flow, reference=reference)
+        for name, one in played.items():
             path = ended(one.trajectory)
             tables.append(
                 pl.DataFrame(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
-from flowhft.recordings.book import window
+from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import Recording
 from flowhft.scale.drive import Crew, judge_here
 from flowhft.scale.plan import Span, Task

@@ -23,13 +23,17 @@ from flowhft.market.scenario import Scenario
 from flowhft.measures import each, inventory_after
 from flowhft.policies import Named, find_policies, find_policy, tune
 from flowhft.policies.source import LearnedSource
-from flowhft.recordings.book import top_of_book, window
+from flowhft.recordings.book import top_of_book
+from flowhft.recordings.contract import Contract, contract_in
+from flowhft.recordings.parts import window
 from flowhft.recordings.read import read_recording
 from flowhft.recordings.ticks import Recording
 from flowhft.regime import RegimeAdapter
 from flowhft.replay.engine import Replayed, replay
+from flowhft.replay.latency import as_received
+from flowhft.replay.money import value, worth
 from flowhft.replay.settings import ReplaySettings
-from flowhft.replay.tape import OrderFlow
+from flowhft.replay.tape import OrderFlow, Tape, read_tape
 from flowhft.runs import stream
 from flowhft.scale.plan import Task
 from flowhft.types import Progress, Trajectory, no_progress
@@ -63,6 +67,7 @@ class Place(NamedTuple):
     recording: Recording
     policies: list[Named]
     adapted: LearnedSource | None
+    reference: float  # of an inverse contract, see `replay`
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class WalkWork:
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        return Place(recording, policies, adapted)
+        return Place(recording, policies, adapted, contract_at_start(recording).reference)
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
@@ -144,8 +149,14 @@ class WalkWork:
         progress(0.7, f"window {part.number + 1}: trading")
         flow = OrderFlow(*(found.parameters[name].value for name in OrderFlow._fields))
         market = traded_part(place.recording, part)
-        replayed = replay(market, frozen, self.replay, seed, flow=flow)
-        ends = {name: self._ended(one.trajectory, market, part) for name, one in replayed.items()}
+        seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
+        tape = read_tape(as_received(market, self.replay), self.replay)
+
+        def at_end(path: Trajectory) -> Ended:
+            return ended(path, tape, self.replay, seconds, place.reference)
+
+        replayed = replay(market, frozen, self.replay, seed, flow=flow, reference=place.reference)
+        ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
             "chosen": chosen,
             "open_at_end": {name: end.inventory for name, end in ends.items()},
@@ -158,7 +169,8 @@ class WalkWork:
             self.sweep,
             seed,
             flow,
-            lambda path: self._ended(path, market, part).trajectory,
+            lambda path: at_end(path).trajectory,
+            reference=place.reference,
         )
         steps = {name: np.shape(end.trajectory.fee)[-1] for name, end in ends.items()}
         kept = {
@@ -222,10 +234,6 @@ class WalkWork:
             chosen |= {"adapter": fitted.adapter, "gain": fitted.fresh}
         return frozen, chosen
 
-    def _ended(self, path: Trajectory, market: Recording, part: Window) -> "Ended":
-        seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
-        return ended(path, market, self.replay, seconds)
-
 
 class Ended(NamedTuple):
     """A window's course, cut to whole sessions and closed.
@@ -241,17 +249,25 @@ class Ended(NamedTuple):
     fee: float
 
 
-def ended(path: Trajectory, market: Recording, settings: ReplaySettings, seconds: float) -> Ended:
+def ended(
+    path: Trajectory,
+    tape: Tape,
+    settings: ReplaySettings,
+    seconds: float,
+    reference: float = 0.0,
+) -> Ended:
     """Cut a course to the whole sessions of a window, and close what is open then at the best price.
 
-    Closing pays half the market spread and the taker fee on every lot. That the touch might hold less than
+    Closing pays half the market spread and the taker fee on every lot: it trades at the best price that was
+    known when the last step ended. That the touch might hold less than
     is closed is not modelled.
 
     Args:
         path: of the replay, shape (1, step).
-        market: what was replayed.
+        tape: what was known at every decision, and once more at the end.
         settings: of the replay.
         seconds: of the window.
+        reference: of an inverse contract, ticks; 0 for a linear one.
     """
     session = round(settings.session / settings.interval)
     recorded = np.shape(path.fee)[-1]
@@ -260,15 +276,19 @@ def ended(path: Trajectory, market: Recording, settings: ReplaySettings, seconds
     if steps == 0:
         return Ended(path, 0.0, 0.0)
     inventory = float(inventory_after(path)[0, -1])
-    top = top_of_book(market)
-    time_ns = int(top.local_time_ns[0]) + round(1e9 * steps * settings.interval)
-    seen = int(np.searchsorted(top.local_time_ns, time_ns, side="right"))
-    row = np.flatnonzero(np.isfinite(top.market_spread[:seen]))[-1]  # a side of the book may be empty
-    rate = 1e-4 * settings.taker_fee_bps
-    cost = abs(inventory) * float(0.5 * top.market_spread[row] + rate * top.mid_price[row])
+    mid = float(tape.mid_price[steps])
+    price = float((tape.best_bid if inventory > 0.0 else tape.best_ask)[steps])
+    lost = abs(worth(mid, reference) - worth(price, reference))
+    cost = abs(inventory) * (lost + 1e-4 * settings.taker_fee_bps * value(price, reference))
     fee = np.array(path.fee, np.float64)
     fee[0, -1] += cost
     return Ended(path._replace(fee=fee), inventory, cost)
+
+
+def contract_at_start(recording: Recording) -> Contract:
+    """Return the contract of a recording, an inverse one measured at its first mid: before every window."""
+    mids = top_of_book(recording).mid_price
+    return contract_in(recording, float(mids[np.isfinite(mids)][0]))
 
 
 def traded_part(recording: Recording, part: Window) -> Recording:

@@ -42,7 +42,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             parameter_table(parameters, f"{numbers.share(confidence)} interval" if confidence else "interval")
         )
     if figures:
-        parts.append(row(*figures, small=True))
+        parts.append(row(*figures))
     if known := record.get("facts"):
         shown_above = tuple(evidence.record("recording/recording"))
         parts += [
@@ -108,6 +108,9 @@ def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
     if seen.height:
         low, high = np.log10(np.quantile(seen["rate"].to_numpy(), [0.0, 1.0])).tolist()
         plot.update_yaxes(range=[low - 0.4, high + 0.4])  # a bar that reaches zero would stretch it for ever
+    if "in_fit" in seen.columns and (fitted := seen.filter("in_fit")["distance"].to_numpy()).size:
+        ends = {"line_width": 0, "fillcolor": look.faint(look.GREEN, 0.10), "layer": "below"}
+        plot.add_vrect(x0=float(fitted.min()), x1=float(fitted.max()), **ends)
     plot.update_yaxes(type="log", dtick=1)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
@@ -220,7 +223,7 @@ def order_fills_figure(rates: pl.DataFrame) -> go.Figure:
     marker, line = {"color": look.BLUE, "size": 6}, {"color": look.INK, "width": 1.5}
     plot.add_trace(go.Scatter(x=x, y=real, mode="markers", name="resting orders", marker=marker))
     plot.add_trace(go.Scatter(x=x, y=promised, mode="lines", name="fill curve", line=line))
-    plot.update_yaxes(type="log", dtick=1)
+    look.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
@@ -248,8 +251,9 @@ _FITS = (
     (
         "fill_curve",
         fill_curve_figure,
-        "Dashed: the exponential that was fitted. Where the rates leave it, quotes are filled more or less "
-        f"often than the simulator believes. Bars and bands are {LEVEL} intervals.",
+        "Dashed: the exponential that was fitted, over the distances on a green ground. Where the rates "
+        "leave it, quotes are filled more or less often than the simulator believes. Bars and bands are "
+        f"{LEVEL} intervals.",
     ),
     (
         "hawkes_residuals",

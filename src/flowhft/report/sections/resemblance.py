@@ -9,6 +9,8 @@ from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, join, note, paragraph, row, subtitle, table
 
+SHORT_AXIS = 100.0  # largest over smallest value below which a tick a decade is too few
+
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write which facts the simulator fails at, then every fact as a figure."""
@@ -22,7 +24,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             one["title"],
             "yes" if one["resembles"] else "no",
             numbers.NOTHING if one["p_value"] is None else numbers.significant(one["p_value"], 2),
-            one["said"],
+            one["said"].removeprefix(f"{one['title']}: ").replace("^2", "²"),
         ]
         for one in verdicts.iter_rows(named=True)
     ]
@@ -73,7 +75,10 @@ def fact_figure(points: pl.DataFrame) -> go.Figure:
         go.Scatter(x=x, y=recorded, mode="lines+markers", name="recorded", marker=marker, line=line)
     )
     if first["axis"].startswith(("interval", "horizon", "lag")):
-        plot.update_xaxes(type="log", dtick=1)
+        if np.max(x) < SHORT_AXIS * np.min(x):
+            look.logarithmic(plot, "x")
+        else:
+            plot.update_xaxes(type="log", dtick=1)
     if first["logarithmic"] and np.all(recorded > 0.0):
-        plot.update_yaxes(type="log")
+        look.logarithmic(plot)
     return plot

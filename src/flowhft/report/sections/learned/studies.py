@@ -10,7 +10,6 @@ from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, cell, element, figure, join, note, row, subtitle, table
 from flowhft.report.sections.learned.words import COMPARED, THREE, TITLES, said
-from flowhft.reproduce.learned.wins import AGAINST_TEACHER
 
 _STUDIES = {
     "ablations": "Learning from one expert alone",
@@ -49,7 +48,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
 
 def _imitation(imitation: pl.DataFrame) -> Markup:
     """Draw the difference from the teacher in every cell: one panel a metric, one line a policy."""
-    imitation = imitation.filter(pl.col("against") == AGAINST_TEACHER)
+    imitation = imitation.filter(pl.col("against") == "teacher")
     keys = ["objective", "steps"]
     lines = imitation.select(keys).unique(maintain_order=True).rows()
     place = {line: len(lines) - 1 - i for i, line in enumerate(lines)}

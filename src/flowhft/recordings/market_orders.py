@@ -1,0 +1,72 @@
+"""The market orders of a recording, and how far each of them reached from the mid price."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from flowhft.errors import require
+from flowhft.recordings.book import Integers, mid_at, top_of_book
+from flowhft.recordings.ticks import TRADE, Recording
+
+
+class MarketOrders(NamedTuple):
+    """Market orders ("sweeps"): trades that one aggressor made at one time, taken together.
+
+    Attributes:
+        time_ns: exchange time of the first trade, nanoseconds.
+        side: the aggressor, `BUY` or `SELL`.
+        quantity: lots traded.
+        worst_price: the price furthest from where the order began, ticks.
+        mid_before: the last mid price strictly before the order, ticks.
+        reach: side x (worst_price - mid_before), ticks: a quote resting at a half-spread below this
+            was traded through. Negative where a hidden order inside the spread gave a better price.
+    """
+
+    time_ns: Integers
+    side: Integers
+    quantity: Integers
+    worst_price: Integers
+    mid_before: Float[np.ndarray, " sample"]
+    reach: Float[np.ndarray, " sample"]
+
+
+def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrders:
+    """Return the market orders of a recording, each with how far it reached from the mid.
+
+    One market order that meets several resting orders is published as several trades. Consecutive trades
+    of one aggressor, each no more than `merge_window_ns` after the one before on the exchange's clock, are
+    taken as one. The default of 0 suits both kinds of venue that are read here: an engine stamps all trades
+    of one order alike, in nanoseconds (NASDAQ) as in milliseconds (Binance). With a millisecond clock, two
+    orders of one side in one millisecond cannot be told apart and count as one.
+
+    The mid before is the last one with a *strictly* smaller exchange time than the order, so that the change
+    which the order itself made never counts, whichever of the two arrived first. Orders before the first mid
+    are left out.
+
+    Args:
+        recording: any recording with trades.
+        merge_window_ns: nanoseconds, 0 or more.
+
+    Returns:
+        One row an order, in the order of exchange time.
+    """
+    require(merge_window_ns >= 0, "merge_window_ns", "be 0 or more", merge_window_ns)
+    trades = recording.events[recording.events["kind"] == TRADE]
+    trades = trades[np.argsort(trades["exchange_time_ns"], kind="stable")]
+    begins = np.ones(len(trades), bool)
+    begins[1:] = (np.diff(trades["exchange_time_ns"]) > merge_window_ns) | (np.diff(trades["side"]) != 0)
+    starts = np.flatnonzero(begins)
+    first = trades[starts]
+    side = first["side"].astype(np.int64)
+    if len(starts):
+        quantity = np.add.reduceat(trades["quantity"], starts)
+        # The worst price is the highest of a buyer and the lowest of a seller: the maximum of side x price.
+        worst = side * np.maximum.reduceat(trades["side"] * trades["price"], starts)
+    else:
+        quantity = worst = np.zeros(0, np.int64)
+    times = first["exchange_time_ns"].copy()
+    mid_before = mid_at(top_of_book(recording), times - 1)
+    orders = MarketOrders(times, side, quantity, worst, mid_before, side * (worst - mid_before))
+    known = np.isfinite(mid_before)
+    return MarketOrders(*(values[known] for values in orders))
