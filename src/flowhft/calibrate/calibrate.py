@@ -9,7 +9,7 @@ from flowhft.calibrate.hawkes import spread_ties
 from flowhft.calibrate.hawkes_fit import FASTEST_DECAY, HawkesFit, fit_hawkes
 from flowhft.calibrate.hurst import HurstFit, fit_hurst
 from flowhft.calibrate.jumps import SHORTEST, JumpFit, fit_jumps
-from flowhft.calibrate.order_clock import ORDER_WINDOW, clock_tick, clock_warnings, window_of_pieces
+from flowhft.calibrate.order_clock import clock_tick, clock_warnings, window_of_pieces
 from flowhft.calibrate.order_fills import fit_order_fills
 from flowhft.calibrate.seasonality import fit_seasonality
 from flowhft.calibrate.sessions import span_ns, without_gaps
@@ -17,7 +17,7 @@ from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, NOISE_STEPS, VolatilityFit, fit_volatility, mids_on_grid
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
-from flowhft.recordings.market_orders import market_orders
+from flowhft.recordings.market_orders import ORDER_WINDOW, market_orders
 from flowhft.recordings.ticks import BUY, Recording, require_trades
 from flowhft.runs import stream
 from flowhft.types import Progress, no_progress

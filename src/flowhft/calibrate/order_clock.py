@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int
 
-from flowhft.recordings.market_orders import MarketOrders
+from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders
 
-ORDER_WINDOW = 0.01  # second; an order that is split or routed has arrived within it
 PIECES_WITHIN = (ORDER_WINDOW, 0.02, 0.05, 0.1, 0.2)  # seconds; where pieces are looked for
 FEWEST_IN_BAND = 10  # successive orders between two of these; fewer say nothing
 MOST_OPPOSITE = 0.05  # share of them on opposite sides; orders of their own have 10 % and more

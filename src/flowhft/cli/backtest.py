@@ -24,6 +24,7 @@ from flowhft.walk.settings import SweepSettings, WalkSettings
 if TYPE_CHECKING:
     from flowhft.recordings.ticks import Recording
     from flowhft.replay.engine import Replayed
+    from flowhft.replay.tape import OrderFlow
 
 BLOCK_SECONDS = 10.0  # of the bootstrap: longer than the memory of order flow, much shorter than a recording
 BLOCK_STEPS = 10  # decisions in a block at least, where they are far apart
@@ -120,11 +121,13 @@ class Backtest(Command):
 
     def _once(self, terminal: Terminal) -> Result:
         """Judge on one calibration, which was made before."""
+        from flowhft.calibrate.calibrate import load_calibration
         from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
         from flowhft.market.scenario_files import read_scenarios
         from flowhft.policies import find_policies, tune
         from flowhft.recordings.contract import contract_in
         from flowhft.recordings.ticks import require_trades
+        from flowhft.replay.tape import OrderFlow
 
         calibration = self.calibration or Path()
         parents = {"calibration": identity_of_run(calibration, "calibration", "calibrate")}
@@ -140,7 +143,10 @@ class Backtest(Command):
             require_trades(parts.whole, "a replay")
             judged = parts.unseen or parts.learn
 
+        known = load_calibration(calibration)
+        flow = OrderFlow(*(known.parameters[name].value for name in OrderFlow._fields))
         settings = self.replay.in_scenario(scenario.dt, scenario.horizon)
+        settings = settings.counting(known.facts.order_window)
         require(
             judged.duration >= 2.0 * settings.session,
             "horizon",
@@ -154,7 +160,7 @@ class Backtest(Command):
         if work := begin(run, terminal):
             frozen = {policy.name: policy.frozen(scenario) for policy in found}
             contract = contract_in(judged, first_mid(judged))
-            replayed, costs = self._replay(judged, frozen, settings, contract.reference, terminal)
+            replayed, costs = self._replay(judged, frozen, settings, flow, contract.reference, terminal)
             with terminal.stage("judge the replay"):
                 money = contract.tick_value * settings.order_lots
                 judging = Judging(judged, replayed, settings, reference, contract.currency, money, costs)
@@ -176,17 +182,14 @@ class Backtest(Command):
         recording: "Recording",
         policies: dict[str, Any],
         settings: ReplaySettings,
+        flow: "OrderFlow",
         price: float,
         terminal: Terminal,
     ) -> tuple[dict[str, "Replayed"], pl.DataFrame]:
-        from flowhft.calibrate.calibrate import load_calibration
         from flowhft.replay.engine import replay
-        from flowhft.replay.tape import OrderFlow
         from flowhft.walk.costs import sweep_costs
         from flowhft.walk.trade import slowest
 
-        known = load_calibration(self.calibration or Path()).parameters
-        flow = OrderFlow(*(known[name].value for name in OrderFlow._fields))
         with terminal.stage("replay the recording") as progress:
             replayed = replay(recording, policies, settings, self.seed, progress, flow=flow, reference=price)
         if not self.sweep.asked:

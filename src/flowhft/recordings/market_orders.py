@@ -9,6 +9,8 @@ from flowhft.errors import require
 from flowhft.recordings.book import Integers, mid_at, top_of_book
 from flowhft.recordings.ticks import TRADE, Recording
 
+ORDER_WINDOW = 0.01  # second; an order that is split or routed has arrived within it
+
 
 class MarketOrders(NamedTuple):
     """Market orders ("sweeps"): trades that one aggressor made at one time, taken together.

@@ -82,8 +82,8 @@ def _session_ends(recording: Recording) -> Int[np.ndarray, " session"]:
     """Return when the venue made the last event of every session, rising: between two nobody saw the mid."""
     events = recording.events
     times = events["local_time_ns"]
-    bounds = [np.searchsorted(times, stop, side="right") for _, stop in recording.sessions] or [len(times)]
-    return np.maximum.accumulate(events["exchange_time_ns"])[np.array(bounds) - 1]
+    stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in recording.sessions]
+    return np.maximum.accumulate(events["exchange_time_ns"])[np.array(stops or [len(times)]) - 1]
 
 
 def simulated_markout(

@@ -25,8 +25,9 @@ class ReplaySettings:
     horizon: float | None = None
     """Length of a session, seconds; by default the scenario's, else 60. Sessions roll: time_left falls to 0
     and begins again; inventory stays."""
-    order_window: float = 0.01
-    """Market orders of one side closer than this are counted as one, seconds: as in the calibration."""
+    order_window: float | None = None
+    """Market orders of one side closer than this are counted as one, seconds; by default as in the
+    calibration, or 0.01 without one."""
     feed_latency_ms: float | None = None
     """From the venue to us, milliseconds; by default every message's own, by the recording's two clocks. Set
     it where the recording has one clock only."""
@@ -74,7 +75,9 @@ class ReplaySettings:
 
     def __post_init__(self) -> None:
         require(self.interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.interval)
-        require(0.0 <= self.order_window < float("inf"), "order_window", "be 0 s or more", self.order_window)
+        if self.order_window is not None:
+            window = self.order_window
+            require(0.0 <= window < float("inf"), "order_window", "be 0 s or more", window)
         require(
             self.session >= self.interval,
             "horizon",
@@ -120,6 +123,14 @@ class ReplaySettings:
             rate = self.order_rate
             require(0.0 < rate < float("inf"), "order_rate", "be positive and finite, or none", rate)
         require(self.order_burst >= 1, "order_burst", "be at least 1 order", self.order_burst)
+
+    def counting(self, order_window: float) -> "ReplaySettings":
+        """Return the settings with orders counted as in a calibration, if they say nothing of it.
+
+        Args:
+            order_window: of the calibration, seconds.
+        """
+        return replace(self, order_window=order_window) if self.order_window is None else self
 
     @property
     def interval(self) -> float:

@@ -13,6 +13,7 @@ from numba import njit
 
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import BUY, SNAPSHOT, TRADE, Recording
 from flowhft.replay.settings import ReplaySettings
 from flowhft.types import Observation
@@ -141,7 +142,8 @@ def read_tape(
     time = start + interval * np.arange(steps + 1)
     row = np.searchsorted(top.local_time_ns, time, side="right") - 1
 
-    order_ns, order_side = market_order_arrivals(recording, settings.order_window)
+    together = ORDER_WINDOW if settings.order_window is None else settings.order_window
+    order_ns, order_side = market_order_arrivals(recording, together)
     counted = np.stack(
         [np.searchsorted(order_ns[order_side == side], time, side="right") for side in (0, 1)], axis=1
     ).astype(np.float64)

@@ -150,12 +150,13 @@ class WalkWork:
         flow = OrderFlow(*(found.parameters[name].value for name in OrderFlow._fields))
         market = traded_part(place.recording, part)
         seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
-        tape = read_tape(as_received(market, self.replay), self.replay)
+        rules = self.replay.counting(found.facts.order_window)
+        tape = read_tape(as_received(market, rules), rules)
 
         def at_end(path: Trajectory) -> Ended:
-            return ended(path, tape, self.replay, seconds, place.reference)
+            return ended(path, tape, rules, seconds, place.reference)
 
-        replayed = replay(market, frozen, self.replay, seed, flow=flow, reference=place.reference)
+        replayed = replay(market, frozen, rules, seed, flow=flow, reference=place.reference)
         ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
             "chosen": chosen,
@@ -165,7 +166,7 @@ class WalkWork:
         costs = sweep_costs(
             market,
             frozen,
-            replace(self.replay, decision_latency_us=slowest(replayed, self.replay)),
+            replace(rules, decision_latency_us=slowest(replayed, rules)),
             self.sweep,
             seed,
             flow,
