@@ -29,6 +29,7 @@ SHIPPED = "flowhft"
 # Of a walk: an hour and half an hour, where a session is long enough.
 LEARN, TRADE = 3600.0, 1800.0
 INVENTORY_LIMIT = 10  # orders
+FEWEST_SESSIONS = 4  # that are judged: where fewer of the calibrated market's fit, shorter ones are traded
 STAGES = ("calibrate", "demonstrate", "imitate", "adapt", "backtest", "walk")
 
 
@@ -152,6 +153,13 @@ class Recorded:
             "tick_size": recording.tick_size,
         }
 
+    def _session(self, scenarios: Path, seconds: float) -> float | None:
+        """Return how long a session is to be that is judged, where the calibrated market's is too long."""
+        from flowhft.market.scenario_files import read_scenarios
+
+        most = (1.0 - self.sizes.share) * seconds / FEWEST_SESSIONS
+        return None if read_scenarios(scenarios)[0].horizon <= most else most
+
     def _commands(self, replay: ReplaySettings, seconds: float) -> list[tuple[str, Callable[[], Command]]]:
         sizes, folder, prefix = self.sizes, self.folder, self.prefix
         scenarios = str(folder / "calibrate" / SCENARIOS)
@@ -215,7 +223,7 @@ class Recorded:
                     after=sizes.share,
                     teachers=folder / "demonstrate",
                     reference=REFERENCE,
-                    replay=replay,
+                    replay=replace(replay, horizon=self._session(Path(scenarios), seconds)),
                     sweep=sweep,
                     **self.common,
                 ),
