@@ -18,7 +18,7 @@ from flowhft.report.look import styles_of
 from flowhft.report.sections import costs, real, walked
 from flowhft.reproduce.markdown import filled, table
 from flowhft.reproduce.real.document import document
-from flowhft.reproduce.real.sentences import fees_sentence, sentences_table, verdicts
+from flowhft.reproduce.real.sentences import fees_sentence, overall, sentences_table, verdicts
 from flowhft.runs import manifest_of, read_table, write_json, write_table
 
 
@@ -69,6 +69,10 @@ def test_losses_are_said_as_losses():
         "`flowhft` on the unseen part: a gain before fees on 2 of 3 recordings (1 at 99 %), a loss on 1 "
         "(1 at 99 %); against `glft` better on 1 and worse on 1 at 99 %, paired.",
     ]
+    assert overall(ROWS, "Here").replace("\u00a0", " ") == (
+        "Here, before fees: of 6 judgements, 2 policies on 3 recordings, 2 are gains at 99 % (`glft`, "
+        "`flowhft`) and 2 are losses."
+    )
     assert fees_sentence(ROWS) == (
         "The highest maker fee at which anything would have been left is 1.50 basis points (`glft` on "
         "three); 1 of 5 could have paid 1 basis point."

@@ -11,6 +11,23 @@ from flowhft.report.sections.comparison import breakable
 _SECTIONS = (("judged", "On the unseen part"), ("walks", "Walking forward"))
 
 
+def headline(evidence: Evidence) -> list[str]:
+    """Return what all policies came to, in sentences; nothing where there are no real recordings."""
+    sentences = evidence.table("real/sentences")
+    if sentences is None:
+        return []
+    return [
+        _plain(sentences.filter(pl.col("section") == key)["sentence"][0])
+        for key, _ in _SECTIONS
+        if key in sentences["section"]
+    ]
+
+
+def _plain(sentence: str) -> str:
+    """Return a sentence of the Markdown page as text: names without marks."""
+    return sentence.replace("`", "")
+
+
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write the sentences of the page, a table a judgement, and the refusals."""
     sentences = evidence.table("real/sentences")
@@ -26,7 +43,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         said = sentences.filter(pl.col("section") == key)["sentence"].to_list()
         rows = evidence.table(f"real/{key}")
         if said:
-            parts += [subtitle(title), element("ul", *(element("li", text) for text in said))]
+            parts += [subtitle(title), element("ul", *(element("li", _plain(text)) for text in said))]
         if rows is not None:
             parts.append(earned(rows))
     refusals = evidence.table("real/refusals")

@@ -10,7 +10,7 @@ import polars as pl
 
 from flowhft.report.numbers import between, count, counted, duration, significant
 from flowhft.reproduce.markdown import NOTHING, filled, table
-from flowhft.reproduce.real.sentences import SURE, counts_of, fees_sentence
+from flowhft.reproduce.real.sentences import SURE, counts_of, fees_sentence, overall
 
 METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory")
 TITLED = {
@@ -64,6 +64,7 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     if "judged" in tables:
         parts += [
             "## On the unseen part",
+            overall(tables["judged"], "On the unseen part"),
             _verdict(tables["judged"]),
             fees_sentence(tables["judged"]),
         ]
@@ -74,7 +75,7 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     if "parameters" in tables:
         parts += ["## The calibrated markets", *_calibrations(tables)]
     if "walks" in tables:
-        parts += ["## Walking forward", *_walks(tables)]
+        parts += ["## Walking forward", overall(tables["walks"], "Walking forward"), *_walks(tables)]
     return "\n\n".join(filled(part) for part in parts if part) + "\n"
 
 

@@ -18,11 +18,31 @@ def sentences_table(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFram
     """
     said: list[tuple[str, str]] = []
     if "judged" in tables:
+        said.append(("judged", overall(tables["judged"], "On the unseen part")))
         said += [("judged", text) for text in verdicts(tables["judged"], "on the unseen part")]
         said.append(("judged", fees_sentence(tables["judged"])))
     if "walks" in tables:
+        said.append(("walks", overall(tables["walks"], "Walking forward")))
         said += [("walks", text) for text in verdicts(tables["walks"], "walking forward")]
     return {"sentences": pl.DataFrame(said, schema=["section", "sentence"], orient="row")} if said else {}
+
+
+def overall(judged: pl.DataFrame, where: str) -> str:
+    """Return what all policies came to on all recordings, before fees.
+
+    Args:
+        judged: rows of recordings and policies (`flowhft.reproduce.real.findings`).
+        where: what was judged, as in "On the unseen part".
+    """
+    counts = counts_of(judged)
+    gains, losses = (sum(row[name] for row in counts) for name in ("sure_gains", "sure_losses"))
+    winners = [row["policy"] for row in counts if row["sure_gains"]]
+    whose = f" ({', '.join(f'`{name}`' for name in winners)})" if winners else ""
+    return (
+        f"{where}, before fees: of {judged.height} judgements, {len(counts)} policies on "
+        f"{counted(counts[0]['recordings'], 'recording')}, {gains} are gains at {SURE}{whose} and {losses} "
+        "are losses."
+    )
 
 
 def verdicts(judged: pl.DataFrame, where: str) -> Iterator[str]:
