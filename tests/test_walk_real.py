@@ -184,6 +184,11 @@ def test_the_report_shows_what_was_found(tmp_path):
     assert "1 of 2 windows were not traded: too quiet." in windows
     assert real.content(Evidence(), styles) is costs.content(Evidence(), styles) is None
     assert walked.content(Evidence(), styles) is None
+    # The page of the shipped policy has sentences too, of other sections.
+    others = Evidence({"real/sentences": pl.DataFrame({"section": ["cells"], "sentence": ["It wins."]})})
+    assert real.content(others, styles) is None
+    assert real.headline(others) == []
+    assert "`" not in "".join(real.headline(evidence)) + said
     # The folder of a single backtest has tables of the same names, without recordings.
     single = tmp_path / "single"
     single.mkdir()

@@ -31,7 +31,7 @@ def _plain(sentence: str) -> str:
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write the sentences of the page, a table a judgement, and the refusals."""
     sentences = evidence.table("real/sentences")
-    if sentences is None:
+    if sentences is None or not headline(evidence):  # other pages have sentences too, of other sections
         return None
     parts: list[object] = [
         paragraph(
