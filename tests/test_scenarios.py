@@ -142,7 +142,8 @@ def test_informed_is_as_strong_as_the_recordings_say(shared_data, count):
     found = json.loads(done.stdout)
     assert found["refused"] == []
     assert len(found["recordings"]) == count
-    assert found["median"]["of_distance"] == pytest.approx(INFORMED, abs=0.05)
+    # One recording alone has a standard error of 0.09.
+    assert found["median"]["of_distance"] == pytest.approx(INFORMED, abs=0.05 if count > 1 else 0.1)
     assert all(0.5 < row["of_distance"] < 3.0 for row in found["recordings"])
 
 
