@@ -4,8 +4,9 @@
 
 `plain loop` puts the same depth rows into a dictionary book, one after the other in Python, and does nothing
 else: no checks, no trades, no best prices. The others read, check, rebuild and, where named, write.
-Compiling is left out; the works take turns, and the ratio is that of
-the medians of CPU time of one run, which a busy machine disturbs least.
+`convert stream` reads the same session (one of USD-M futures) from JSON lines as they came over the wire.
+Compiling is left out; the works take turns, and the ratio is that of the medians of CPU time of one run,
+which a busy machine disturbs least.
 """
 
 import json
@@ -38,6 +39,39 @@ def plain_loop(path: Path) -> int:
     return count
 
 
+def write_stream(path: Path, out: Path, price: float = 10.0, quantity: float = 1000.0) -> None:
+    """Write the tables of a session of USD-M futures as the lines that they were."""
+
+    def text(name: str, scale: float) -> pl.Expr:
+        return (pl.col(name) / scale).round(3).cast(pl.String)
+
+    level = pl.concat_list(text("price", price), text("qty", quantity))
+    bids, asks = (level.filter(pl.col("side") == side) for side in (1, -1))
+    of = {name: pl.read_parquet(f"{path}_{name}.parquet") for name in ("snapshot", "depth", "trades", "bbo")}
+    book = of["snapshot"].group_by("local_ns").agg(bids=bids, asks=asks, lastUpdateId=pl.first("last_update_id"))
+    depth = of["depth"].group_by("final_id", maintain_order=True).agg(
+        pl.first("local_ns"), e=pl.lit("depthUpdate"), E=pl.first("exch_ms"), T=pl.first("txn_ms"),
+        U=pl.first("first_id"), u=pl.first("final_id"), pu=pl.first("prev_id"), b=bids, a=asks,
+    )  # fmt: skip
+    trades = of["trades"].select(
+        "local_ns", e=pl.lit("trade"), E="exch_ms", T="txn_ms", t="trade_id", p=text("price", price),
+        q=text("qty", quantity), X=pl.when(pl.col("kind") == 0).then(pl.lit("MARKET")).otherwise(pl.lit("NA")),
+        m=pl.col("aggressor") < 0,
+    )  # fmt: skip
+    bbo = of["bbo"].select(
+        "local_ns", e=pl.lit("bookTicker"), u="update_id", E="exch_ms", T="txn_ms",
+        b=text("bid_px", price), B=text("bid_qty", quantity), a=text("ask_px", price), A=text("ask_qty", quantity),
+    )  # fmt: skip
+    lines = [book.select("local_ns", line=pl.struct("lastUpdateId", "bids", "asks").struct.json_encode())]
+    for table in (trades, bbo, depth.drop("final_id")):
+        told = pl.struct(s=pl.lit("BTCUSDT"), *(pl.col(name) for name in table.columns if name != "local_ns"))
+        data = pl.struct(stream=pl.lit("btcusdt@x"), data=told).struct.json_encode()
+        lines.append(table.select("local_ns", line=data))
+    ordered = pl.concat(lines).sort("local_ns", maintain_order=True)
+    rows = ordered.select(pl.concat_str("local_ns", pl.lit(" "), "line")).to_series()
+    out.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 def convert(path: Path, out: Path) -> int:
     out.unlink(missing_ok=True)
     return write_ticks(open_recording(path), out)
@@ -62,6 +96,11 @@ def main() -> None:
         depth = Path(f"{path}_depth.parquet")
         if depth.is_file():
             works = {"plain loop": (plain_loop(depth), lambda: plain_loop(depth)), **works}
+        if path.name.startswith("usdm_"):
+            stream, made = Path(folder) / f"{path.name}.jsonl", Path(folder) / "stream.ticks.parquet"
+            write_stream(path, stream)
+            assert len(read_recording(stream).events) == len(recording.events)
+            works["convert stream"] = (events, lambda: convert(stream, made))
         taken: dict[str, list[float]] = {name: [] for name in works}
         busy: dict[str, list[float]] = {name: [] for name in works}
         for _ in range(ROUNDS):

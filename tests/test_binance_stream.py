@@ -147,7 +147,8 @@ def test_a_message_without_levels_keeps_the_chain(tmp_path):
 def test_which_snapshot_a_stretch_begins_with(market, first, known, fits):
     """The venue's rules at their borders; docs/recordings.md says where they come from."""
     stretches = Stretches()
-    stretches.follow(market, [(7, 0, first | {"b": [["1", "1"]], "a": []})])
+    row = {"row": 7, "first_id": first["U"], "final_id": first["u"], "prev_id": first.get("pu", 0)}
+    stretches.follow(market, pl.DataFrame([row]), pl.Series([0]))
     stretches.snapshots = [(3, known)]
     assert stretches.opening(0, market) == ((3, known) if fits else None)
 
@@ -197,12 +198,15 @@ def swapped(what: str, number: int = 0, **values):
     [
         (lambda lines: lines.__setitem__(4, lines[4][:40]), 4, "must be the local time in ns, a blank"),
         (lambda lines: lines.__setitem__(4, lines[4].partition(" ")[2]), 4, "must be the local time in ns"),
-        (swapped("depthUpdate", 3, U=None), None, "must be the local time .*whole numbers"),
+        (swapped("depthUpdate", 3, U=None), None, "must be the local time .*`U` must be a whole number"),
+        (swapped("depthUpdate", 3, U=111.5), None, "must be the local time .*`str` to `i64` failed"),
+        (lambda lines: lines.__setitem__(4, f"{lines[4]},{lines[5].partition(' ')[2]}"), 4, "Extra data"),
+        (swapped("depthUpdate", 3, a=None), None, "`b` and `a` must be lists"),
         (swapped("depthUpdate", 3, b=[["abc", "1"]]), None, "must be the local time"),
-        (swapped("depthUpdate", 3, a=[[1001.5, 1]]), None, "must be the local time"),
+        (swapped("depthUpdate", 3, a=[["1001.5"]]), None, "must be the local time"),
         (swapped("trade", 2, p="nan"), None, "must be the local time .*decimal numbers"),
         (swapped("trade", 2, m="yes"), None, "must be the local time"),
-        (swapped("trade", 2, s="ETHUSDT"), None, "`s` must be BTCUSDT as in the lines before"),
+        (swapped("trade", 2, s="ETHUSDT"), None, "`s` must be BTCUSDT, as in the lines before"),
         (swapped("trade", 5, t=9), None, "`trade_id` must grow by 1"),
         (swapped("bookTicker", 2, b="100.2", a="100.1"), None, "`bid_px` must stand below `ask_px`"),
     ],

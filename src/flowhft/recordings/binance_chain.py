@@ -5,11 +5,12 @@ What lies between two such breaks is a session of its own, if there is a snapsho
 """
 
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+import polars as pl
+
+from flowhft.recordings.files import ROW
 from flowhft.recordings.validate import CHAINS
-
-Held = list[tuple[int, int, dict[str, Any]]]  # row of the line, local time, message
 
 
 @dataclass
@@ -46,9 +47,9 @@ class Stretches:
     def __init__(self) -> None:
         self.all: list[Stretch] = []
         self.snapshots: list[tuple[int, int]] = []
-        self._empty: tuple[int, int | None] | None = None  # what messages without a level name, the first
+        self._empty: dict[str, int] | None = None  # what the first of some messages without a level names
 
-    def follow(self, market: str, held: Held) -> bool:
+    def follow(self, market: str, messages: pl.DataFrame, levels_of: pl.Series) -> pl.DataFrame:
         """Take the next messages.
 
         A message that changes no level makes no row of a table: the one after it takes over what it names as
@@ -56,32 +57,35 @@ class Stretches:
 
         Args:
             market: a key of `CHAINS`.
-            held: the messages; may be changed.
+            messages: columns `ROW`, first_id, final_id, prev_id and others.
+            levels_of: the numbers of the messages that their levels are of.
 
         Returns:
-            Whether a message was changed.
+            The messages, with what they take over.
         """
-        chain, changed = CHAINS[market], False
-        for row, _, message in held:
-            link = message["U"] if chain.column == "first_id" else message["pu"]
-            final = message["u"]
+        ahead, column = CHAINS[market].ahead, CHAINS[market].column
+        some = np.bincount(levels_of.to_numpy(), minlength=messages.height) > 0
+        names = {name: messages[name].to_list() for name in ("first_id", "prev_id")}
+        links, finals = messages[column].to_list(), messages["final_id"].to_list()
+        for n, row in enumerate(messages[ROW].to_list()):
+            link, final = links[n], finals[n]
             if not self.all:
                 self.all.append(Stretch(0, row, link, None, row, final))
             here = self.all[-1]
-            if final > here.final and link != here.final + chain.ahead:
-                here = Stretch(here.last + 1, row, link, here.final + chain.ahead, row, final)
+            if final > here.final and link != here.final + ahead:
+                here = Stretch(here.last + 1, row, link, here.final + ahead, row, final)
                 self.all.append(here)
                 self._empty = None
             if final >= here.final:
                 here.final, here.last, here.messages = final, row, here.messages + 1
-            if not message["b"] and not message["a"]:
-                self._empty = self._empty or (message["U"], message.get("pu"))
+            said = {name: values[n] for name, values in names.items()}
+            if not some[n]:
+                self._empty = self._empty or said
             elif self._empty is not None:
-                message["U"], before = self._empty
-                if before is not None:
-                    message["pu"] = before
-                self._empty, changed = None, True
-        return changed
+                for name, value in self._empty.items():
+                    names[name][n] = value
+                self._empty = None
+        return messages.with_columns(pl.Series(name, values, pl.Int64) for name, values in names.items())
 
     def opening(self, number: int, market: str) -> tuple[int, int] | None:
         """Return line and `lastUpdateId` of the first snapshot that a stretch can begin with, if any."""
