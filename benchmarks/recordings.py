@@ -48,7 +48,9 @@ def write_stream(path: Path, out: Path, price: float = 10.0, quantity: float = 1
     level = pl.concat_list(text("price", price), text("qty", quantity))
     bids, asks = (level.filter(pl.col("side") == side) for side in (1, -1))
     of = {name: pl.read_parquet(f"{path}_{name}.parquet") for name in ("snapshot", "depth", "trades", "bbo")}
-    book = of["snapshot"].group_by("local_ns").agg(bids=bids, asks=asks, lastUpdateId=pl.first("last_update_id"))
+    book = (
+        of["snapshot"].group_by("local_ns").agg(bids=bids, asks=asks, lastUpdateId=pl.first("last_update_id"))
+    )
     depth = of["depth"].group_by("final_id", maintain_order=True).agg(
         pl.first("local_ns"), e=pl.lit("depthUpdate"), E=pl.first("exch_ms"), T=pl.first("txn_ms"),
         U=pl.first("first_id"), u=pl.first("final_id"), pu=pl.first("prev_id"), b=bids, a=asks,

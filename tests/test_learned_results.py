@@ -17,6 +17,13 @@ from flowhft.policies.source import LearnedSource
 from flowhft.regime import TOLD, RegimeAdapter, shapes_of
 from flowhft.reproduce.learned import wins
 from flowhft.reproduce.learned.lineup import Member, told_premium
+from flowhft.reproduce.learned.repeats import (
+    often_missed,
+    relative_spread,
+    repeat_counts,
+    repeats_in,
+    trained_again,
+)
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
 from flowhft.reproduce.learned.targets import cell_targets, imitation_targets, surely_apart
@@ -206,13 +213,52 @@ def test_sentences_follow_the_numbers_of_the_seeds():
     assert study(0.02).endswith("a tie over these seeds.")
 
 
+def trainings(ours, control):
+    """Return what trainings reach in one cell, which each wins where its PnL is above 30."""
+    names = trained_again(["glft"] * len(ours), ["glft"] * len(control))
+    results, margins = {}, []
+    for (name, (whose, _, member)), pnl in zip(names.items(), (*ours, *control), strict=True):
+        assert (member.name, name.partition(".")[0]) == (name, whose)
+        found, paired = judged(EXPERTS, cell(pnl, 6.0, 50.0, 30.0))
+        for row in found.iter_rows(named=True):
+            row = row | {"policy": name} if row["policy"] == "flowhft" else row
+            results[row["policy"]] = row | {"paths": 7}
+        margins.append(paired.with_columns(policy=pl.lit(name)))
+    return repeats_in(pl.DataFrame(list(results.values())), pl.concat(margins), names)
+
+
+def test_trainings_are_counted_one_by_one_and_their_misses_named():
+    found = trainings([31.5, 29.0, 33.0], [35.0])
+    assert found["all_three"].to_list() == [True, False, True, True]
+    assert found["all_three_surely"].to_list() == [True, False, True, True]
+    assert found["useful"].all()
+    mine = found.filter(pl.col("policy") == "flowhft")
+    assert mine["training"].to_list() == [0, 1, 2]
+    assert often_missed(mine, "all_three") == [("T1.HH", 1)]
+    assert often_missed(mine, "useful") == []
+    assert relative_spread(mine, "pnl") == pytest.approx(np.std([31.5, 29.0, 33.0], ddof=1) / (93.5 / 3))
+    assert repeat_counts(found)["all_three"].to_list() == [1, 0, 1, 1]
+    told = sentences_of({"trainings": found})["sentence"].to_list()
+    assert "in 1, 0, 1 of 1 cells" in told[0]
+    assert told[0].endswith("missed, with by how many of them: T1.HH (1).")
+    assert told[-1].endswith("flowhft 0.7, plain_network 1.0 cells.")  # one training tells nothing of chance
+
+
+@pytest.mark.parametrize(
+    ("control", "verdict"), [([35.0] * 5, "the control is better (p = 0)"), ([29.0] * 5, "not told apart")]
+)
+def test_trainings_are_told_apart_by_their_spread(control, verdict):
+    assert verdict in sentences_of({"trainings": trainings([29.0] * 5, control)})["sentence"].to_list()[-1]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned") / "run"
     page = folder.parent / "page.md"
     command = ("reproduce", "learned", *TINY, "--out", folder, "--docs", page, "--json", "--quiet")
     assert flowhft(*command, "--sections", "cells,worth").code == 0
-    said = flowhft(*command, "--sections", "dial")
+    again = ("--trainings", "glft@0.1", "--plain-trainings", "glft@0.02")
+    said = flowhft(*command, "--sections", "dial,trainings", *again)
     assert said.code == 0, said.err
     found = said.json
     assert len(found["cells"]) == 2 * 9
@@ -223,16 +269,17 @@ def finished(tmp_path_factory):
 def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished):
     page = (finished / "results.md").read_text()
     assert page == (finished.parent / "page.md").read_text()
-    for heading in ("## Targets", "### Paper market, cell by cell", "## Where the gain", "## The risk dial"):
+    headings = ("## Targets", "### Paper market, cell by cell", "## Trained again", "## Where the gain")
+    for heading in (*headings, "## The risk dial"):
         assert heading in page
     assert "Faithful imitation" not in page
     calls = [line for line in page.splitlines() if line.startswith("    flowhft reproduce learned ")]
-    assert [re.findall(r"--sections (\S+)", call) for call in calls] == [["cells,worth"], ["dial"]]
+    assert [re.findall(r"--sections (\S+)", call) for call in calls] == [["cells,worth"], ["dial,trainings"]]
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\bNone\b|\bnan\b", page)
     for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
     report = (finished / "report.html").read_text()
-    for section in ("targets", "cells", "worth", "dial"):
+    for section in ("targets", "cells", "trainings", "worth", "dial"):
         assert f'id="{section}"' in report
     worth = pl.read_parquet(finished / "worth.parquet").filter(pl.col("policy") == "flowhft")
     assert worth["forecast_pnl"].to_list() == [0.0, 0.0]  # a closed form forecasts nothing

@@ -53,9 +53,9 @@ class ReproduceLearned(Command):
     gain into drift, forecasts and market making; draws its risk dial; repeats the paper's ablations and
     compares objectives, observations and chunks in small trainings of several seeds; and tries markets never
     seen. Each section is a finished folder; the page tells of those that are there. Writes cells.parquet,
-    wins.parquet, counts.parquet, printed.parquet, targets.parquet, worth.parquet, dial.parquet,
-    dial_printed.parquet, imitation.parquet, studies.parquet, study_summaries.parquet, unseen.parquet,
-    sentences.parquet, results.md and report.html.
+    wins.parquet, counts.parquet, printed.parquet, targets.parquet, trainings.parquet, worth.parquet,
+    dial.parquet, dial_printed.parquet, imitation.parquet, studies.parquet, study_summaries.parquet,
+    unseen.parquet, sentences.parquet, results.md and report.html.
     """
 
     policy: str = "flowhft"
@@ -65,16 +65,20 @@ class ReproduceLearned(Command):
     """The flow policy that it was adapted from, to be judged beside it; by default the one within."""
     plain: str = ""
     """Control: a plain network trained by the same adaptation."""
+    trainings: tuple[str, ...] = ()
+    """Trainings of the policy from other seeds, for the section of that name: files or run folders."""
+    plain_trainings: tuple[str, ...] = ()
+    """The same of the control."""
     sections: tuple[str, ...] = tuple(STAGES)
     """Sections to run now; the page has them and those that earlier calls finished in the same folder."""
     markets: tuple[str, ...] = MARKETS
-    """Markets of the sections cells, worth and unseen."""
+    """Markets of the sections cells, trainings, worth and unseen."""
     cells: str = "paper-test"
     """Comma-separated cells, T1.HH ... T6.LL; all 24 by default."""
     paths: int = 200_000
     """Sessions simulated per cell in the section cells, the same for every policy."""
     detail_paths: int = 20_000
-    """Sessions per cell in the sections worth, dial and unseen."""
+    """Sessions per cell in the sections trainings, worth, dial and unseen."""
     dials: tuple[float, ...] = ()
     """Settings of the risk dial in the section dial; seven over the trained range if none are given."""
     without_ppo: bool = False
@@ -169,7 +173,8 @@ class ReproduceLearned(Command):
 
             dials = self.dials if "dial" in self.sections else ()
             settings = [at_dial(self.policy, dial) for dial in dials]
-            for where in filter(None, (self.policy, self.pretrained, self.plain, *settings)):
+            again = (*self.trainings, *self.plain_trainings) if "trainings" in self.sections else ()
+            for where in filter(None, (self.policy, self.pretrained, self.plain, *settings, *again)):
                 find_policy(where)  # better said now than hours later
 
     def _settings(self, folder: Path, done: Mapping[str, str], earlier: list[str]) -> dict[str, Any]:
@@ -189,12 +194,13 @@ class ReproduceLearned(Command):
     def _typed(self) -> str:
         """Return this call, as short as can be."""
         usual, words = type(self), [f"flowhft {NAME}"]
-        shown = ("policy", "pretrained", "plain", "sections", "markets", "cells", "paths", "detail_paths")
-        for name in (*shown, "dials", "agents"):
+        shown = ("policy", "pretrained", "plain", "trainings", "plain_trainings", "sections", "markets")
+        for name in (*shown, "cells", "paths", "detail_paths", "dials", "agents"):
             value = getattr(self, name)
             if value != getattr(usual, name):
-                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-                words.append(f"--{name.replace('_', '-')} {Path(text).name if '/' in text else text}")
+                parts = value if isinstance(value, tuple) else (value,)
+                text = ",".join(Path(str(part)).name if "/" in str(part) else str(part) for part in parts)
+                words.append(f"--{name.replace('_', '-')} {text}")
         for name in ("without_ppo", "without_tuned"):
             words += [f"--{name.replace('_', '-')}"] if getattr(self, name) else []
         for item in fields(StudySettings):

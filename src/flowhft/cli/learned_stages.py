@@ -18,6 +18,7 @@ from flowhft.runs import MANIFEST, Run, finite, plain, read_json, read_table, wr
 # Name -> what a person reads while it runs; in the order in which they run.
 STAGES = {
     "cells": "judge every policy in the test cells",
+    "trainings": "judge trainings from other seeds",
     "worth": "split the gain into drift, forecasts and market making",
     "dial": "turn the risk dial",
     "unseen": "judge in markets never seen",
@@ -29,7 +30,7 @@ STAGES = {
     "chunks": "compare horizons, steps executed and noise",
 }
 STUDIES = ("ablations", "scaling", "objectives", "observation", "chunks")
-NEEDS_POLICY = ("cells", "worth", "dial", "unseen")
+NEEDS_POLICY = ("cells", "trainings", "worth", "dial", "unseen")
 MARKETS: tuple[Preset, ...] = ("paper", "correct", "informed")  # in the order of the page
 PAPER: Preset = "paper"  # the market of studies, of the dial and of PPO: the printed rows are of it
 Rows = list[dict[str, Any]]
@@ -55,7 +56,12 @@ class Stages:
             {"dial": self._dial, "imitation": self._imitation}[name]()
         else:
             for market in self.command.markets:
-                {"cells": self._cells, "worth": self._worth, "unseen": self._unseen}[name](market)
+                {
+                    "cells": self._cells,
+                    "trainings": self._trainings,
+                    "worth": self._worth,
+                    "unseen": self._unseen,
+                }[name](market)
 
     def finished(self) -> dict[str, str]:
         """Return the identity of every finished stage, by its folder's name."""
@@ -168,6 +174,45 @@ class Stages:
 
         config = {"market": market, "paths": command.paths, "policies": [m.policy.written for m in members]}
         self._stage(f"cells/{market}", config, find, self._identities(members))
+
+    def _trainings(self, market: str) -> None:
+        from flowhft.learn.regime.bars import BAR
+        from flowhft.market.presets import find_scenarios
+        from flowhft.reproduce.learned.cells import job_of, rows_of
+        from flowhft.reproduce.learned.lineup import closed_forms
+        from flowhft.reproduce.learned.repeats import repeats_in, trained_again
+        from flowhft.scale.checkpoint import Checkpoints
+        from flowhft.scale.drive import judge_all
+
+        command = self.command
+        if not command.trainings and not command.plain_trainings:
+            self.terminal.note("trainings: --trainings names none; the section is left out")
+            return
+        scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
+        names = trained_again(
+            (command.policy, *command.trainings),
+            (*((command.plain,) if command.plain else ()), *command.plain_trainings),
+        )
+        members = [*(member for _, _, member in names.values()), *closed_forms(BAR)]
+
+        def find(work: Path) -> dict[str, pl.DataFrame]:
+            job = job_of(scenarios, members, command.detail_paths, command.seed, command.chunk)
+            finished = Checkpoints(work / "moments")
+            with self.terminal.stage(f"{STAGES['trainings']}, {market}") as progress:
+                judge_all(job, finished, progress=progress)
+            results, margins = [], []
+            for place in range(len(scenarios)):
+                one, other = rows_of(job, finished, place, market, members, BAR)
+                results += finite(one)
+                margins += finite(other)
+            return {"trainings": repeats_in(_table(results), _table(margins), names)}
+
+        config = {
+            "market": market,
+            "paths": command.detail_paths,
+            "policies": [m.policy.written for m in members],
+        }
+        self._stage(f"trainings/{market}", config, find, self._identities(members))
 
     def _worth(self, market: str) -> None:
         from flowhft.market.presets import find_scenarios

@@ -1,4 +1,4 @@
-"""The lines that Binance sends over its web sockets, as the tables of a session, held on disk beyond a chunk."""
+"""What Binance sends over its web sockets, as the tables of a session, held on disk beyond a chunk."""
 
 import json
 import shutil
@@ -102,7 +102,9 @@ class Lines:
                     break
                 require_utf8(block, self._row - begin, path)
                 lines = pl.Series("line", block.decode().removesuffix("\n").split("\n"), dtype=pl.String)
-                numbered = pl.DataFrame({ROW: pl.int_range(len(lines), eager=True) + self._row, "line": lines})
+                numbered = pl.DataFrame(
+                    {ROW: pl.int_range(len(lines), eager=True) + self._row, "line": lines}
+                )
                 self._row += len(lines)
                 self._take(numbered.filter(lines.str.strip_chars() != ""))
         if self._row == begin:
@@ -121,7 +123,7 @@ class Lines:
             messages = read_messages(lines, self.symbol, self.market)
         except WRONG as cause:
             if lines.height == 1:
-                self._fault(*lines.row(0), cause)
+                self._fault(lines[ROW][0], lines["line"][0], cause)
                 return
             half = lines.height // 2
             self._take(lines.head(half))

@@ -90,7 +90,9 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
         symbol = names[0] if symbol is None else symbol
         if symbol is None or not (names == symbol).fill_null(False).all():
             raise ValueError(f"`s` must be {symbol or 'there'}, as in the lines before")
-    depth = decoded.pop("depth", pl.DataFrame(schema={ROW: pl.Int64, "local_ns": pl.Int64, **FIELDS["depth"]}))
+    depth = decoded.pop(
+        "depth", pl.DataFrame(schema={ROW: pl.Int64, "local_ns": pl.Int64, **FIELDS["depth"]})
+    )
     market = _market(depth, market)
     return Messages(
         tables={kind: _TABLES[kind](part) for kind, part in decoded.items()},
@@ -140,7 +142,9 @@ def _decoded(text: pl.Series, fields: dict[str, pl.DataType | type[pl.DataType]]
     data = flat["data"].struct.unnest()
     if wrapped.all():
         return data
-    return data.select(pl.when(wrapped).then(pl.col(name)).otherwise(flat[name]).alias(name) for name in fields)
+    return data.select(
+        pl.when(wrapped).then(pl.col(name)).otherwise(flat[name]).alias(name) for name in fields
+    )
 
 
 def _market(depth: pl.DataFrame, market: str | None) -> str | None:

@@ -25,7 +25,7 @@ from flowhft.report.sections import (
     tuned,
     walked,
 )
-from flowhft.report.sections.learned import cells, dial, studies, unseen, verdict, worth
+from flowhft.report.sections.learned import cells, dial, repeats, studies, unseen, verdict, worth
 
 
 class Section(NamedTuple):
@@ -52,6 +52,7 @@ SECTIONS = (
     Section("reproduction", "The FlowHFT paper, reproduced", reproduction.content),
     Section("targets", "Targets", verdict.content),
     Section("cells", "The shipped policy in every cell", cells.content),
+    Section("trainings", "Trained again from other seeds", repeats.content),
     Section("worth", "Where its gain comes from", worth.content),
     Section("dial", "Its risk dial", dial.content),
     Section("unseen", "Markets never seen", unseen.content),

@@ -32,7 +32,12 @@ def job_of(
 
 
 def rows_of(
-    job: Job, finished: Finished, scenario: int, market: str, members: Sequence[Member]
+    job: Job,
+    finished: Finished,
+    scenario: int,
+    market: str,
+    members: Sequence[Member],
+    rivals: Sequence[str] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return what a finished judgement found in one scenario.
 
@@ -42,6 +47,7 @@ def rows_of(
         scenario: place in the list.
         market: preset.
         members: the line-up.
+        rivals: names of those that learned policies are set against; all others by default.
 
     Returns:
         One row per policy (every metric and the utility with `_low` and `_high`, money in the scenario's
@@ -60,6 +66,8 @@ def rows_of(
         )
     for ours in (member for member in members if member.role == "learned"):
         for rival in (member for member in members if member is not ours):
+            if rivals is not None and rival.name not in rivals:
+                continue
             paired = moments.compare(found, ours.name, rival.name, CONFIDENCE)
             paired |= {UTILITY: moments.score(found, ours.name, UTILITY, reference=rival.name)}
             for metric in COMPARED:

@@ -14,6 +14,7 @@ from flowhft.learn.regime.bars import BAR, LEAST_SHARE
 from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import count, plus_minus, share, significant
 from flowhft.reproduce.learned.lineup import OURS
+from flowhft.reproduce.learned.repeats import relative_spread, repeat_counts
 from flowhft.reproduce.learned.sentences import WORDS
 from flowhft.reproduce.learned.targets import (
     AT_ONCE,
@@ -30,6 +31,7 @@ LEVEL = share(CONFIDENCE)
 NARROW = "\u00a0"  # a space at which no line is broken
 TITLES = {
     "cells": "Every cell",
+    "trainings": "Trained again from other seeds",
     "worth": "Where the gain comes from",
     "dial": "The risk dial",
     "unseen": "Markets never seen",
@@ -216,6 +218,31 @@ def _printed(printed: pl.DataFrame) -> Iterator[str]:
         yield table(("cell", *(WORDS[metric] for metric in THREE)), lines)
 
 
+def _trainings(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{count(sizes['paths'])} sessions a cell. Training 0 is the one that ships, the others are whole "
+        "trainings from another seed (`scripts/policy --seed`: demonstrations, imitation, adaptation), each "
+        "at the risk dial that it was saved with. Cells better than the best expert, in brackets at "
+        f"{LEVEL}; spread of the PnL: median over cells of the standard deviation over trainings, relative."
+    )
+    repeats, rows = tables["trainings"], []
+    for (market, policy), found in repeat_counts(repeats).group_by("market", "policy", maintain_order=True):
+        here = repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy))
+        for name, words in (("all_three", "all three"), ("useful", WORDS["utility"])):
+            each = found.iter_rows(named=True)
+            rows.append(
+                (
+                    market,
+                    f"`{policy}`",
+                    words,
+                    ", ".join(f"{row[name]} ({row[f'{name}_surely']})" for row in each),
+                    f"{np.mean(found[name].to_numpy()):.1f} of {found['cells'][0]}",
+                    NOTHING if found.height < 2 else f"{100.0 * relative_spread(here, 'pnl'):.1f}{NARROW}%",
+                )
+            )
+    yield table(("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL"), rows)
+
+
 def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{count(sizes['paths'])} sessions a cell. *Drift*: PnL less that of the same policy where the "
@@ -375,6 +402,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 _SECTIONS = {
     "cells": _cells,
+    "trainings": _trainings,
     "worth": _worth,
     "dial": _dial,
     "unseen": _unseen,

@@ -17,7 +17,7 @@ from flowhft.reproduce.learned.targets import (
 )
 from flowhft.reproduce.learned.wins import counts_of, wins_of
 
-KEPT = ("cells", "worth", "dial", "unseen", "imitation", "studies")
+KEPT = ("cells", "trainings", "worth", "dial", "unseen", "imitation", "studies")
 
 
 def found_in(stages: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
+from scipy.stats import ttest_ind
 
+from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import exact, significant
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED
+from flowhft.reproduce.learned.repeats import often_missed, repeat_counts
 from flowhft.reproduce.learned.summaries import against, relative_of, seeds_of
 from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, surely_apart
 from flowhft.reproduce.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
@@ -31,6 +34,7 @@ def sentences_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         (section, sentence)
         for section, table, write in (
             ("cells", "counts", _cells),
+            ("trainings", "trainings", _trainings),
             ("worth", "worth", _worth),
             ("dial", "dial_printed", _dial),
             ("imitation", "imitation", _imitation),
@@ -72,6 +76,46 @@ def _cells(counts: pl.DataFrame) -> Iterator[str]:
                 if rival == PLAIN:
                     sentence += _tie(row, by[PLAIN, OURS])
                 yield sentence + "."
+
+
+def _trainings(repeats: pl.DataFrame) -> Iterator[str]:
+    counts = repeat_counts(repeats)
+    for (market,), rows in counts.group_by("market", maintain_order=True):
+        wanted = "useful" if market == "informed" else "all_three"
+        won: dict[str, list[int]] = {}
+        for (policy,), part in rows.group_by("policy", maintain_order=True):
+            found = part[wanted].to_list()
+            won[str(policy)] = found
+            what = WORDS["utility"] if wanted == "useful" else "all three metrics"
+            missed = often_missed(
+                repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy)), wanted
+            )
+            sentence = (
+                f"{str(market).capitalize()} market, {len(found)} trainings of {policy}: better than the "
+                f"best expert in {what} in {', '.join(map(str, found))} of {part['cells'][0]} cells, "
+                f"{np.mean(part[f'{wanted}_surely'].to_numpy()):.1f} of them at 99 % on average"
+            )
+            if missed:
+                shown = (f"{cell} ({times})" for cell, times in missed)
+                sentence += f"; missed, with by how many of them: {', '.join(shown)}"
+            yield sentence + "."
+        if OURS in won and PLAIN in won:
+            yield _apart(won[OURS], won[PLAIN])
+
+
+def _apart(ours: list[int], control: list[int]) -> str:
+    """Set the trainings of the policy against those of its control: Welch's t-test of cells won."""
+    means = f"Means over trainings there: {OURS} {np.mean(ours):.1f}, {PLAIN} {np.mean(control):.1f} cells"
+    if min(len(ours), len(control)) < 2:
+        return f"{means}."
+    steady = np.ptp(ours) == 0 and np.ptp(control) == 0  # no spread, no test: only the same or not
+    chance = (
+        float(ours[0] == control[0]) if steady else float(ttest_ind(ours, control, equal_var=False).pvalue)
+    )
+    if chance >= 1.0 - CONFIDENCE:
+        return f"{means}: not told apart by these trainings (p = {chance:.2g})."
+    better = OURS if np.mean(ours) > np.mean(control) else "the control"
+    return f"{means}: {better} is better (p = {chance:.2g})."
 
 
 def _tie(row: Mapping[str, float], turned: Mapping[str, float]) -> str:

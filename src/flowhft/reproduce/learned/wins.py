@@ -92,7 +92,7 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
             for against, (names, trading) in sets.items():
                 for metric in COMPARED:
                     counting = rivals_in(by_policy, names, trading and metric != UTILITY)
-                    rivals = [name for name in counting if name != policy]
+                    rivals = [name for name in counting if (policy, name, metric) in paired]
                     if not rivals:
                         continue
                     all_of_them = {rival: paired[policy, rival, metric] for rival in rivals}
