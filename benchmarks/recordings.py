@@ -57,16 +57,18 @@ def write_stream(path: Path, out: Path, price: float = 10.0, quantity: float = 1
     )  # fmt: skip
     trades = of["trades"].select(
         "local_ns", e=pl.lit("trade"), E="exch_ms", T="txn_ms", t="trade_id", p=text("price", price),
-        q=text("qty", quantity), X=pl.when(pl.col("kind") == 0).then(pl.lit("MARKET")).otherwise(pl.lit("NA")),
-        m=pl.col("aggressor") < 0,
+        q=text("qty", quantity), m=pl.col("aggressor") < 0,
+        X=pl.when(pl.col("kind") == 0).then(pl.lit("MARKET")).otherwise(pl.lit("NA")),
     )  # fmt: skip
     bbo = of["bbo"].select(
         "local_ns", e=pl.lit("bookTicker"), u="update_id", E="exch_ms", T="txn_ms",
-        b=text("bid_px", price), B=text("bid_qty", quantity), a=text("ask_px", price), A=text("ask_qty", quantity),
+        b=text("bid_px", price), B=text("bid_qty", quantity),
+        a=text("ask_px", price), A=text("ask_qty", quantity),
     )  # fmt: skip
     lines = [book.select("local_ns", line=pl.struct("lastUpdateId", "bids", "asks").struct.json_encode())]
     for table in (trades, bbo, depth.drop("final_id")):
-        told = pl.struct(s=pl.lit("BTCUSDT"), *(pl.col(name) for name in table.columns if name != "local_ns"))
+        said = [name for name in table.columns if name != "local_ns"]
+        told = pl.struct(pl.lit("BTCUSDT").alias("s"), *said)
         data = pl.struct(stream=pl.lit("btcusdt@x"), data=told).struct.json_encode()
         lines.append(table.select("local_ns", line=data))
     ordered = pl.concat(lines).sort("local_ns", maintain_order=True)

@@ -346,14 +346,14 @@ def test_a_regime_adapter_needs_a_policy_that_senses_the_regime():
         flow("paper", regime=regime_of(0, 5))
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (63, 3), (64, 17), (130, 70)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (32, 6), (63, 3), (64, 17), (130, 70)])
 def test_products_are_those_of_numpy(rows, columns):
     random = np.random.default_rng(rows)
     matrix = random.normal(size=(rows, columns)).astype(np.float32)
     x, bias = random.normal(size=columns).astype(np.float32), np.zeros(192, np.float32)
     bias[:rows] = random.normal(size=rows)
     out = np.full(200, np.nan, np.float32)
-    length = -(-rows // packing.TILE) * packing.TILE
+    length = -(-rows // packing.HALF_TILE) * packing.HALF_TILE
     product_of(packing.tiled(matrix), x, bias, out, length)
     exact = matrix.astype(np.float64) @ x + bias[:rows]
     bound = 1e-6 * (np.abs(matrix) @ np.abs(x) + np.abs(bias[:rows]))  # 70 roundings of 6e-8 are the most

@@ -4,8 +4,9 @@ A call from Python costs time for every array that it passes, and more for a tup
 arrays of a policy would cost more than the network behind them. Packed, two are passed.
 
 `numbers` (float64) begins with the `HEADER`, then follow what `Places` names. `weights` (float32) holds every
-matrix by tiles of `TILE` outputs: for each tile, column after column (see `flowhft.frozen.vectors.product`).
-Vectors are padded with zeros to a multiple of `TILE`: padded units stay zero throughout a network.
+matrix by tiles of `TILE` outputs, the last of `HALF_TILE` where that is enough: for each tile, column after
+column (see `flowhft.frozen.vectors.product`). Vectors are padded with zeros to a multiple of `HALF_TILE`:
+padded units stay zero throughout a network.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _OUTPUTS = len(OUTPUTS)
 TILE = 64  # numbers of a tile: four vector registers of the widest kind
+HALF_TILE = TILE // 2  # all vectors are padded to a multiple of it
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 # The header: one number a place.
@@ -113,9 +115,9 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
     feature, width, sample = int(numbers[FEATURE]), int(numbers[WIDTH]), int(numbers[SAMPLE])
     block, evaluation = int(numbers[BLOCK]), int(numbers[EVALUATION])
     seen, unit = int(numbers[SEEN]), int(numbers[UNIT])
-    padded = (width + TILE - 1) // TILE * TILE
-    padded_sample = (sample + TILE - 1) // TILE * TILE
-    padded_unit = (unit + TILE - 1) // TILE * TILE
+    padded = (width + HALF_TILE - 1) // HALF_TILE * HALF_TILE
+    padded_sample = (sample + HALF_TILE - 1) // HALF_TILE * HALF_TILE
+    padded_unit = (unit + HALF_TILE - 1) // HALF_TILE * HALF_TILE
     mean = HEADER
     deviation = mean + feature
     action = deviation + feature
@@ -162,20 +164,21 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
         regime_bias_2,
         regime_3,
         regime_bias_3,
-        regime_bias_3 + TILE,
+        regime_bias_3 + HALF_TILE,
     )
 
 
 def _padded(array: np.ndarray) -> np.ndarray:
-    """Return the array with its last axis padded by zeros to a multiple of `TILE`."""
-    missing = -array.shape[-1] % TILE
+    """Return the array with its last axis padded by zeros to a multiple of `HALF_TILE`."""
+    missing = -array.shape[-1] % HALF_TILE
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)])
 
 
 def tiled(matrix: Float32[np.ndarray, "row column"]) -> Float32[np.ndarray, " weight"]:
-    """Return a matrix tile by tile, each column after column, its rows padded to a multiple of `TILE`."""
+    """Return a matrix tile by tile, each column after column, its rows padded: see `HALF_TILE`."""
     columns = _padded(matrix.T)
-    return columns.reshape(matrix.shape[1], columns.shape[1] // TILE, TILE).transpose(1, 0, 2).ravel()
+    rows = range(0, columns.shape[1], TILE)
+    return np.concatenate([columns[:, :0].ravel(), *(columns[:, row : row + TILE].ravel() for row in rows)])
 
 
 def _aligned(parts: list[np.ndarray]) -> Float32[np.ndarray, " weight"]:

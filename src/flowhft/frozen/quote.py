@@ -92,13 +92,12 @@ def _room_at(places: Places) -> int:
 
 @njit(error_model="numpy")
 def _standardise(packed: Packed, places: Places, features: np.ndarray, vectors: np.ndarray, out: int) -> None:
-    for i in range(features.size):
-        standard = (features[i] - packed.numbers[places.mean + i]) / packed.numbers[places.deviation + i]
-        if standard > REACH:  # comparisons, not min and max, so that NaN stays NaN
-            standard = REACH
-        elif standard < -REACH:
-            standard = -REACH
-        vectors[out + i] = standard
+    numbers, mean, deviation = packed.numbers, np.uint64(places.mean), np.uint64(places.deviation)
+    at_out = np.uint64(out)
+    for i in range(np.uint64(features.size)):  # unsigned, so that it becomes vector instructions
+        standard = (features[i] - numbers[mean + i]) / numbers[deviation + i]
+        standard = REACH if standard > REACH else standard  # not min and max, so that NaN stays NaN
+        vectors[at_out + i] = -REACH if standard < -REACH else standard
 
 
 @njit(error_model="numpy")

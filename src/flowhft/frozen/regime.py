@@ -7,16 +7,17 @@ from jaxtyping import Float, Float32
 from numba import njit
 
 from flowhft.adapter import Adapter
-from flowhft.frozen.packing import HALF_SPREAD, SEEN, TILE, UNIT, Packed, Places
+from flowhft.frozen.packing import HALF_SPREAD, HALF_TILE, SEEN, UNIT, Packed, Places
 from flowhft.frozen.vectors import ANY_ORDER, product, rows_product, squash
 from flowhft.regime import FURTHEST, OUTPUTS, SKEW_UNIT
 
 _OUTPUTS = len(OUTPUTS)
+_ONE, _PER_FURTHEST = np.float32(1.0), np.float32(1.0 / FURTHEST**2)
 
 
 def room_for(seen: int, unit: int) -> int:
     """Return how many float32 numbers of room `regime_adapter` needs: by features seen and hidden units."""
-    return seen + 2 * (unit + TILE) + _OUTPUTS
+    return seen + 2 * (unit + HALF_TILE) + _OUTPUTS
 
 
 @njit(fastmath=ANY_ORDER, error_model="numpy")
@@ -38,13 +39,14 @@ def regime_adapter(
     """
     numbers, weights = packed.numbers, packed.weights
     seen, unit = int(numbers[SEEN]), int(numbers[UNIT])
-    padded = (unit + TILE - 1) // TILE * TILE
+    padded = (unit + HALF_TILE - 1) // HALF_TILE * HALF_TILE
     first = room + seen
     second, output = first + padded, first + 2 * padded
     for i in range(seen):
         value = features[int(numbers[places.columns + i])] - numbers[places.regime_mean + i]
-        value /= numbers[places.regime_deviation + i]
-        vectors[room + i] = value / math.sqrt(1.0 + value * value / FURTHEST**2)
+        vectors[room + i] = value / numbers[places.regime_deviation + i]
+    for i in range(np.uint64(room), np.uint64(first)):
+        vectors[i] /= np.float32(math.sqrt(_ONE + vectors[i] * vectors[i] * _PER_FURTHEST))
     bias_1, bias_2, bias_3 = places.regime_bias_1, places.regime_bias_2, places.regime_bias_3
     product(weights, places.regime_1, vectors, room, seen, weights, bias_1, vectors, first, padded)
     squash(vectors, first, first + padded)

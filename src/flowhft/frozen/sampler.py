@@ -24,7 +24,7 @@ from flowhft.frozen.vectors import ANY_ORDER, add_gated, norm, product, rows_pro
 
 # Vectors of a chunk and of a layer that `sample_chunk` needs: the first two are remembered, the last is zero.
 CHUNKS, LAYERS = 5, 5
-_REACH = np.float32(REACH)
+_REACH, _ONE = np.float32(REACH), np.float32(1.0)
 
 
 @njit
@@ -56,8 +56,8 @@ def _velocity(
     width, block = int(numbers[WIDTH]), int(numbers[BLOCK])
     hidden, inner, outer, nothing = base + padded, base + 2 * padded, base + 3 * padded, base + 4 * padded
     if at_zero:
-        for i in range(padded):
-            vectors[hidden + i] = vectors[base + i]
+        for i in range(np.uint64(padded)):  # unsigned: see `flowhft.frozen.vectors`
+            vectors[np.uint64(hidden) + i] = vectors[np.uint64(base) + i]
     else:
         columns = int(numbers[SAMPLE])
         product(weights, places.input_sample, vectors, x, columns, vectors, base, vectors, hidden, padded)
@@ -115,9 +115,11 @@ def sample_chunk(
             vectors[noise + i] = numbers[NOISE_SCALE] * first
             vectors[noise + i + 1] = numbers[NOISE_SCALE] * second
     start = np.float32(numbers[START])
-    for i in range(count):
-        vectors[x + i] = (1.0 - begin) * vectors[noise + i] + begin * vectors[known + i]
-        vectors[point + i] = start * vectors[x + i]
+    warm = np.float32(begin)
+    for i in range(np.uint64(count)):
+        drawn, before = vectors[np.uint64(noise) + i], vectors[np.uint64(known) + i]
+        vectors[np.uint64(x) + i] = (_ONE - warm) * drawn + warm * before
+        vectors[np.uint64(point) + i] = start * vectors[np.uint64(x) + i]
     at_zero = start == 0.0 or (not chance and begin == 0.0)
     features, feature = base + LAYERS * padded, int(numbers[FEATURE])
     product(weights, 0, vectors, features, feature, weights, places.input_bias, vectors, base, padded)

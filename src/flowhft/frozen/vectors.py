@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from flowhft.frozen.packing import TILE
+from flowhft.frozen.packing import HALF_TILE, TILE
 from flowhft.frozen.plain import EPSILON
 
 ANY_ORDER = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf: a NaN must reach the quote
@@ -33,9 +33,11 @@ _MANTISSA_BITS, _EXPONENT_BIAS = np.int32(23), np.int32(127)
 Vector = Float32[np.ndarray, " number"]
 
 _LANES = 16
-_REGISTERS = TILE // _LANES
+# Sums that are kept apart in a tile: no product waits for the sum before it.
+APART, HALF_APART = 1, 4
 _FLOAT, _INT = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, _LANES)
+_ZEROS = ir.Constant(_VECTOR, [0.0] * _LANES)
 _UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
 _FIRST_LANE = ir.Constant(ir.IntType(32), 0)
 _ALL_FIRST = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
@@ -83,7 +85,7 @@ def _product(
         first: a place in `bias`.
         out: written, from `row` on; not where x or bias are.
         row: a place in `out`.
-        rows: how many, a multiple of `TILE`.
+        rows: how many, a multiple of `HALF_TILE`.
     """
     place = types.intp
     signature = types.void(weights, place, x, place, place, bias, place, out, place, place)
@@ -99,35 +101,46 @@ def _product(
         def number(value: int) -> Any:
             return ir.Constant(_INT, value)
 
-        lanes = [number(_LANES * register) for register in range(_REGISTERS)]
-        with cgutils.for_range_slice(builder, number(0), rows, number(TILE), intp=_INT) as (row, _):
-            tile = builder.gep(of_weights, [builder.mul(row, columns)])
-            begun = [_load(builder, of_bias, builder.add(row, lane)) for lane in lanes]
-            before = builder.block
-            body, done = builder.append_basic_block("column"), builder.append_basic_block("done")
-            builder.branch(body)
-            builder.position_at_end(body)
-            column = builder.phi(_INT)
-            column.add_incoming(number(0), before)
-            sums = [builder.phi(_VECTOR) for _ in lanes]
-            for total, value in zip(sums, begun, strict=True):
-                total.add_incoming(value, before)
-            first = builder.insert_element(_UNDEFINED, builder.load(builder.gep(of_x, [column])), _FIRST_LANE)
-            everywhere = builder.shuffle_vector(first, _UNDEFINED, _ALL_FIRST)
-            beginning = builder.mul(column, number(TILE))
-            added = []
-            for total, lane in zip(sums, lanes, strict=True):
-                factor = _load(builder, tile, builder.add(beginning, lane))
-                term = builder.fmul(factor, everywhere, flags=("contract",))
-                added.append(builder.fadd(total, term, flags=("contract",)))
-            following = builder.add(column, number(1))
-            column.add_incoming(following, body)
-            for total, value in zip(sums, added, strict=True):
-                total.add_incoming(value, body)
-            builder.cbranch(builder.icmp_signed("<", following, columns), body, done)
-            builder.position_at_end(done)
-            for value, lane in zip(added, lanes, strict=True):
-                _store(builder, value, of_out, builder.add(row, lane))
+        def tile(row: Any, registers: int, apart: int) -> None:
+            """Write the tile that begins with a row: as many registers, and sums kept `apart` for each."""
+            lanes = [number(_LANES * register) for register in range(registers)]
+            height = number(_LANES * registers)
+            at = builder.gep(of_weights, [builder.mul(row, columns)])
+            sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in lanes] for _ in range(apart)]
+            for place, totals in enumerate(sums):
+                for total, lane in zip(totals, lanes, strict=True):
+                    begun = _ZEROS if place else _load(builder, of_bias, builder.add(row, lane))
+                    builder.store(begun, total)
+
+            def add_column(column: Any, totals: list[Any]) -> None:
+                first = builder.load(builder.gep(of_x, [column]))
+                one = builder.insert_element(_UNDEFINED, first, _FIRST_LANE)
+                everywhere = builder.shuffle_vector(one, _UNDEFINED, _ALL_FIRST)
+                beginning = builder.mul(column, height)
+                for total, lane in zip(totals, lanes, strict=True):
+                    factor = _load(builder, at, builder.add(beginning, lane))
+                    term = builder.fmul(factor, everywhere, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), term, flags=("contract",)), total)
+
+            whole = builder.sub(columns, builder.srem(columns, number(apart)))
+            with cgutils.for_range_slice(builder, number(0), whole, number(apart), intp=_INT) as (first, _):
+                for place, totals in enumerate(sums):
+                    add_column(builder.add(first, number(place)), totals)
+            with cgutils.for_range_slice(builder, whole, columns, number(1), intp=_INT) as (column, _):
+                add_column(column, sums[0])
+            for register, lane in enumerate(lanes):
+                added = [builder.load(totals[register]) for totals in sums]
+                while len(added) > 1:
+                    half = len(added) // 2
+                    added = [builder.fadd(a, b) for a, b in zip(added[:half], added[half:], strict=True)]
+                _store(builder, added[0], of_out, builder.add(row, lane))
+
+        over = builder.srem(rows, number(TILE))
+        full = builder.sub(rows, over)
+        with cgutils.for_range_slice(builder, number(0), full, number(TILE), intp=_INT) as (row, _):
+            tile(row, TILE // _LANES, APART)
+        with builder.if_then(builder.icmp_signed("!=", over, number(0))):
+            tile(full, HALF_TILE // _LANES, HALF_APART)
         return context.get_dummy_value()
 
     return signature, generate
