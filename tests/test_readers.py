@@ -528,10 +528,14 @@ def seconds(*gaps: float, latency_ms: float = 1.0, jump_ms: float = 0.0) -> np.n
         (seconds(*[1.0] * 50, 3_600.0, *[1.0] * 50), "1 times; the longest silence lasts 3,600 s"),
         (seconds(*[1.0] * 200, jump_ms=400), "the local clock seems to have been set by +400 ms"),
         (seconds(*[1.0] * 200, jump_ms=-400), "the local clock seems to have been set by -400 ms"),
-        (seconds(*[1.0] * 200, jump_ms=100), ""),
+        (
+            seconds(*[1.0] * 200, jump_ms=100),
+            "the fastest message of one minute takes 100 ms more",
+        ),
+        (seconds(*[1.0] * 200, jump_ms=9), ""),
     ],
 )
-def test_silences_and_clocks_that_were_set_are_found(events, says):
+def test_silences_and_clocks_that_were_set_or_go_apart_are_found(events, says):
     watch = Watch()
     for part in np.array_split(events, 7):
         watch.feed(part)

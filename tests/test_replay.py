@@ -457,9 +457,8 @@ def test_guesses_only_move_orders_forward(model: QueueModel) -> None:
     assert len(fills) >= len(cautious) > 0
 
 
-def test_a_published_top_clears_what_it_passes() -> None:
-    # The best bid falls to 995 and the best ask to 997 before the depth says so.
-    market = quiet().top(BUY, 20, 995, 7).top(SELL, 20, 997, 3)
+def book_after(market: Market) -> dict[tuple[int, float], float]:
+    """Return the quantity of every level in the end, as hftbacktest's exchange hears of it."""
     book: dict[tuple[int, float], float] = {}
     for event in exchange_events(market.until(50)):
         side = BUY if event["ev"] & (1 << 29) else SELL
@@ -469,9 +468,24 @@ def test_a_published_top_clears_what_it_passes() -> None:
             book[side, event["px"]] = event["qty"]
         else:
             book.pop((side, event["px"]), None)
+    return book
+
+
+def test_a_published_top_clears_what_it_passes() -> None:
+    # The best bid falls to 995 and the best ask to 997 before the depth says so.
+    book = book_after(quiet().top(BUY, 20, 995, 7).top(SELL, 20, 997, 3))
     assert book == {(BUY, price): 10 for price in range(990, 995)} | {(BUY, 995): 7, (SELL, 997): 3} | {
         (SELL, price): 10 for price in range(1001, 1011)
     }
+
+
+def test_a_published_top_clears_what_it_meets_and_no_price_clears_nothing() -> None:
+    asks = {(SELL, price): 10 for price in range(1001, 1011)}
+    # An ask where bids stood: these are gone, at its own price too.
+    book = book_after(quiet().top(SELL, 20, 997, 3))
+    assert book == {(BUY, price): 10 for price in range(990, 997)} | {(SELL, 997): 3} | asks
+    # A side without a best price says nothing of its levels.
+    assert book_after(quiet().top(BUY, 20, 999, 0)) == book_after(quiet())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -495,6 +509,24 @@ def test_a_snapshot_precedes_what_arrived_after_it() -> None:
     assert (np.diff(events["exch_ts"]) >= 0).all()
     bids = events[(events["px"] == 999) & (events["qty"] > 0)]
     assert bids["qty"].tolist() == [10, 4]
+
+
+def test_orders_take_what_the_feed_took_more_than_its_fastest_message() -> None:
+    market = quiet()
+    for at, late in ((10, 5.0), (30, 8.0), (60, 5.0), (90, 25.0)):
+        market.depth(BUY, at, 980, at, late=late)
+    settings = replace(INSTANT, latency_model="recorded", order_latency_ms=2.0, response_latency_ms=1.0)
+    rows = latency.order_latencies(market.until(200), settings)
+    assert rows is not None
+    there, back = (rows["exch_ts"] - rows["req_ts"]) / MS, (rows["resp_ts"] - rows["exch_ts"]) / MS
+    # The last event of the recording takes no time: everything else is late by what it took.
+    np.testing.assert_array_equal(there, [7.0, 10.0, 7.0, 27.0, 2.0])
+    np.testing.assert_array_equal(back, [6.0, 9.0, 6.0, 26.0, 1.0])
+    recording = market.until(200)
+    recording.events["local_time_ns"][-1] += 5 * MS  # now the fastest message takes 5 ms
+    rows = latency.order_latencies(recording, settings)
+    assert rows is not None
+    np.testing.assert_array_equal((rows["exch_ts"] - rows["req_ts"]) / MS, [2.0, 5.0, 2.0, 22.0, 2.0])
 
 
 def test_recordings_that_cannot_be_replayed() -> None:

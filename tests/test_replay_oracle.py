@@ -241,6 +241,14 @@ def test_order_hygiene(model: QueueModel) -> None:
     assert compare(replace(hygiene, queue_model=model)) > 2 * TAPES
 
 
+@pytest.mark.parametrize("model", ["risk_adverse", "l3_fifo"])
+def test_answers_that_come_after_the_next_decision(model: QueueModel) -> None:
+    """A cancelled order may fill until the venue says that it is gone: it counts against the limit."""
+    slow = replace(LATE, order_latency_ms=40.0, response_latency_ms=45.0, inventory_limit=1)
+    slow = replace(slow, order_rate=8.0, order_burst=1, queue_model=model)
+    assert compare(slow) > 2 * TAPES
+
+
 @pytest.mark.parametrize("feed", [None, 0.0, 30.0])
 def test_delays_by_the_recordings_clocks(feed: float | None) -> None:
     settings = replace(LATE, latency_model="recorded", order_latency_ms=2.0, feed_latency_ms=feed)

@@ -1,4 +1,4 @@
-"""What only time tells about a recording, as its events pass by: silences, and a local clock that was set."""
+"""What only time tells about a recording: silences, a local clock that was set, clocks that go apart."""
 
 import numpy as np
 
@@ -8,6 +8,8 @@ SILENCE_NS = 60 * 10**9  # a liquid market says something within it
 WINDOW_NS = 10 * 10**9  # the fastest message of this long stands for the way from the venue
 JUMP_NS = 200 * 10**6  # networks differ by less from one window to the next for as long as `PERSISTS`
 PERSISTS = 3  # windows on either side that must agree: a stall is no jump
+WANDER_NS = 10 * 10**6  # what the fastest message of a minute may take more than that of another
+MINUTE = 6  # windows
 
 
 class Watch:
@@ -62,7 +64,24 @@ class Watch:
                     f"{when * WINDOW_NS:,} ns: latencies before and after it cannot be compared.",
                 )
             )
+        elif (wander := self._wander()) > WANDER_NS:
+            found.append(
+                Finding(
+                    "warning",
+                    "the two clocks go apart: the fastest message of one minute takes "
+                    f"{wander / 1e6:,.0f} ms more than that of another. Latencies are no better known than "
+                    "that: set them in a replay (--replay.feed-latency-ms, --replay.latency-model constant).",
+                )
+            )
         return found
+
+    def _wander(self) -> int:
+        """Return how far the fastest latencies of minutes lie apart, ns."""
+        fastest = np.array(self._fastest, np.int64)
+        if len(fastest) < 2 * MINUTE:
+            return 0
+        minutes = np.lib.stride_tricks.sliding_window_view(fastest, MINUTE).min(axis=1)
+        return int(np.ptp(minutes))
 
     def _jump(self) -> tuple[int, int]:
         """Return the largest lasting change of the fastest latency (0: none) and the window where it was."""
