@@ -19,6 +19,7 @@ from flowhft.measures import (
     drawdown,
     equity,
     inventory_after,
+    known_percentiles,
     measure,
     measures_of,
     tally_step,
@@ -348,3 +349,17 @@ def test_what_cannot_be_compared_or_chosen_is_refused():
         summarise(ours, 1.0)
     with pytest.raises(UsageError, match=r"unknown criterion 'sharp'; did you mean 'sharpe'\?"):
         score(ours, "sharp")
+
+
+def test_percentiles_of_what_is_known_are_numpys():
+    random = np.random.default_rng(3)
+    values = random.normal(size=(200, 7))
+    values[random.random(values.shape) < 0.5] = np.nan
+    values[:3], values[3, 1:] = np.nan, np.nan
+    percentiles = (0.0, 12.5, 50.0, 99.0, 100.0)
+    for percentile, found in zip(percentiles, known_percentiles(values, percentiles), strict=True):
+        known = np.isfinite(values).any(axis=-1)
+        np.testing.assert_allclose(
+            found[known], np.nanpercentile(values[known], percentile, axis=-1), rtol=1e-13
+        )
+        assert np.isnan(found[~known]).all()

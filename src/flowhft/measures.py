@@ -4,7 +4,7 @@ The account of a path is kept step by step in constant memory (`Tally`), with th
 where a rollout folds steps as they happen, and here, where `measure` folds those of a trajectory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,12 +219,32 @@ def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
     # An order may fill on its way out, when its policy quotes no more (NaN, infinity): nothing slipped.
     slipped = np.where(np.isfinite(asked), asked - earned, 0.0)
     latency = np.asarray(trajectory.activity.latency_us, np.float64)
-    found = {"slippage": np.sum(slipped, axis=-1)}
-    sent = np.any(np.isfinite(latency), axis=-1)
-    for name, percentile in _LATENCIES.items():
-        found[name] = np.full(len(latency), np.nan)
-        if sent.any():
-            found[name][sent] = np.nanpercentile(latency[sent], percentile, axis=-1)
+    percentiles = known_percentiles(latency, tuple(_LATENCIES.values()))
+    return {"slippage": np.sum(slipped, axis=-1), **dict(zip(_LATENCIES, percentiles, strict=True))}
+
+
+def known_percentiles(
+    values: Float[np.ndarray, "path step"], percentiles: Sequence[float]
+) -> list[Float[np.ndarray, " path"]]:
+    """Return percentiles of every row, linear between neighbours, NaN left out: of a row of NaN it is NaN.
+
+    `numpy.nanpercentile` does the same row by row in Python, a hundred times as slowly.
+
+    Args:
+        values: finite or NaN, shape (path, step).
+        percentiles: 0 to 100.
+    """
+    rising = np.sort(values, axis=-1)  # NaN last
+    last = np.count_nonzero(np.isfinite(values), axis=-1) - 1
+    found = []
+    for percentile in percentiles:
+        place = np.maximum(last, 0) * (0.01 * percentile)
+        below = np.floor(place).astype(np.int64)
+        low, high = (
+            np.take_along_axis(rising, at[:, None], axis=-1)[:, 0]
+            for at in (below, np.minimum(below + 1, np.maximum(last, 0)))
+        )
+        found.append(low + (high - low) * (place - below))
     return found
 
 
