@@ -1,6 +1,7 @@
 """Binance's messages as they came over the wire: the same recording as from tables, gaps, faults, days."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 from recording_files import SCALES, kinds, messages, session, stream_lines, write, write_stream
 
 from flowhft.errors import RecordingError
-from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings import binance_lines, read_recording, sample_recording
 from flowhft.recordings.binance_chain import Stretches
 from flowhft.recordings.read import open_recording
 from flowhft.recordings.source import assembled
@@ -102,6 +103,15 @@ def test_lost_messages_that_a_snapshot_heals_make_two_sessions(tmp_path):
     trades = recording.events[recording.events["kind"] == TRADE]["local_time_ns"]
     (_, first_end), (second_begin, _) = recording.sessions
     assert not np.any((trades > first_end) & (trades < second_begin))
+
+
+def test_an_order_book_without_levels_is_an_error(tmp_path):
+    lines = stream_lines(session())
+    row = at(lines, "lastUpdateId")
+    lines[row] = edited(lines[row], bids=[], asks=[])
+    with pytest.raises(RecordingError, match="an order book must have levels") as caught:
+        read_recording(write_stream(tmp_path, lines))
+    assert caught.value.row == row
 
 
 def test_lost_messages_that_nothing_heals_are_an_error(tmp_path):
@@ -199,7 +209,13 @@ def swapped(what: str, number: int = 0, **values):
         (lambda lines: lines.__setitem__(4, lines[4][:40]), 4, "must be the local time in ns, a blank"),
         (lambda lines: lines.__setitem__(4, lines[4].partition(" ")[2]), 4, "must be the local time in ns"),
         (swapped("depthUpdate", 3, U=None), None, "must be the local time .*`U` must be a whole number"),
-        (swapped("depthUpdate", 3, U=111.5), None, "must be the local time .*`str` to `i64` failed"),
+        (swapped("depthUpdate", 3, U=111.5), None, 'numbers must be whole, .* received "U": 111.'),
+        (swapped("depthUpdate", 3, T=None), None, 'numbers must be whole, .* received "T": null'),
+        (swapped("depthUpdate", 3, a=[["1001.5", 1]]), None, 'quoted; received ", 1]'),
+        (swapped("depthUpdate", 3, a=[[1001.5, "1"]]), None, "quoted; received .1"),
+        (swapped("trade", 2, q=0.002), None, 'quoted; received "q": 0'),
+        (swapped("bookTicker", 2, B=0.002), None, 'quoted; received "B": 0'),
+        (lambda lines: lines.__setitem__(4, lines[4][:-1] + ',"z":[{}'), 4, "must be the local time"),
         (lambda lines: lines.__setitem__(4, f"{lines[4]},{lines[5].partition(' ')[2]}"), 4, "Extra data"),
         (swapped("depthUpdate", 3, a=None), None, "`b` and `a` must be lists"),
         (swapped("depthUpdate", 3, b=[["abc", "1"]]), None, "must be the local time"),
@@ -223,6 +239,25 @@ def test_a_fault_names_its_line(tmp_path, spoil, row, says):
     )
 
 
+def test_many_wrong_lines_are_dropped_without_trying_each(tmp_path, monkeypatch):
+    """Two symbols in one file, and a lot of noise: halves alone would read every wrong line a dozen times."""
+    lines = stream_lines(session())
+    foreign = [edited(line, s="ETHUSDT") for line in lines if "lastUpdateId" not in line]
+    noise = ["", "abc", "1700000000003000000 {", '17 {"s": "BTCUSDT", "e": "trade"}x'] * 100
+    calls = []
+    read = binance_lines.read_messages
+    monkeypatch.setattr(binance_lines, "read_messages", lambda *given: calls.append(1) or read(*given))
+    path = write_stream(tmp_path, [*lines, *foreign * 20, *noise, *foreign])
+    with pytest.raises(RecordingError, match="`s` must be BTCUSDT") as caught:
+        read_recording(path)
+    assert caught.value.row == len(lines)
+    calls.clear()
+    mended = read_recording(path, repair=True)
+    assert len(calls) < 20
+    assert f"dropped {21 * len(foreign) + 300:,} lines" in messages(mended)
+    np.testing.assert_array_equal(mended.events, read_recording(write_stream(tmp_path, lines)).events)
+
+
 def test_a_compressed_file_that_is_cut_short_gives_what_it_holds(tmp_path):
     whole = read_recording(write_stream(tmp_path))
     path = tmp_path / "btcusdt_20231114.gz"
@@ -239,6 +274,7 @@ def test_other_messages_and_aggregated_trades(tmp_path):
     extra = [
         '{"result": null, "id": 1}',
         '{"stream": "btcusdt@markPrice", "data": {"e": "markPriceUpdate", "s": "BTCUSDT"}}',
+        '{"id": "51", "status": 200, "result": {"lastUpdateId": 1, "bids": [], "asks": []}}',
         '{"stream": "btcusdt@depth5", "data": {"lastUpdateId": 7, "bids": [], "asks": []}}',
     ]
     stamp = lines[0].partition(" ")[0]
@@ -253,6 +289,10 @@ def test_other_messages_and_aggregated_trades(tmp_path):
         read = read_recording(write_stream(tmp_path, [*(f"{stamp} {one}" for one in extra), *made]))
         np.testing.assert_array_equal(read.events, wanted)
     assert "1 messages of other kinds (markPriceUpdate)" in messages(read)
+    others = [row for row in messages(read).splitlines() if "of other kinds" in row]
+    assert [row.partition("(")[2].partition(")")[0] for row in others] == [
+        "answer to a request", "markPriceUpdate", "partial depth",
+    ]  # fmt: skip
     both = read_recording(
         write_stream(tmp_path, sorted([*lines, *(a for a in aggregated if "aggTrade" in a)]))
     )
@@ -262,6 +302,14 @@ def test_other_messages_and_aggregated_trades(tmp_path):
     bare = read_recording(write_stream(tmp_path, few))
     assert kinds(bare) == {SNAPSHOT: 6, DEPTH: 6, TRADE: 0, TOP: 0}
     assert "warning: no trades" in messages(bare)
+
+
+def test_a_third_entry_of_a_level_is_left_out(tmp_path):
+    lines = stream_lines(session())
+    wanted = read_recording(write_stream(tmp_path, lines)).events
+    old = [re.sub(r'(\["[\d.]+", "[\d.]+")\]', r"\1, []]", line) for line in lines]
+    assert old != lines
+    np.testing.assert_array_equal(read_recording(write_stream(tmp_path, old)).events, wanted)
 
 
 def test_a_description_beside_the_stream_says_the_tick(tmp_path):

@@ -23,6 +23,7 @@ from flowhft.reproduce.learned.repeats import (
     repeat_counts,
     repeats_in,
     trained_again,
+    with_wins,
 )
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
@@ -224,7 +225,7 @@ def trainings(ours, control):
             row = row | {"policy": name} if row["policy"] == "flowhft" else row
             results[row["policy"]] = row | {"paths": 7}
         margins.append(paired.with_columns(policy=pl.lit(name)))
-    return repeats_in(pl.DataFrame(list(results.values())), pl.concat(margins), names)
+    return with_wins(repeats_in(pl.DataFrame(list(results.values())), pl.concat(margins), names))
 
 
 def test_trainings_are_counted_one_by_one_and_their_misses_named():
@@ -240,12 +241,17 @@ def test_trainings_are_counted_one_by_one_and_their_misses_named():
     assert repeat_counts(found)["all_three"].to_list() == [1, 0, 1, 1]
     told = sentences_of({"trainings": found})["sentence"].to_list()
     assert "in 1, 0, 1 of 1 cells" in told[0]
-    assert told[0].endswith("missed, with by how many of them: T1.HH (1).")
+    assert told[0].endswith("missed, with by how many trainings: T1.HH (1).")
     assert told[-1].endswith("flowhft 0.7, plain_network 1.0 cells.")  # one training tells nothing of chance
 
 
 @pytest.mark.parametrize(
-    ("control", "verdict"), [([35.0] * 5, "the control is better (p = 0)"), ([29.0] * 5, "not told apart")]
+    ("control", "verdict"),
+    [
+        ([35.0] * 5, "the control is better (p = 0.0079)"),
+        ([35.0] * 2, "not told apart by these"),
+        ([29.0] * 5, "not told apart"),
+    ],
 )
 def test_trainings_are_told_apart_by_their_spread(control, verdict):
     assert verdict in sentences_of({"trainings": trainings([29.0] * 5, control)})["sentence"].to_list()[-1]
@@ -302,6 +308,8 @@ def test_the_same_command_again_changes_nothing(finished):
         (("--policy", "glft", "--dials", "0"), 2, "`policies` must have a positive number after @"),
         (("--without-ppo", "--agents", "nowhere"), 2, "`agents` must not be given"),
         (("--study.seeds", 0), 2, "`seeds` must be at least 1"),
+        (("--sections", "cells,trainings"), 2, "`trainings` must name trainings"),
+        (("--sections", "cells", "--trainings", "glft"), 2, "Add it"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_computed(arguments, code, words, tmp_path):

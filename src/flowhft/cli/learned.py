@@ -152,6 +152,17 @@ class ReproduceLearned(Command):
             if market not in PRESETS:
                 raise UnknownNameError("market preset", market, PRESETS)
         require(len(self.markets) >= 1, "markets", "name at least one market", "none")
+        named = bool(self.trainings or self.plain_trainings)
+        if "trainings" in self.sections and not named and self.sections != tuple(STAGES):
+            raise UsageError(
+                "`trainings` must name trainings for the section of that name; received none. Make some with "
+                "scripts/policy --seed, and name their folders."
+            )
+        if named and "trainings" not in self.sections:
+            raise UsageError(
+                "`trainings` must not be given unless the section of that name is run; received --sections "
+                f"{','.join(self.sections)}. Add it."
+            )
         if self.agents and self.without_ppo:
             raise UsageError(
                 "`agents` must not be given together with `--without-ppo`. Leave one of them out."
@@ -198,9 +209,8 @@ class ReproduceLearned(Command):
         for name in (*shown, "cells", "paths", "detail_paths", "dials", "agents"):
             value = getattr(self, name)
             if value != getattr(usual, name):
-                parts = value if isinstance(value, tuple) else (value,)
-                text = ",".join(Path(str(part)).name if "/" in str(part) else str(part) for part in parts)
-                words.append(f"--{name.replace('_', '-')} {text}")
+                parts = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
+                words.append(f"--{name.replace('_', '-')} {','.join(_shortest(parts))}")
         for name in ("without_ppo", "without_tuned"):
             words += [f"--{name.replace('_', '-')}"] if getattr(self, name) else []
         for item in fields(StudySettings):
@@ -239,6 +249,15 @@ class ReproduceLearned(Command):
             ],
             missed=missed if self.require else (),
         )
+
+
+def _shortest(paths: list[str]) -> list[str]:
+    """Return the ends of paths: their names, or so many folders more that no two are alike."""
+    for kept in range(1, 1 + max(len(Path(path).parts) for path in paths)):
+        short = [str(Path(*Path(path).parts[-kept:])) if "/" in path else path for path in paths]
+        if len(set(short)) == len(paths):
+            return short
+    return [Path(path).name for path in paths]
 
 
 def _verdict(hit: bool | None) -> str:

@@ -1,7 +1,7 @@
 """The stages of `flowhft reproduce learned`: a run folder each, resumed piece by piece."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,14 @@ class Stages:
             found.append(saved(PPO, str(place / "policy.safetensors"), "fitted"))
         return found
 
+    def _crew(self) -> Any:
+        """Return who judges, as a context: a Ray cluster or this process."""
+        from flowhft.scale.cluster import cluster
+        from flowhft.scale.drive import judge_here
+
+        ray = self.command.ray
+        return cluster(ray, self.command.device) if ray else nullcontext(judge_here)
+
     def _identities(self, members: Sequence[Any]) -> dict[str, str]:
         return {f"policy {m.name}": identity_of(m.policy.path) for m in members if m.policy.path}
 
@@ -150,8 +158,7 @@ class Stages:
         from flowhft.reproduce.learned.cells import job_of, rows_of
         from flowhft.reproduce.learned.lineup import closed_forms, oracle
         from flowhft.scale.checkpoint import Checkpoints
-        from flowhft.scale.cluster import cluster
-        from flowhft.scale.drive import judge_all, judge_here
+        from flowhft.scale.drive import judge_all
 
         command = self.command
         scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
@@ -160,10 +167,7 @@ class Stages:
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, command.paths, command.seed, command.chunk)
             finished = Checkpoints(work / "moments")
-            with self.terminal.stage(f"{STAGES['cells']}, {market}") as progress, ExitStack() as stack:
-                crew = (
-                    stack.enter_context(cluster(command.ray, command.device)) if command.ray else judge_here
-                )
+            with self.terminal.stage(f"{STAGES['cells']}, {market}") as progress, self._crew() as crew:
                 judge_all(job, finished, crew=crew, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
@@ -186,8 +190,7 @@ class Stages:
 
         command = self.command
         if not command.trainings and not command.plain_trainings:
-            self.terminal.note("trainings: --trainings names none; the section is left out")
-            return
+            return  # all sections were asked for; who names this one must name trainings
         scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
         names = trained_again(
             (command.policy, *command.trainings),
@@ -198,8 +201,8 @@ class Stages:
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, command.detail_paths, command.seed, command.chunk)
             finished = Checkpoints(work / "moments")
-            with self.terminal.stage(f"{STAGES['trainings']}, {market}") as progress:
-                judge_all(job, finished, progress=progress)
+            with self.terminal.stage(f"{STAGES['trainings']}, {market}") as progress, self._crew() as crew:
+                judge_all(job, finished, crew=crew, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
                 one, other = rows_of(job, finished, place, market, members, BAR)

@@ -33,7 +33,8 @@ _MANTISSA_BITS, _EXPONENT_BIAS = np.int32(23), np.int32(127)
 Vector = Float32[np.ndarray, " number"]
 
 _LANES = 16
-# Sums that are kept apart in a tile: no product waits for the sum before it.
+# Sums that are kept apart for each register, a power of two. Four registers are enough for loading to be what
+# takes time; with two, additions would wait for one another.
 APART, HALF_APART = 1, 4
 _FLOAT, _INT = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, _LANES)

@@ -12,7 +12,7 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.binance_chain import Stretches
-from flowhft.recordings.binance_messages import Messages, read_messages, with_levels
+from flowhft.recordings.binance_messages import EVENTS, Messages, read_messages, with_levels
 from flowhft.recordings.files import ROW, blocks, decimals_of, decoding, require_utf8
 from flowhft.recordings.ticks import Finding
 
@@ -21,7 +21,23 @@ KINDS = ("snapshot", "depth", "trades", "aggregated", "bbo")
 PRICES = {"price", "bid_px", "ask_px"}
 QUANTITIES = {"qty", "bid_qty", "ask_qty"}
 SHOWN = 80  # characters of a line that a message quotes
+UNREADABLE = (ValueError, AttributeError, RecursionError)
 WRONG = (ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+
+def symbol_in(line: str) -> str | None:
+    """Return the symbol that a line is about; None where it says none, or is of a kind that is left out.
+
+    Raises:
+        ValueError: it is no time and object of JSON.
+        AttributeError: likewise.
+        RecursionError: likewise.
+    """
+    stamp, _, text = line.strip().partition(" ")
+    int(stamp)
+    message = json.loads(text)
+    message = message.get("data", message)
+    return message.get("s") if message.get("e") in EVENTS else None
 
 
 class Piece(NamedTuple):
@@ -125,21 +141,38 @@ class Lines:
             if lines.height == 1:
                 self._fault(lines[ROW][0], lines["line"][0], cause)
                 return
+            if self._repair and (kept := self._readable(lines)).height < lines.height:
+                self._take(kept)
+                return
             half = lines.height // 2
             self._take(lines.head(half))
             self._take(lines.slice(half))
             return
         self._hold(messages)
 
+    def _readable(self, lines: pl.DataFrame) -> pl.DataFrame:
+        """Return the lines that may be read; to find all that is wrong by halves would take too long."""
+        symbol, kept = self.symbol, []
+        for line in lines["line"]:
+            try:
+                about = symbol_in(line)
+            except UNREADABLE:
+                kept.append(False)
+                continue
+            symbol = symbol or about
+            kept.append(about in (None, symbol))
+        self._wrong += len(kept) - sum(kept)
+        return lines.filter(kept)
+
     def _fault(self, row: int, line: str, cause: BaseException) -> None:
         """Raise what is wrong with a line, or count it."""
         if self._repair:
             self._wrong += 1
             return
-        why = str(cause).split("\n")[0]
+        why = str(cause).split("\n")[0][: 2 * SHOWN]
         try:
             json.loads(line.partition(" ")[2])
-        except (ValueError, RecursionError) as unread:  # says where it breaks off
+        except UNREADABLE as unread:  # says where it breaks off
             why = str(unread)
         raise RecordingError(
             "must be the local time in ns, a blank and a message of Binance; received "

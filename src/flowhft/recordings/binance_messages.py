@@ -21,10 +21,23 @@ from flowhft.recordings.files import ROW
 
 EVENTS = {"depthUpdate": "depth", "trade": "trades", "aggTrade": "aggregated", "bookTicker": "bbo"}
 EVENT = r'"e"\s*:\s*"(\w+)"'
-ANSWER, BEST_PRICE = '"lastUpdateId"', r'"B"\s*:\s*"'  # of messages that have no name
+# Messages that have no name: an order book that was asked for, best prices of the spot market.
+ANSWER, BEST_PRICE = '"lastUpdateId"', r'"B"\s*:'
+# What Binance never sends and the decoder would take: times that are null, numbers of messages with a
+# fraction, prices and quantities out of quotation marks (it would round them).
+_NO_TIME = r'"(?:E|T|ps|pu)"\s*:\s*null|"(?:E|T|U|u|pu|t|lastUpdateId)"\s*:\s*-?\d+[.eE]'
+_BARE_LEVEL = r'\[\s*-?\d|"\s*,\s*-?\d[^"\]]*\]'
+NEVER = {
+    "snapshot": f"{_NO_TIME}|{_BARE_LEVEL}",
+    "depth": f"{_NO_TIME}|{_BARE_LEVEL}",
+    "trades": rf'{_NO_TIME}|"[pq]"\s*:\s*-?\d',
+    "aggregated": rf'{_NO_TIME}|"[pq]"\s*:\s*-?\d',
+    "bbo": rf'{_NO_TIME}|"[bBaA]"\s*:\s*-?\d',
+}
+THIRD = r",\s*\[\s*\]\s*\]"  # a level's third entry, always empty, in streams of old
 PARTIAL = r'"stream"\s*:\s*"[^"]*@depth\d'  # the best 5, 10 or 20 levels: no changes
 TRADE_KINDS = {"MARKET": MARKET_ORDER, "INSURANCE_FUND": INSURANCE, "ADL": LIQUIDATED}
-# Numbers are read as text, and made numbers strictly after: a decoder of numbers would cut decimals off.
+# Numbers are read as text, and made numbers strictly after: prices are exact decimals in quotation marks.
 _LEVELS = pl.List(pl.List(pl.String))
 _SAID = ("s", "E", "T")
 FIELDS: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
@@ -74,14 +87,13 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
         ROW, pl.col("field_0").cast(pl.Int64, strict=True).alias("local_ns"), pl.col("field_1").alias("text")
     )
     text = told["text"].str.strip_chars()
-    if text.has_nulls() or not (text.str.starts_with("{") & text.str.ends_with("}")).all():
+    if text.has_nulls() or not _in_braces(text).all():
         raise ValueError("no message in braces")
     told = told.with_columns(text.alias("text"), *kind_of(text))
     decoded: dict[str, pl.DataFrame] = {}
     for (kind,), part in told.partition_by("kind", as_dict=True, maintain_order=True).items():
         decoded[str(kind)] = pl.concat(
-            [part.select(ROW, "local_ns", "other"), _decoded(part["text"], FIELDS[str(kind)])],
-            how="horizontal",
+            [part.select(ROW, "local_ns", "other"), _decoded(part["text"], str(kind))], how="horizontal"
         )
     others = decoded.pop("other", None)
     said = [part.select(ROW, "s") for kind, part in decoded.items() if kind != "snapshot"]
@@ -104,15 +116,30 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
         levels=levels_of(depth, ("b", "a")),
         symbol=symbol,
         market=market,
-        others={} if others is None else dict(others["other"].value_counts().iter_rows()),
+        others={} if others is None else dict(_counted(others).iter_rows()),
     )
+
+
+def _counted(others: pl.DataFrame) -> pl.DataFrame:
+    return others.group_by("other", maintain_order=True).len()
+
+
+def _in_braces(text: pl.Series) -> pl.Series:
+    """Return which texts can each be an object of their own: the decoder reads lines as one list."""
+    found = text.str.starts_with("{") & text.str.ends_with("}")
+    for opens, closes in ("{}", "[]"):
+        found &= text.str.count_matches(opens, literal=True) == text.str.count_matches(closes, literal=True)
+    return found
 
 
 def kind_of(text: pl.Series) -> list[pl.Series]:
     """Return of which kind messages are, a key of `FIELDS`, and what those of another kind are called."""
     event = text.str.extract(EVENT)
-    answer, best = text.str.contains(ANSWER, literal=True), text.str.contains(BEST_PRICE)
-    wrapped, partial = text.str.contains('"stream"', literal=True), text.str.contains(PARTIAL)
+    # The answer itself, not one within a message of another kind (of Binance's other interfaces).
+    wrapped = text.str.contains_any(['"stream"', '"result"'])
+    answer = text.str.contains(ANSWER, literal=True)
+    best = text.str.contains(BEST_PRICE) & text.str.contains('"u"', literal=True)
+    partial = text.str.contains(PARTIAL)
     frame = pl.DataFrame({"e": event, "x": answer, "best": best, "wrapped": wrapped, "partial": partial})
     kind = (
         pl.when(pl.col("partial"))
@@ -130,10 +157,18 @@ def kind_of(text: pl.Series) -> list[pl.Series]:
     return found.get_columns()
 
 
-def _decoded(text: pl.Series, fields: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+def _decoded(text: pl.Series, kind: str) -> pl.DataFrame:
     """Return the fields of messages, wherever they stand; null where a message has none of the name."""
+    fields = FIELDS[kind]
+    if kind in NEVER:
+        odd = text.filter(text.str.contains(NEVER[kind]))
+        if len(odd):
+            what = odd.str.extract(f"({NEVER[kind]})")[0]
+            raise ValueError(f"numbers must be whole, prices and quantities quoted; received {what}")
+    if _LEVELS in fields.values():
+        text = text.str.replace_all(THIRD, "]")
     found = text.str.json_decode(pl.Struct({**fields, "data": pl.Struct(fields)}))
-    if len(found) != len(text):  # polars reads lines as one list: commas between them are nobody's
+    if len(found) != len(text):  # see `_in_braces`
         raise ValueError("one message a line")
     flat = found.struct.unnest()
     wrapped = flat["data"].is_not_null()
@@ -173,8 +208,9 @@ def _whole(messages: pl.DataFrame, name: str, absent: int | None = None) -> pl.S
 
 def _decimals(texts: pl.Series) -> pl.Series:
     """Return decimal numbers in words, as Binance sends them; raises where one is anything else."""
-    if texts.has_nulls() or not texts.cast(pl.Float64, strict=True).is_finite().all():
-        raise ValueError("prices and quantities must be decimal numbers")
+    odd = texts.filter(~texts.cast(pl.Float64, strict=False).is_finite().fill_null(False))
+    if len(odd):
+        raise ValueError(f"prices and quantities must be decimal numbers; received {odd[0]}")
     return texts
 
 
@@ -218,8 +254,10 @@ def with_levels(messages: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
 
 def _snapshot(messages: pl.DataFrame) -> pl.DataFrame:
     number = _whole(messages, "lastUpdateId").alias("last_update_id")
-    about = messages.select(ROW, "local_ns", number)
-    return with_levels(about, levels_of(messages, ("bids", "asks")))
+    levels = levels_of(messages, ("bids", "asks"))
+    if levels["of"].n_unique() < messages.height:
+        raise ValueError("an order book must have levels")
+    return with_levels(messages.select(ROW, "local_ns", number), levels)
 
 
 def _trades(messages: pl.DataFrame, number: str = "t") -> pl.DataFrame:

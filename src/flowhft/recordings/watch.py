@@ -10,6 +10,7 @@ JUMP_NS = 200 * 10**6  # networks differ by less from one window to the next for
 PERSISTS = 3  # windows on either side that must agree: a stall is no jump
 WANDER_NS = 10 * 10**6  # what the fastest message of a minute may take more than that of another
 MINUTE = 6  # windows
+FEWEST_MINUTES = 3
 
 
 class Watch:
@@ -68,20 +69,22 @@ class Watch:
             found.append(
                 Finding(
                     "warning",
-                    "the two clocks go apart: the fastest message of one minute takes "
-                    f"{wander / 1e6:,.0f} ms more than that of another. Latencies are no better known than "
-                    "that: set them in a replay (--replay.feed-latency-ms, --replay.latency-model constant).",
+                    "the two clocks seem to go apart (or the way was slow for minutes): the fastest message "
+                    f"of one minute takes {wander / 1e6:,.0f} ms more than that of another. Latencies are no "
+                    "better known than that: set them in a replay (--replay.feed-latency-ms, "
+                    "--replay.latency-model constant).",
                 )
             )
         return found
 
     def _wander(self) -> int:
-        """Return how far the fastest latencies of minutes lie apart, ns."""
-        fastest = np.array(self._fastest, np.int64)
-        if len(fastest) < 2 * MINUTE:
+        """Return how far the fastest latencies of minutes lie apart, ns; 0 for fewer than three minutes."""
+        minute = np.array(self._window, np.int64) // MINUTE
+        starts = np.flatnonzero(np.diff(minute, prepend=-1))
+        whole = np.diff(starts, append=len(minute)) == MINUTE  # what says little says nothing of the clocks
+        if np.sum(whole) < FEWEST_MINUTES:
             return 0
-        minutes = np.lib.stride_tricks.sliding_window_view(fastest, MINUTE).min(axis=1)
-        return int(np.ptp(minutes))
+        return int(np.ptp(np.minimum.reduceat(np.array(self._fastest, np.int64), starts)[whole]))
 
     def _jump(self) -> tuple[int, int]:
         """Return the largest lasting change of the fastest latency (0: none) and the window where it was."""

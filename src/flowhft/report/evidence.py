@@ -129,7 +129,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_surely")),
     ),
     "learned/printed": ("scenario", "policy", "row", "metric", "printed", "ours", "low", "high", "better"),
-    "learned/trainings": ("market", "scenario", "policy", "training", "paths", "all_three", "useful"),
+    "learned/trainings": ("market", "scenario", "policy", "training", "paths", "won"),
     "learned/worth": (
         *("market", "scenario", "policy", "pnl", "spread_pnl", "inventory_pnl", "utility", "share"),
         *("expert", "expert_utility", "oracle_utility", "oracle_risk_aversion"),

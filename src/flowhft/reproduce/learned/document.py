@@ -218,12 +218,12 @@ def _printed(printed: pl.DataFrame) -> Iterator[str]:
         yield table(("cell", *(WORDS[metric] for metric in THREE)), lines)
 
 
-def _trainings(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{count(sizes['paths'])} sessions a cell. Training 0 is the one that ships, the others are whole "
-        "trainings from another seed (`scripts/policy --seed`: demonstrations, imitation, adaptation), each "
-        "at the risk dial that it was saved with. Cells better than the best expert, in brackets at "
-        f"{LEVEL}; spread of the PnL: median over cells of the standard deviation over trainings, relative."
+        f"{_sessions(tables['trainings'])}. Training 0 is that of `--policy` or `--plain`, the others are "
+        "those of `--trainings` and `--plain-trainings` (`scripts/policy --seed` makes a whole one). Cells "
+        f"better than the best expert, in brackets at {LEVEL}; spread of the PnL: median over cells of the "
+        "standard deviation over trainings, relative."
     )
     repeats, rows = tables["trainings"], []
     for (market, policy), found in repeat_counts(repeats).group_by("market", "policy", maintain_order=True):

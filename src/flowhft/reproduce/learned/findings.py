@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from flowhft.reproduce.learned.dial import printed_reached
+from flowhft.reproduce.learned.repeats import with_wins
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
 from flowhft.reproduce.learned.targets import (
@@ -27,6 +28,8 @@ def found_in(stages: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         stages: tables of the finished stages, of several markets together.
     """
     tables = {name: stages[name] for name in KEPT if name in stages}
+    if "trainings" in tables:
+        tables["trainings"] = with_wins(tables["trainings"])
     targets: list[Target] = []
     if "cells" in stages:
         cells = stages["cells"]

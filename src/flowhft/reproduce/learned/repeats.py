@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
+from scipy.stats import permutation_test
 
+from flowhft.learn.regime.bars import by_utility
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, Member, saved
 from flowhft.reproduce.learned.wins import EXPERTS, THREE, UTILITY, wins_of
 
 # What is counted in a cell: better than the best expert in all three metrics, in utility; surely: at the
 # confidence of the intervals.
 COUNTED = ("all_three", "all_three_surely", "useful", "useful_surely")
+MOST_ORDERS = 1e6  # of trainings that an exact test goes through
 
 
 def trained_again(policies: Sequence[str], controls: Sequence[str]) -> dict[str, tuple[str, int, Member]]:
     """Return trainings of the policy and of its control: name in a judgement -> whose, which, and itself.
 
     Args:
-        policies: what `flowhft.policies.find_policy` takes, the shipped one first.
+        policies: what `flowhft.policies.find_policy` takes, the one that the page is about first.
         controls: likewise, of the plain network.
     """
     found = {}
@@ -42,7 +46,7 @@ def repeats_in(
         pnl, sharpe, max_drawdown and utility.
     """
     metrics = (*THREE, UTILITY)
-    wins = wins_of(results, margins).filter(pl.col("against") == EXPERTS)
+    wins = wins_of(results, margins, [EXPERTS])
     values = {(row["market"], row["scenario"], row["policy"]): row for row in results.iter_rows(named=True)}
     rows = []
     for (market, cell, name), part in wins.group_by("market", "scenario", "policy", maintain_order=True):
@@ -58,17 +62,48 @@ def repeats_in(
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+def with_wins(repeats: pl.DataFrame) -> pl.DataFrame:
+    """Add what counts as a win in each market, `won` and `won_surely`: all three metrics, or utility.
+
+    Args:
+        repeats: from `repeats_in`.
+    """
+    useful = pl.col("market").map_elements(by_utility, return_dtype=pl.Boolean)
+    return repeats.with_columns(
+        pl.when(useful).then(pl.col(f"useful{end}")).otherwise(pl.col(f"all_three{end}")).alias(f"won{end}")
+        for end in ("", "_surely")
+    )
+
+
+def chance_of(ours: Sequence[int], control: Sequence[int]) -> float:
+    """Return the probability that trainings of one kind differ by as much: an exact permutation test.
+
+    The statistic is the difference of the means. Nothing is assumed of its law: counts of cells end at 24.
+
+    Args:
+        ours: cells won by each training, at least two.
+        control: likewise.
+    """
+
+    def apart(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(one, axis=axis) - np.mean(other, axis=axis)
+
+    return float(
+        permutation_test((ours, control), apart, vectorized=True, n_resamples=MOST_ORDERS, rng=0).pvalue
+    )
+
+
 def repeat_counts(repeats: pl.DataFrame) -> pl.DataFrame:
     """Count the cells that each training wins.
 
     Args:
-        repeats: from `repeats_in`.
+        repeats: from `with_wins`.
 
     Returns:
-        One row per market, policy and training: cells, and how many of them for each of `COUNTED`.
+        One row per market, policy and training: cells, and how many of them for each of `COUNTED` and won.
     """
     keys = ["market", "policy", "training"]
-    counted = (pl.col(name).cast(pl.Int64).sum() for name in COUNTED)
+    counted = (pl.col(name).cast(pl.Int64).sum() for name in (*COUNTED, "won", "won_surely"))
     return repeats.group_by(keys, maintain_order=True).agg(pl.len().alias("cells"), *counted)
 
 
@@ -77,7 +112,7 @@ def often_missed(repeats: pl.DataFrame, column: str) -> list[tuple[str, int]]:
 
     Args:
         repeats: of one market and policy.
-        column: of `COUNTED`.
+        column: of `COUNTED`, or won.
     """
     missed = repeats.filter(~pl.col(column)).group_by("scenario", maintain_order=True).len()
     return [(row[0], row[1]) for row in missed.sort("len", descending=True, maintain_order=True).iter_rows()]

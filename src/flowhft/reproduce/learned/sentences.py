@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
-from scipy.stats import ttest_ind
 
+from flowhft.learn.regime.bars import by_utility
 from flowhft.metrics import CONFIDENCE
-from flowhft.report.numbers import exact, significant
+from flowhft.report.numbers import exact, share, significant
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED
-from flowhft.reproduce.learned.repeats import often_missed, repeat_counts
+from flowhft.reproduce.learned.repeats import chance_of, often_missed, repeat_counts
 from flowhft.reproduce.learned.summaries import against, relative_of, seeds_of
 from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, surely_apart
 from flowhft.reproduce.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
@@ -79,40 +79,33 @@ def _cells(counts: pl.DataFrame) -> Iterator[str]:
 
 
 def _trainings(repeats: pl.DataFrame) -> Iterator[str]:
-    counts = repeat_counts(repeats)
-    for (market,), rows in counts.group_by("market", maintain_order=True):
-        wanted = "useful" if market == "informed" else "all_three"
+    for (market,), rows in repeat_counts(repeats).group_by("market", maintain_order=True):
+        what = f"in {WORDS['utility']}" if by_utility(str(market)) else "in all three metrics"
         won: dict[str, list[int]] = {}
         for (policy,), part in rows.group_by("policy", maintain_order=True):
-            found = part[wanted].to_list()
-            won[str(policy)] = found
-            what = WORDS["utility"] if wanted == "useful" else "all three metrics"
-            missed = often_missed(
-                repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy)), wanted
-            )
+            found = won[str(policy)] = part["won"].to_list()
+            here = repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy))
             sentence = (
-                f"{str(market).capitalize()} market, {len(found)} trainings of {policy}: better than the "
-                f"best expert in {what} in {', '.join(map(str, found))} of {part['cells'][0]} cells, "
-                f"{np.mean(part[f'{wanted}_surely'].to_numpy()):.1f} of them at 99 % on average"
+                f"{str(market).capitalize()} market, {policy}, {len(found)} training"
+                f"{'s' if len(found) > 1 else ''}: better than the best expert {what} in "
+                f"{', '.join(map(str, found))} of {part['cells'][0]} cells, "
+                f"{np.mean(part['won_surely'].to_numpy()):.1f} of them at {share(CONFIDENCE)} on average"
             )
-            if missed:
+            if missed := often_missed(here, "won"):
                 shown = (f"{cell} ({times})" for cell, times in missed)
-                sentence += f"; missed, with by how many of them: {', '.join(shown)}"
+                sentence += f"; missed, with by how many trainings: {', '.join(shown)}"
             yield sentence + "."
         if OURS in won and PLAIN in won:
             yield _apart(won[OURS], won[PLAIN])
 
 
 def _apart(ours: list[int], control: list[int]) -> str:
-    """Set the trainings of the policy against those of its control: Welch's t-test of cells won."""
+    """Set the trainings of the policy against those of its control."""
     means = f"Means over trainings there: {OURS} {np.mean(ours):.1f}, {PLAIN} {np.mean(control):.1f} cells"
     if min(len(ours), len(control)) < 2:
         return f"{means}."
-    steady = np.ptp(ours) == 0 and np.ptp(control) == 0  # no spread, no test: only the same or not
-    chance = (
-        float(ours[0] == control[0]) if steady else float(ttest_ind(ours, control, equal_var=False).pvalue)
-    )
-    if chance >= 1.0 - CONFIDENCE:
+    chance = chance_of(ours, control)
+    if chance > 1.0 - CONFIDENCE:
         return f"{means}: not told apart by these trainings (p = {chance:.2g})."
     better = OURS if np.mean(ours) > np.mean(control) else "the control"
     return f"{means}: {better} is better (p = {chance:.2g})."

@@ -65,12 +65,13 @@ def rivals_in(results: Mapping[str, Mapping[str, Any]], names: Sequence[str], tr
     return makers_of(present) if trading else list(present)
 
 
-def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
+def wins_of(results: pl.DataFrame, margins: pl.DataFrame, only: Sequence[str] | None = None) -> pl.DataFrame:
     """Set every learned policy against every set of rivals, cell by cell and metric by metric.
 
     Args:
         results: from `flowhft.reproduce.learned.cells.rows_of`.
         margins: likewise.
+        only: sets that policies are set against; all of them by default.
 
     Returns:
         Columns market, scenario, policy, against (the set), metric, rival (the best there), ours, theirs,
@@ -84,6 +85,7 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
         if role != "expert"
     ]
     sets = SETS | {name: ((name,), False) for name in singles}
+    sets = {name: of for name, of in sets.items() if only is None or name in only}
     for (market, scenario), found in results.group_by("market", "scenario", maintain_order=True):
         by_policy = {row["policy"]: row for row in found.iter_rows(named=True)}
         here = margins.filter((pl.col("market") == market) & (pl.col("scenario") == scenario))
@@ -92,7 +94,7 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame) -> pl.DataFrame:
             for against, (names, trading) in sets.items():
                 for metric in COMPARED:
                     counting = rivals_in(by_policy, names, trading and metric != UTILITY)
-                    rivals = [name for name in counting if (policy, name, metric) in paired]
+                    rivals = [name for name in counting if name != policy]
                     if not rivals:
                         continue
                     all_of_them = {rival: paired[policy, rival, metric] for rival in rivals}

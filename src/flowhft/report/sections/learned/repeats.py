@@ -9,8 +9,6 @@ from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, join, note
 from flowhft.report.sections.learned.words import OURS, said
 
-_WANTED = {"informed": "useful"}  # what counts in a market; everywhere else all three metrics
-
 
 def content(evidence: Evidence, styles: Styles) -> Markup | None:
     """Draw the trainings as marks: how many cells each wins, one line a market and network."""
@@ -19,14 +17,14 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         return None
     lines, labels = [], []
     for (market, policy), rows in trainings.group_by("market", "policy", maintain_order=True):
-        wanted = _WANTED.get(str(market), "all_three")
-        won = rows.group_by("training", maintain_order=True).agg(pl.col(wanted).cast(pl.Int64).sum())
-        lines.append((policy == OURS, won["training"].to_list(), won[wanted].to_list()))
+        found = rows.group_by("training", maintain_order=True).agg(pl.col("won").cast(pl.Int64).sum())
+        lines.append((policy == OURS, found["training"].to_list(), found["won"].to_list()))
         labels.append(f"{market}, {policy}")
     plot = look.blank("cells won", "", 90 + 30 * max(len(lines), 3), "")
     for place, (ours, training, won) in enumerate(reversed(lines)):
         # Trainings that win as many stand one above the other.
-        height = [place + 0.16 * (won[:i].count(count)) for i, count in enumerate(won)]
+        tied = max(won.count(count) for count in won)
+        height = [place + 0.7 / max(tied, 4) * won[:i].count(count) for i, count in enumerate(won)]
         plot.add_trace(
             go.Scatter(
                 x=won,
@@ -41,15 +39,15 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         tickvals=list(range(len(lines))), ticktext=labels[::-1], range=[-0.5, len(lines)], zeroline=False
     )
     plot.update_layout(hovermode="closest")
-    row = trainings.row(0, named=True)
+    sizes = " or ".join(numbers.count(size) for size in trainings["paths"].unique(maintain_order=True))
     return join(
         [
             said(evidence, "trainings"),
             figure(plot, ""),
             note(
-                f"One mark a training, {numbers.count(row['paths'])} sessions a cell. Won: better than the "
+                f"One mark a training, {sizes} sessions a cell. Won: better than the "
                 "best expert in PnL, Sharpe ratio and drawdown at once, among informed traders in utility. "
-                "Training 0 is the one that ships."
+                "Training 0 is the one named first, the shipped policy unless another was asked for."
             ),
         ]
     )
