@@ -90,3 +90,21 @@ def test_levels_alone_are_refused():
     assert np.isnan(found.order_fill_ratio.value)
     assert "follows single orders; received price levels" in found.order_fill_ratio.diagnostic
     assert found.table.is_empty()
+
+
+def test_the_error_is_of_the_ratio_and_not_of_how_many_orders_there_were():
+    """Few orders, then ten times as many; always half as many fills as promised."""
+    rows, number = [], 0
+    for block in range(50):
+        for order in range(20 if block < 25 else 200):
+            start = 20.0 * block + 0.05 * order
+            filled = order % 20 == 0  # of 1 s at a rate of 0.1: two are promised among twenty
+            rows.append((start, ADD, 1, 997, 5, number))
+            rows.append((start + 1.0, FILL if filled else CHANGE, 1, 997, 2 if filled else 0, number))
+            number += 1
+    curve = curve_of(np.array([3.0, 4.0]), np.full(2, 0.1))
+    ratio = fit_order_fills(
+        orders_of(rows), top_of([0, 1000 * SECOND], [1000, 1000]), curve, 0
+    ).order_fill_ratio
+    assert ratio.value == pytest.approx(0.5)
+    assert ratio.high - ratio.low < 0.05  # were the seconds held fixed: 0.23
