@@ -116,12 +116,10 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
         levels=levels_of(depth, ("b", "a")),
         symbol=symbol,
         market=market,
-        others={} if others is None else dict(_counted(others).iter_rows()),
+        others={}
+        if others is None
+        else dict(others.group_by("other", maintain_order=True).len().iter_rows()),
     )
-
-
-def _counted(others: pl.DataFrame) -> pl.DataFrame:
-    return others.group_by("other", maintain_order=True).len()
 
 
 def _in_braces(text: pl.Series) -> pl.Series:
