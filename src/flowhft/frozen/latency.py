@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.frozen.compiled import compiled
 from flowhft.frozen.fold import fold, weight_shapes
+from flowhft.frozen.packing import Packed, aligned
 from flowhft.frozen.peer import LAYOUTS, Peer
 from flowhft.frozen.plan import euler
 from flowhft.frozen.policy import Frozen
@@ -16,7 +17,8 @@ from flowhft.frozen.quote import Memory, begin, quote
 from flowhft.types import Observation
 
 BLOCKS, HORIZON = 3, 16  # of an untrained policy: those of the default one
-ROUNDS = 20  # turns, so that a busy moment of the machine meets both
+ROUNDS = 20  # turns, so that a busy moment of the machine meets both; each with the weights at another place
+WARM = 20  # calls at a new place that are not timed
 BATCH = 50  # quotes of a compiled loop per reading of the clock
 COLD_CALLS = 40
 OTHER_DATA = 64 * 2**20  # bytes: more than the caches of a core hold
@@ -132,6 +134,12 @@ def _peers(frozen: Frozen) -> list[Peer]:
         return []
 
 
+def _elsewhere(frozen: Frozen) -> Frozen:
+    """Return the policy with its weights at another place in memory: how they share caches is luck."""
+    packed = frozen.packed
+    return frozen._replace(packed=Packed(packed.numbers.copy(), aligned([packed.weights])))
+
+
 def measure_latency(frozen: Frozen, calls: int) -> Latency:
     """Measure a flow policy, beside its peers in C if it quotes without noise and warm start.
 
@@ -147,10 +155,15 @@ def measure_latency(frozen: Frozen, calls: int) -> Latency:
     quoted: list[np.ndarray] = []
     looped: list[float] = []
     of_peers: list[list[np.ndarray]] = [[] for _ in peers]
+    places: list[object] = []  # kept, so that none is used twice
     for _ in range(ROUNDS):
-        memory = begin(frozen, 0)
+        frozen, memory = _elsewhere(frozen), begin(frozen, 0)
+        places.append(frozen)
+        _from_python(frozen, memory, seen[:WARM])
         quoted.append(_from_python(frozen, memory, seen))
         for peer, times in zip(peers, of_peers, strict=True):
+            places.append(peer.move())
+            peer.time(features, WARM)
             times.append(peer.time(features, len(seen)))
         for _ in range(4):
             started = time.perf_counter_ns()

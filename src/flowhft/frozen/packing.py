@@ -181,7 +181,7 @@ def tiled(matrix: Float32[np.ndarray, "row column"]) -> Float32[np.ndarray, " we
     return np.concatenate([columns[:, :0].ravel(), *(columns[:, row : row + TILE].ravel() for row in rows)])
 
 
-def _aligned(parts: list[np.ndarray]) -> Float32[np.ndarray, " weight"]:
+def aligned(parts: list[np.ndarray]) -> Float32[np.ndarray, " weight"]:
     """Return all parts one after the other, beginning at the start of a cache line."""
     size = sum(part.size for part in parts)
     room = np.zeros(size + ALIGNMENT // 4, np.float32)
@@ -237,4 +237,4 @@ def pack(frozen: "Frozen") -> Packed:
         _padded(regime.weight_3),
         _padded(regime.bias_3),
     ]
-    return Packed(np.concatenate([part.ravel() for part in numbers], dtype=np.float64), _aligned(weights))
+    return Packed(np.concatenate([part.ravel() for part in numbers], dtype=np.float64), aligned(weights))

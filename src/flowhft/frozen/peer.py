@@ -64,7 +64,8 @@ class Peer:
         if layout == "columns":
             for name in ("input_sample", "input_features", "weight_1", "weight_2"):
                 self._kept[name] = np.ascontiguousarray(np.swapaxes(self._kept[name], -1, -2))
-        self._network = _Network(*(array.ctypes.data for array in self._kept.values()), network.start)
+        self._start = network.start
+        self.move()
         macros = {
             "WIDTH": width,
             "FEATURE": network.feature_mean.size,
@@ -93,6 +94,12 @@ class Peer:
             if done.returncode != 0:
                 raise OSError(f"{path}: {done.stderr.strip()}")
             self._library = ctypes.CDLL(library)
+
+    def move(self) -> object:
+        """Put the weights to another place in memory; return those at the old one."""
+        before, self._kept = self._kept, {name: array.copy() for name, array in self._kept.items()}
+        self._network = _Network(*(array.ctypes.data for array in self._kept.values()), self._start)
+        return before
 
     def _call(self, function: Callable, features: np.ndarray, *more: object) -> np.ndarray:
         x = np.zeros(self._sample, np.float32)
