@@ -95,6 +95,7 @@ def traded(trajectory: Trajectory, path: int) -> dict[str, float]:
         "turnover": sum(activity.turnover[path]),
         "latency_p50": np.percentile(activity.latency_us[path], 50),
         "latency_p99": np.percentile(activity.latency_us[path], 99),
+        "sent": 1.0,
     }
 
 

@@ -94,6 +94,16 @@ def test_metrics_of_the_trade_by_hand():
     assert found["latency_p99"] == pytest.approx(298.0)
 
 
+def test_sessions_in_which_nothing_was_sent_have_no_latency():
+    once, quiet = one_session(), one_session()
+    quiet = quiet._replace(activity=quiet.activity._replace(latency_us=np.full((1, 3), np.nan)))
+    both = Trajectory(*jax.tree.map(lambda a, b: np.concatenate([a, b]), tuple(once), tuple(quiet)))
+    found = {name: value.value for name, value in summarise(measure(both)).items()}
+    assert (found["latency_p50"], found["latency_p99"]) == (200.0, pytest.approx(298.0))
+    alone = {name: value.value for name, value in summarise(measure(quiet)).items()}
+    assert np.isnan(alone["latency_p50"])
+
+
 @pytest.mark.parametrize("stopped", [np.nan, np.inf])
 def test_a_fill_of_an_order_that_was_on_its_way_out_has_not_slipped(stopped):
     quote = Quote(np.array([[stopped, 1.0, 1.0]]), np.array([[2.0, 3.5, 1.0]]))

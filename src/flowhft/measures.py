@@ -17,7 +17,7 @@ PathValues = Float[np.ndarray, " path"]
 _LATENCIES = {"latency_p50": 50.0, "latency_p99": 99.0}  # measure -> percentile over the steps of a session
 _QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 INVENTORY_UNITS = {"mean": "lots", "deviation": "lots", "skewness": "1"} | dict.fromkeys(_QUANTILES, "lots")
-DELAYED = ("slippage", *_LATENCIES)  # measures of what delay does; NaN where none passes
+DELAYED = ("slippage", *_LATENCIES, "sent")  # measures of what delay does; NaN where none passes
 
 
 def equity(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
@@ -219,8 +219,11 @@ def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
     # An order may fill on its way out, when its policy quotes no more (NaN, infinity): nothing slipped.
     slipped = np.where(np.isfinite(asked), asked - earned, 0.0)
     latency = np.asarray(trajectory.activity.latency_us, np.float64)
-    percentiles = known_percentiles(latency, tuple(_LATENCIES.values()))
-    return {"slippage": np.sum(slipped, axis=-1), **dict(zip(_LATENCIES, percentiles, strict=True))}
+    # A path in which nothing was sent has no latency, and counts for none.
+    percentiles = map(np.nan_to_num, known_percentiles(latency, tuple(_LATENCIES.values())))
+    sent = np.isfinite(latency).any(axis=-1).astype(np.float64)
+    slippage = np.sum(slipped, axis=-1)
+    return {"slippage": slippage, **dict(zip(_LATENCIES, percentiles, strict=True)), "sent": sent}
 
 
 def known_percentiles(

@@ -287,18 +287,23 @@ METRICS: dict[str, Metric] = {
             "latency_p50",
             "Latency, median",
             "us",
-            "Mean over paths of the median time from a decision to its orders at the venue; none passes in a "
-            "simulation.",
+            "Mean over paths in which orders are sent of the median time from a decision to its orders at "
+            "the venue; none passes in a simulation.",
             -1,
             "latency_p50",
+            RATIO,
+            ("sent",),
         ),
         Metric(
             "latency_p99",
             "Latency, 99 %",
             "us",
-            "Mean over paths of the 99th percentile of the time from a decision to its orders at the venue.",
+            "Mean over paths in which orders are sent of the 99th percentile of the time from a decision to "
+            "its orders at the venue.",
             -1,
             "latency_p99",
+            RATIO,
+            ("sent",),
         ),
     )
 }
