@@ -231,7 +231,7 @@ def known_percentiles(
 ) -> list[Float[np.ndarray, " path"]]:
     """Return percentiles of every row, linear between neighbours, NaN left out: of a row of NaN it is NaN.
 
-    `numpy.nanpercentile` does the same row by row in Python, a hundred times as slowly.
+    `numpy.nanpercentile` does the same row by row in Python, far more slowly.
 
     Args:
         values: finite or NaN, shape (path, step).

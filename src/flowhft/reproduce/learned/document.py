@@ -3,7 +3,6 @@
 The page says nothing of when or where it was made, so that the same seed and sizes make it again.
 """
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import polars as pl
 from flowhft.learn.regime.bars import BAR, LEAST_SHARE
 from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import count, plus_minus, share, significant
+from flowhft.reproduce import markdown
 from flowhft.reproduce.learned.lineup import OURS
 from flowhft.reproduce.learned.repeats import relative_spread, repeat_counts
 from flowhft.reproduce.learned.sentences import WORDS
@@ -24,9 +24,8 @@ from flowhft.reproduce.learned.targets import (
     surely_apart,
 )
 from flowhft.reproduce.learned.wins import AGAINST_TEACHER, EXPERTS, THREE
+from flowhft.reproduce.markdown import NOTHING, filled
 
-WIDTH = 118
-NOTHING = "–"
 LEVEL = share(CONFIDENCE)
 NARROW = "\u00a0"  # a space at which no line is broken
 TITLES = {
@@ -66,20 +65,7 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     for section in (name for name in TITLES if name in written):
         parts += [f"## {TITLES[section]}", *_said(tables["sentences"], section)]
         parts += _SECTIONS[section](tables, _sizes(settings, section))
-    return "\n\n".join(_filled(part) for part in parts if part) + "\n"
-
-
-def _filled(part: str) -> str:
-    """Break the lines of prose as the other documents do; tables, lists and commands keep theirs."""
-    if part.startswith(("|", "#", "    ")):
-        return part
-    if part.startswith("- "):
-        items = part.split("\n")
-        return "\n".join(
-            textwrap.fill(item, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-            for item in items
-        )
-    return textwrap.fill(part, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join(filled(part) for part in parts if part) + "\n"
 
 
 def _introduction(settings: Mapping[str, Any]) -> str:
@@ -396,8 +382,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         head: titles.
         rows: cells.
     """
-    rule = ["---" if title in _WORDY else "---:" for title in head]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (head, rule, *rows))
+    return markdown.table(head, rows, _WORDY)
 
 
 _SECTIONS = {
