@@ -7,10 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from program import begin_process, contents, flowhft, manifest
 
+from flowhft.adapter import IDENTITY
+from flowhft.flow.policy import load_policy
+from flowhft.policies import find_policy
 from flowhft.recordings.sample import sample_recording
 from flowhft.runs import MANIFEST, UNFINISHED, read_json
 
@@ -33,6 +37,10 @@ TRAINING = (
     *(*SMALL_NETWORK, "--training.updates", "40", "--training.batch", "32"),
     *("--training.examine-scenarios", "1", "--training.examine-paths", "4"),
 )
+DISTIL = (
+    *("--distil.updates", "40", "--distil.batch", "32"),
+    *("--distil.examine-scenarios", "1", "--distil.examine-paths", "4"),
+)
 TEACHERS = (
     *("--teachers.paths", "20", "--teachers.experts", "glft,white_noise"),
     *("--teachers.risk-aversions", "0.1"),
@@ -52,6 +60,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("calibrate", sample_recording(), "--share", "0.6", "--calibration.bootstrap-samples", "100"),
         ("demonstrate", *solo, "--paths", "6", *TEACHERS),
         ("imitate", shop / "demonstrate", *TRAINING),
+        ("distil", f"{shop / 'imitate'}[steps=4]", shop / "demonstrate", *DISTIL),
         ("adapt", shop / "imitate", *solo, *SEARCH, "3"),
         ("freeze", shop / "adapt"),
         ("simulate", *solo, "--policies", f"glft,learned={shop / 'imitate'}", "--paths", "3"),
@@ -83,7 +92,7 @@ def solo(shop: Path) -> tuple:
 
 @pytest.mark.parametrize(
     "command",
-    ["calibrate", "demonstrate", "imitate", "adapt", "freeze", "simulate", "evaluate", "backtest"],
+    ["calibrate", "demonstrate", "imitate", "distil", "adapt", "freeze", "simulate", "evaluate", "backtest"],
 )
 def test_a_finished_folder_holds_what_its_manifest_lists_and_nothing_else(shop, command):
     folder = shop / command
@@ -108,6 +117,23 @@ def test_evaluate_prints_the_rows_that_programs_read(shop):
     for row in found["differences"]:
         assert row["reference"] == "glft"
         assert row["pnl"] == pytest.approx(pnl[row["policy"]] - pnl["glft"], abs=1e-9)
+
+
+def test_what_is_distilled_quotes_at_once_and_keeps_what_stood_behind_the_policy(shop, tmp_path):
+    saved, adapter = load_policy(shop / "distil" / "policy.safetensors")
+    assert (saved.objective, saved.sampler.steps, adapter) == ("rectified", 1, IDENTITY)
+    assert said_by(shop, "distil")["policy"] == "imitate[steps=4]"
+    for behind in (f"{shop / 'adapt'}[steps=4]", "flowhft@0.4"):
+        folder = tmp_path / behind[-2:]
+        arguments = ("distil", behind, shop / "demonstrate", *DISTIL, "--distil.examine-scenarios", "0")
+        said = flowhft(*arguments, "--out", folder, "--json", "--quiet")
+        assert said.err == ""
+        before, after = (find_policy(str(name)) for name in (behind, folder))
+        for old, new in zip(before.source.adapter, after.source.adapter, strict=True):
+            assert np.array_equal(old, new)
+        assert after.source.behind == before.source.behind
+    assert find_policy(f"{folder}@0.5")  # the range of the dial came along
+    assert flowhft("report", shop / "distil", "--quiet").code == 0
 
 
 def test_one_policy_differs_from_nothing(shop, tmp_path):
@@ -301,6 +327,11 @@ REFUSED = [
     ),
     (3, "imitate nowhere", "`nowhere` must be a run folder; it does not exist."),
     (3, "imitate {shop}/solo.toml", "must be a run folder; it is a file."),
+    (2, "distil glft {shop}/demonstrate", "`policy` must be a flow policy; received 'glft'. Name a .safet"),
+    (2, "distil {shop}/imitate[delay=1] {shop}/demonstrate", "`policy` must be distilled without a delay;"),
+    (2, "distil {shop}/imitate[warm_start=0.5] {shop}/demonstrate", "`warm_start` must be 0 for a policy th"),
+    (3, "distil {shop}/imitate {shop}/adapt", "`demonstrations` must be a run folder of `flowhft demonstr"),
+    (2, "distil {shop}/imitate {shop}/demonstrate --distil.pairs 0", "`pairs` must be at least 1; received"),
     (3, f"{BACKTEST} {{shop}}/adapt", "`calibration` must be a run folder of `flowhft calibrate`;"),
     (3, f"{BACKTEST} nowhere", "`nowhere` must be a run folder; it does not exist."),
     (3, "report nowhere", "`folder` must be a run folder; `nowhere` does not exist."),
@@ -326,6 +357,7 @@ REFUSED = [
         f"{JUDGE} glft --market papr",
         "`--market` must be one of 'correct', 'paper', 'informed'; received 'papr'.",
     ),
+    (2, "freeze --policy glft", "`policy` must be given by its place, without `--policy`. See `flowhft fre"),
     (2, f"{JUDGE} glft --path 3", "unknown option '--path'; did you mean '--paths'?"),
     (2, "evaluate --policies glft", "`--scenarios` must be given; received nothing."),
     (

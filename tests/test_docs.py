@@ -29,6 +29,7 @@ from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.settings import (
     AdaptSettings,
     DataSettings,
+    DistilSettings,
     GradientSettings,
     GridSettings,
     StateSettings,
@@ -62,6 +63,7 @@ GROUPS = {
     "network": NetworkSettings,
     "ppo": PpoSettings,
     "training": TrainingSettings,
+    "distil": DistilSettings,
     "search": AdaptSettings,
     "grid": GridSettings,
     "state": StateSettings,

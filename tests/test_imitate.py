@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from two_experts import SENSOR, draw, trained
 
 from flowhft import features
 from flowhft.agents import regime_of
 from flowhft.archive import read_archive, write_archive
 from flowhft.errors import DataError, UsageError
-from flowhft.features import Sensor
 from flowhft.flow.interpolant import Batch, noise_for
 from flowhft.flow.network import network_from
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
@@ -22,7 +22,8 @@ from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.demonstrate import record
 from flowhft.learn.examine import Results, examination, examine, gap_between
 from flowhft.learn.fidelity import random_markets, relative_differences
-from flowhft.learn.imitate import CURVE_UNITS, imitate, kept_row, noise_scales
+from flowhft.learn.fit import CURVE_UNITS, kept_row, noise_scales
+from flowhft.learn.imitate import imitate
 from flowhft.learn.lessons import Lesson
 from flowhft.learn.recorded import Shown
 from flowhft.learn.select import Teacher
@@ -35,9 +36,6 @@ from flowhft.policies.source import LearnedSource
 from flowhft.rollout import rollout
 from flowhft.types import Observation
 
-SENSOR = Sensor(
-    volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05
-)
 TINY = NetworkSettings(features="paper", horizon=2, width=8, blocks=1, finest=2)
 
 
@@ -85,7 +83,7 @@ def test_windows_are_drawn_from_every_step_and_from_no_padding():
     demonstrations = _demonstrations(paths=2)
     demonstrations.features[:, :, 0] = np.arange(6)  # each step knows its own number
     sessions = dataset.Sessions(*(jnp.asarray(x) for x in (*demonstrations[:2], lengths)))
-    batch = dataset.draw_windows(sessions, jax.random.key(0), 4000, horizon=3)
+    batch = sessions.draw(jax.random.key(0), 4000, horizon=3)
     _, counts = np.unique(np.asarray(batch.features[:, 0]), return_counts=True)
     # Each session half of the windows: its steps share them equally. 5 standard errors.
     expected = 4000 * np.array([0.35, 0.35, 0.1, 0.1, 0.1])
@@ -177,7 +175,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
 
 
 def test_rows_and_checkpoints_fall_due_each_in_its_own_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("flowhft.learn.imitate.UPDATES_PER_CALL", 8)
+    monkeypatch.setattr("flowhft.learn.fit.UPDATES_PER_CALL", 8)
     demonstrations, settings = _demonstrations(), _settings()
     _, curve = imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "whole")
     assert curve["update"].to_list() == [8, 10, 16, 20]
@@ -483,59 +481,24 @@ def test_what_a_policy_is_told_can_be_built_into_it():
 # --- what it learns
 
 
-def _two_experts(paths=2000, steps=4):
-    """One expert quotes 0.3 ticks, the other 0.9; the first in 0.8 or 0.3 of the sessions, by the feature."""
-    rng = np.random.default_rng(0)
-    often = rng.integers(0, 2, paths)
-    tight = rng.uniform(size=paths) < np.where(often == 1, 0.8, 0.3)
-    features = np.zeros((paths, steps, 5), np.float32)
-    features[:, :, 0] = (2 * often - 1)[:, None]
-    quotes = np.where(tight, 0.3, 0.9)[:, None, None] + rng.normal(0.0, 0.02, (paths, steps, 2))
-    return Demonstrations(features, quotes.astype(np.float32))
-
-
-def _draw(policy, sign, samples=2000):
-    raw = jnp.array([sign, 0.0, 0.0, 0.0, 0.0])
-    return np.asarray(
-        jax.jit(jax.vmap(policy.draw, (None, 0)))(raw, jax.random.split(jax.random.key(0), samples))
-    )
-
-
-TOY = NetworkSettings(features="paper", horizon=2, width=48, blocks=2, finest=8)
-
-
-def _train_toy(objective):
-    settings = TrainingSettings(
-        objective=objective,
-        updates=2000,
-        batch=256,
-        learning_rate=2e-3,
-        warmup=100,
-        ema=0.995,
-        held_out=0.05,
-        quiet_share=0.0,  # asked at full noise only
-    )
-    return imitate(_two_experts(), SENSOR, TOY, settings, seed=0)
-
-
 def test_flow_matching_reproduces_how_often_each_expert_quotes_and_quotes_still_without_noise():
-    policy, _ = _train_toy("flow_matching")
+    policy, _ = trained("flow_matching")
     faithful = policy.with_sampler(SamplerSettings(steps=32, noise_scale=1.0))
     for sign, share in ((1.0, 0.8), (-1.0, 0.3)):
-        drawn = _draw(faithful, sign)
+        drawn = draw(faithful, sign)
         # 2,000 draws have a standard error of 0.010, 1,000 sessions of each kind 0.014; the rest is training.
         assert np.mean(drawn[:, 0, 0] < 0.6) == pytest.approx(share, abs=0.08)
         near = np.minimum(np.abs(drawn - 0.3), np.abs(drawn - 0.9))
         assert np.mean(near < 0.12) > 0.9
         # One session has one teacher: a chunk that mixes both would be nobody's.
         assert np.mean((drawn[:, 0, 0] < 0.6) == (drawn[:, 1, 1] < 0.6)) > 0.95
-        still = _draw(policy.with_sampler(SamplerSettings(steps=32)), sign, samples=10)
+        still = draw(policy.with_sampler(SamplerSettings(steps=32)), sign, samples=10)
         assert np.all(still == still[0])
 
 
 def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mean():
-    shortcut, _ = _train_toy("shortcut")
-    drawn = _draw(shortcut.with_sampler(SamplerSettings(steps=1, noise_scale=1.0)), 1.0)
+    shortcut, _ = trained("shortcut")
+    drawn = draw(shortcut.with_sampler(SamplerSettings(steps=1, noise_scale=1.0)), 1.0)
     truth = 0.8 * 0.3 + 0.2 * 0.9, 0.6 * np.sqrt(0.8 * 0.2)
     assert np.mean(drawn) == pytest.approx(truth[0], abs=0.05)
     assert np.std(drawn[:, 0, 0]) > 0.7 * truth[1]
@@ -543,7 +506,7 @@ def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mea
     as_flow = dataclasses.replace(
         shortcut, sampler=SamplerSettings(steps=1, noise_scale=1.0), objective="flow_matching"
     )
-    collapsed = _draw(as_flow, 1.0)
+    collapsed = draw(as_flow, 1.0)
     assert np.mean(collapsed) == pytest.approx(truth[0], abs=0.06)
     assert np.std(collapsed[:, 0, 0]) < 0.55 * truth[1]
 

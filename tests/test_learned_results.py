@@ -146,11 +146,13 @@ def test_imitation_is_compared_with_its_teacher_and_one_step_with_many():
             ("flow_map", 1, "flow_matching", 0.011),
             ("flow_map", 1, "itself", -0.009),
             ("shortcut", 1, "flow_matching", -0.009),
+            ("rectified", 1, "flow_matching", -0.009),
         )
         for n in range(24)
     ]
     targets = imitation_targets(pl.DataFrame(rows))
-    assert [target.hit for target in targets] == [True, False, True, True]
+    assert [target.hit for target in targets] == [True, True, False, True, True]
+    assert "distilled" in targets[1].wanted
 
 
 def test_what_chance_could_have_done_is_not_counted_as_apart():

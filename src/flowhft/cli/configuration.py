@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import tyro
+from tyro.conf import Positional
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from flowhft.errors import DataError, UnknownNameError, UsageError
@@ -55,6 +56,11 @@ def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
         UsageError: an option, a value or a key of the file cannot be.
         SystemExit: help was asked for and printed.
     """
+    for word in (argument.split("=")[0] for argument in arguments):
+        if word in _positional(kind):
+            raise UsageError(
+                f"`{word[2:]}` must be given by its place, without `{word}`. See `{program} --help`."
+            )
     path = _path_of_config(arguments)
     read = functools.partial(
         tyro.cli,
@@ -97,6 +103,16 @@ def options(kind: Any, prefix: str = "") -> Iterator[str]:
             yield from options(inner, f"{prefix}{field.name}.")
         else:
             yield prefix + field.name
+
+
+def _positional(kind: Any) -> set[str]:
+    """Return how the arguments of a command that stand at a place of their own would look as options."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {
+        f"--{name.replace('_', '-')}"
+        for name, hint in hints.items()
+        if Positional in getattr(hint, "__metadata__", ())
+    }
 
 
 def _fields(kind: Any) -> Iterator[tuple[dataclasses.Field, Any]]:

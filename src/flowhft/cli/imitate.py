@@ -35,7 +35,8 @@ class Imitate(Command):
         from flowhft.flow.policy import save_policy
         from flowhft.learn.dataset import sensed
         from flowhft.learn.examine import examination, teachers_in
-        from flowhft.learn.imitate import CURVE_UNITS, imitate, kept_row
+        from flowhft.learn.fit import CURVE_UNITS, kept_row
+        from flowhft.learn.imitate import imitate
         from flowhft.learn.lessons import choose
         from flowhft.learn.recorded import read_lessons, read_shown
         from flowhft.market.sensor import sensor_for

@@ -39,6 +39,7 @@ QUICK: dict[str, Any] = {
         cells="T1.LL",
         evaluations=(1, 2),
         imitation_updates=20,
+        distil_updates=20,
         imitation_scenarios=2,
         imitation_paths=64,
     ),

@@ -293,7 +293,14 @@ class Stages:
 
     def _imitation(self) -> None:
         from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.faithful import OBJECTIVES, faithful_in, imitate_faithfully
+        from flowhft.reproduce.learned.faithful import (
+            DISTILLED,
+            OBJECTIVES,
+            distil_faithfully,
+            faithful_in,
+            imitate_faithfully,
+            taught,
+        )
 
         command, seed = self.command, self.command.seed
         cells, study = find_scenarios(command.cells, PAPER), command.study
@@ -301,10 +308,15 @@ class Stages:
         def find(work: Path) -> dict[str, pl.DataFrame]:
             policies = {}
             with self.terminal.stage("imitate a teacher, told the market") as progress:
+                progress(0.0, "demonstrate")
+                shown, sensor = taught(study, seed)
                 for i, objective in enumerate(OBJECTIVES):
-                    progress(i / len(OBJECTIVES), objective)
+                    progress(i / (len(OBJECTIVES) + 1), objective)
                     folder = work / "checkpoints" / objective
-                    policies[objective] = imitate_faithfully(objective, study, seed, folder)
+                    policies[objective] = imitate_faithfully(objective, shown, sensor, study, seed, folder)
+                progress(len(OBJECTIVES) / (len(OBJECTIVES) + 1), DISTILLED)
+                folder = work / "checkpoints" / DISTILLED
+                policies[DISTILLED] = distil_faithfully(policies[OBJECTIVES[0]], shown, study, seed, folder)
             pieces = [
                 (
                     cell.name,

@@ -57,6 +57,11 @@ COMMANDS = {
     ),
     "demonstrate": ("flowhft.cli.demonstrate", "Demonstrate", "let experts quote, and keep what the best do"),
     "imitate": ("flowhft.cli.imitate", "Imitate", "train a flow policy on demonstrations"),
+    "distil": (
+        "flowhft.cli.distil",
+        "Distil",
+        "teach a flow policy of many steps to answer in one",
+    ),
     "ppo": ("flowhft.cli.ppo", "Ppo", "train agents that learn to quote by trial and error (PPO)"),
     "adapt": ("flowhft.cli.adapt", "Adapt", "fit a trained policy to one market, the policy itself frozen"),
     "train": (

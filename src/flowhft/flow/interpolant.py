@@ -22,12 +22,14 @@ class Batch(NamedTuple):
         chunk: scaled half-spreads, sides bid and ask.
         mask: false beyond the session's end, where `chunk` holds nothing.
         noise_scale: standard deviation of the noise at which each sample begins; None for 1.
+        noise: where each sample begins, if its chunk belongs to a noise; None to draw it.
     """
 
     features: Float[Array, "sample feature"]
     chunk: Float[Array, "sample horizon side"]
     mask: Bool[Array, "sample horizon"]
     noise_scale: Float[Array, " sample"] | None = None
+    noise: Float[Array, "sample chunk"] | None = None
 
 
 class Lesson(NamedTuple):
@@ -63,7 +65,9 @@ def flat(batch: Batch) -> tuple[Float[Array, "sample chunk"], Float[Array, "samp
 
 
 def noise_for(key: PRNGKeyArray, batch: Batch) -> Float[Array, "sample chunk"]:
-    """Draw the noise at which the samples of a batch begin."""
+    """Return the noise at which the samples of a batch begin: the batch's own, or else drawn."""
+    if batch.noise is not None:
+        return batch.noise
     samples, horizon, sides = batch.chunk.shape
     noise = jax.random.normal(key, (samples, horizon * sides), batch.chunk.dtype)
     return noise if batch.noise_scale is None else batch.noise_scale[:, None] * noise

@@ -9,7 +9,9 @@ from typing import Literal
 from flowhft.errors import require
 from flowhft.features import NAMES
 
-ObjectiveName = Literal["flow_matching", "shortcut", "flow_map", "regression", "minimal_iterative"]
+ObjectiveName = Literal[
+    "flow_matching", "shortcut", "flow_map", "rectified", "regression", "minimal_iterative"
+]
 
 
 def is_power_of_two(number: int) -> bool:
@@ -68,7 +70,7 @@ class SamplerSettings:
     takes 1 and a minimal_iterative policy 2."""
     solver: Literal["euler", "heun", "adaptive"] = "euler"
     """`euler` asks the network once a step, `heun` twice (second order), `adaptive` as often as `tolerance`
-    wants (it cannot be frozen); all but `euler` for a flow_matching policy only."""
+    wants (it cannot be frozen); all but `euler` for flow_matching and rectified policies only."""
     tolerance: float = 1e-4
     """Error of a step that the adaptive solver allows itself, relative and absolute."""
     noise_scale: float = 0.0

@@ -1,7 +1,7 @@
 """Demonstrations: what experts saw and quoted, and the windows of them that a policy learns from."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +34,18 @@ class Demonstrations(NamedTuple):
     scenarios: Int[np.ndarray, " path"] | None = None
 
 
+class Samples(Protocol):
+    """What a network learns from, on the device; leaves are arrays."""
+
+    def draw(self, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
+        """Draw a batch of so many chunks of so many steps, with replacement."""
+
+    def furthest(self, key: PRNGKeyArray, samples: int) -> str:
+        """Say which sample of that batch is the furthest from the mean quote."""
+
+
 class Sessions(NamedTuple):
-    """Demonstrations on the device, scaled, ready to cut windows from.
+    """Demonstrations on the device, scaled, ready to cut windows from: `Samples`.
 
     Attributes:
         features: scaled features.
@@ -46,6 +56,19 @@ class Sessions(NamedTuple):
     features: Float[Array, "path step feature"]
     quotes: Float[Array, "path step side"]
     lengths: Int[Array, " path"]
+
+    def draw(self, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
+        """Draw windows (see `draw_places`)."""
+        return windows(self, *draw_places(self, key, samples), horizon)
+
+    def furthest(self, key: PRNGKeyArray, samples: int) -> str:
+        """Say which window of that batch begins the furthest from the mean quote."""
+        path, start = draw_places(self, key, samples)
+        worst = int(np.argmax(deviations := np.max(np.abs(np.asarray(self.quotes[path, start])), axis=-1)))
+        return (
+            f"training session {int(path[worst]):,} at step {int(start[worst]):,} is the furthest from the "
+            f"mean quote, {deviations[worst]:.1f} standard deviations"
+        )
 
 
 def lengths_of(demonstrations: Demonstrations) -> Int[np.ndarray, " path"]:
@@ -162,11 +185,6 @@ def draw_places(
     key_path, key_start = jax.random.split(key)
     path = jax.random.randint(key_path, (samples,), 0, len(sessions.lengths))
     return path, jax.random.randint(key_start, (samples,), 0, sessions.lengths[path])
-
-
-def draw_windows(sessions: Sessions, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
-    """Draw windows (see `draw_places`)."""
-    return windows(sessions, *draw_places(sessions, key, samples), horizon)
 
 
 def sensed(shown: Sequence[Shown], sensor: Sensor, kind: str) -> Demonstrations:

@@ -6,27 +6,23 @@ the objective and the sampler.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from flowhft.estimators import CONFIDENCE, interval
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings
+from flowhft.features import Sensor
 from flowhft.learn import dataset
+from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.demonstrate import record
-from flowhft.learn.imitate import imitate
 from flowhft.learn.lessons import Lesson
 from flowhft.learn.recorded import Shown
-from flowhft.learn.settings import TrainingSettings
 from flowhft.market.presets import Preset, scenario_in
 from flowhft.market.scenario import Scenario
 from flowhft.market.sensor import sensor_for
 from flowhft.measures import PathValues
 from flowhft.metrics import METRICS
 from flowhft.runs import stream
-from flowhft.types import Interval, Progress, no_progress
+from flowhft.types import Interval
 
 # Ranges around the paper's test cells, none of which is a member: lowest, highest.
 VOLATILITY = (0.01, 0.45)
@@ -61,32 +57,27 @@ def random_markets(count: int, market: Preset, seed: int) -> list[Scenario]:
     return drawn
 
 
-def train_told(
+def told_demonstrations(
     expert: str,
     market: Preset,
-    network: NetworkSettings,
-    training: TrainingSettings,
     seed: int,
     *,
     scenarios: int = 200,
     paths: int = 40,
     risk_aversion: float | None = None,
-    folder: Path | None = None,
-    progress: Progress = no_progress,
-) -> FlowPolicy:
-    """Train a policy to imitate one expert in any market around the test cells, told the regime.
+) -> tuple[Demonstrations, Sensor]:
+    """Let one expert demonstrate in any market around the test cells, to a policy that is told the regime.
 
     Args:
         expert: who teaches; what it knows must follow from the regime and the context.
         market: preset.
-        network: shape; its features become `told`.
-        training: objective and updates.
-        seed: of the markets, the sessions and the training.
+        seed: of the markets and the sessions.
         scenarios: markets that are demonstrated.
         paths: sessions in each.
         risk_aversion: gamma, 1 / (tick x lot); each scenario's own if none is given.
-        folder: of checkpoints; None for none.
-        progress: told the share done.
+
+    Returns:
+        The demonstrations, with features of kind `told`, and the scales that they were made with.
     """
     family = random_markets(scenarios, market, seed)
     shown = []
@@ -96,11 +87,7 @@ def train_told(
         trajectory = record(lesson, stream(seed, "fidelity"), like=family)
         shown.append(Shown(scenario, expert, gamma, trajectory.observation, trajectory.quote))
     sensor = sensor_for(family[0])
-    demonstrations = dataset.sensed(shown, sensor, "told")
-    policy, _ = imitate(
-        demonstrations, sensor, replace(network, features="told"), training, seed, folder, progress
-    )
-    return policy
+    return dataset.sensed(shown, sensor, "told"), sensor
 
 
 def relative_differences(

@@ -20,7 +20,8 @@ class TrainingSettings:
 
     objective: ObjectiveName = "flow_matching"
     """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map`
-    (steps that know their size, from one up), `regression` or `minimal_iterative` (controls)."""
+    (steps that know their size, from one up), `rectified` (what `flowhft distil` learns), `regression` or
+    `minimal_iterative` (controls)."""
     updates: int = 80_000
     """Updates of the weights; the last is done at a learning rate of 0. Some 8 ms each on two cores."""
     batch: int = 1024
@@ -92,6 +93,40 @@ class TrainingSettings:
             "closed_loop with examine_scenarios 0",
             "Examine in a scenario at least.",
         )
+
+
+@dataclass(frozen=True)
+class DistilSettings:
+    """How a policy of many steps is distilled into one of a single evaluation."""
+
+    updates: int = 40_000
+    """Updates of the weights; the last is done at a learning rate of 0."""
+    batch: int = 512
+    """Pairs of noise and chunk that an update learns from, a multiple of 32."""
+    learning_rate: float = 1e-3
+    """Highest learning rate: reached after the warm-up, then a cosine down to 0."""
+    pairs: int = 500_000
+    """Steps of the demonstrations, drawn at random if there are more, at which the policy is asked."""
+    held_out: float = 0.1
+    """Share of the demonstrated sessions that is held out for the validation loss."""
+    checkpoint_every: int = 2_000
+    """Updates between two checkpoints, from which an interrupted training resumes exactly."""
+    examine_every: int = 20_000
+    """Updates between two examinations, in which it trades in closed loop beside the policy of many steps."""
+    examine_scenarios: int = 4
+    """Demonstrated scenarios, drawn at random, that examinations are held in; 0 for no closed loop."""
+    examine_paths: int = 512
+    """Sessions of an examination in each of its scenarios: fresh ones, the same every time."""
+
+    def __post_init__(self) -> None:
+        require(self.pairs >= 1, "pairs", "be at least 1", self.pairs)
+        _ = self.training  # which refuses what cannot be
+
+    @property
+    def training(self) -> TrainingSettings:
+        """Return the settings of its training: noise and what is seen are those of the policy."""
+        own = {name: value for name, value in vars(self).items() if name != "pairs"}
+        return TrainingSettings(objective="rectified", quiet_share=0.0, **own)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,14 @@ from flowhft.errors import UnknownNameError, require
 from flowhft.flow.adaptive import integrate_adaptively
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import VelocityField
-from flowhft.flow.objectives import flow_map, flow_matching, minimal_iterative, regression, shortcut
+from flowhft.flow.objectives import (
+    flow_map,
+    flow_matching,
+    minimal_iterative,
+    rectified,
+    regression,
+    shortcut,
+)
 from flowhft.flow.sampler import follow
 from flowhft.flow.settings import SamplerSettings
 from flowhft.frozen.plan import Plan
@@ -58,7 +65,7 @@ class Objective:
         require(
             self.adaptive,
             "solver",
-            f"be euler for a {self.name} policy: only a flow_matching policy is integrated adaptively",
+            f"be euler for a {self.name} policy: only flow_matching and rectified ones take adaptive steps",
             repr(sampler.solver),
         )
 
@@ -106,6 +113,14 @@ OBJECTIVES = {
             flow_map.loss,
             flow_map.plan,
             flow_map.DEFAULT_SAMPLER,
+        ),
+        Objective(
+            "rectified",
+            "the velocity of paths that another flow has straightened, for one step",
+            rectified.loss,
+            rectified.plan,
+            rectified.DEFAULT_SAMPLER,
+            adaptive=True,
         ),
         Objective(
             "regression",

@@ -312,6 +312,8 @@ def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> 
         f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
         f"{study['imitation_scenarios']} random markets, "
         f"none of them a cell; {count(study['imitation_paths'])} sessions a cell, the same for all. "
+        f"*rectified* is that flow matching with its {most} Euler steps distilled into one, in "
+        f"{count(study['distil_updates'])} updates. "
         "Mean over cells of the difference from a rival, without its sign, and in brackets the largest: from "
         f"the teacher, from flow matching at {most} evaluations, from the same network at {most}. *Apart*: "
         f"cells in which a metric of the three differs by more than {100 * FAITHFUL:g} % (teacher) or "

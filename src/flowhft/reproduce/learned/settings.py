@@ -27,6 +27,8 @@ class StudySettings:
     """Evaluations of the network a quote, with which objectives are compared: powers of two up to 32."""
     imitation_updates: int = 10_000
     """Updates of each training that is to be as faithful to its teacher as can be."""
+    distil_updates: int = 40_000
+    """Updates by which the most evaluations of flow matching are then distilled into one."""
     imitation_scenarios: int = 100
     """Random markets that it learns in."""
     imitation_paths: int = 8_192
@@ -49,6 +51,7 @@ class StudySettings:
                 ("seeds", 1),
                 ("paths", 2),
                 ("imitation_updates", 1),
+                ("distil_updates", 1),
                 ("imitation_scenarios", 2),
                 ("imitation_paths", 2),
             ),

@@ -20,6 +20,8 @@ CELLS = 24
 SURELY_PAPER, CORRECT, PRINTED = 21, 20, 20  # of 24 cells, what was aimed at
 NEARLY = 0.01  # relative PnL below the best expert's that a cell of the correct market may have
 FAITHFUL, AT_ONCE = 0.03, 0.01  # relative differences
+# How a policy of one evaluation came by it, in words.
+HOW_LEARNED = {"rectified": "distilled (rectified)", "flow_map": "flow_map", "shortcut": "shortcut"}
 FINETUNED, PRINTED_PRETRAINED = "flow_finetuned", "flow_pretrained"
 
 
@@ -106,11 +108,11 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
         f"the market within {100 * FAITHFUL:g} % of its teacher's in every cell"
     )
     asked = [("imitation", "flow_matching", most, AGAINST_TEACHER, FAITHFUL, wanted)]
-    for objective in ("flow_map", "shortcut"):
+    for objective in HOW_LEARNED:
         for rival, whose in ((AGAINST_EULER, "flow matching"), (AGAINST_ITSELF, "the same network")):
             wanted = (
-                f"one evaluation of a {objective} policy within {100 * AT_ONCE:g} % of {most} Euler steps "
-                f"of {whose} in every cell"
+                f"one evaluation of a {HOW_LEARNED[objective]} policy within {100 * AT_ONCE:g} % of {most} "
+                f"Euler steps of {whose} in every cell"
             )
             name = f"one evaluation, {objective}, against {whose}"
             asked.append((name, objective, 1, rival, AT_ONCE, wanted))
