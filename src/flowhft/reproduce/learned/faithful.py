@@ -23,7 +23,7 @@ from flowhft.market.scenario import Scenario
 from flowhft.policies import closed_form
 from flowhft.policies.source import LearnedSource
 from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.reproduce.learned.studies import FINEST
+from flowhft.reproduce.learned.studies import DISTILLED, FINEST
 from flowhft.reproduce.learned.wins import AGAINST_EULER, AGAINST_ITSELF, AGAINST_TEACHER, THREE
 from flowhft.rollout import judge_together
 
@@ -38,7 +38,6 @@ OBJECTIVES: tuple[ObjectiveName, ...] = (
     "regression",
     "minimal_iterative",
 )
-DISTILLED: ObjectiveName = "rectified"
 # They are asked so often: controls allow no other number, and of what was distilled one is the point.
 ASKED = {"regression": (1,), "minimal_iterative": (2,), DISTILLED: (1,)}
 COMPARED = (*THREE, "spread_pnl", "rms_inventory")

@@ -11,7 +11,7 @@ from flowhft.report.numbers import exact, share, significant
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED
 from flowhft.reproduce.learned.repeats import chance_of, often_missed, repeat_counts
 from flowhft.reproduce.learned.summaries import against, relative_of, seeds_of
-from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, surely_apart
+from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, HOW_LEARNED, surely_apart
 from flowhft.reproduce.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
 
 WORDS = {"pnl": "PnL", "sharpe": "Sharpe ratio", "max_drawdown": "drawdown", "utility": "utility"}
@@ -226,13 +226,13 @@ def _objectives(studies: pl.DataFrame) -> Iterator[str]:
     if not rows.height:
         return
     fine = rows.filter((pl.col("objective") == "flow_matching") & (pl.col("steps") == rows["steps"].max()))
-    for name in ("shortcut", "flow_map"):
+    for name in ("rectified", "shortcut", "flow_map"):
         one = rows.filter((pl.col("objective") == name) & (pl.col("steps") == 1))
         if one.height and fine.height:
             gap, error = _difference(relative_of(one, "pnl"), relative_of(fine, "pnl"))
             yield (
-                f"One evaluation of a {name} policy earns {_gain(gap)} (± {100.0 * error:.1f} points, over "
-                f"seeds) against {fine['steps'][0]} Euler steps of flow matching."
+                f"One evaluation of a {HOW_LEARNED[name]} policy earns {_gain(gap)} (± {100.0 * error:.1f} "
+                f"points, over seeds) against {fine['steps'][0]} Euler steps of flow matching."
             )
     for name in ("regression", "minimal_iterative"):
         control = rows.filter(pl.col("objective") == name)

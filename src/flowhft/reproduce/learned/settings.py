@@ -28,7 +28,7 @@ class StudySettings:
     imitation_updates: int = 10_000
     """Updates of each training that is to be as faithful to its teacher as can be."""
     distil_updates: int = 40_000
-    """Updates by which the most evaluations of flow matching are then distilled into one."""
+    """Updates by which the most evaluations of flow matching are distilled into one."""
     imitation_scenarios: int = 100
     """Random markets that it learns in."""
     imitation_paths: int = 8_192

@@ -9,6 +9,7 @@ from flowhft.reproduce.learned.settings import StudySettings
 BEST = "best"  # the expert of most utility in each training scenario
 # The paper's experts as it ran them, each at its risk aversion of 1.
 TEACHERS = ("white_noise", "avellaneda_stoikov_as_run", "glft_as_run", "glft_drift_as_run")
+DISTILLED: ObjectiveName = "rectified"  # by distilling the most evaluations of flow matching into one
 FINEST = 32  # of every network: shortcuts down to it
 INSTRUCTORS = (1, 3, 6, 12, 24)
 HORIZONS = (1, 4, 16)
@@ -26,7 +27,7 @@ class Variant:
         sessions: that each instructor demonstrates.
         features: what the policy sees.
         horizon: steps that a chunk predicts.
-        objective: what the network learns.
+        objective: what the network learns; `DISTILLED` learns it from flow matching on the same data.
         samplers: ways to draw quotes; each is judged.
     """
 
@@ -100,6 +101,7 @@ def _objectives(settings: StudySettings) -> list[Variant]:
         "flow_matching": steps(*settings.evaluations),
         "shortcut": steps(*settings.evaluations),
         "flow_map": steps(*settings.evaluations),
+        DISTILLED: steps(1),
         "regression": steps(1),
         "minimal_iterative": steps(2),
     }

@@ -1,7 +1,7 @@
 """Small trainings: a classroom of experts in spread training scenarios, and policies that learn in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +14,11 @@ from flowhft.frozen.latency import measure_latency
 from flowhft.learn.contest import contest
 from flowhft.learn.dataset import Demonstrations
 from flowhft.learn.demonstrate import record
+from flowhft.learn.distil import distil
 from flowhft.learn.imitate import imitate
 from flowhft.learn.lessons import Lesson
 from flowhft.learn.sensing import features_of
-from flowhft.learn.settings import TrainingSettings
+from flowhft.learn.settings import DistilSettings, TrainingSettings
 from flowhft.market.market import build
 from flowhft.market.presets import Preset, find_scenarios, paper_train
 from flowhft.market.scenario import Scenario
@@ -27,7 +28,7 @@ from flowhft.metrics import METRICS, score
 from flowhft.policies import closed_form
 from flowhft.policies.source import LearnedSource
 from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.reproduce.learned.studies import BEST, FINEST, TEACHERS, Variant
+from flowhft.reproduce.learned.studies import BEST, DISTILLED, FINEST, TEACHERS, Variant
 from flowhft.reproduce.learned.wins import THREE
 from flowhft.runs import stream
 
@@ -148,6 +149,14 @@ def train(room: Classroom, variant: Variant, settings: StudySettings, seed: int,
     if key not in room.trained:
         own = stream(seed, "studies", "training", number)
         demonstrations, sensor = demonstrations_for(room, variant, settings, own)
+        if variant.objective == DISTILLED:
+            flow = train(room, replace(variant, objective="flow_matching"), settings, seed, number)
+            many = flow.with_sampler(SamplerSettings(steps=max(settings.evaluations)))
+            distilling = DistilSettings(
+                updates=settings.distil_updates, batch=BATCH, learning_rate=LEARNING_RATE
+            )
+            room.trained[key] = distil(many, demonstrations, distilling, own)[0]
+            return room.trained[key]
         network = NetworkSettings(
             features=variant.features,  # type: ignore[arg-type]
             horizon=variant.horizon,
