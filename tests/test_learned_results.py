@@ -15,7 +15,7 @@ from flowhft.learn.regime.plain import plain_policy
 from flowhft.policies import Named
 from flowhft.policies.source import LearnedSource
 from flowhft.regime import TOLD, RegimeAdapter, shapes_of
-from flowhft.reproduce.learned import wins
+from flowhft.reproduce.learned import misses, wins
 from flowhft.reproduce.learned.lineup import Member, told_premium
 from flowhft.reproduce.learned.repeats import (
     often_missed,
@@ -28,7 +28,7 @@ from flowhft.reproduce.learned.repeats import (
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
 from flowhft.reproduce.learned.targets import cell_targets, imitation_targets, surely_apart
-from flowhft.reproduce.learned.wins import counts_of, makers_of, oriented, wins_of
+from flowhft.reproduce.learned.wins import THREE, counts_of, makers_of, oriented, wins_of
 from flowhft.reproduce.learned.worth import blinded
 from flowhft.types import Interval
 
@@ -116,6 +116,86 @@ def test_in_utility_who_stays_at_home_is_a_rival_too():
     ours = {row["metric"]: row for row in found.iter_rows(named=True)}
     assert (ours["utility"]["rival"], ours["utility"]["better"]) == ("avellaneda_stoikov", False)
     assert (ours["max_drawdown"]["rival"], ours["max_drawdown"]["better"]) == ("glft_as_run", True)
+
+
+def judged_as(**numbers):
+    """Return every metric that a reason looks at: more PnL than ours at more risk, but for what is said."""
+    return {"pnl": 32.0, "sharpe": 2.0, "max_drawdown": 80.0, "pnl_deviation": 16.0, "fills": 50.0} | numbers
+
+
+@pytest.mark.parametrize(
+    ("metric", "rival", "numbers", "reason"),
+    [
+        ("pnl", "glft_drift_as_run", {}, "it is told the drift; without it, it has 25.0 (`glft_as_run`)"),
+        (
+            "max_drawdown",
+            "glft_drift_as_run",
+            {"pnl": 20.0},
+            "it trades less, and earns 66.7 % of our PnL",
+        ),
+        ("pnl", "avellaneda_stoikov_raw", {}, "its PnL has a standard deviation of 16.0, ours 6.00"),
+        ("sharpe", "glft_as_run", {"pnl": 15.0}, "it trades less, and earns 50 % of our PnL"),
+        (
+            "pnl",
+            "avellaneda_stoikov",
+            {"fills": 0.5},
+            "it all but stays at home, 0.500 fills a session to our 40.0",
+        ),
+        ("utility", "avellaneda_stoikov", {"fills": 0.5}, "and utility pays above a Sharpe ratio of 0.25"),
+    ],
+)
+def test_a_miss_has_the_reason_that_the_numbers_give(metric, rival, numbers, reason):
+    ours = judged_as(policy="flowhft", pnl=30.0, sharpe=5.0, max_drawdown=50.0, pnl_deviation=6.0, fills=40.0)
+    plain = judged_as(policy="glft_as_run", pnl=25.0, max_drawdown=60.0)
+    theirs = judged_as(policy=rival, **numbers)
+    said = misses.reason_of(metric, ours, theirs, {"flowhft": ours, "glft_as_run": plain, rival: theirs})
+    assert reason in said
+
+
+def test_misses_are_named_with_the_settings_of_the_dial_that_would_have_won():
+    results, margins = judged(EXPERTS, cell(29.5, 6.0, 50.0, 30.0))
+    results = results.with_columns(pnl_deviation=pl.lit(5.0), fills=pl.lit(40.0))
+    found = wins_of(results, margins)
+
+    def on_the_dial(name, dial, pnl, sharpe, drawdown):
+        names = {"market": "paper", "scenario": "T1.HH", "policy": name, "dial": dial, "paths": 64}
+        return names | {"pnl": pnl, "sharpe": sharpe, "max_drawdown": drawdown}
+
+    dial = pl.DataFrame(
+        [
+            on_the_dial("flowhft", 0.1, 33.0, 3.5, 80.0),  # too much risk
+            on_the_dial("flowhft", 0.2, 31.0, 4.5, 55.0),
+            on_the_dial("flowhft", 0.4, 28.0, 7.0, 40.0),  # too little
+            *(
+                on_the_dial(name, None, one["pnl"], one["sharpe"], one["max_drawdown"])
+                for name, one in EXPERTS.items()
+            ),
+        ]
+    )
+    (row,) = misses.misses_of(found, results, dial).iter_rows(named=True)
+    assert (row["scenario"], row["metric"], row["rival"]) == ("T1.HH", "pnl", "glft_drift_as_run")
+    assert row["gain"] == -0.5
+    assert row["reason"].endswith("which may be chance; won at dial 0.2 on 64 sessions")
+    (alone,) = misses.misses_of(found, results, None)["reason"].to_list()
+    assert alone.endswith("which may be chance")
+    every = wins_of(*judged(EXPERTS, cell(31.0, 6.0, 50.0, 30.0)))
+    assert misses.misses_of(every, results, dial).is_empty()
+
+
+def test_the_printed_row_is_counted_and_what_is_short_of_it_named():
+    rows = [
+        {
+            "scenario": scenario,
+            "policy": "flowhft",
+            "row": "flow_finetuned",
+            "metric": metric,
+            "better": better,
+        }
+        for scenario, better in (("T1.HH", True), ("T1.LL", False))
+        for metric in THREE
+    ]
+    (said,) = sentences_of({"printed": pl.DataFrame(rows)})["sentence"].to_list()
+    assert "all three metrics better in 1 of 2 cells; short of it are 1 in PnL (T1.LL)" in said
 
 
 @pytest.mark.parametrize(

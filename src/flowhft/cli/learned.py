@@ -54,9 +54,9 @@ class ReproduceLearned(Command):
     gain into drift, forecasts and market making; draws its risk dial; repeats the paper's ablations and
     compares objectives, observations and chunks in small trainings of several seeds; and tries markets never
     seen. Each section is a finished folder; the page tells of those that are there. Writes cells.parquet,
-    wins.parquet, counts.parquet, printed.parquet, targets.parquet, trainings.parquet, worth.parquet,
-    dial.parquet, dial_printed.parquet, imitation.parquet, studies.parquet, study_summaries.parquet,
-    unseen.parquet, sentences.parquet, results.md and report.html.
+    wins.parquet, counts.parquet, printed.parquet, targets.parquet, misses.parquet, trainings.parquet,
+    worth.parquet, dial.parquet, dial_printed.parquet, imitation.parquet, studies.parquet,
+    study_summaries.parquet, unseen.parquet, sentences.parquet, results.md and report.html.
     """
 
     policy: str = "flowhft"

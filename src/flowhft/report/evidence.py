@@ -118,6 +118,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
     # What `flowhft reproduce learned` found; its stages keep tables of the same names in their own folders.
     "learned/targets": ("wanted", "found", "needed", "of", "hit", "misses"),
+    "learned/misses": ("scenario", "market", "metric", "rival", "ours", "theirs", "reason"),
     "learned/sentences": ("section", "sentence"),
     "learned/cells": (*_JUDGED, "market", "role", "paths", "utility", "utility_low", "utility_high"),
     "learned/wins": (

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.bars import BAR, LEAST_SHARE
 from flowhft.metrics import CONFIDENCE
 from flowhft.report.numbers import count, plus_minus, share, significant
 from flowhft.reproduce import markdown
@@ -23,11 +22,11 @@ from flowhft.reproduce.learned.targets import (
     PRINTED_PRETRAINED,
     surely_apart,
 )
+from flowhft.reproduce.learned.verdict import NARROW, targets_said
 from flowhft.reproduce.learned.wins import AGAINST_TEACHER, EXPERTS, THREE
 from flowhft.reproduce.markdown import NOTHING, filled
 
 LEVEL = share(CONFIDENCE)
-NARROW = "\u00a0"  # a space at which no line is broken
 TITLES = {
     "cells": "Every cell",
     "trainings": "Trained again from other seeds",
@@ -41,7 +40,7 @@ TITLES = {
     "observation": "What policies see",
     "chunks": "Horizon, steps executed, noise",
 }
-_WORDY = ("target", "misses", "cell", "market", "policy", "against", "variant", "verdict", "rival", "noise")
+_WORDY = ("cell", "market", "policy", "against", "variant", "rival", "noise")
 
 
 def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> str:
@@ -60,7 +59,7 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
         _introduction(settings),
     ]
     if "targets" in tables:
-        parts += ["## Targets", *_targets(tables["targets"])]
+        parts += ["## Targets", *targets_said(tables["targets"], tables.get("misses"))]
     written = {place.partition("/")[0] for place in settings["stages"]}
     for section in (name for name in TITLES if name in written):
         parts += [f"## {TITLES[section]}", *_said(tables["sentences"], section)]
@@ -96,29 +95,6 @@ def _sizes(settings: Mapping[str, Any], section: str) -> Mapping[str, Any]:
 def _said(sentences: pl.DataFrame, section: str) -> list[str]:
     said = sentences.filter(pl.col("section") == section)["sentence"].to_list()
     return ["\n".join(f"- {sentence}" for sentence in said)] if said else []
-
-
-def _targets(targets: pl.DataFrame) -> Iterator[str]:
-    yield (
-        "The best expert is that of "
-        + ", ".join(f"`{name}`" for name in BAR)
-        + ", metric by metric. One that hardly trades has no drawdown either, which no maker can "
-        f"undercut: an expert counts in a cell if it earns at least {share(LEAST_SHARE)} of what the best "
-        "of them earns there. In utility all of them count."
-    )
-    yield table(
-        ("target", "found", "needed", "verdict", "misses"),
-        [
-            (
-                row["wanted"],
-                f"{row['found']:g} of {row['of']}",
-                f"{row['needed']:g}",
-                "not all cells judged" if row["hit"] is None else "**hit**" if row["hit"] else "**missed**",
-                row["misses"] or NOTHING,
-            )
-            for row in targets.iter_rows(named=True)
-        ],
-    )
 
 
 def _sessions(cells: pl.DataFrame) -> str:

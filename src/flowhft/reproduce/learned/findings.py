@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from flowhft.reproduce.learned.dial import printed_reached
+from flowhft.reproduce.learned.misses import misses_of
 from flowhft.reproduce.learned.repeats import with_wins
 from flowhft.reproduce.learned.sentences import sentences_of
 from flowhft.reproduce.learned.summaries import compare_variants
@@ -37,6 +38,7 @@ def found_in(stages: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         tables["counts"] = counts_of(tables["wins"])
         learned = cells.filter(pl.col("role") == "learned")["policy"].unique(maintain_order=True).to_list()
         tables["printed"] = against_printed(cells, learned)
+        tables["misses"] = misses_of(tables["wins"], cells, stages.get("dial"))
         targets += cell_targets(tables["wins"], tables["printed"])
     if "dial" in stages:
         tables["dial_printed"] = printed_reached(stages["dial"])

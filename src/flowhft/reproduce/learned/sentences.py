@@ -11,7 +11,7 @@ from flowhft.report.numbers import exact, share, significant
 from flowhft.reproduce.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED
 from flowhft.reproduce.learned.repeats import chance_of, often_missed, repeat_counts
 from flowhft.reproduce.learned.summaries import against, relative_of, seeds_of
-from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, HOW_LEARNED, surely_apart
+from flowhft.reproduce.learned.targets import AT_ONCE, FAITHFUL, FINETUNED, HOW_LEARNED, surely_apart
 from flowhft.reproduce.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
 
 WORDS = {"pnl": "PnL", "sharpe": "Sharpe ratio", "max_drawdown": "drawdown", "utility": "utility"}
@@ -35,6 +35,7 @@ def sentences_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         for section, table, write in (
             ("cells", "counts", _cells),
             ("trainings", "trainings", _trainings),
+            ("cells", "printed", _printed),
             ("worth", "worth", _worth),
             ("dial", "dial_printed", _dial),
             ("imitation", "imitation", _imitation),
@@ -119,6 +120,21 @@ def _tie(row: Mapping[str, float], turned: Mapping[str, float]) -> str:
     if lost > 2 * won:
         return f" (worse at 99 % in {lost}): the plain network is better"
     return f" (worse at 99 % in {lost}): the same adaptation of a plain network does as well"
+
+
+def _printed(printed: pl.DataFrame) -> Iterator[str]:
+    rows = printed.filter((pl.col("policy") == OURS) & (pl.col("row") == FINETUNED))
+    if not rows.height:
+        return
+    won = rows.group_by("scenario", maintain_order=True).agg(pl.col("better").all())["better"]
+    short = [
+        f"{part.height} in {WORDS[str(metric)]} ({', '.join(part['scenario'].to_list())})"
+        for (metric,), part in rows.filter(~pl.col("better")).group_by("metric", maintain_order=True)
+    ]
+    yield (
+        f"Against the printed Finetuned row: all three metrics better in {int(won.sum())} of {len(won)} cells"
+        + (f"; short of it are {', '.join(short)}." if short else ".")
+    )
 
 
 def _worth(worth: pl.DataFrame) -> Iterator[str]:

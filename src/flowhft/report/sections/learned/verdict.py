@@ -2,10 +2,11 @@
 
 import polars as pl
 
-from flowhft.report import look
+from flowhft.report import look, numbers
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import Markup, cell, element, join, note, table
+from flowhft.report.markup import Markup, cell, element, join, note, subtitle, table
+from flowhft.report.sections.learned.words import TITLES
 
 _VERDICTS = {
     True: ("hit", look.BLUE),
@@ -38,9 +39,31 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         "drawdown either, which no maker can undercut: an expert counts in a cell if it earns at least "
         "half of what the best of them earns. In utility all of them count."
     )
-    return join(
-        [table(["target", "", "found", "needed", "cells that miss it"], rows, class_="words"), note(remark)]
-    )
+    shown: list[object] = [
+        table(["target", "", "found", "needed", "cells that miss it"], rows, class_="words"),
+        note(remark),
+    ]
+    misses = evidence.table("learned/misses")
+    if misses is not None and misses.height:
+        shown += [subtitle("Where the best expert is not beaten"), _misses(misses)]
+    return join(shown)
+
+
+def _misses(misses: pl.DataFrame) -> Markup:
+    """Write one row a cell and metric, with the reason that the numbers give."""
+    rows = [
+        [
+            row["scenario"],
+            row["market"],
+            TITLES[row["metric"]],
+            numbers.significant(row["ours"]),
+            numbers.significant(row["theirs"]),
+            element("code", row["rival"]),
+            element("span", row["reason"].replace("`", ""), style=_WIDE),
+        ]
+        for row in misses.iter_rows(named=True)
+    ]
+    return table(["cell", "market", "metric", "ours", "theirs", "by", "reason"], rows, class_="words")
 
 
 def headline(evidence: Evidence) -> list[str]:
