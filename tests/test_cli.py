@@ -197,7 +197,7 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(capsys, tmp_path):
             "unknown option '--inner.widht'; did you mean '--inner.width'? See",
         ),
         (["toy", "x", "y"], "unknown argument 'y'; nothing more must follow. See `flowhft toy --help`."),
-        (["toy"], "`PATH` must be given; received nothing. See `flowhft toy --help`."),
+        (["toy"], "`path` must be given; received nothing. See `flowhft toy --help`."),
         (["toy", "x", "--seed"], "`--seed` must be followed by a value; received nothing. See"),
         (
             ["toy", "x", "--seed", "y"],

@@ -9,6 +9,7 @@ import pytest
 from two_experts import SENSOR, draw, trained, two_experts
 
 from flowhft.errors import UsageError
+from flowhft.flow.normaliser import scale_features
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn.distil import distil, draw_pairs
 from flowhft.learn.imitate import imitate
@@ -29,20 +30,31 @@ def distilled(policy):
     return distil(policy, two_experts(), SETTINGS, seed=0)
 
 
+def _spread(paths):
+    """Demonstrations whose features differ from step to step."""
+    random = np.random.default_rng(2)
+    features = random.uniform(-1.0, 1.0, (paths, 4, 5)).astype(np.float32)
+    return two_experts(paths)._replace(features=features)
+
+
 def test_pairs_are_the_noise_and_the_chunk_that_the_policy_draws(policy):
-    pairs = draw_pairs(policy, two_experts(paths=10), most=1_000, seed=3)
+    demonstrations, known = _spread(10), policy.init().chunk
+    pairs = draw_pairs(policy, demonstrations, most=1_000, seed=3)
     assert pairs.noise.shape == (40, 4)
     assert 0.8 < float(np.std(pairs.noise)) < 1.2
-    known = policy.init().chunk
-    raw = two_experts(paths=10).features.reshape(-1, 5)
+    raw = demonstrations.features.reshape(-1, 5)
+    np.testing.assert_array_equal(pairs.features, scale_features(policy.normaliser, jnp.asarray(raw)))
     for row in (0, 17, 39):
-        np.testing.assert_allclose(
-            pairs.chunk[row], policy.carry(raw[row], pairs.noise[row], known), atol=1e-5
-        )
-    assert np.array_equal(draw_pairs(policy, two_experts(paths=10), 1_000, seed=3).noise, pairs.noise)
-    few = draw_pairs(policy, two_experts(paths=10), most=7, seed=3)
-    assert few.chunk.shape == (7, 2, 2)
-    still = draw_pairs(policy.with_sampler(replace(MANY, noise_scale=0.0)), two_experts(paths=10), 1_000, 3)
+        drawn = policy.carry(raw[row], pairs.noise[row], known)
+        np.testing.assert_allclose(pairs.chunk[row], drawn, atol=1e-5)
+    assert np.array_equal(draw_pairs(policy, demonstrations, 1_000, seed=3).noise, pairs.noise)
+    few = draw_pairs(policy, demonstrations, most=7, seed=3)
+    rows = [int(np.argmin(np.abs(pairs.features - own).sum(-1))) for own in few.features]
+    assert len(set(rows)) == 7
+    for place, row in enumerate(rows):
+        drawn = policy.carry(raw[row], few.noise[place], known)
+        np.testing.assert_allclose(few.chunk[place], drawn, atol=1e-5)
+    still = draw_pairs(policy.with_sampler(replace(MANY, noise_scale=0.0)), demonstrations, 1_000, 3)
     assert still.noise is None
     batch = still.draw(jax.random.key(0), 32, 2)
     assert not np.any(batch.noise)
@@ -72,12 +84,19 @@ def test_one_evaluation_draws_what_many_did_noise_by_noise(policy, distilled):
     assert curve["validation_loss"][-1] < 0.5 * curve["validation_loss"][0]
 
 
-def test_a_distilled_policy_is_distilled_with_its_noise_held_and_without(policy):
-    settings = replace(SETTINGS, updates=20, batch=32)
-    held = policy.with_sampler(replace(MANY, noise="held", execute=2))
-    assert distil(held, two_experts(100), settings, 0)[0].sampler == replace(ONCE, noise="held", execute=2)
-    heun = policy.with_sampler(SamplerSettings(steps=4, solver="heun"))
-    assert distil(heun, two_experts(100), settings, 0)[0].sampler == SamplerSettings(steps=1)
+@pytest.mark.parametrize(
+    ("sampler", "once"),
+    [
+        (replace(MANY, noise="held", execute=2), replace(ONCE, noise="held", execute=2)),
+        (SamplerSettings(steps=4, solver="heun"), SamplerSettings(steps=1)),
+        (SamplerSettings(solver="adaptive", noise_scale=0.5), SamplerSettings(steps=1, noise_scale=0.5)),
+    ],
+)
+def test_what_is_distilled_draws_as_before_but_in_one_step(policy, sampler, once):
+    few = replace(SETTINGS, updates=20, batch=32)
+    student, _ = distil(policy.with_sampler(sampler), two_experts(100), few, 0)
+    assert student.sampler == once
+    assert student.init().noise.size == policy.with_sampler(sampler).init().noise.size  # held, or not
 
 
 def test_quotes_without_noise_come_nearer_than_one_step_of_the_same_network(policy):
@@ -134,6 +153,8 @@ def test_a_policy_that_begins_elsewhere_or_sees_something_else_is_refused(policy
     warm = policy.with_sampler(SamplerSettings(steps=4, warm_start=0.5))
     with pytest.raises(UsageError, match="`warm_start` must be 0 for a policy that is distilled"):
         distil(warm, two_experts(10), SETTINGS, 0)
+    with pytest.raises(UsageError, match=r"`policy` must quote in several evaluations .*policy\[steps=32\]"):
+        distil(policy.with_sampler(ONCE), two_experts(10), SETTINGS, 0)
     other = two_experts(10)._replace(features=np.zeros((10, 4, 7), np.float32))
     with pytest.raises(UsageError, match=r"`demonstrations.features` must have shape \(path, step, 5\)"):
         distil(policy, other, SETTINGS, 0)

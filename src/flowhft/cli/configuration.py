@@ -56,11 +56,7 @@ def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
         UsageError: an option, a value or a key of the file cannot be.
         SystemExit: help was asked for and printed.
     """
-    for word in (argument.split("=")[0] for argument in arguments):
-        if word in _positional(kind):
-            raise UsageError(
-                f"`{word[2:]}` must be given by its place, without `{word}`. See `{program} --help`."
-            )
+    _require_options(kind, arguments, f"See `{program} --help`.")
     path = _path_of_config(arguments)
     read = functools.partial(
         tyro.cli,
@@ -105,14 +101,34 @@ def options(kind: Any, prefix: str = "") -> Iterator[str]:
             yield prefix + field.name
 
 
-def _positional(kind: Any) -> set[str]:
-    """Return how the arguments of a command that stand at a place of their own would look as options."""
+def _positional(kind: Any) -> list[str]:
+    """Return the arguments of a command that stand at a place of their own, in their order."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    return {
-        f"--{name.replace('_', '-')}"
-        for name, hint in hints.items()
-        if Positional in getattr(hint, "__metadata__", ())
-    }
+    return [
+        field.name
+        for field in dataclasses.fields(kind)
+        if Positional in getattr(hints[field.name], "__metadata__", ())
+    ]
+
+
+def _require_options(kind: Any, arguments: Sequence[str], see: str) -> None:
+    """Refuse options that a command does not have, before what is missing for want of them is complained of.
+
+    Raises:
+        UsageError: an option is unknown, or stands for an argument that has a place of its own.
+    """
+    placed = _positional(kind)
+    known = ["help", *(name.replace("_", "-") for name in options(kind) if name not in placed)]
+    negated = {f"{group}{dot}no-{name}" for group, dot, name in (word.rpartition(".") for word in known)}
+    for argument in arguments:
+        word = argument.split("=")[0]
+        if not re.match(r"--[a-z]", word):
+            continue
+        name = word[2:].replace("_", "-")
+        if name.replace("-", "_") in placed:
+            raise UsageError(f"`{word[2:]}` must be given by its place, without `{word}`. {see}")
+        if name not in known and name not in negated:
+            raise UnknownNameError("option", word, [f"--{name}" for name in known], see)
 
 
 def _fields(kind: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
@@ -263,6 +279,9 @@ def _refusal(said: str, kind: Any, see: str) -> UsageError:
             return UsageError(f"unknown argument '{found[1]}'; nothing more must follow. {see}")
         known = ["--help", *(f"--{name.replace('_', '-')}" for name in options(kind))]
         return UnknownNameError("option", found[1].split("=")[0], known, see)
+    if missing := [line for line in lines[start + 1 : end] if re.fullmatch(r"[A-Z]+", line)]:
+        # tyro calls an argument at a place of its own by its type; those that are missing are the last ones.
+        return UsageError(f"`{_positional(kind)[-len(missing)]}` must be given; received nothing. {see}")
     for pattern, sentence in REFUSALS:
         if found := re.match(pattern, text):
             return UsageError(f"{found.expand(sentence)} {see}")

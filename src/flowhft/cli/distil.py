@@ -17,9 +17,8 @@ from flowhft.runs import plain, write_table
 class Distil(Command):
     """Train a policy that quotes in one evaluation of its network what another one works out in many.
 
-    Writes policy.safetensors, with the adapter or the risk dial of the policy behind it if it has one, and
-    curve.parquet; an interrupted training resumes from its last checkpoint and ends bit for bit as it would
-    have.
+    Writes policy.safetensors and curve.parquet; an interrupted training resumes from its last checkpoint and
+    ends bit for bit as it would have.
     """
 
     policy: Positional[str]
@@ -35,7 +34,8 @@ class Distil(Command):
         from flowhft.devices import prepare
 
         prepare()
-        from flowhft.flow.policy import describe_policy, save_policy
+        from flowhft.adapter import IDENTITY, Adapter
+        from flowhft.flow.policy import save_policy
         from flowhft.learn.dataset import sensed
         from flowhft.learn.distil import distil
         from flowhft.learn.examine import examination, teachers_in
@@ -52,7 +52,14 @@ class Distil(Command):
                 "run folder of `flowhft imitate`."
             )
         require(not named.delay, "policy", "be distilled without a delay", f"'{self.policy}'")
-        source, teacher = named.source, named.source.policy
+        teacher = named.source.policy
+        require(
+            isinstance(named.source.adapter, Adapter) and named.source.adapter == IDENTITY,
+            "policy",
+            "be distilled before it is adapted or trained",
+            f"'{self.policy}', which has a map behind it",
+            "Distil the flow policy within, then adapt what comes of it.",
+        )
         parents = {
             "policy": identity_of(named.path),
             "demonstrations": identity_of_run(self.demonstrations, "demonstrations", "demonstrate"),
@@ -66,12 +73,13 @@ class Distil(Command):
                 demonstrations = sensed(shown, teacher.sensor, teacher.settings.features)
             examined = None
             if self.distil.examine_scenarios:
-                with terminal.stage("draw the markets of the examination"):
+                with terminal.stage("let the policy trade, to be compared with"):
                     examined = examination(
                         teachers_in(lessons, scenarios),
                         self.distil.examine_scenarios,
                         self.distil.examine_paths,
                         self.seed,
+                        instead=teacher,
                     )
             with terminal.stage(f"distil {named.name}") as progress:
                 policy, curve = distil(
@@ -85,10 +93,7 @@ class Distil(Command):
                 )
             write_table(work / "curve.parquet", curve, CURVE_UNITS)
             about = {"seed": self.seed, "settings": plain(self.distil), "parents": run.parents}
-            dial = (describe_policy(named.path).get("regime") or {}).get("dial")
-            save_policy(
-                work / "policy.safetensors", policy, source.adapter, about, dial=dial, behind=source.behind
-            )
+            save_policy(work / "policy.safetensors", policy, training=about)
             run.finish(policy=named.name, **curve.row(-1, named=True))
         summary = summary_of(run.folder)
         lines = [

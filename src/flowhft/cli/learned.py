@@ -289,7 +289,7 @@ def units_of(name: str, table: pl.DataFrame) -> dict[str, str]:
             units[column] = "ratio"
         elif column.startswith(money) and name != "counts":
             units[column] = "price units"
-    if name in ("wins", "printed"):
+    if name in ("wins", "misses", "printed"):
         columns = ("ours", "theirs", "printed", "gain", "low", "high")
         units |= dict.fromkeys(columns, "price units; ratio for sharpe")
     if "latency_us" in table.columns:

@@ -40,6 +40,10 @@ class Samples(Protocol):
     def draw(self, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
         """Draw a batch of so many chunks of so many steps, with replacement."""
 
+    @property
+    def remedy(self) -> str:
+        """What to do where a loss is not finite."""
+
     def furthest(self, key: PRNGKeyArray, samples: int) -> str:
         """Say which sample of that batch is the furthest from the mean quote."""
 
@@ -56,6 +60,11 @@ class Sessions(NamedTuple):
     features: Float[Array, "path step feature"]
     quotes: Float[Array, "path step side"]
     lengths: Int[Array, " path"]
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a loss is not finite."""
+        return "Lower the learning rate, or look for outliers among the demonstrated quotes."
 
     def draw(self, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
         """Draw windows (see `draw_places`)."""

@@ -25,8 +25,8 @@ from flowhft.flow.normaliser import scale_features
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn import dataset
 from flowhft.learn.dataset import Demonstrations
-from flowhft.learn.examine import Examination, results_of
-from flowhft.learn.fit import fit
+from flowhft.learn.examine import Examination
+from flowhft.learn.fit import VALIDATION_WINDOWS, fit
 from flowhft.learn.settings import DistilSettings
 from flowhft.runs import plain, stream
 from flowhft.types import Progress, no_progress
@@ -47,6 +47,11 @@ class Pairs(NamedTuple):
     noise: Float[Array, "pair chunk"] | None
     chunk: Float[Array, "pair horizon side"]
 
+    @property
+    def remedy(self) -> str:
+        """What to do where a loss is not finite."""
+        return "Lower the learning rate."
+
     def draw(self, key: PRNGKeyArray, samples: int, horizon: int) -> Batch:
         """Draw pairs uniformly, with replacement; `horizon` is that of the chunks."""
         rows = jax.random.randint(key, (samples,), 0, len(self.features))
@@ -60,10 +65,14 @@ class Pairs(NamedTuple):
         )
 
     def furthest(self, key: PRNGKeyArray, samples: int) -> str:
-        """Say how far from the mean quote the furthest chunk of that batch is."""
+        """Say which pair of that batch has the chunk that is the furthest from the mean quote."""
         rows = jax.random.randint(key, (samples,), 0, len(self.features))
-        deviations = float(jnp.max(jnp.abs(self.chunk[rows])))
-        return f"the furthest chunk is {deviations:.1f} standard deviations from the mean quote"
+        deviations = jnp.max(jnp.abs(self.chunk[rows]), axis=(1, 2))
+        worst = int(jnp.argmax(deviations))
+        return (
+            f"pair {int(rows[worst]):,} has the chunk that is the furthest from the mean quote, "
+            f"{float(deviations[worst]):.1f} standard deviations"
+        )
 
 
 @eqx.filter_jit
@@ -131,16 +140,16 @@ def distil(
         folder: where checkpoints go, named after pairs, settings and seed: the same call resumes, another
             begins afresh beside it. None for no checkpoints.
         progress: told the share done.
-        examined: sessions in closed loop, in which the policy itself takes the place of the teachers; None
-            for none.
+        examined: sessions in closed loop beside the policy itself (`examination` with `instead`); None for
+            none.
 
     Returns:
         The policy of one evaluation, and the learning curve as from `flowhft.learn.fit.fit`, where `teacher`
         is the policy.
 
     Raises:
-        UsageError: the policy does not begin its chunks in the noise, the demonstrations are of other
-            features, or the loss stopped being finite.
+        UsageError: the policy does not begin its chunks in the noise or asks its network once only, the
+            demonstrations are of other features, or the loss stopped being finite.
         DataError: the checkpoint is damaged, or of another version.
     """
     require(
@@ -150,11 +159,22 @@ def distil(
         policy.sampler.warm_start,
         "Write policy[warm_start=0].",
     )
+    adaptive = policy.sampler.solver == "adaptive"
+    require(
+        adaptive or len(policy.plan.evaluations) > 1,
+        "policy",
+        "quote in several evaluations to be distilled into one",
+        "one that does so already",
+        "Write policy[steps=32].",
+    )
     dataset.require_demonstrations(demonstrations, policy.settings.feature_count)
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
     training, validation = (
-        draw_pairs(policy, part, settings.pairs, stream(seed, "distil", name))
-        for part, name in ((learned, "training"), (held_out, "validation"))
+        draw_pairs(policy, part, most, stream(seed, "distil", name))
+        for part, most, name in (
+            (learned, settings.pairs, "training"),
+            (held_out, min(settings.pairs, VALIDATION_WINDOWS), "validation"),
+        )
     )
     sampler = replace(policy.sampler, steps=1, solver="euler")
 
@@ -163,11 +183,9 @@ def distil(
 
     checkpoint = None
     if folder is not None:
-        identity = repr(plain((policy.settings, policy.sampler, settings, seed, examined and examined[:3])))
-        digest = hashlib.sha256(identity.encode())
-        for array in (*policy.weights().values(), training.features, training.chunk):
-            digest.update(np.ascontiguousarray(array).data)
-        checkpoint = folder / f"training-{digest.hexdigest()[:16]}.safetensors"
+        checkpoint = (
+            folder / f"training-{_fingerprint(policy, learned, settings, seed, examined)}.safetensors"
+        )
     return fit(
         policy.network,
         training,
@@ -178,5 +196,21 @@ def distil(
         policy_of,
         checkpoint,
         progress,
-        None if examined is None else examined._replace(taught=results_of(examined, policy)),
+        examined,
     )
+
+
+def _fingerprint(
+    policy: FlowPolicy,
+    demonstrations: Demonstrations,
+    settings: DistilSettings,
+    seed: int,
+    examined: Examination | None,
+) -> str:
+    """Return what tells this training from every other: the policy, where it is asked, settings and seed."""
+    identity = (policy.settings, policy.sampler, policy.sensor, policy.objective, settings, seed)
+    digest = hashlib.sha256(repr(plain((*identity, examined and examined[:3]))).encode())
+    asked = (demonstrations.features, dataset.lengths_of(demonstrations))
+    for array in (*policy.weights().values(), *policy.normaliser, *asked):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]

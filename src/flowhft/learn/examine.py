@@ -91,7 +91,9 @@ def teachers_in(lessons: pl.DataFrame, scenarios: Mapping[str, Scenario]) -> lis
     return [Teacher(scenarios[name], expert, risk_aversion) for name, expert, risk_aversion in rows]
 
 
-def examination(teachers: Sequence[Teacher], scenarios: int, paths: int, seed: int) -> Examination:
+def examination(
+    teachers: Sequence[Teacher], scenarios: int, paths: int, seed: int, instead: FlowPolicy | None = None
+) -> Examination:
     """Draw the scenarios of an examination and let their teachers trade there.
 
     Args:
@@ -99,29 +101,26 @@ def examination(teachers: Sequence[Teacher], scenarios: int, paths: int, seed: i
         scenarios: how many of them to examine in, drawn at random; all if there are fewer.
         paths: sessions in each, 2 at least.
         seed: of the run; sessions are those of its stream "examine", which nobody demonstrated in.
+        instead: a policy that is the teacher everywhere, in the place of those who demonstrated.
     """
     require(len(teachers) >= 1, "teachers", "name at least one teacher", "none")
     drawn = np.random.default_rng(stream(seed, "examine")).permutation(len(teachers))[:scenarios]
     chosen = tuple(teachers[index] for index in sorted(drawn.tolist()))
-    results = [
-        _judged(
-            teacher,
-            market,
-            closed_form(teacher.expert, teacher.scenario, teacher.risk_aversion),
-            paths,
-            seed,
-        )
-        for teacher, market in zip(chosen, _markets(chosen), strict=True)
-    ]
-    return Examination(chosen, paths, seed, Results(*np.transpose(results)))
+    return Examination(chosen, paths, seed, _results(chosen, paths, seed, instead))
 
 
-def results_of(examined: Examination, policy: FlowPolicy) -> Results:
-    """Let a policy trade the sessions of an examination."""
-    source = LearnedSource(policy)
+def _results(teachers: Sequence[Teacher], paths: int, seed: int, policy: FlowPolicy | None = None) -> Results:
+    """Let a policy trade the sessions of an examination, or, where there is none, the teachers."""
+    source = None if policy is None else LearnedSource(policy)
+
+    def quoting(teacher: Teacher) -> Policy:
+        if source is not None:
+            return source.in_market(teacher.scenario)
+        return closed_form(teacher.expert, teacher.scenario, teacher.risk_aversion)
+
     results = [
-        _judged(teacher, market, source.in_market(teacher.scenario), examined.paths, examined.seed)
-        for teacher, market in zip(examined.teachers, _markets(examined.teachers), strict=True)
+        _judged(teacher, market, quoting(teacher), paths, seed)
+        for teacher, market in zip(teachers, _markets(teachers), strict=True)
     ]
     return Results(*np.transpose(results))
 
@@ -143,7 +142,7 @@ def gap_between(found: Results, taught: Results) -> float:
 
 def examine(examined: Examination, policy: FlowPolicy) -> Standing:
     """Let a policy trade the sessions of an examination, and compare it with its teachers."""
-    found = results_of(examined, policy)
+    found = _results(examined.teachers, examined.paths, examined.seed, policy)
     return Standing(
         float(np.mean(found.pnl)),
         float(np.mean(examined.taught.pnl)),

@@ -222,8 +222,7 @@ def _not_finite(
     loss, norm = last.tolist()
     return UsageError(
         f"`loss` must stay finite; received loss {loss:g}, gradient norm {norm:g} at update {update + 1:,}, "
-        f"in whose batch {furthest}.{kept} Lower the learning rate, or look for outliers among the "
-        "demonstrated quotes."
+        f"in whose batch {furthest}.{kept} {samples.remedy}"
     )
 
 

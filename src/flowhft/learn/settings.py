@@ -106,7 +106,8 @@ class DistilSettings:
     learning_rate: float = 1e-3
     """Highest learning rate: reached after the warm-up, then a cosine down to 0."""
     pairs: int = 500_000
-    """Steps of the demonstrations, drawn at random if there are more, at which the policy is asked."""
+    """Steps of the demonstrations, drawn at random if there are more, at which the policy is asked; 2,048
+    more for the validation loss."""
     held_out: float = 0.1
     """Share of the demonstrated sessions that is held out for the validation loss."""
     checkpoint_every: int = 2_000

@@ -15,6 +15,7 @@ from flowhft.reproduce import markdown
 from flowhft.reproduce.learned.lineup import OURS
 from flowhft.reproduce.learned.repeats import relative_spread, repeat_counts
 from flowhft.reproduce.learned.sentences import WORDS
+from flowhft.reproduce.learned.studies import DISTILLED
 from flowhft.reproduce.learned.targets import (
     AT_ONCE,
     FAITHFUL,
@@ -288,8 +289,7 @@ def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> 
         f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
         f"{study['imitation_scenarios']} random markets, "
         f"none of them a cell; {count(study['imitation_paths'])} sessions a cell, the same for all. "
-        f"*rectified* is that flow matching with its {most} Euler steps distilled into one, in "
-        f"{count(study['distil_updates'])} updates. "
+        f"{_distilled(tables['imitation'], study)}"
         "Mean over cells of the difference from a rival, without its sign, and in brackets the largest: from "
         f"the teacher, from flow matching at {most} evaluations, from the same network at {most}. *Apart*: "
         f"cells in which a metric of the three differs by more than {100 * FAITHFUL:g} % (teacher) or "
@@ -310,16 +310,27 @@ def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> 
     yield table(("variant", "evaluations", "against", *titles), lines)
 
 
+def _distilled(rows: pl.DataFrame, study: Mapping[str, Any]) -> str:
+    """Say what the distilled policies among these are; nothing where there is none."""
+    if DISTILLED not in rows["objective"].to_list():
+        return ""
+    return (
+        f"*{DISTILLED}* is flow matching with its {max(study['evaluations'])} Euler steps distilled into "
+        f"one, in {count(study['distil_updates'])} updates more. "
+    )
+
+
 def _study(section: str) -> Any:
     def write(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
         study = sizes["study"]
+        here = tables["studies"].filter(pl.col("study") == section)
         yield (
             f"Small trainings, only to be compared with one another: {count(study['updates'])} updates of "
             f"a network of width {study['width']}, {study['scenarios']} scenarios of the paper's training "
             f"grid with {study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a "
             f"variant; judged in {study['cells'].replace(',', ', ')} of the paper's market on "
             f"{count(study['paths'])} sessions. Means over cells and seeds ± the standard deviation over "
-            "seeds; in brackets against the teacher, who is told the cell."
+            f"seeds; in brackets against the teacher, who is told the cell. {_distilled(here, study)}"
         )
         rows = tables["study_summaries"].filter(pl.col("study") == section)
         shown = [name for name in _ASKED if rows[name].n_unique() > 1]

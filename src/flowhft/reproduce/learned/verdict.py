@@ -45,7 +45,7 @@ def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator
         return
     yield "### Where the best expert is not beaten"
     yield (
-        "Gain: ours less theirs, positive where ours is better, with half its paired interval at "
+        "Gain: by how much ours is better, negative where theirs is, with half its paired interval at "
         f"{share(CONFIDENCE)}."
     )
     yield table(
