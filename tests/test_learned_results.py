@@ -1,6 +1,7 @@
 """`flowhft reproduce learned`: how wins are counted, what the blind do not see, and the command."""
 
 import re
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -397,6 +398,17 @@ def test_the_same_command_again_changes_nothing(finished):
     before = contents(finished)
     assert flowhft("reproduce", "learned", *TINY, *SECTIONS, "--out", finished, "--quiet").code == 0
     assert contents(finished) == before
+
+
+def test_the_page_names_the_calls_that_made_what_it_shows(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    for dial in ("0.02", "0.05"):  # the second takes the place of the first
+        again = ("--sections", "dial", "--dials", dial, "--out", folder, "--quiet")
+        assert flowhft("reproduce", "learned", *TINY, *again).code == 0
+    calls = re.findall(
+        r"^    flowhft .*?--sections (\S+).*--dials (\S+)", (folder / "results.md").read_text(), re.M
+    )
+    assert calls == [("cells,worth", "0.01,0.1"), ("dial,trainings", "0.01,0.1"), ("dial", "0.05")]
 
 
 @pytest.mark.parametrize(

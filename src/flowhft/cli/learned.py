@@ -121,7 +121,7 @@ class ReproduceLearned(Command):
         settle(folder)
         # The page follows from the stages that are there, and from the calls that made them.
         written = manifest_of(folder)["summary"] if (folder / MANIFEST).is_file() else {}
-        earlier = written.get("settings", {}).get("commands", [])
+        earlier = written.get("settings", {})
 
         def find(work: Path) -> Found:
             tables = found_in(stages.tables())
@@ -189,19 +189,33 @@ class ReproduceLearned(Command):
             for where in filter(None, (self.policy, self.pretrained, self.plain, *settings, *again)):
                 find_policy(where)  # better said now than hours later
 
-    def _settings(self, folder: Path, done: Mapping[str, str], earlier: list[str]) -> dict[str, Any]:
-        """Return what the page says about how it was made; nothing about when or where."""
+    def _settings(self, folder: Path, done: Mapping[str, str], earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the page says about how it was made; nothing about when or where.
+
+        A call is named as long as it made a stage that no later call has made again.
+        """
+        made = {place: command for place, command in earlier.get("made", {}).items() if place in done}
+        made |= {place: self._typed() for place in done if self._makes(place)}
+        calls = [*(call for call in earlier.get("commands", []) if call != self._typed()), self._typed()]
+        if set(made) == set(done):  # else the folder is of a time when this was not written down
+            calls = [call for call in calls if call in made.values()] or calls[-1:]
         configs = {place: manifest_of(folder / place)["config"] for place in done}
         from flowhft.reproduce.learned.lineup import OURS, saved, told_premium
 
         about_policy = bool({place.partition("/")[0] for place in done} & set(NEEDS_POLICY))
         return {
-            "commands": [*(command for command in earlier if command != self._typed()), self._typed()],
+            "commands": calls,
+            "made": made,
             "seed": self.seed,
             "policy": self.policy if about_policy else None,
             "told_premium": about_policy and told_premium(saved(OURS, self.policy)),
             "stages": configs,
         }
+
+    def _makes(self, place: str) -> bool:
+        """Return whether this call runs a stage, or finds it finished as it would be."""
+        section, _, market = place.partition("/")
+        return section in self.sections and (not market or market in self.markets)
 
     def _typed(self) -> str:
         """Return this call, as short as can be."""
