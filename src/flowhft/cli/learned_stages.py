@@ -314,9 +314,10 @@ class Stages:
                     progress(i / (len(OBJECTIVES) + 1), objective)
                     folder = work / "checkpoints" / objective
                     policies[objective] = imitate_faithfully(objective, shown, sensor, study, seed, folder)
-                progress(len(OBJECTIVES) / (len(OBJECTIVES) + 1), DISTILLED)
-                folder = work / "checkpoints" / DISTILLED
-                policies[DISTILLED] = distil_faithfully(policies[OBJECTIVES[0]], shown, study, seed, folder)
+                if max(study.evaluations) > 1:  # else there is nothing to distil
+                    progress(len(OBJECTIVES) / (len(OBJECTIVES) + 1), DISTILLED)
+                    folder, flow = work / "checkpoints" / DISTILLED, policies[OBJECTIVES[0]]
+                    policies[DISTILLED] = distil_faithfully(flow, shown, study, seed, folder)
             pieces = [
                 (
                     cell.name,

@@ -101,7 +101,7 @@ def _objectives(settings: StudySettings) -> list[Variant]:
         "flow_matching": steps(*settings.evaluations),
         "shortcut": steps(*settings.evaluations),
         "flow_map": steps(*settings.evaluations),
-        DISTILLED: steps(1),
+        **({DISTILLED: steps(1)} if max(settings.evaluations) > 1 else {}),
         "regression": steps(1),
         "minimal_iterative": steps(2),
     }
