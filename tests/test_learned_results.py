@@ -250,8 +250,10 @@ def test_imitation_is_compared_with_its_teacher_and_one_step_with_many():
         for n in range(24)
     ]
     targets = imitation_targets(pl.DataFrame(rows))
-    assert [target.hit for target in targets] == [True, True, False, True, True]
-    assert "distilled" in targets[1].wanted
+    assert [target.hit for target in targets] == [True, True]
+    assert targets[1].wanted.endswith("by the best of: distilled (24), flow map (0), shortcut (24)")
+    (alone,) = imitation_targets(pl.DataFrame([row for row in rows if row["objective"] == "flow_map"]))
+    assert (alone.found, alone.hit) == (0, False)
 
 
 def test_what_chance_could_have_done_is_not_counted_as_apart():
