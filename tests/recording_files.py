@@ -226,14 +226,14 @@ def parquet_files(recording: Path) -> list[Path]:
     return sorted((recording if recording.is_dir() else recording.parent).glob("*.parquet"))
 
 
-def read_or_refuse(path: Path, repair: bool) -> None:
-    """Whatever the bytes: an error of ours, or a recording that can be used."""
+def usable_or_refused(path: Path, repair: bool) -> bool:
+    """Return whether, whatever the bytes, there is an error of ours or a recording that can be used."""
     try:
         recording = read_recording(path, repair=repair)
         market_orders(recording)
     except FlowhftError:
-        return
+        return True
     events = recording.events
-    assert np.all(np.diff(events["local_time_ns"]) >= 0)
-    assert np.all(np.isin(events["side"], (-1, 1)))
-    assert events["quantity"].min() >= 0
+    forward = np.all(np.diff(events["local_time_ns"]) >= 0)
+    sided = np.all(np.isin(events["side"], (-1, 1)))
+    return bool(forward and sided and events["quantity"].min() >= 0)

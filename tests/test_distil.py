@@ -42,6 +42,7 @@ def test_pairs_are_the_noise_and_the_chunk_that_the_policy_draws(policy):
     pairs = draw_pairs(policy, demonstrations, most=1_000, seed=3)
     assert pairs.noise.shape == (40, 4)
     assert 0.8 < float(np.std(pairs.noise)) < 1.2
+    assert len(np.unique(pairs.noise)) == 160  # no key is used twice
     raw = demonstrations.features.reshape(-1, 5)
     np.testing.assert_array_equal(pairs.features, scale_features(policy.normaliser, jnp.asarray(raw)))
     for row in (0, 17, 39):
@@ -58,6 +59,14 @@ def test_pairs_are_the_noise_and_the_chunk_that_the_policy_draws(policy):
     assert still.noise is None
     batch = still.draw(jax.random.key(0), 32, 2)
     assert not np.any(batch.noise)
+
+
+def test_how_many_pairs_are_asked_for_at_once_changes_none(policy, monkeypatch):
+    whole = draw_pairs(policy, _spread(10), most=1_000, seed=3)
+    monkeypatch.setattr("flowhft.learn.distil.AT_ONCE", 16)
+    parts = draw_pairs(policy, _spread(10), most=1_000, seed=3)
+    np.testing.assert_array_equal(parts.noise, whole.noise)
+    np.testing.assert_allclose(parts.chunk, whole.chunk, atol=1e-5)
 
 
 def test_padding_is_never_asked_about(policy):

@@ -204,7 +204,8 @@ def test_commands_to_type_parse(path):
     for arguments in commands_in(path):
         name, rest = split_command(arguments)
         if rest[-1:] != ["..."]:  # an outline, which leaves out what is required
-            parse(command_class(name), rest, f"flowhft {name}")
+            kind = command_class(name)
+            assert isinstance(parse(kind, rest, f"flowhft {name}"), kind)
 
 
 def test_the_readme_and_the_command_line_show_commands():

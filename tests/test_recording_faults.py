@@ -24,10 +24,10 @@ from recording_files import (
     parquet_files,
     parquet_recordings,
     put,
-    read_or_refuse,
     session,
     stream_lines,
     swap,
+    usable_or_refused,
     write,
     write_csv,
     write_lobster,
@@ -443,7 +443,7 @@ def test_files_cut_short_are_refused(good, format):
 FLIP = """
 import random, sys
 from pathlib import Path
-from recording_files import PARQUET, parquet_files, parquet_recordings, read_or_refuse
+from recording_files import PARQUET, parquet_files, parquet_recordings, usable_or_refused
 from flowhft.errors import RecordingError
 from flowhft.recordings.files import chunks_of, metadata_of
 
@@ -462,7 +462,7 @@ for number in range(120):
     except RecordingError:
         changed = number < 2 * len(files)  # what reads the file is what the readers read it with
     if changed:
-        read_or_refuse(recording, chance.random() < 0.5)
+        assert usable_or_refused(recording, chance.random() < 0.5)
     path.write_bytes(content)
 """
 
@@ -504,7 +504,7 @@ def test_random_values_never_crash(good, format, data, repair):
         table = put(table, data.draw(st.integers(0, len(rows) - 1)), **{name: number})
     table.write_parquet(path, metadata={key: value for key, value in metadata.items() if "ARROW" not in key})
     try:
-        read_or_refuse(good[format], repair)
+        assert usable_or_refused(good[format], repair)
     finally:
         path.write_bytes(content)
 
@@ -529,7 +529,7 @@ def test_a_stream_with_a_random_message_never_crashes(scratch, row, data, repair
     lines[row] = f"{stamp} {json.dumps(message)}"[: data.draw(st.integers(10, 1_000))]
     for _ in range(data.draw(st.integers(0, 2))):
         lines.insert(data.draw(st.integers(0, 15)), lines.pop(data.draw(st.integers(0, 15))))
-    read_or_refuse(write_stream(scratch, lines, "btcusdt_20231114.jsonl"), repair)
+    assert usable_or_refused(write_stream(scratch, lines, "btcusdt_20231114.jsonl"), repair)
 
 
 @settings(max_examples=20)
@@ -539,7 +539,7 @@ def test_csv_of_random_bytes_never_crashes(scratch, content, repair):
     for name in ("message", "orderbook"):
         whole = write_csv(scratch).with_name(f"{prefix.name}_{name}_2.csv")
         whole.write_bytes(content + whole.read_bytes())
-        read_or_refuse(prefix, repair)
+        assert usable_or_refused(prefix, repair)
 
 
 @settings(max_examples=30)
@@ -550,4 +550,4 @@ def test_lobster_with_a_random_value_never_crashes(scratch, row, column, value, 
     if cells[column] != "|":
         cells[column] = "" if value is None else str(value)
     lines[row] = ",".join(cells)
-    read_or_refuse(write_csv(scratch, "\n".join(lines).replace(",|,", "|") + "\n"), repair)
+    assert usable_or_refused(write_csv(scratch, "\n".join(lines).replace(",|,", "|") + "\n"), repair)
