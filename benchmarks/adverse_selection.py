@@ -6,8 +6,8 @@ For every recording the calibration's own estimate: the expected move of the mid
 latency after market orders that reach a quote at 1 / k, where a maker without inventory earns most. Without
 units it is said twice: in units of 1 / k, what share of the half-spread a fill gives back, and in standard
 deviations of a step of the time between decisions that the calibration would choose. The preset `informed`
-takes the median of the first (`flowhft.market.presets.INFORMED`). A recording is a session's prefix, one of
-its files, or its folder. Without arguments: the bundled one.
+takes the median of the first (`flowhft.scenarios.presets.INFORMED`). A recording is a session's prefix, one
+of its files, or its folder. Without arguments: the bundled one.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 from flowhft.calibrate.calibrate import CalibrationSettings, calibrate
 from flowhft.calibrate.scenario import natural_dt
 from flowhft.errors import DataError
-from flowhft.recordings.read import read_recording
-from flowhft.recordings.sample import sample_recording
+from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.formats.sample import sample_recording
 
 
 def measure(path: Path, settings: CalibrationSettings) -> dict[str, str | float]:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowhft.devices import prepare
+from flowhft.simulate.devices import prepare
 
 prepare()
 
-from flowhft.market.market import build  # noqa: E402
-from flowhft.market.presets import find_scenarios  # noqa: E402
-from flowhft.rollout import judge  # noqa: E402
+from flowhft.scenarios.presets import find_scenarios  # noqa: E402
+from flowhft.simulate.market.market import build  # noqa: E402
+from flowhft.simulate.rollout import judge  # noqa: E402
 from flowhft.types import Observation, Quote  # noqa: E402
 
 

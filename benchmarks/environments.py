@@ -22,13 +22,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flowhft.devices import prepare
+from flowhft.simulate.devices import prepare
 
 prepare()
 
-from flowhft.gym import MarketEnv, MarketVectorEnv  # noqa: E402
-from flowhft.market.presets import paper_test  # noqa: E402
-from flowhft.market.scenario import Scenario  # noqa: E402
+from flowhft.rl.gymnasium import MarketEnv, MarketVectorEnv  # noqa: E402
+from flowhft.scenarios.presets import paper_test  # noqa: E402
+from flowhft.scenarios.scenario import Scenario  # noqa: E402
 
 COUNTS = (64, 512, 4096)
 LOOPED = 64  # environments of the peer that loops: its cost a step does not depend on their number

@@ -16,18 +16,18 @@ import statistics
 import sys
 import time
 
-from flowhft.devices import prepare
+from flowhft.simulate.devices import prepare
 
 prepare()
 
-from flowhft.evaluate import judgement_of  # noqa: E402
-from flowhft.market.presets import paper_test  # noqa: E402
-from flowhft.moments import BLOCK, Moments  # noqa: E402
-from flowhft.policies import find_policy  # noqa: E402
-from flowhft.rollout import judge, judge_together  # noqa: E402
-from flowhft.scale.drive import judge_all  # noqa: E402
-from flowhft.scale.plan import Span  # noqa: E402
-from flowhft.scale.span import Job, prepare_place  # noqa: E402
+from flowhft.metrics.moments import BLOCK, Moments  # noqa: E402
+from flowhft.scenarios.presets import paper_test  # noqa: E402
+from flowhft.simulate.drive import judge_all  # noqa: E402
+from flowhft.simulate.evaluate import judgement_of  # noqa: E402
+from flowhft.simulate.job import Job, prepare_place  # noqa: E402
+from flowhft.simulate.quoting.find import find_policy  # noqa: E402
+from flowhft.simulate.rollout import judge, judge_together  # noqa: E402
+from flowhft.simulate.spans import Span  # noqa: E402
 
 NAMES = ("white_noise", "avellaneda_stoikov", "glft", "glft_drift")
 TARGET = 1_000_000  # paths a cell

@@ -7,8 +7,9 @@ Against plain C, and with more quantiles: `flowhft bench latency`.
 One row per width and sampler steps; three blocks, a chunk of sixteen steps, one step executed. `frozen` is
 one call of `quote` from Python, all of it: conversion of its arguments, features, network, adapter. `loop` is
 the same within a compiled loop, as a replay runs it. `numpy` is the network alone, as a researcher would
-write it (`flowhft.frozen.plain`), which also works out at every call what freezing folds away. `folded numpy`
-leaves that out: the arithmetic of the frozen network, in numpy. All run on one thread, as a decision does.
+write it (`flowhft.desk.compiled.plain`), which also works out at every call what freezing folds away. `folded
+numpy` leaves that out: the arithmetic of the frozen network, in numpy. All run on one thread, as a decision
+does.
 """
 
 import os
@@ -26,9 +27,9 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 
+from flowhft.desk.compiled import Frozen, Memory, Network, begin, fold, plain, quote, weight_shapes  # noqa: E402
 from flowhft.features import NAMES, Sensor  # noqa: E402
-from flowhft.frozen import Frozen, Memory, Network, begin, fold, plain, quote, weight_shapes  # noqa: E402
-from flowhft.frozen.plan import euler  # noqa: E402
+from flowhft.policies.plan import euler  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
 
 WIDTHS = (64, 128, 256)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flowhft.devices import prepare
+from flowhft.simulate.devices import prepare
 
 prepare()
 
@@ -28,11 +28,11 @@ from flowhft.flow.network import init_network  # noqa: E402
 from flowhft.flow.normaliser import Normaliser  # noqa: E402
 from flowhft.flow.policy import FlowPolicy  # noqa: E402
 from flowhft.flow.settings import NetworkSettings, SamplerSettings  # noqa: E402
-from flowhft.market.market import build  # noqa: E402
-from flowhft.market.presets import paper_test  # noqa: E402
-from flowhft.market.scenario import Scenario  # noqa: E402
-from flowhft.market.sensor import sensor_for  # noqa: E402
-from flowhft.rollout import judge  # noqa: E402
+from flowhft.scenarios.presets import paper_test  # noqa: E402
+from flowhft.scenarios.scenario import Scenario  # noqa: E402
+from flowhft.scenarios.sensor import sensor_for  # noqa: E402
+from flowhft.simulate.market.market import build  # noqa: E402
+from flowhft.simulate.rollout import judge  # noqa: E402
 from flowhft.types import Observation, Quote  # noqa: E402
 
 SIZES = (4, 128, 128, 128, 2)

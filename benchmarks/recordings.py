@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.npz import write_npz
-from flowhft.recordings.read import open_recording
-from flowhft.recordings.tick_files import write_ticks
+from flowhft.recordings.formats.npz import write_npz
+from flowhft.recordings.formats.read import open_recording
+from flowhft.recordings.formats.tick_files import write_ticks
 
 ROUNDS = 5
 

@@ -17,16 +17,16 @@ from functools import partial
 
 import numpy as np
 
-from flowhft.experts import EXPERTS
+from flowhft.desk.compiled import Frozen, fold, freeze_expert, weight_shapes
+from flowhft.desk.replay.engine import prepare, replay, trade
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.venue import advance, close_venue, open_venue
 from flowhft.features import NAMES, Sensor
-from flowhft.frozen import Frozen, fold, freeze_expert, weight_shapes
-from flowhft.frozen.plan import euler
-from flowhft.market.scenario import Scenario
-from flowhft.policies import find_policy
+from flowhft.policies.plan import euler
+from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.replay.engine import prepare, replay, trade
-from flowhft.replay.settings import ReplaySettings
-from flowhft.replay.venue import advance, close_venue, open_venue
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.quoting.find import find_policy
 from flowhft.types import Estimates
 
 ROUNDS = 9

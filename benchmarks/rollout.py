@@ -17,16 +17,16 @@ import time
 
 import numpy as np
 
-from flowhft.devices import prepare
+from flowhft.simulate.devices import prepare
 
 prepare()
 
-from flowhft import experts  # noqa: E402
-from flowhft.market.market import build  # noqa: E402
-from flowhft.market.presets import paper_test  # noqa: E402
-from flowhft.market.scenario import Scenario  # noqa: E402
-from flowhft.policies import closed_form  # noqa: E402
-from flowhft.rollout import judge  # noqa: E402
+from flowhft.policies import rules as experts  # noqa: E402
+from flowhft.scenarios.presets import paper_test  # noqa: E402
+from flowhft.scenarios.scenario import Scenario  # noqa: E402
+from flowhft.simulate.market.market import build  # noqa: E402
+from flowhft.simulate.quoting import closed_form  # noqa: E402
+from flowhft.simulate.rollout import judge  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
 
 

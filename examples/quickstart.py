@@ -2,11 +2,11 @@
 
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import scenario_of
-from flowhft.market.market import build
-from flowhft.metrics import METRICS, compare
-from flowhft.policies import closed_form
+from flowhft.metrics.table import METRICS, compare
 from flowhft.recordings import read_recording, sample_recording, top_of_book
-from flowhft.rollout import judge
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.rollout import judge
 
 recording = read_recording(sample_recording())
 found = calibrate(recording)

@@ -12,14 +12,14 @@ import argparse
 from pathlib import Path
 
 import torch
+from flowhft.gym.stable_baselines import StableBaselinesEnv, export
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from flowhft.gym import MarketVectorEnv
-from flowhft.gym.stable_baselines import StableBaselinesEnv, export
-from flowhft.market.market import build
-from flowhft.policies import find_policies
-from flowhft.rollout import judge
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.find import find_policies
+from flowhft.simulate.rollout import judge
 
 POLICY = Path("runs/sb3/policy.safetensors")
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import CACHE
 
 from flowhft.cli.main import main
-from flowhft.runs import MANIFEST
+from flowhft.runs.folder import MANIFEST
 
 
 class Said(NamedTuple):

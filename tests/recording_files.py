@@ -10,8 +10,8 @@ import polars as pl
 
 from flowhft.errors import FlowhftError
 from flowhft.recordings import market_orders, read_recording
-from flowhft.recordings.read import open_recording
-from flowhft.recordings.tick_files import write_ticks
+from flowhft.recordings.formats.read import open_recording
+from flowhft.recordings.formats.tick_files import write_ticks
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, TRADE, Recording
 
 SCALES = {"price_scale": "10", "qty_scale": "1000"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.recordings.ticks import ADD, BUY, CHANGE, FILL, SELL, SNAPSHOT, TOP, TRADE, Recording
-from flowhft.replay.settings import ReplaySettings
 
 ANSWER, MARKET, ARRIVAL = 0, 1, 2  # what comes first in one nanosecond: our answers, the market, our requests
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from flowhft import report, runs
-from flowhft.metrics import METRICS
+from flowhft import report
+from flowhft.metrics.table import METRICS
+from flowhft.runs import folder as runs
 
 POLICIES = {  # mean PnL per session, its deviation, typical inventory
     "white_noise": (-3.1, 9.0, 6.0),

@@ -7,9 +7,7 @@ import pytest
 from program import flowhft
 from scipy.optimize import minimize_scalar
 
-from flowhft.adapter import IDENTITY, Adapter, adapt_quote, compose
 from flowhft.errors import UnknownNameError, UsageError
-from flowhft.estimators import RISK_WEIGHT
 from flowhft.features import Sensor
 from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
@@ -25,13 +23,15 @@ from flowhft.learn.adapt.turns import search_by_turns
 from flowhft.learn.adapt.worth import Worth, worth_of
 from flowhft.learn.regime.law import NODES, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings, GridSettings, StateSettings
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test
-from flowhft.market.scenario import Scenario
-from flowhft.policies import find_policy
-from flowhft.policies.closed_form import adapted, closed_form
-from flowhft.regime import RegimeAdapter, shapes_of
-from flowhft.rollout import judge
+from flowhft.metrics.estimators import RISK_WEIGHT
+from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote, compose
+from flowhft.policies.regime_adapter import RegimeAdapter, shapes_of
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.closed_form import adapted, closed_form
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.rollout import judge
 from flowhft.types import Observation, Quote
 
 # One step, so that there is no inventory to carry: the best half-spread is known.

@@ -9,9 +9,10 @@ import pytest
 from recording_files import SCALES, kinds, messages, session, stream_lines, write, write_stream
 
 from flowhft.errors import RecordingError
-from flowhft.recordings import binance_lines, read_recording, sample_recording
-from flowhft.recordings.binance_chain import Stretches
-from flowhft.recordings.read import open_recording
+from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings.binance import lines as binance_lines
+from flowhft.recordings.binance.chain import Stretches
+from flowhft.recordings.formats.read import open_recording
 from flowhft.recordings.source import assembled
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, TRADE
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from flowhft.blocks import draw_blocks, judge_sessions
 from flowhft.errors import UsageError
-from flowhft.measures import measure
+from flowhft.metrics.bootstrap import draw_blocks, judge_sessions
+from flowhft.metrics.measures import measure
 from flowhft.types import Fill, Observation, Quote, Trajectory
 
 

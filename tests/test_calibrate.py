@@ -29,7 +29,7 @@ from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.market_orders import MarketOrders
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import BUY, SELL, TRADE
-from flowhft.runs import units_of
+from flowhft.runs.folder import units_of
 
 TRUTH = Hawkes(base_intensity=0.5, self_excitation=1.0, cross_excitation=0.4, decay=2.5)
 

@@ -11,11 +11,11 @@ from flowhft.calibrate.hurst import fit_hurst
 from flowhft.calibrate.jumps import fit_jumps, no_jumps_p_value, threshold, usual_deviation, window_of
 from flowhft.calibrate.seasonality import PART, fit_seasonality
 from flowhft.calibrate.sessions import without_gaps
-from flowhft.market.scenario import Scenario
 from flowhft.recordings import read_recording, sample_recording, top_of_book
 from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.parts import split
-from flowhft.resemble.tape import simulated_tapes
+from flowhft.scenarios.scenario import Scenario
+from flowhft.studies.realism.tape import simulated_tapes
 
 MARKET = Scenario(
     name="known",

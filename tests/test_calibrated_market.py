@@ -11,11 +11,11 @@ from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.fill_curve import Bursts
 from flowhft.calibrate.scenario import natural_dt, price_law, scenario_of
 from flowhft.cli.calibrate import left_out_of
-from flowhft.market.presets import grid_around
-from flowhft.market.scenario import MOST_CARRIED
 from flowhft.recordings.book import TopOfBook
-from flowhft.recordings.read import read_recording
-from flowhft.recordings.sample import sample_recording
+from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.formats.sample import sample_recording
+from flowhft.scenarios.presets import grid_around
+from flowhft.scenarios.scenario import MOST_CARRIED
 
 SECOND = 1_000_000_000
 

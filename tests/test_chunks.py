@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from program import flowhft
 
+from flowhft.desk.compiled import begin, load_frozen, quote, save_frozen
+from flowhft.desk.compiled.chance import normal_pair
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow.network import init_network
@@ -15,15 +17,15 @@ from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy, save_policy
 from flowhft.flow.sampler import moved_up
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
-from flowhft.frozen import begin, load_frozen, quote, save_frozen
-from flowhft.frozen.chance import normal_pair
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.policies import closed_form, delay_all, find_policies, find_policy
-from flowhft.policies.delayed import Delayed, delayed
-from flowhft.policies.options import split_list, split_options
-from flowhft.regime import RegimeAdapter, shapes_of
-from flowhft.rollout import judge, rollout
+from flowhft.policies.regime_adapter import RegimeAdapter, shapes_of
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.delayed import Delayed, delayed
+from flowhft.simulate.quoting.find import find_policies, find_policy
+from flowhft.simulate.quoting.options import split_list, split_options
+from flowhft.simulate.quoting.source import delay_all
+from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Observation, Quote
 
 SENSOR = Sensor(

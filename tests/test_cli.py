@@ -20,7 +20,7 @@ from flowhft.cli.command import Action, Command, Result
 from flowhft.cli.main import COMMANDS, main
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError, require
-from flowhft.runs import Run
+from flowhft.runs.folder import Run
 from flowhft.types import Interval
 
 
@@ -491,7 +491,7 @@ def test_info_tells_about_a_policy_file(capsys, tmp_path):
 
 
 def test_data_check_tells_what_the_bundled_recording_holds(capsys):
-    from flowhft.recordings.sample import sample_recording
+    from flowhft.recordings.formats.sample import sample_recording
 
     assert main(["data", "check", str(sample_recording()), "--json", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)

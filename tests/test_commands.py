@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from program import begin_process, contents, flowhft, manifest
 
-from flowhft.adapter import IDENTITY
 from flowhft.flow.policy import load_policy
-from flowhft.recordings.sample import sample_recording
-from flowhft.runs import MANIFEST, UNFINISHED, read_json
+from flowhft.policies.adapter import IDENTITY
+from flowhft.recordings.formats.sample import sample_recording
+from flowhft.runs.folder import MANIFEST, UNFINISHED, read_json
 
 SOLO = 'name = "solo"\ndt = 0.05\n'
 MIXED = """
@@ -537,7 +537,7 @@ def test_an_earlier_result_stays_until_the_next_one_is_whole(shop, tmp_path, mon
 
 
 def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_path, monkeypatch):
-    from flowhft.scale import span
+    from flowhft.simulate import job as span
 
     arguments = (
         "evaluate",

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from program import Said, begin_process, contents, flowhft, manifest
 
-from flowhft.runs import MANIFEST, UNFINISHED
+from flowhft.runs.folder import MANIFEST, UNFINISHED
 
 TINY = """
 demonstrations = 4

@@ -12,19 +12,18 @@ from flowhft import features
 from flowhft.cli.demonstrate import note_silence
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UnknownNameError, UsageError
-from flowhft.learn import lessons as lesson_plans
-from flowhft.learn import recorded, sensing
-from flowhft.learn.card import never_filled, teachers_in
-from flowhft.learn.dataset import lengths_of, sensed
-from flowhft.learn.demonstrate import FURTHEST, Course, lessons_of, record
-from flowhft.learn.lessons import Lesson, choose, plan
+from flowhft.learn.demonstrations import lessons as lesson_plans
+from flowhft.learn.demonstrations import recorded, sensing
+from flowhft.learn.demonstrations.card import never_filled, teachers_in
+from flowhft.learn.demonstrations.dataset import lengths_of, sensed
+from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of, record
+from flowhft.learn.demonstrations.lessons import Lesson, choose, plan
 from flowhft.learn.select import Teacher, at_the_edge, best_of_each, select_teachers
 from flowhft.learn.settings import DataSettings, TeacherSettings
-from flowhft.market.scenario import Scenario
-from flowhft.market.scenario_files import scenarios_to_toml
-from flowhft.market.sensor import sensor_for
-from flowhft.runs import UNFINISHED, read_table, write_json, write_table
-from flowhft.scale import drive
+from flowhft.runs.folder import UNFINISHED, read_table, write_json, write_table
+from flowhft.scenarios.files import scenarios_to_toml
+from flowhft.scenarios.scenario import Scenario
+from flowhft.scenarios.sensor import sensor_for
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
 OWN = SHORT.but(name="own fills", exciter="own_fills", self_excitation=2.0, decay=5.0, exact_decay=False)
@@ -41,7 +40,7 @@ def data(tmp_path_factory):
     records = [
         recorded.write_shard(folder / recorded.shard_name(task.span.scenario), table, lessons)
         for (task, table), lessons in zip(
-            drive.judge_here(course, course.tasks(), lambda *_: None), course.shards, strict=True
+            do_here(course, course.tasks(), lambda *_: None), course.shards, strict=True
         )
     ]
     table = recorded.lessons_table(course.shards, records, "pnl", 3)

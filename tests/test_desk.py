@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from program import flowhft
 
-from flowhft import experts
-from flowhft.adapter import Adapter
+from flowhft.desk.compiled import begin, fold, freeze_expert, plain, quote, save_frozen, weight_shapes
+from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
+from flowhft.desk.compiled.latency import untrained
+from flowhft.desk.compiled.peer import LAYOUTS, Peer, compiler
 from flowhft.errors import UsageError
 from flowhft.features import NAMES, sensor_in_units
-from flowhft.frozen import begin, fold, freeze_expert, plain, quote, save_frozen, weight_shapes
-from flowhft.frozen.export import inputs_of, largest_difference, onnx_model, save_onnx
-from flowhft.frozen.latency import untrained
-from flowhft.frozen.peer import LAYOUTS, Peer, compiler
-from flowhft.frozen.plan import Evaluation, Plan, euler, heun
-from flowhft.regime import SEES, RegimeAdapter
-from flowhft.regime import shapes_of as regime_shapes
+from flowhft.policies import rules as experts
+from flowhft.policies.adapter import Adapter
+from flowhft.policies.plan import Evaluation, Plan, euler, heun
+from flowhft.policies.regime_adapter import SEES, RegimeAdapter
+from flowhft.policies.regime_adapter import shapes_of as regime_shapes
 from flowhft.types import Estimates, Observation
 
 HORIZON, WIDTH, BLOCKS = 4, 24, 2

@@ -11,8 +11,8 @@ from two_experts import SENSOR, draw, trained, two_experts
 from flowhft.errors import UsageError
 from flowhft.flow.normaliser import scale_features
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
-from flowhft.learn.distil import distil, draw_pairs
-from flowhft.learn.imitate import imitate
+from flowhft.learn.imitation.distil import distil, draw_pairs
+from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
 
 MANY = SamplerSettings(steps=16, noise_scale=1.0)
@@ -63,7 +63,7 @@ def test_pairs_are_the_noise_and_the_chunk_that_the_policy_draws(policy):
 
 def test_how_many_pairs_are_asked_for_at_once_changes_none(policy, monkeypatch):
     whole = draw_pairs(policy, _spread(10), most=1_000, seed=3)
-    monkeypatch.setattr("flowhft.learn.distil.AT_ONCE", 16)
+    monkeypatch.setattr("flowhft.learn.imitation.distil.AT_ONCE", 16)
     parts = draw_pairs(policy, _spread(10), most=1_000, seed=3)
     np.testing.assert_array_equal(parts.noise, whole.noise)
     np.testing.assert_allclose(parts.chunk, whole.chunk, atol=1e-5)

@@ -12,19 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from flowhft import experts, features, metrics, runs
-from flowhft.blocks import SAMPLES
+from flowhft import features
 from flowhft.calibrate import calibration, fill_curve, hawkes_fit, volatility
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.cli.backtest import BLOCK_SECONDS
 from flowhft.cli.command import Command
 from flowhft.cli.configuration import options, parse
 from flowhft.cli.main import COMMANDS
+from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
-from flowhft.experts import white_noise
 from flowhft.flow.normaliser import REACH
 from flowhft.flow.settings import NetworkSettings
-from flowhft.learn.demonstrate import FURTHEST
+from flowhft.learn.demonstrations.demonstrate import FURTHEST
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.settings import (
     AdaptSettings,
@@ -36,17 +35,21 @@ from flowhft.learn.settings import (
     TeacherSettings,
     TrainingSettings,
 )
-from flowhft.market.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
-from flowhft.market.scenario_files import scenario_from_table
-from flowhft.market.tick_settings import TickSettings
-from flowhft.recordings import validate
+from flowhft.metrics import table as metrics
+from flowhft.metrics.bootstrap import SAMPLES
+from flowhft.policies import rules as experts
+from flowhft.policies.rules import white_noise
+from flowhft.recordings.checks import validate
 from flowhft.recordings.ticks import EVENT
-from flowhft.replay.settings import ReplaySettings
-from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.resemble import resemblance
 from flowhft.rl.settings import PpoSettings
+from flowhft.runs import folder as runs
+from flowhft.scenarios.files import scenario_from_table
+from flowhft.scenarios.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
+from flowhft.simulate.market.tick_settings import TickSettings
+from flowhft.studies.learned.settings import StudySettings
+from flowhft.studies.realism import resemblance
+from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
-from flowhft.walk.settings import SweepSettings, WalkSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = [
@@ -373,9 +376,9 @@ def test_names_are_documented(document, names):
 
 def test_columns_and_latency_of_the_replay_are_documented():
     pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
-    from flowhft.replay.engine import FILL_UNITS
-    from flowhft.replay.latency import ROUNDING_US
-    from flowhft.replay.markout import MARKOUT_UNITS
+    from flowhft.desk.replay.engine import FILL_UNITS
+    from flowhft.desk.replay.latency import ROUNDING_US
+    from flowhft.desk.replay.markout import MARKOUT_UNITS
 
     assert {*FILL_UNITS, *MARKOUT_UNITS} <= words((ROOT / "docs" / "run-folder.md").read_text())
     told = " ".join((ROOT / "docs" / "models.md").read_text().split())

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import eigh_tridiagonal
 
-from flowhft.adapter import IDENTITY, Adapter, adapt_quote
 from flowhft.errors import UnknownNameError
-from flowhft.experts import EXPERTS, Expert, get
+from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote
+from flowhft.policies.rules import EXPERTS, Expert, get
 from flowhft.types import Estimates, Observation, Quote
 
 # The market of Gueant, Lehalle and Fernandez-Tapia's figures: ticks, seconds.

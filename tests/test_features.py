@@ -23,8 +23,8 @@ from flowhft.features import (
     unpack,
 )
 from flowhft.features.fractional import HURST, LEFT_OVER, autocovariance
-from flowhft.market.presets import paper_test
-from flowhft.market.sensor import sensor_for
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.sensor import sensor_for
 from flowhft.types import Observation, Quote
 
 SENSOR = Sensor(

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from flowhft import features
-from flowhft.adapter import IDENTITY, Adapter, adapt_quote
+from flowhft.desk.compiled import begin, plain, quote
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow import objectives
@@ -29,8 +29,8 @@ from flowhft.flow.normaliser import (
 )
 from flowhft.flow.policy import FlowPolicy, describe_policy, load_policy, save_policy
 from flowhft.flow.settings import NetworkSettings, ObjectiveName, SamplerSettings
-from flowhft.frozen import begin, plain, quote
-from flowhft.frozen.plan import heun
+from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote
+from flowhft.policies.plan import heun
 from flowhft.types import Observation, Policy, Quote
 
 SENSOR = Sensor(

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from flowhft import experts
 from flowhft.cli.main import main
 from flowhft.errors import UsageError
 from flowhft.learn.frontier import frontier, reached_at
-from flowhft.market.presets import paper_test
-from flowhft.policies import closed_form
+from flowhft.policies import rules as experts
+from flowhft.scenarios.presets import paper_test
+from flowhft.simulate.quoting import closed_form
 
 
 @pytest.fixture(scope="module")

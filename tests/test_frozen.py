@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 from numba import njit
 from safetensors.numpy import load_file, save_file
 
-from flowhft import adapter as adapters
-from flowhft import experts, features
-from flowhft.adapter import IDENTITY, Adapter
-from flowhft.errors import DataError, UsageError
-from flowhft.flow.network import network_from
-from flowhft.flow.normaliser import Normaliser
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
-from flowhft.frozen import (
+from flowhft import features
+from flowhft.desk.compiled import (
     begin,
     fold,
     freeze_expert,
@@ -36,13 +29,21 @@ from flowhft.frozen import (
     vectors,
     weight_shapes,
 )
-from flowhft.frozen.plan import Evaluation, Plan, euler, heun, long_steps
-from flowhft.frozen.policy import assemble
-from flowhft.frozen.quote import decide
-from flowhft.policies.regime import RegimeAdapted
-from flowhft.policies.source import LearnedSource
-from flowhft.regime import SEES, RegimeAdapter, adapter_at
-from flowhft.regime import shapes_of as regime_shapes
+from flowhft.desk.compiled.policy import assemble
+from flowhft.desk.compiled.quote import decide
+from flowhft.errors import DataError, UsageError
+from flowhft.flow.network import network_from
+from flowhft.flow.normaliser import Normaliser
+from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.policies import adapter as adapters
+from flowhft.policies import rules as experts
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.plan import Evaluation, Plan, euler, heun, long_steps
+from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at
+from flowhft.policies.regime_adapter import shapes_of as regime_shapes
+from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
+from flowhft.simulate.quoting.source import LearnedSource
 from flowhft.types import Estimates, Observation, Quote
 
 SENSOR = features.Sensor(2.0, 5.0, 1.0, 0.7, 3.0, 0.2, 0.05)
@@ -711,7 +712,7 @@ def test_a_policy_that_no_loop_knows_is_refused():
 INNER = "def inner(x):\n    return x + {}\n"
 OUTER = """
 from numba import njit
-from flowhft.frozen import compiled
+from flowhft.desk.compiled import compiled
 from inner import inner
 inner = njit(inner)
 def outer(x):
@@ -733,7 +734,9 @@ def test_the_cache_notices_a_change_in_another_file(tmp_path):
 
 
 def test_the_desk_runs_without_the_lab(saved):
-    program = "import sys, flowhft.frozen as f; f.load_frozen(sys.argv[1]); print('jax' in sys.modules)"
+    program = (
+        "import sys, flowhft.desk.compiled as f; f.load_frozen(sys.argv[1]); print('jax' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, str(saved)], capture_output=True, text=True, check=True
     )

@@ -13,20 +13,21 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
-import flowhft.gym.sessions
-from flowhft.agents import load_agents, save_agents
+import flowhft.rl.gymnasium.sessions
 from flowhft.errors import DataError, MissingExtraError, UnknownNameError, UsageError
-from flowhft.gym import MarketEnv, MarketVectorEnv
-from flowhft.gym.actor import actor_from, agents_from
-from flowhft.gym.sessions import stream_of
-from flowhft.learn.sensing import features_of
-from flowhft.market.market import build
-from flowhft.market.presets import find_scenarios
-from flowhft.market.scenario import Scenario
-from flowhft.market.scenario_files import scenarios_to_toml
-from flowhft.market.sensor import sensor_for
-from flowhft.policies import closed_form, find_policy
-from flowhft.rollout import rollout
+from flowhft.learn.demonstrations.sensing import features_of
+from flowhft.rl.gymnasium import MarketEnv, MarketVectorEnv
+from flowhft.rl.gymnasium.actor import actor_from, agents_from
+from flowhft.rl.gymnasium.sessions import stream_of
+from flowhft.scenarios.files import scenarios_to_toml
+from flowhft.scenarios.presets import find_scenarios
+from flowhft.scenarios.scenario import Scenario
+from flowhft.scenarios.sensor import sensor_for
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.agents_file import load_agents, save_agents
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.rollout import rollout
 from flowhft.types import Trajectory
 
 SESSIONS = 3
@@ -144,7 +145,7 @@ def test_many_sessions_are_the_same_rollout_and_begin_anew_in_the_step_in_which_
 
 
 def test_one_program_serves_every_step_session_and_scenario(scenario):
-    steps, starts = flowhft.gym.sessions._step, flowhft.gym.sessions._begin
+    steps, starts = flowhft.rl.gymnasium.sessions._step, flowhft.rl.gymnasium.sessions._begin
     sizes = []
     for changes in ({}, {}, dict(volatility=0.3, drift=1.0, fill_decay=2.0)):
         env = MarketVectorEnv(scenario.but(**changes), num_envs=SESSIONS, largest_offset=2.0 + len(changes))
@@ -357,7 +358,7 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
     from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines
     from stable_baselines3.common.vec_env import VecNormalize
 
-    from flowhft.gym.stable_baselines import StableBaselinesEnv, export
+    from flowhft.rl.gymnasium.stable_baselines import StableBaselinesEnv, export
     from flowhft.types import Observation
 
     torch.set_num_threads(1)  # so small a network is slower on more

@@ -10,30 +10,30 @@ from safetensors.numpy import save
 from two_experts import SENSOR, draw, trained
 
 from flowhft import features
-from flowhft.agents import regime_of
-from flowhft.archive import read_archive, write_archive
 from flowhft.errors import DataError, UsageError
 from flowhft.flow.interpolant import Batch, noise_for
 from flowhft.flow.network import network_from
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
-from flowhft.learn import checkpoint as checkpoints
-from flowhft.learn import dataset
-from flowhft.learn.dataset import Demonstrations
-from flowhft.learn.demonstrate import record
-from flowhft.learn.examine import Results, examination, examine, gap_between
-from flowhft.learn.fidelity import random_markets, relative_differences
-from flowhft.learn.fit import CURVE_UNITS, kept_row, noise_scales
-from flowhft.learn.imitate import imitate
-from flowhft.learn.lessons import Lesson
-from flowhft.learn.recorded import Shown
+from flowhft.learn.demonstrations import dataset
+from flowhft.learn.demonstrations.dataset import Demonstrations
+from flowhft.learn.demonstrations.demonstrate import record
+from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.recorded import Shown
+from flowhft.learn.imitation import checkpoint as checkpoints
+from flowhft.learn.imitation.examine import Results, examination, examine, gap_between
+from flowhft.learn.imitation.fidelity import random_markets, relative_differences
+from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row, noise_scales
+from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.select import Teacher
 from flowhft.learn.settings import TrainingSettings
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test, scenario_in
-from flowhft.market.sensor import sensor_for
-from flowhft.policies import closed_form
-from flowhft.policies.source import LearnedSource
-from flowhft.rollout import rollout
+from flowhft.runs.archive import read_archive, write_archive
+from flowhft.scenarios.presets import paper_test, scenario_in
+from flowhft.scenarios.sensor import sensor_for
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.agent_view import regime_of
+from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.rollout import rollout
 from flowhft.types import Observation
 
 TINY = NetworkSettings(features="paper", horizon=2, width=8, blocks=1, finest=2)
@@ -175,7 +175,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
 
 
 def test_rows_and_checkpoints_fall_due_each_in_its_own_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("flowhft.learn.fit.UPDATES_PER_CALL", 8)
+    monkeypatch.setattr("flowhft.learn.imitation.fit.UPDATES_PER_CALL", 8)
     demonstrations, settings = _demonstrations(), _settings()
     _, curve = imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "whole")
     assert curve["update"].to_list() == [8, 10, 16, 20]
@@ -297,7 +297,7 @@ def test_an_interrupted_save_loses_nothing(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return save(arrays, metadata)
 
-    monkeypatch.setattr("flowhft.archive.save", full)
+    monkeypatch.setattr("flowhft.runs.archive.save", full)
     with pytest.raises(OSError, match="No space left"):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1  # the checkpoint of update 10, and no half of the next one

@@ -10,14 +10,14 @@ DESK = (
     "types",
     "errors",
     "runs",
+    "work",
     "metrics",
-    "features",
-    "adapter",
-    "experts",
     "recordings",
-    "frozen",
+    "features",
+    "scenarios",
+    "policies",
     "calibrate",
-    "replay",
+    "desk",
     "report",
 )
 
@@ -30,7 +30,7 @@ def test_imports_go_down_the_layers():
 
 def test_the_desk_runs_without_the_lab(tmp_path):
     """Where jax is not installed at all: a module of that name that fails stands in its place."""
-    for lab in ("jax", "equinox", "optax"):
+    for lab in ("jax", "equinox", "optax", "diffrax"):
         (tmp_path / f"{lab}.py").write_text(f"raise ImportError('the desk reached {lab}')\n")
     code = (
         "import importlib, pkgutil\n"

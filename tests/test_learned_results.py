@@ -13,13 +13,12 @@ from flowhft.cli.learned_stages import at_dial
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.flow.normaliser import Normaliser
 from flowhft.learn.regime.plain import plain_policy
-from flowhft.policies import Named
-from flowhft.policies.source import LearnedSource
-from flowhft.regime import TOLD, RegimeAdapter, shapes_of
-from flowhft.reproduce.learned import misses, wins
-from flowhft.reproduce.learned.dial import BESIDE
-from flowhft.reproduce.learned.lineup import Member, told_premium
-from flowhft.reproduce.learned.repeats import (
+from flowhft.policies.regime_adapter import TOLD, RegimeAdapter, shapes_of
+from flowhft.simulate.quoting.source import LearnedSource, Named
+from flowhft.studies.learned import misses, wins
+from flowhft.studies.learned.dial import BESIDE
+from flowhft.studies.learned.lineup import Member, told_premium
+from flowhft.studies.learned.repeats import (
     often_missed,
     relative_spread,
     repeat_counts,
@@ -27,11 +26,11 @@ from flowhft.reproduce.learned.repeats import (
     trained_again,
     with_wins,
 )
-from flowhft.reproduce.learned.sentences import sentences_of
-from flowhft.reproduce.learned.summaries import compare_variants
-from flowhft.reproduce.learned.targets import cell_targets, imitation_targets, surely_apart
-from flowhft.reproduce.learned.wins import THREE, counts_of, makers_of, oriented, wins_of
-from flowhft.reproduce.learned.worth import blinded
+from flowhft.studies.learned.sentences import sentences_of
+from flowhft.studies.learned.summaries import compare_variants
+from flowhft.studies.learned.targets import cell_targets, imitation_targets, surely_apart
+from flowhft.studies.learned.wins import THREE, counts_of, makers_of, oriented, wins_of
+from flowhft.studies.learned.worth import blinded
 from flowhft.types import Interval
 
 TINY = (

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowhft.market import price
-from flowhft.market.fills import any_reaches, how_many_reach
-from flowhft.market.market import State, build
-from flowhft.market.scenario import Scenario
-from flowhft.market.world import World
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market import price
+from flowhft.simulate.market.fills import any_reaches, how_many_reach
+from flowhft.simulate.market.market import State, build
+from flowhft.simulate.market.world import World
 from flowhft.types import Quote
 
 SIGMAS = 5.0

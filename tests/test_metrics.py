@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from flowhft import estimators, metrics
 from flowhft.errors import UsageError
-from flowhft.measures import (
+from flowhft.metrics import estimators
+from flowhft.metrics import table as metrics
+from flowhft.metrics.measures import (
     begin_tally,
     drawdown,
     equity,
@@ -24,7 +25,7 @@ from flowhft.measures import (
     measures_of,
     tally_step,
 )
-from flowhft.metrics import METRICS, compare, score, summarise
+from flowhft.metrics.table import METRICS, compare, score, summarise
 from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
 
 

@@ -9,20 +9,20 @@ import pytest
 from scipy.linalg import expm
 from scipy.optimize import minimize_scalar
 
-from flowhft import experts
+from flowhft.desk.compiled import begin, freeze_expert
+from flowhft.desk.compiled import quote as quote_frozen
+from flowhft.desk.compiled.policy import assemble
 from flowhft.errors import UsageError
-from flowhft.experts import dynamic_program, linear_equation, oracle
-from flowhft.frozen import begin, freeze_expert
-from flowhft.frozen import quote as quote_frozen
-from flowhft.frozen.policy import assemble
 from flowhft.learn.frontier import objective_of
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test
-from flowhft.market.scenario import Scenario
-from flowhft.market.total_law import total_estimates
-from flowhft.policies import closed_form
-from flowhft.policies.closed_form import estimates_for
-from flowhft.rollout import judge, rollout
+from flowhft.policies import rules as experts
+from flowhft.policies.rules import dynamic_program, linear_equation, oracle
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.scenario import Scenario
+from flowhft.scenarios.total_law import total_estimates
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.closed_form import estimates_for
+from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Estimates, Observation
 
 MILD = Estimates(volatility=2.0, drift=0.0, intensity=50.0, fill_decay=1.5, horizon=1.0)

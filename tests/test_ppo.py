@@ -12,32 +12,22 @@ import polars as pl
 import pytest
 from scipy.optimize import minimize_scalar
 
-from flowhft.agents import (
-    VIEWS,
-    Actor,
-    Agents,
-    Scales,
-    alone,
-    load_agents,
-    look,
-    merge_agents,
-    save_agents,
-    told,
-)
-from flowhft.agents.store import FORMAT
-from flowhft.archive import read_archive, write_archive
 from flowhft.cli.main import main
 from flowhft.errors import DataError, UnknownNameError, UsageError
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test
-from flowhft.market.scenario import Scenario
-from flowhft.policies import find_policy
 from flowhft.rl.advantage import advantages, luck
 from flowhft.rl.environment import Episode, Reward, environments_of
 from flowhft.rl.ppo import CURVES, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
 from flowhft.rl.train import CURVE_UNITS, SEED_UNITS, train
-from flowhft.rollout import key_for, one_path
+from flowhft.runs.archive import read_archive, write_archive
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.agent import Actor, Scales
+from flowhft.simulate.quoting.agent_view import VIEWS, look, told
+from flowhft.simulate.quoting.agents_file import FORMAT, Agents, alone, load_agents, merge_agents, save_agents
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.rollout import key_for, one_path
 from flowhft.types import Observation
 
 # One step, in which at most one lot a side trades, and the price stands still.
@@ -146,7 +136,7 @@ def learn(probe):
 
 
 def asked(network, units, time, signal):
-    from flowhft.agents import forward, scaled
+    from flowhft.simulate.quoting.agent import forward, scaled
 
     seen = scaled(units.mean, units.std, jnp.array([time, signal], jnp.float32))
     return float(forward(network.weights, network.biases, seen)[0])

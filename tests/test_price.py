@@ -12,11 +12,11 @@ import pytest
 from jax.extend.random import threefry_2x32
 from scipy import stats
 
-from flowhft.market.fractional import covariance
-from flowhft.market.market import build
-from flowhft.market.once import once
-from flowhft.market.randomness import PathKey, normal, threefry, uniform
-from flowhft.market.scenario import Scenario
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.fractional import covariance
+from flowhft.simulate.market.market import build
+from flowhft.simulate.market.once import once
+from flowhft.simulate.market.randomness import PathKey, normal, threefry, uniform
 
 SIGMAS = 5.0
 PATHS = 20_000

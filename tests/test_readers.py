@@ -27,13 +27,14 @@ from flowhft.cli.data import Format
 from flowhft.cli.main import main
 from flowhft.errors import DataError, FlowhftError, RecordingError, UnknownNameError
 from flowhft.recordings import book_at, read_recording, sample_recording, split, top_of_book
-from flowhft.recordings.following import Summary, agreement
-from flowhft.recordings.npz import npz_events, write_npz
+from flowhft.recordings.checks.following import Summary, agreement
+from flowhft.recordings.checks.watch import Watch
+from flowhft.recordings.formats.npz import npz_events, write_npz
+from flowhft.recordings.formats.read import READERS, open_recording
+from flowhft.recordings.formats.tick_files import write_ticks
 from flowhft.recordings.orders import level_events
-from flowhft.recordings.read import READERS, open_recording
 from flowhft.recordings.source import Chunk, assembled
-from flowhft.recordings.tick_files import write_ticks
-from flowhft.recordings.ticks import (
+from flowhft.recordings.ticks import (  # fmt: skip
     ADD,
     BUY,
     CHANGE,
@@ -46,8 +47,7 @@ from flowhft.recordings.ticks import (
     TRADE,
     Recording,
     require_trades,
-)  # fmt: skip
-from flowhft.recordings.watch import Watch
+)
 
 US = 1_700_000_000_000_000  # microseconds since 1970
 DEPTH_CSV = [  # ms, snapshot, side, price, amount

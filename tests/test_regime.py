@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 
-from flowhft.adapter import IDENTITY
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import NAMES, context_features, remember_nothing, sense, sensor_in_units
 from flowhft.flow.network import init_network
@@ -31,16 +30,17 @@ from flowhft.learn.regime.score import ENOUGH, SMALL, gain_of, risk_of, satisfie
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.regime.train import train
 from flowhft.learn.regime.worlds import draw_worlds
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test, scenario_in
-from flowhft.market.price import poisson
-from flowhft.metrics import METRICS
-from flowhft.policies import find_policy
-from flowhft.policies.closed_form import adapted
-from flowhft.policies.regime import regime_adapted
-from flowhft.policies.source import LearnedSource, Named
-from flowhft.regime import SEES, RegimeAdapter, adapter_at, shapes_of
-from flowhft.rollout import judge, rollout
+from flowhft.metrics.table import METRICS
+from flowhft.policies.adapter import IDENTITY
+from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at, shapes_of
+from flowhft.scenarios.presets import paper_test, scenario_in
+from flowhft.simulate.market.market import build
+from flowhft.simulate.market.price import poisson
+from flowhft.simulate.quoting.closed_form import adapted
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.regime_adapted import regime_adapted
+from flowhft.simulate.quoting.source import LearnedSource, Named
+from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Observation
 
 SENSOR = sensor_in_units(1.0 / 1.5, 0.01, 1.0)

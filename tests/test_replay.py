@@ -10,22 +10,21 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flowhft.desk.compiled import Frozen, freeze_expert
+from flowhft.desk.replay import engine, latency
+from flowhft.desk.replay.engine import FILL_UNITS, OrderCounts, Replayed, replay
+from flowhft.desk.replay.events import exchange_events
+from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
+from flowhft.desk.replay.settings import QueueModel, ReplaySettings
+from flowhft.desk.replay.tape import OrderFlow, market_order_arrivals, read_tape
 from flowhft.errors import DataError, UsageError
-from flowhft.experts import EXPERTS, glft
-from flowhft.frozen import Frozen, freeze_expert
-from flowhft.measures import equity, inventory_after, measure
+from flowhft.metrics.measures import equity, inventory_after, measure
+from flowhft.policies.rules import EXPERTS, glft
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import rebuild
-from flowhft.recordings.contract import contract_of
+from flowhft.recordings.instrument import contract_of, worth
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
-from flowhft.replay import engine, latency
-from flowhft.replay.engine import FILL_UNITS, OrderCounts, Replayed, replay
-from flowhft.replay.events import exchange_events
-from flowhft.replay.markout import MARKOUT_UNITS, markout
-from flowhft.replay.money import worth
-from flowhft.replay.settings import QueueModel, ReplaySettings
-from flowhft.replay.tape import OrderFlow, market_order_arrivals, read_tape
 from flowhft.types import Estimates, Observation
 
 MS = 1_000_000
@@ -601,7 +600,7 @@ def run(code: str) -> subprocess.CompletedProcess:
 
 
 def test_missing_library_names_its_extra() -> None:
-    without = "import sys; sys.modules['hftbacktest'] = None; import flowhft.replay.{}"
+    without = "import sys; sys.modules['hftbacktest'] = None; import flowhft.desk.replay.{}"
     assert run(without.format("settings")).returncode == 0  # the command line's help does not need it
     failed = run(without.format("engine"))
     assert "MissingExtraError: `hftbacktest` must be installed" in failed.stderr
@@ -609,7 +608,7 @@ def test_missing_library_names_its_extra() -> None:
 
 
 def test_the_replay_never_imports_the_lab() -> None:
-    modules = "flowhft.replay.engine, flowhft.replay.markout"
+    modules = "flowhft.desk.replay.engine, flowhft.desk.replay.markout"
     code = f"import sys, {modules}; print({{'jax', 'equinox'}} & set(sys.modules))"
     assert run(code).stdout.strip() == "set()"
 

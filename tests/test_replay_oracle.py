@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from slow_replay import Slow
 
-from flowhft.experts import EXPERTS, glft
-from flowhft.frozen import Frozen, freeze_expert
+from flowhft.desk.compiled import Frozen, freeze_expert
+from flowhft.desk.replay.engine import OrderCounts, replay
+from flowhft.desk.replay.settings import QueueModel, ReplaySettings
+from flowhft.policies.rules import EXPERTS, glft
 from flowhft.recordings import read_recording
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import (
@@ -26,8 +28,6 @@ from flowhft.recordings.ticks import (
     TRADE,
     Recording,
 )
-from flowhft.replay.engine import OrderCounts, replay
-from flowhft.replay.settings import QueueModel, ReplaySettings
 
 MS = 1_000_000
 LEVEL_MODELS = [name for name in get_args(QueueModel) if name != "l3_fifo"]

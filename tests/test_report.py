@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_run import LEARNED, REFERENCE, differences, results, write_run
 
-from flowhft import runs
 from flowhft.errors import DataError
-from flowhft.metrics import METRICS
+from flowhft.metrics.table import METRICS
 from flowhft.report import build, charts, look, numbers, verdict
 from flowhft.report.evidence import Evidence, gather, is_expert, is_learned
 from flowhft.report.markup import element, figure, text
 from flowhft.report.sections.calibration import fill_curve_figure
 from flowhft.report.sections.comparison import difference_map
 from flowhft.report.sections.replayed import markout_figure
+from flowhft.runs import folder as runs
 from flowhft.types import Interval
 
 VOID = {"meta", "br", "wbr"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from program import contents, flowhft, manifest
 
-from flowhft.reproduce import effects
-from flowhft.reproduce.effects import effects_in
-from flowhft.reproduce.paper import CLOSED_FORMS, PPO
+from flowhft.studies import effects
+from flowhft.studies.effects import effects_in
+from flowhft.studies.paper import CLOSED_FORMS, PPO
 
 TINY_PPO = ("--ppo.updates", 1, "--ppo.environments", 2, "--ppo.seeds", 1, "--ppo.layers", 2)
 TINY = ("--cells", "T1.LH,T2.LH", "--paths", 60)

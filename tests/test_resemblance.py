@@ -11,13 +11,14 @@ from program import flowhft
 from scipy.stats import binom
 
 from flowhft.errors import DataError
-from flowhft.market.scenario import Scenario
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import mid_at, top_of_book
 from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import BUY, SNAPSHOT, TOP
-from flowhft.resemble.resemblance import (
+from flowhft.runs.folder import units_of
+from flowhft.scenarios.scenario import Scenario
+from flowhft.studies.realism.resemblance import (
     POINT_UNITS,
     SPREAD,
     VERDICT_UNITS,
@@ -25,9 +26,8 @@ from flowhft.resemble.resemblance import (
     envelope,
     load_resemblance,
 )
-from flowhft.resemble.stylised import autocorrelation, facts_at
-from flowhft.resemble.tape import Tape, recorded_tape, simulated_tapes
-from flowhft.runs import units_of
+from flowhft.studies.realism.stylised import autocorrelation, facts_at
+from flowhft.studies.realism.tape import Tape, recorded_tape, simulated_tapes
 
 MARKET = Scenario(
     name="market",

@@ -6,20 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowhft import rollout as rollouts
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import UsageError
-from flowhft.evaluate import fingerprint, judge_scenario
 from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_teachers
 from flowhft.learn.settings import AdaptSettings, TeacherSettings
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test
-from flowhft.market.scenario import Scenario
-from flowhft.measures import measure
-from flowhft.metrics import summarise
-from flowhft.policies import Adapted, closed_form, find_policies, find_policy, tune
-from flowhft.rollout import judge, judge_together, rollout
+from flowhft.metrics.measures import measure
+from flowhft.metrics.table import summarise
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate import rollout as rollouts
+from flowhft.simulate.evaluate import fingerprint, judge_scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.closed_form import Adapted
+from flowhft.simulate.quoting.find import find_policies, find_policy
+from flowhft.simulate.quoting.source import tune
+from flowhft.simulate.rollout import judge, judge_together, rollout
 
 SMALL = Scenario(
     "small", dt=0.05, base_intensity=30.0, self_excitation=2.0, cross_excitation=1.0, maker_fee=1e-4

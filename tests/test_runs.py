@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowhft import runs
 from flowhft.errors import DataError, UsageError
-from flowhft.runs import (
+from flowhft.runs import folder as runs
+from flowhft.runs.folder import (
     UNFINISHED,
     Run,
     manifest_of,

@@ -23,29 +23,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import begin_process, contents, flowhft
 
-from flowhft import metrics, moments
 from flowhft.errors import DataError, MissingExtraError, UsageError
-from flowhft.estimators import TAIL
-from flowhft.evaluate import judge_scenario
-from flowhft.learn.demonstrate import Course
-from flowhft.learn.lessons import Lesson
-from flowhft.learn.lessons import plan as lesson_plan
-from flowhft.market.market import build
-from flowhft.market.presets import paper_test
-from flowhft.market.scenario import Scenario
-from flowhft.measures import DELAYED, measure
-from flowhft.metrics import METRICS
-from flowhft.moments import BLOCK
-from flowhft.policies import closed_form, find_policy
-from flowhft.rollout import judge, rollout
-from flowhft.runs import UNFINISHED
-from flowhft.scale import cluster as clusters
-from flowhft.scale import plan
-from flowhft.scale.checkpoint import Checkpoints
-from flowhft.scale.drive import judge_all, judge_here, total_of
-from flowhft.scale.plan import MOST_SPANS, Span, spans_of
-from flowhft.scale.span import Job
+from flowhft.learn.demonstrations.demonstrate import Course
+from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.lessons import plan as lesson_plan
+from flowhft.metrics import moments
+from flowhft.metrics import table as metrics
+from flowhft.metrics.estimators import TAIL
+from flowhft.metrics.measures import DELAYED, measure
+from flowhft.metrics.moments import BLOCK
+from flowhft.metrics.table import METRICS
+from flowhft.runs.folder import UNFINISHED
+from flowhft.scenarios.presets import paper_test
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate import spans as plan
+from flowhft.simulate.checkpoint import Checkpoints
+from flowhft.simulate.devices import prepare
+from flowhft.simulate.drive import judge_all, total_of
+from flowhft.simulate.evaluate import judge_scenario
+from flowhft.simulate.job import Job
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.spans import MOST_SPANS, Span, spans_of
 from flowhft.types import Observation, Quote, no_progress
+from flowhft.work import cluster as clusters
+from flowhft.work.task import do_here
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
 NAMES = ("white_noise", "glft@0.05", "glft@0.5")
@@ -395,7 +399,7 @@ def test_a_gpu_that_is_not_there_is_told(shop, tmp_path):
 def crew():
     """Return two workers on this machine."""
     pytest.importorskip("ray", reason="the cluster needs flowhft[scale]")
-    with clusters.cluster("local", "cpu", cores=2) as found:
+    with clusters.cluster("local", "cpu", prepare, cores=2) as found:
         yield found
 
 
@@ -417,7 +421,7 @@ def test_a_cluster_records_the_same_demonstrations(crew):
     course = Course(lesson_plan(lessons, rows=30), [lesson.scenario for lesson in lessons], seed=0)
     here, there = (
         {task.span.scenario: table for task, table in who(course, course.tasks(), no_progress)}
-        for who in (judge_here, crew)
+        for who in (do_here, crew)
     )
     assert sorted(here) == [0, 1] == sorted(there)
     assert all(here[shard].equals(there[shard]) for shard in here)
@@ -482,10 +486,10 @@ def test_an_address_that_answers_but_is_no_cluster_is_told(monkeypatch):
         mute.listen()
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(DataError, match="must be the address of a Ray cluster"):
-            clusters.cluster(address, "cpu").__enter__()
+            clusters.cluster(address, "cpu", prepare).__enter__()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'flowhft\[scale\]'"):
-        clusters.cluster("auto", "cpu").__enter__()
+        clusters.cluster("auto", "cpu", prepare).__enter__()

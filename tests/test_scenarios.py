@@ -12,7 +12,8 @@ from program import flowhft
 from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UsageError
-from flowhft.market.presets import (
+from flowhft.scenarios.files import read_scenarios, scenarios_to_toml
+from flowhft.scenarios.presets import (
     INFORMED,
     PRESETS,
     SETS,
@@ -23,8 +24,7 @@ from flowhft.market.presets import (
     scenario_in,
     stress,
 )
-from flowhft.market.scenario import MOST_CARRIED, Scenario
-from flowhft.market.scenario_files import read_scenarios, scenarios_to_toml
+from flowhft.scenarios.scenario import MOST_CARRIED, Scenario
 
 ROOT = Path(__file__).parents[1]
 

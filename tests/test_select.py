@@ -8,21 +8,21 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 
-from flowhft.adapter import Adapter
 from flowhft.cli.folder import kept
 from flowhft.cli.select import teachers_from
 from flowhft.errors import DataError, UsageError
 from flowhft.learn import select
-from flowhft.learn.contest import contest, stack
 from flowhft.learn.select import Selection, candidates_in, select_in, select_teachers, teachers_of, wins_of
 from flowhft.learn.settings import TeacherSettings
-from flowhft.market.market import build
-from flowhft.market.presets import paper_train
-from flowhft.market.scenario import Scenario
-from flowhft.policies import closed_form
-from flowhft.policies.closed_form import adapted
+from flowhft.policies.adapter import Adapter
 from flowhft.report.sections.winners import colours_of, is_grid, winners_map, wins_bars
-from flowhft.rollout import judge
+from flowhft.scenarios.presets import paper_train
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.many import contest, stack
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.closed_form import adapted
+from flowhft.simulate.rollout import judge
 
 SMALL = Scenario(
     "small", dt=0.05, volatility=0.1, base_intensity=20.0, self_excitation=1.0, cross_excitation=1.0

@@ -12,23 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flowhft import estimators
+from flowhft.desk.replay.markout import simulated_markout
 from flowhft.errors import UsageError
-from flowhft.estimators import interval
-from flowhft.market.market import build
-from flowhft.market.orders import Orders, deepest_reach
-from flowhft.market.scenario import Scenario
-from flowhft.market.tick_settings import TickSettings
-from flowhft.market.ticks import on_grid, recording_of
-from flowhft.measures import inventory_distribution, measure
-from flowhft.metrics import METRICS, summarise
-from flowhft.policies import closed_form, find_policy
+from flowhft.metrics import estimators
+from flowhft.metrics.estimators import interval
+from flowhft.metrics.measures import inventory_distribution, measure
+from flowhft.metrics.table import METRICS, summarise
 from flowhft.recordings import read_recording
 from flowhft.recordings.book import mid_at, top_of_book
-from flowhft.recordings.npz import write_npz
+from flowhft.recordings.formats.npz import write_npz
 from flowhft.recordings.ticks import BUY, SELL, TRADE
-from flowhft.replay.markout import simulated_markout
-from flowhft.rollout import order_flow, rollout
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.market.orders import Orders, deepest_reach
+from flowhft.simulate.market.tick_settings import TickSettings
+from flowhft.simulate.market.ticks import on_grid, recording_of
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.rollout import order_flow, rollout
 from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
 
 # Ticks are fine beside quotes, which lie about 1 / k = 5 of them away, and prices of 1,000 keep single
@@ -315,8 +316,8 @@ class OnGrid(eqx.Module):
 def replayed(orders: Orders, settings: TickSettings, policy: str = "glft") -> Any:
     """Replay the first session with quotes that take no time."""
     pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
-    from flowhft.replay.engine import replay
-    from flowhft.replay.settings import ReplaySettings
+    from flowhft.desk.replay.engine import replay
+    from flowhft.desk.replay.settings import ReplaySettings
 
     recording = recording_of(TICKS, orders, 0, settings, seed=1)
     at_once = ReplaySettings(

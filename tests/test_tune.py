@@ -6,18 +6,18 @@ import polars as pl
 import pytest
 from program import flowhft
 
-from flowhft.adapter import IDENTITY, Adapter
-from flowhft.archive import write_archive
+from flowhft.desk.compiled import begin
+from flowhft.desk.compiled import quote as desk_quote
 from flowhft.errors import DataError, UsageError
-from flowhft.frozen import begin
-from flowhft.frozen import quote as desk_quote
 from flowhft.learn.settings import AdaptSettings, TuneSettings
 from flowhft.learn.tune import chosen_of, tune_in
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.policies import find_policy
-from flowhft.policies.tuned import FORMAT, TunedSource, load_tuned, quoting, save_tuned
-from flowhft.rollout import judge
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.runs.archive import write_archive
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.tuned import FORMAT, TunedSource, load_tuned, quoting, save_tuned
+from flowhft.simulate.rollout import judge
 from flowhft.types import Observation
 
 SMALL = Scenario(

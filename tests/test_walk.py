@@ -10,26 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import flowhft
 
-from flowhft.blocks import draw_blocks
 from flowhft.errors import DataError, UsageError
+from flowhft.metrics.bootstrap import draw_blocks
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.ticks import TRADE, Recording, make_events
-from flowhft.runs import manifest_of, read_table
+from flowhft.runs.folder import manifest_of, read_table
+from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.studies.walk_forward.windows import plan_windows
 from flowhft.types import Fill, Observation, Quote, Trajectory
-from flowhft.walk.settings import SweepSettings, WalkSettings
-from flowhft.walk.windows import plan_windows
 
 pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 
 from flowhft.calibrate.calibrate import CalibrationSettings
-from flowhft.replay.settings import ReplaySettings
-from flowhft.replay.tape import Tape
-from flowhft.scale.pool import cores_for
-from flowhft.walk.costs import judge_costs
-from flowhft.walk.forward import planned, sessions_of, walk_forward
-from flowhft.walk.join import join_paths, join_windows
-from flowhft.walk.store import Kept, steps_table, trajectory_of
-from flowhft.walk.trade import WalkWork, ended
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import Tape
+from flowhft.studies.walk_forward.costs import judge_costs
+from flowhft.studies.walk_forward.forward import planned, sessions_of, walk_forward
+from flowhft.studies.walk_forward.join import join_paths, join_windows
+from flowhft.studies.walk_forward.store import Kept, steps_table, trajectory_of
+from flowhft.studies.walk_forward.trade import WalkWork, ended
+from flowhft.work.pool import cores_for
 
 SECOND = 1_000_000_000
 SETTINGS = ReplaySettings(decision_interval=0.5, horizon=10.0, decision_latency_us=100.0)

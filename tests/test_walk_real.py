@@ -16,10 +16,10 @@ from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.look import styles_of
 from flowhft.report.sections import costs, real, walked
-from flowhft.reproduce.markdown import filled, table
-from flowhft.reproduce.real.document import document
-from flowhft.reproduce.real.sentences import fees_sentence, overall, sentences_table, verdicts
-from flowhft.runs import manifest_of, read_table, write_json, write_table
+from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
+from flowhft.studies.markdown import filled, table
+from flowhft.studies.real.document import document
+from flowhft.studies.real.sentences import fees_sentence, overall, sentences_table, verdicts
 
 
 def judged(rows: list[tuple]) -> pl.DataFrame:

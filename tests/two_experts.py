@@ -8,8 +8,8 @@ import numpy as np
 
 from flowhft.features import Sensor
 from flowhft.flow.settings import NetworkSettings
-from flowhft.learn.dataset import Demonstrations
-from flowhft.learn.imitate import imitate
+from flowhft.learn.demonstrations.dataset import Demonstrations
+from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import TrainingSettings
 
 SENSOR = Sensor(

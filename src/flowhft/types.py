@@ -2,7 +2,7 @@
 
 They are plain named tuples, so that the same value travels through numpy, numba and jax. Unless a
 field says otherwise: price distances in ticks, times in seconds, quantities in lots (one lot is one
-of our orders), money in tick x lot. Prices and cash are relative to the session's first mid price.
+of our orders of the usual size), money in tick x lot. Prices and cash are relative to the session's first mid price.
 """
 
 from collections.abc import Callable
@@ -52,13 +52,19 @@ class Observation(NamedTuple):
 class Quote(NamedTuple):
     """A bid and an ask around the mid price.
 
+    A side is not quoted where its half-spread is NaN or its size 0.
+
     Attributes:
-        half_spread_bid: ticks from the mid down to our bid; negative above the mid.
-        half_spread_ask: ticks from the mid up to our ask; negative below the mid.
+        half_spread_bid: ticks from the mid down to our bid; negative above the mid; NaN: no bid.
+        half_spread_ask: ticks from the mid up to our ask; negative below the mid; NaN: no ask.
+        size_bid: of our bid, in orders (lots): the market order that reaches it fills it whole.
+        size_ask: of our ask, likewise.
     """
 
     half_spread_bid: Numeric
     half_spread_ask: Numeric
+    size_bid: Numeric = 1.0
+    size_ask: Numeric = 1.0
 
 
 class Fill(NamedTuple):

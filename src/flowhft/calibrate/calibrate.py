@@ -19,7 +19,7 @@ from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.market_orders import ORDER_WINDOW, market_orders
 from flowhft.recordings.ticks import BUY, Recording, require_trades
-from flowhft.runs import stream
+from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
 
 __all__ = ["Calibration", "CalibrationSettings", "calibrate", "load_calibration", "save"]

@@ -17,7 +17,7 @@ from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import SEASONALITY_UNITS
 from flowhft.calibrate.volatility import SIGNATURE_UNITS
 from flowhft.errors import DataError, require
-from flowhft.runs import read_json, read_table, write_json, write_table
+from flowhft.runs.folder import read_json, read_table, write_json, write_table
 from flowhft.types import Estimates
 
 FILE = "calibration.json"

@@ -5,8 +5,8 @@ from typing import Any
 
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
-from flowhft.market.scenario import MOST_CARRIED, Scenario
-from flowhft.recordings.contract import contract_of
+from flowhft.recordings.instrument import contract_of
+from flowhft.scenarios.scenario import MOST_CARRIED, Scenario
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
 STEPS = 300

@@ -9,8 +9,8 @@ from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
-from flowhft.market.presets import Preset
-from flowhft.runs import write_json, write_table
+from flowhft.runs.folder import write_json, write_table
+from flowhft.scenarios.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,16 @@ class Adapt(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Search, judge the choice, save."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.adapter import IDENTITY
         from flowhft.flow.policy import describe_policy, save_policy
         from flowhft.learn.adapt.adapt import adapt, units_of
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policy
-        from flowhft.policies.source import LearnedSource
-        from flowhft.regime import RegimeAdapter
+        from flowhft.policies.adapter import IDENTITY
+        from flowhft.policies.regime_adapter import RegimeAdapter
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.find import find_policy
+        from flowhft.simulate.quoting.source import LearnedSource
 
         named = find_policy(self.policy)
         source = named.source

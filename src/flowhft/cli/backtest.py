@@ -16,15 +16,15 @@ from flowhft.cli.folder import begin, identity_of, identity_of_run, policies_of,
 from flowhft.cli.judged import break_even_fee, course_of, in_sample, warnings_about
 from flowhft.cli.select import scores_from
 from flowhft.cli.terminal import Terminal
+from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import UsageError, require
-from flowhft.replay.settings import ReplaySettings
-from flowhft.runs import read_json, stream, write_json, write_table
-from flowhft.walk.settings import SweepSettings, WalkSettings
+from flowhft.runs.folder import read_json, stream, write_json, write_table
+from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
 
 if TYPE_CHECKING:
+    from flowhft.desk.replay.engine import Replayed
+    from flowhft.desk.replay.tape import OrderFlow
     from flowhft.recordings.ticks import Recording
-    from flowhft.replay.engine import Replayed
-    from flowhft.replay.tape import OrderFlow
 
 BLOCK_SECONDS = 10.0  # of the bootstrap: longer than the memory of order flow, much shorter than a recording
 BLOCK_STEPS = 10  # decisions in a block at least, where they are far apart
@@ -123,11 +123,12 @@ class Backtest(Command):
         """Judge on one calibration, which was made before."""
         from flowhft.calibrate.calibrate import load_calibration
         from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
-        from flowhft.market.scenario_files import read_scenarios
-        from flowhft.policies import find_policies, tune
-        from flowhft.recordings.contract import contract_in
+        from flowhft.desk.replay.tape import OrderFlow
+        from flowhft.recordings.instrument import contract_in
         from flowhft.recordings.ticks import require_trades
-        from flowhft.replay.tape import OrderFlow
+        from flowhft.scenarios.files import read_scenarios
+        from flowhft.simulate.quoting.find import find_policies
+        from flowhft.simulate.quoting.source import tune
 
         calibration = self.calibration or Path()
         parents = {"calibration": identity_of_run(calibration, "calibration", "calibrate")}
@@ -186,9 +187,9 @@ class Backtest(Command):
         price: float,
         terminal: Terminal,
     ) -> tuple[dict[str, "Replayed"], pl.DataFrame]:
-        from flowhft.replay.engine import replay
-        from flowhft.walk.costs import sweep_costs
-        from flowhft.walk.trade import slowest
+        from flowhft.desk.replay.engine import replay
+        from flowhft.studies.walk_forward.costs import sweep_costs
+        from flowhft.studies.walk_forward.trade import slowest
 
         with terminal.stage("replay the recording") as progress:
             replayed = replay(recording, policies, settings, self.seed, progress, flow=flow, reference=price)
@@ -212,13 +213,13 @@ class Backtest(Command):
         """Judge window by window; finished ones are kept and not traded again."""
         from flowhft.calibrate.calibrate import CalibrationSettings
         from flowhft.cli.recording import Parts, facts_of, identity_of_recording, paths_in
-        from flowhft.devices import prepare
-        from flowhft.policies import find_policy
-        from flowhft.recordings.read import read_recording
-        from flowhft.walk.forward import planned, walk_forward
-        from flowhft.walk.join import WINDOW_UNITS, join_windows
-        from flowhft.walk.store import Kept
-        from flowhft.walk.trade import ADAPTED, WalkWork, contract_at_start
+        from flowhft.recordings.formats.read import read_recording
+        from flowhft.simulate.devices import prepare
+        from flowhft.simulate.quoting.find import find_policy
+        from flowhft.studies.walk_forward.forward import planned, walk_forward
+        from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
+        from flowhft.studies.walk_forward.store import Kept
+        from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork, contract_at_start
 
         prepare()
         with terminal.stage("read the recording"):
@@ -296,23 +297,24 @@ class Backtest(Command):
         """Return who trades the windows, as a context: a cluster, processes of our own, or this process."""
         import contextlib
 
-        from flowhft.scale.cluster import cluster
-        from flowhft.scale.drive import judge_here
-        from flowhft.scale.pool import PoolCrew, cores_for
+        from flowhft.simulate.devices import prepare
+        from flowhft.work.cluster import cluster
+        from flowhft.work.pool import PoolCrew, cores_for
+        from flowhft.work.task import do_here
 
         if self.ray:
-            return cluster(self.ray, "cpu")
+            return cluster(self.ray, "cpu", prepare)
         cores = cores_for(self.cores, len(work.windows))
-        return contextlib.nullcontext(PoolCrew(cores) if cores > 1 else judge_here)
+        return contextlib.nullcontext(PoolCrew(cores, prepare) if cores > 1 else do_here)
 
     def _write(self, folder: Path, judging: Judging) -> dict[str, Any]:
         """Write the tables of the judgement, and return what the record says beside them."""
-        from flowhft.blocks import judge_sessions
-        from flowhft.evaluate import columns
-        from flowhft.measures import INVENTORY_UNITS, inventory_distribution
-        from flowhft.replay.engine import FILL_UNITS
-        from flowhft.replay.latency import LATENCY_UNITS, latency_table
-        from flowhft.replay.markout import MARKOUT_UNITS, markout
+        from flowhft.desk.replay.engine import FILL_UNITS
+        from flowhft.desk.replay.latency import LATENCY_UNITS, latency_table
+        from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
+        from flowhft.metrics.bootstrap import judge_sessions
+        from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
+        from flowhft.simulate.evaluate import columns
 
         settings, replayed, reference = judging.settings, judging.replayed, judging.reference
         money, currency = judging.money, judging.currency
@@ -374,7 +376,7 @@ class Backtest(Command):
 
     def _write_costs(self, folder: Path, judging: Judging, blocks: dict[str, Any]) -> None:
         """Write what every policy earns at every point of the sweep."""
-        from flowhft.walk.costs import COST_UNITS, judge_costs
+        from flowhft.studies.walk_forward.costs import COST_UNITS, judge_costs
 
         table = judge_costs(judging.costs, **blocks)
         money = [name for name in table.columns if name.startswith(("pnl", "difference"))]

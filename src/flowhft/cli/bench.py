@@ -11,7 +11,7 @@ from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 
 if TYPE_CHECKING:
-    from flowhft.frozen.latency import Latency
+    from flowhft.desk.compiled.latency import Latency
 
 COLUMNS = (
     "width",
@@ -53,8 +53,8 @@ class BenchLatency(Action):
         for name, values in (("evaluations", self.evaluations), ("widths", self.widths)):
             if not values or min(values) < 1:
                 raise UsageError(f"`{name}` must be whole numbers from 1 up; received {values}.")
-        from flowhft.frozen.latency import measure_latency, untrained
-        from flowhft.frozen.peer import compiler
+        from flowhft.desk.compiled.latency import measure_latency, untrained
+        from flowhft.desk.compiled.peer import compiler
 
         if self.policy:
             policies = [self._frozen()]
@@ -86,8 +86,8 @@ class BenchLatency(Action):
         return Result(summary=summary, shown=[table, note])
 
     def _frozen(self) -> Any:
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policy
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:

@@ -14,11 +14,11 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.runs import read_json, write_json
+from flowhft.runs.folder import read_json, write_json
 
 if TYPE_CHECKING:
     from flowhft.calibrate.calibrate import Calibration
-    from flowhft.market.scenario import Scenario
+    from flowhft.scenarios.scenario import Scenario
 
 SCENARIOS = "scenarios.toml"
 SURE = 2.0  # standard errors by which a half hour must lie outside the scenarios to be said to
@@ -56,8 +56,8 @@ class Calibrate(Command):
         from flowhft.calibrate.calibrate import calibrate, save
         from flowhft.calibrate.scenario import scenario_of
         from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
-        from flowhft.market.presets import grid_around
-        from flowhft.market.scenario_files import scenarios_to_toml
+        from flowhft.scenarios.files import scenarios_to_toml
+        from flowhft.scenarios.presets import grid_around
 
         self._check()
         with terminal.stage("read the recording"):

@@ -36,8 +36,8 @@ class DataCheck(Action):
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, rebuild the best prices, count the market orders."""
-        from flowhft.recordings.following import Summary
-        from flowhft.recordings.read import open_recording
+        from flowhft.recordings.checks.following import Summary
+        from flowhft.recordings.formats.read import open_recording
         from flowhft.report.numbers import duration, significant
 
         with terminal.stage(f"reading {self.path}"):
@@ -93,10 +93,10 @@ class DataConvert(Action):
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, check it, and write it."""
-        from flowhft.recordings.npz import write_npz
-        from flowhft.recordings.read import open_recording
+        from flowhft.recordings.formats.npz import write_npz
+        from flowhft.recordings.formats.read import open_recording
+        from flowhft.recordings.formats.tick_files import SUFFIX, write_ticks
         from flowhft.recordings.source import assembled
-        from flowhft.recordings.tick_files import SUFFIX, write_ticks
 
         ending = SUFFIX if self.to == "parquet" else ".npz"
         require(

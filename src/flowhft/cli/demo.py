@@ -18,11 +18,11 @@ from flowhft.cli.folder import RUNS, identity_of, require_ours, run_of
 from flowhft.cli.freeze import Freeze
 from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import require
 from flowhft.flow.settings import NetworkSettings, ObjectiveName
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
-from flowhft.replay.settings import ReplaySettings
-from flowhft.runs import REPORT, read_json, read_table, replacing
+from flowhft.runs.folder import REPORT, read_json, read_table, replacing
 from flowhft.types import Interval
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
@@ -64,8 +64,8 @@ class Demo(Command):
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own."""
         from flowhft.cli.recording import identity_of_recording
-        from flowhft.recordings.read import read_recording
-        from flowhft.recordings.sample import sample_recording
+        from flowhft.recordings.formats.read import read_recording
+        from flowhft.recordings.formats.sample import sample_recording
         from flowhft.report.build import render
         from flowhft.report.evidence import gather
         from flowhft.report.verdict import headline

@@ -11,23 +11,17 @@ from flowhft import __version__
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, scenarios_of, summary_of
 from flowhft.cli.scenarios import note_losses
-from flowhft.cli.select import (
-    SHOWN_SCENARIOS,
-    note_edges,
-    select_resumably,
-    table_of_choices,
-    teachers_from,
-)
+from flowhft.cli.select import SHOWN_SCENARIOS, note_edges, select_resumably, table_of_choices, teachers_from
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 from flowhft.learn.settings import TeacherSettings
-from flowhft.market.presets import Preset
-from flowhft.runs import read_table, replacing, write_json, write_table
+from flowhft.runs.folder import read_table, replacing, write_json, write_table
+from flowhft.scenarios.presets import Preset
 from flowhft.types import Progress
 
 if TYPE_CHECKING:
-    from flowhft.learn.demonstrate import Course
-    from flowhft.scale.drive import Crew
+    from flowhft.learn.demonstrations.demonstrate import Course
+    from flowhft.work.task import Crew
 
 MOST_ROWS = 1_000_000_000  # of a data set; sessions are numbered in 32 bits
 
@@ -60,18 +54,18 @@ class Demonstrate(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Select, then demonstrate shard by shard."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         device = prepare()
-        from flowhft.learn.card import card_of, page_of
-        from flowhft.learn.demonstrate import FURTHEST, Course, lessons_of
-        from flowhft.learn.lessons import UNITS, plan
-        from flowhft.learn.recorded import CARD, LESSONS, SCENARIOS, lessons_table
+        from flowhft.learn.demonstrations.card import card_of, page_of
+        from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of
+        from flowhft.learn.demonstrations.lessons import UNITS, plan
+        from flowhft.learn.demonstrations.recorded import CARD, LESSONS, SCENARIOS, lessons_table
         from flowhft.learn.select import best_of_each, tables_of, teachers_of, units_of
-        from flowhft.market.presets import find_scenarios
-        from flowhft.market.scenario_files import scenarios_to_toml
-        from flowhft.scale.cluster import cluster
-        from flowhft.scale.drive import judge_here
+        from flowhft.scenarios.files import scenarios_to_toml
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.work.cluster import cluster
+        from flowhft.work.task import do_here
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
@@ -112,7 +106,7 @@ class Demonstrate(Command):
             others = best_of_each(candidates, scenarios) if self.demonstrators == "every" else []
             course = Course(plan(lessons_of(teachers, others, self.paths)), scenarios, self.seed)
             with terminal.stage("demonstrate") as progress, contextlib.ExitStack() as stack:
-                crew = stack.enter_context(cluster(self.ray, device)) if self.ray else judge_here
+                crew = stack.enter_context(cluster(self.ray, device, prepare)) if self.ray else do_here
                 records = record_resumably(work, course, crew, progress)
             lessons = lessons_table(course.shards, records, criterion, self.seed)
             for file, table, units in (
@@ -167,13 +161,13 @@ def record_resumably(work: Path, course: "Course", crew: "Crew", progress: Progr
     Args:
         work: the run's folder, in which shards are written.
         course: what is recorded.
-        crew: who records; see `flowhft.scale.cluster` for another one than this process.
+        crew: who records; see `flowhft.work.cluster` for another one than this process.
         progress: told what happens.
 
     Returns:
         What the card is to say about every shard, in order.
     """
-    from flowhft.learn.recorded import kept_shard, shard_name, write_shard
+    from flowhft.learn.demonstrations.recorded import kept_shard, shard_name, write_shard
 
     tasks = course.tasks()
     places = [

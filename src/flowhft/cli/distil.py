@@ -10,7 +10,7 @@ from flowhft.cli.folder import begin, identity_of, identity_of_run, run_of, summ
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import UsageError, require
 from flowhft.learn.settings import DataSettings, DistilSettings
-from flowhft.runs import plain, write_table
+from flowhft.runs.folder import plain, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +31,19 @@ class Distil(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Draw the policy's answers, and train."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.adapter import IDENTITY, Adapter
         from flowhft.flow.policy import save_policy
-        from flowhft.learn.dataset import sensed
-        from flowhft.learn.distil import distil
-        from flowhft.learn.examine import examination, teachers_in
-        from flowhft.learn.fit import CURVE_UNITS
-        from flowhft.learn.lessons import choose
-        from flowhft.learn.recorded import read_lessons, read_shown
-        from flowhft.policies import find_policy
-        from flowhft.policies.source import LearnedSource
+        from flowhft.learn.demonstrations.dataset import sensed
+        from flowhft.learn.demonstrations.lessons import choose
+        from flowhft.learn.demonstrations.recorded import read_lessons, read_shown
+        from flowhft.learn.imitation.distil import distil
+        from flowhft.learn.imitation.examine import examination, teachers_in
+        from flowhft.learn.imitation.fit import CURVE_UNITS
+        from flowhft.policies.adapter import IDENTITY, Adapter
+        from flowhft.simulate.quoting.find import find_policy
+        from flowhft.simulate.quoting.source import LearnedSource
 
         named = find_policy(self.policy)
         if not isinstance(named.source, LearnedSource) or named.path is None:

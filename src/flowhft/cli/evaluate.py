@@ -13,11 +13,11 @@ from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of
 from flowhft.cli.scenarios import note_losses
 from flowhft.cli.select import scores_from
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UsageError, require
-from flowhft.market.presets import Preset
-from flowhft.metrics import METRICS
-from flowhft.runs import finite, read_table, write_table
+from flowhft.metrics.table import METRICS
+from flowhft.runs.folder import finite, read_table, write_table
+from flowhft.scenarios.presets import Preset
+from flowhft.simulate.devices import DeviceName, prepare
 
 MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
 FINGERPRINT_UNITS = {
@@ -76,13 +76,15 @@ class Evaluate(Command):
     def run(self, terminal: Terminal) -> Result:
         """Judge span by span of paths; finished ones are kept and not judged again."""
         device = prepare(self.device)
-        from flowhft.evaluate import judgement_of
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import delay_all, find_policies, tune
-        from flowhft.scale.checkpoint import Checkpoints
-        from flowhft.scale.cluster import cluster
-        from flowhft.scale.drive import judge_all, judge_here
-        from flowhft.scale.span import Job
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.checkpoint import Checkpoints
+        from flowhft.simulate.drive import judge_all
+        from flowhft.simulate.evaluate import judgement_of
+        from flowhft.simulate.job import Job
+        from flowhft.simulate.quoting.find import find_policies
+        from flowhft.simulate.quoting.source import delay_all, tune
+        from flowhft.work.cluster import cluster
+        from flowhft.work.task import do_here
 
         require(2 <= self.paths <= MOST_PATHS, "paths", f"lie between 2 and {MOST_PATHS:,}", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
@@ -123,7 +125,7 @@ class Evaluate(Command):
             )
             finished = Checkpoints(work / "moments")
             with terminal.stage("judge policies in simulation") as progress, contextlib.ExitStack() as stack:
-                crew = stack.enter_context(cluster(self.ray, device)) if self.ray else judge_here
+                crew = stack.enter_context(cluster(self.ray, device, prepare)) if self.ray else do_here
                 judge_all(job, finished, crew=crew, progress=progress)
             for i in range(len(scenarios)):
                 judgement = judgement_of(job, finished, i, reference, self.confidence)
@@ -140,9 +142,9 @@ class Evaluate(Command):
         self, folder: Path, scenario: Any, policies: dict[str, Any], terminal: Terminal
     ) -> None:
         """Write the course of a session and the fingerprint of every policy in one scenario."""
-        from flowhft.evaluate import equity_table, fingerprint, sessions_of
-        from flowhft.measures import INVENTORY_UNITS, inventory_distribution
-        from flowhft.replay.markout import MARKOUT_UNITS, simulated_markout
+        from flowhft.desk.replay.markout import MARKOUT_UNITS, simulated_markout
+        from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
+        from flowhft.simulate.evaluate import equity_table, fingerprint, sessions_of
 
         paths = min(self.paths, COURSE_PATHS)
         reach = min(5, int(min(scenario.inventory_limit, 5)))

@@ -31,9 +31,9 @@ class Export(Action):
 
     def run(self, terminal: Terminal) -> Result:
         """Export, and compare."""
-        from flowhft.frozen.export import inputs_of, largest_difference, save_onnx
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policy
+        from flowhft.desk.compiled.export import inputs_of, largest_difference, save_onnx
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from flowhft.cli.command import Command
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
-from flowhft.runs import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
+from flowhft.runs.folder import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
 
 COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores")  # decide nothing about a result
 RUNS = Path("runs")
@@ -67,7 +67,7 @@ def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
     """Return how policies are remembered: experts as they were written, saved ones by name and content.
 
     Args:
-        found: policies as `flowhft.policies.find_policies` returns them.
+        found: policies as `flowhft.simulate.quoting.find.find_policies` returns them.
     """
     found = list(found)
     identities = {f"policy {p.name}": identity_of(p.path) for p in found if p.path}

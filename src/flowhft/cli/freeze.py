@@ -16,7 +16,7 @@ FILE = "frozen.safetensors"
 class Freeze(Command):
     """Turn a policy into plain arrays that quote in microseconds, without jax.
 
-    Writes frozen.safetensors, which `flowhft backtest` takes, and any program by `flowhft.frozen`.
+    Writes frozen.safetensors, which `flowhft backtest` takes, and any program by `flowhft.desk.compiled`.
     """
 
     policy: Positional[str]
@@ -27,9 +27,9 @@ class Freeze(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Freeze and save."""
-        from flowhft.frozen.store import save_frozen
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policy
+        from flowhft.desk.compiled.store import save_frozen
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.find import find_policy
 
         named = find_policy(self.policy)
         scenarios = find_scenarios(self.scenario) if self.scenario else []

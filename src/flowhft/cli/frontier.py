@@ -11,9 +11,9 @@ from flowhft.cli.evaluate import currency_of
 from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.market.presets import Preset
-from flowhft.metrics import METRICS
-from flowhft.runs import finite, read_json, read_table, write_json, write_table
+from flowhft.metrics.table import METRICS
+from flowhft.runs.folder import finite, read_json, read_table, write_json, write_table
+from flowhft.scenarios.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,14 @@ class Frontier(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Sweep scenario by scenario; finished ones are kept and not simulated again."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft import experts
         from flowhft.learn.frontier import SHOWN, frontier
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policies
-        from flowhft.scale.span import alike
+        from flowhft.policies import rules as experts
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.job import alike
+        from flowhft.simulate.quoting.find import find_policies
 
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)

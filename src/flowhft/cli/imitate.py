@@ -10,7 +10,7 @@ from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Terminal
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import DataSettings, TrainingSettings
-from flowhft.runs import plain, write_table
+from flowhft.runs.folder import plain, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,17 @@ class Imitate(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Train."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
         from flowhft.flow.policy import save_policy
-        from flowhft.learn.dataset import sensed
-        from flowhft.learn.examine import examination, teachers_in
-        from flowhft.learn.fit import CURVE_UNITS, kept_row
-        from flowhft.learn.imitate import imitate
-        from flowhft.learn.lessons import choose
-        from flowhft.learn.recorded import read_lessons, read_shown
-        from flowhft.market.sensor import sensor_for
+        from flowhft.learn.demonstrations.dataset import sensed
+        from flowhft.learn.demonstrations.lessons import choose
+        from flowhft.learn.demonstrations.recorded import read_lessons, read_shown
+        from flowhft.learn.imitation.examine import examination, teachers_in
+        from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row
+        from flowhft.learn.imitation.imitate import imitate
+        from flowhft.scenarios.sensor import sensor_for
 
         shown = identity_of_run(self.demonstrations, "demonstrations", "demonstrate")
         run = run_of(self, "imitate", {"demonstrations": shown})

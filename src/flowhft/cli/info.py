@@ -34,7 +34,7 @@ class Info(Action):
         if self.about is None:
             return _installation(self.devices)
         if not self.about.exists():
-            from flowhft.policies.find import BUNDLED
+            from flowhft.simulate.quoting.find import BUNDLED
 
             if str(self.about) in BUNDLED:
                 return _policy_file(BUNDLED[str(self.about)])
@@ -107,7 +107,7 @@ def _policy_file(path: Path) -> Result:
 
 
 def _run_folder(path: Path) -> Result:
-    from flowhft.runs import manifest_of
+    from flowhft.runs.folder import manifest_of
 
     manifest = manifest_of(path)
     files = manifest.get("files", {})

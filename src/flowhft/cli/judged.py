@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from flowhft.replay.settings import ReplaySettings
+from flowhft.desk.replay.settings import ReplaySettings
 
 if TYPE_CHECKING:
     from flowhft.cli.recording import Parts
-    from flowhft.replay.engine import Replayed
+    from flowhft.desk.replay.engine import Replayed
 
 
 def course_of(name: str, replayed: "Replayed", money: float, time: np.ndarray | None = None) -> pl.DataFrame:
@@ -22,7 +22,7 @@ def course_of(name: str, replayed: "Replayed", money: float, time: np.ndarray | 
         money: currency of a tick x lot of one order.
         time: of every step, seconds; by default since the first decision.
     """
-    from flowhft.measures import drawdown, equity, inventory_after
+    from flowhft.metrics.measures import drawdown, equity, inventory_after
 
     path = replayed.trajectory
     wealth = equity(path)

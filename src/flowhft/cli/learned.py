@@ -12,11 +12,11 @@ from flowhft.cli.folder import RUNS, identity_of_run
 from flowhft.cli.learned_stages import MARKETS, NEEDS_POLICY, STAGES, Stages, at_dial, check_sections
 from flowhft.cli.page import Found, claim, settle, write_page
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UnknownNameError, UsageError, require
-from flowhft.market.presets import PRESETS
-from flowhft.reproduce.learned.settings import StudySettings
-from flowhft.runs import MANIFEST, REPORT, Run, manifest_of
+from flowhft.runs.folder import MANIFEST, REPORT, Run, manifest_of
+from flowhft.scenarios.presets import PRESETS
+from flowhft.simulate.devices import DeviceName, prepare
+from flowhft.studies.learned.settings import StudySettings
 
 NAME = "reproduce learned"
 PAGE = "results.md"
@@ -104,8 +104,8 @@ class ReproduceLearned(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Run the sections, each in a folder of its own, and write down what all finished ones found."""
-        from flowhft.reproduce.learned.document import document
-        from flowhft.reproduce.learned.findings import found_in
+        from flowhft.studies.learned.document import document
+        from flowhft.studies.learned.findings import found_in
 
         if self.quick:
             return self._quickly().run(terminal)
@@ -143,7 +143,7 @@ class ReproduceLearned(Command):
 
     def _check(self) -> None:
         """Refuse what cannot be before anything is computed."""
-        from flowhft.market.presets import find_scenarios, paper_test
+        from flowhft.scenarios.presets import find_scenarios, paper_test
 
         check_sections(self.sections)
         for name in ("paths", "detail_paths"):
@@ -181,7 +181,7 @@ class ReproduceLearned(Command):
         if self.agents:
             identity_of_run(self.agents, "agents", "ppo")
         if set(self.sections) & set(NEEDS_POLICY):
-            from flowhft.policies import find_policy
+            from flowhft.simulate.quoting.find import find_policy
 
             dials = self.dials if "dial" in self.sections else ()
             settings = [at_dial(self.policy, dial) for dial in dials]
@@ -200,7 +200,7 @@ class ReproduceLearned(Command):
         if set(made) == set(done):  # else the folder is of a time when this was not written down
             calls = [call for call in calls if call in made.values()] or calls[-1:]
         configs = {place: manifest_of(folder / place)["config"] for place in done}
-        from flowhft.reproduce.learned.lineup import OURS, saved, told_premium
+        from flowhft.studies.learned.lineup import OURS, saved, told_premium
 
         about_policy = bool({place.partition("/")[0] for place in done} & set(NEEDS_POLICY))
         return {

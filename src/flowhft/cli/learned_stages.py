@@ -12,8 +12,8 @@ from flowhft.cli.ppo import Ppo
 from flowhft.cli.terminal import Terminal
 from flowhft.cli.tune import Tune
 from flowhft.errors import require
-from flowhft.market.presets import Preset
-from flowhft.runs import MANIFEST, Run, finite, plain, read_json, read_table, write_json, write_table
+from flowhft.runs.folder import MANIFEST, Run, finite, plain, read_json, read_table, write_json, write_table
+from flowhft.scenarios.presets import Preset
 
 # Name -> what a person reads while it runs; in the order in which they run.
 STAGES = {
@@ -116,7 +116,7 @@ class Stages:
 
     def _learned(self) -> list[Any]:
         """Return the learned policies: ours first, then what it is compared with."""
-        from flowhft.reproduce.learned.lineup import OURS, PLAIN, PRETRAINED, base_of, saved
+        from flowhft.studies.learned.lineup import OURS, PLAIN, PRETRAINED, base_of, saved
 
         command = self.command
         ours = saved(OURS, command.policy)
@@ -125,7 +125,7 @@ class Stages:
 
     def _fitted(self, market: str) -> list[Any]:
         """Return the policies that are fitted to each cell, fitted now if they are not yet."""
-        from flowhft.reproduce.learned.lineup import PPO, TUNED, saved
+        from flowhft.studies.learned.lineup import PPO, TUNED, saved
 
         command, found = self.command, []
         common: dict[str, Any] = {"seed": command.seed, "quiet": command.quiet}
@@ -142,11 +142,11 @@ class Stages:
 
     def _crew(self) -> Any:
         """Return who judges, as a context: a Ray cluster or this process."""
-        from flowhft.scale.cluster import cluster
-        from flowhft.scale.drive import judge_here
+        from flowhft.work.cluster import cluster
+        from flowhft.work.task import do_here
 
         ray = self.command.ray
-        return cluster(ray, self.command.device) if ray else nullcontext(judge_here)
+        return cluster(ray, self.command.device, prepare) if ray else nullcontext(do_here)
 
     def _identities(self, members: Sequence[Any]) -> dict[str, str]:
         return {f"policy {m.name}": identity_of(m.policy.path) for m in members if m.policy.path}
@@ -154,11 +154,11 @@ class Stages:
     # Stages
 
     def _cells(self, market: str) -> None:
-        from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.cells import job_of, rows_of
-        from flowhft.reproduce.learned.lineup import closed_forms, oracle
-        from flowhft.scale.checkpoint import Checkpoints
-        from flowhft.scale.drive import judge_all
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.checkpoint import Checkpoints
+        from flowhft.simulate.drive import judge_all
+        from flowhft.studies.learned.cells import job_of, rows_of
+        from flowhft.studies.learned.lineup import closed_forms, oracle
 
         command = self.command
         scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
@@ -181,12 +181,12 @@ class Stages:
 
     def _trainings(self, market: str) -> None:
         from flowhft.learn.regime.bars import BAR
-        from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.cells import job_of, rows_of
-        from flowhft.reproduce.learned.lineup import closed_forms
-        from flowhft.reproduce.learned.repeats import repeats_in, trained_again
-        from flowhft.scale.checkpoint import Checkpoints
-        from flowhft.scale.drive import judge_all
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.checkpoint import Checkpoints
+        from flowhft.simulate.drive import judge_all
+        from flowhft.studies.learned.cells import job_of, rows_of
+        from flowhft.studies.learned.lineup import closed_forms
+        from flowhft.studies.learned.repeats import repeats_in, trained_again
 
         command = self.command
         if not command.trainings and not command.plain_trainings:
@@ -218,8 +218,8 @@ class Stages:
         self._stage(f"trainings/{market}", config, find, self._identities(members))
 
     def _worth(self, market: str) -> None:
-        from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.worth import worth_in
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.studies.learned.worth import worth_in
 
         scenarios = find_scenarios(self.command.cells, market)  # type: ignore[arg-type]
         members, paths = self._learned(), self.command.detail_paths
@@ -240,9 +240,9 @@ class Stages:
         self._stage(f"worth/{market}", config, find, self._identities(members))
 
     def _dial(self) -> None:
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policy
-        from flowhft.reproduce.learned.dial import dial_in, dials_of
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.find import find_policy
+        from flowhft.studies.learned.dial import dial_in, dials_of
 
         scenarios = find_scenarios(self.command.cells, PAPER)
         ours, *others = self._learned()
@@ -271,7 +271,7 @@ class Stages:
         self._stage("dial", config, find, self._identities([ours, *others]))
 
     def _unseen(self, market: str) -> None:
-        from flowhft.reproduce.learned.unseen import unseen_in, unseen_markets
+        from flowhft.studies.learned.unseen import unseen_in, unseen_markets
 
         scenarios = unseen_markets(market)  # type: ignore[arg-type]
         members, paths = self._learned(), self.command.detail_paths
@@ -292,8 +292,8 @@ class Stages:
         self._stage(f"unseen/{market}", config, find, self._identities(members))
 
     def _imitation(self) -> None:
-        from flowhft.market.presets import find_scenarios
-        from flowhft.reproduce.learned.faithful import (
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.studies.learned.faithful import (
             DISTILLED,
             OBJECTIVES,
             distil_faithfully,
@@ -330,8 +330,8 @@ class Stages:
         self._stage("imitation", {"study": study}, find)
 
     def _study(self, name: str) -> None:
-        from flowhft.reproduce.learned.studies import study
-        from flowhft.reproduce.learned.trainings import classroom, try_variant
+        from flowhft.studies.learned.studies import study
+        from flowhft.studies.learned.trainings import classroom, try_variant
 
         settings, seed = self.command.study, self.command.seed
         variants = study(name, settings)

@@ -13,7 +13,7 @@ import polars as pl
 
 from flowhft.cli.folder import begin, require_ours
 from flowhft.cli.terminal import Terminal
-from flowhft.runs import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.runs.folder import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
 
 
 class Found(NamedTuple):

@@ -11,9 +11,9 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, run_of, scenarios_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.market.presets import Preset
 from flowhft.rl.settings import PpoSettings
-from flowhft.runs import plain, read_table, write_table
+from flowhft.runs.folder import plain, read_table, write_table
+from flowhft.scenarios.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,12 @@ class Ppo(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Train scenario by scenario, or one agent in all of them."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.agents import load_agents, merge_agents, save_agents
-        from flowhft.market.presets import find_scenarios
         from flowhft.rl.train import CURVE_UNITS, SEED_UNITS
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.agents_file import load_agents, merge_agents, save_agents
 
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
@@ -88,9 +88,10 @@ class Ppo(Command):
         self, job: list[Any], family: list[Any], work: Path, name: str, progress: Callable[[float, str], None]
     ) -> None:
         """Train one agent and leave it in the run's parts, the agent itself last."""
-        from flowhft.agents import VIEWS, alone, save_agents
         from flowhft.rl.environment import environments_of
         from flowhft.rl.train import CURVE_UNITS, SEED_UNITS, train
+        from flowhft.simulate.quoting.agent_view import VIEWS
+        from flowhft.simulate.quoting.agents_file import alone, save_agents
 
         environments = environments_of(job, self.observation, self.ppo.inventory_penalty, family)
         title = job[0].name if len(job) == 1 else f"{len(job)} scenarios"

@@ -14,7 +14,7 @@ from flowhft.cli.page import Found, claim, settle, write_page
 from flowhft.cli.real_stages import RecordingWork, Sizes
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError, UnknownNameError, require
-from flowhft.runs import REPORT, Run
+from flowhft.runs.folder import REPORT, Run
 
 NAME = "reproduce real"
 PAGE = "real-markets.md"
@@ -77,8 +77,8 @@ class ReproduceReal(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Do what is not done yet of every recording, and write down what all of them found."""
-        from flowhft.reproduce.real.document import document
-        from flowhft.reproduce.real.findings import found_in
+        from flowhft.studies.real.document import document
+        from flowhft.studies.real.findings import found_in
 
         if self.quick:
             changes = {
@@ -114,7 +114,7 @@ class ReproduceReal(Command):
             DataError: the folder holds none.
             UnknownNameError: one is named that is not there.
         """
-        from flowhft.recordings.sample import sample_recording
+        from flowhft.recordings.formats.sample import sample_recording
 
         data = self.data or sample_recording().parent
         if not data.is_dir():
@@ -129,9 +129,9 @@ class ReproduceReal(Command):
 
     def _outcomes(self, prefixes: Mapping[str, Path], folder: Path, progress: Any) -> dict[str, Any]:
         """Run the stages of every recording, several recordings at a time."""
-        from flowhft.scale.drive import judge_here
-        from flowhft.scale.plan import Span, Task
-        from flowhft.scale.pool import PoolCrew, cores_for
+        from flowhft.simulate.spans import Span, Task
+        from flowhft.work.pool import PoolCrew, cores_for
+        from flowhft.work.task import do_here
 
         work = RecordingWork(
             tuple(path.resolve() for path in prefixes.values()),
@@ -153,7 +153,7 @@ class ReproduceReal(Command):
         )
         names, found = list(prefixes), dict[str, Any]()
         cores = cores_for(self.cores, len(names))
-        crew = PoolCrew(cores) if cores > 1 else judge_here
+        crew = PoolCrew(cores, prepare) if cores > 1 else do_here
         tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
 
         def tell(share: float, now: str) -> None:
@@ -203,7 +203,7 @@ def recordings_in(data: Path) -> dict[str, Path]:
     Args:
         data: where to look; hidden folders are left alone.
     """
-    from flowhft.recordings.read import sessions_in
+    from flowhft.recordings.formats.read import sessions_in
 
     folders = [data, *sorted(path for path in data.rglob("*") if path.is_dir())]
     found = {}

@@ -15,13 +15,13 @@ from flowhft.cli.demonstrate import Demonstrate
 from flowhft.cli.folder import identity_of
 from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Terminal
+from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
 from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
-from flowhft.replay.settings import ReplaySettings
-from flowhft.scale.plan import Task
+from flowhft.simulate.spans import Task
+from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
 from flowhft.types import Progress
-from flowhft.walk.settings import SweepSettings, WalkSettings
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
 REFERENCE = "glft"  # what paired differences are taken against
@@ -62,7 +62,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class RecordingWork:
-    """Recordings as tasks (a `flowhft.scale.plan.Work`): the span of a task is a recording.
+    """Recordings as tasks (a `flowhft.work.task.Work`): the span of a task is a recording.
 
     Attributes:
         prefixes: of the recordings' files.
@@ -132,9 +132,9 @@ class Recorded:
 
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
-        from flowhft.recordings.contract import contract_in
+        from flowhft.recordings.formats.read import read_recording
+        from flowhft.recordings.instrument import contract_in
         from flowhft.recordings.parts import split
-        from flowhft.recordings.read import read_recording
         from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
 
@@ -155,7 +155,7 @@ class Recorded:
 
     def _session(self, scenarios: Path, seconds: float) -> float | None:
         """Return how long a session is to be that is judged, where the calibrated market's is too long."""
-        from flowhft.market.scenario_files import read_scenarios
+        from flowhft.scenarios.files import read_scenarios
 
         most = (1.0 - self.sizes.share) * seconds / FEWEST_SESSIONS
         return None if read_scenarios(scenarios)[0].horizon <= most else most

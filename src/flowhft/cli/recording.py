@@ -8,8 +8,8 @@ import numpy as np
 
 from flowhft.errors import require
 from flowhft.recordings.book import top_of_book
+from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.parts import split
-from flowhft.recordings.read import read_recording
 from flowhft.recordings.ticks import TRADE, Recording
 
 

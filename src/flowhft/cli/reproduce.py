@@ -14,18 +14,11 @@ from flowhft.cli.frontier import Frontier
 from flowhft.cli.page import Found, write_page
 from flowhft.cli.ppo import Ppo
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.devices import DeviceName, prepare
 from flowhft.errors import UsageError, require
-from flowhft.market.presets import Preset
 from flowhft.rl.settings import PpoSettings
-from flowhft.runs import (
-    MANIFEST,
-    REPORT,
-    manifest_of,
-    read_json,
-    read_table,
-    write_json,
-)
+from flowhft.runs.folder import MANIFEST, REPORT, manifest_of, read_json, read_table, write_json
+from flowhft.scenarios.presets import Preset
+from flowhft.simulate.devices import DeviceName, prepare
 
 MARKET: Preset = "paper"
 PAGE = "reproduction.md"
@@ -66,8 +59,8 @@ class ReproducePaper(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own, and write down what was found."""
-        from flowhft.reproduce.document import document
-        from flowhft.reproduce.effects import EFFECTS
+        from flowhft.studies.document import document
+        from flowhft.studies.effects import EFFECTS
 
         require(2 <= self.paths <= 1_000_000_000, "paths", "lie between 2 and 1,000,000,000", self.paths)
         if self.agents and self.without_ppo:
@@ -93,7 +86,7 @@ class ReproducePaper(Command):
 
     def _scenarios(self) -> list[Any]:
         """Return the cells, all of which the paper must print."""
-        from flowhft.market.presets import find_scenarios, paper_test
+        from flowhft.scenarios.presets import find_scenarios, paper_test
 
         known = paper_test(MARKET)
         scenarios = find_scenarios(self.cells, MARKET)
@@ -152,10 +145,10 @@ class ReproducePaper(Command):
         self, folder: Path, work: Path, scenarios: list[Any], terminal: Terminal
     ) -> dict[str, pl.DataFrame]:
         """Run the stages and return the tables that they come to."""
-        from flowhft.reproduce.comparison import against_paper, given_fills, summary_table
-        from flowhft.reproduce.contradictions import checks_of
-        from flowhft.reproduce.paper import CLOSED_FORMS, PPO, printed_tables
-        from flowhft.reproduce.reasons import unexplained_entries
+        from flowhft.studies.comparison import against_paper, given_fills, summary_table
+        from flowhft.studies.contradictions import checks_of
+        from flowhft.studies.paper import CLOSED_FORMS, PPO, printed_tables
+        from flowhft.studies.reasons import unexplained_entries
 
         common: dict[str, Any] = {"seed": self.seed, "quiet": self.quiet}
         agents = [] if self.without_ppo else [f"{PPO}={self._agents(folder, terminal, common)}"]
@@ -193,7 +186,7 @@ class ReproducePaper(Command):
 
     def _effects(self, work: Path, scenarios: list[Any], terminal: Terminal) -> list[dict[str, Any]]:
         """Mend the errors of the paper's runs one at a time, cell by cell; finished cells are kept."""
-        from flowhft.reproduce.effects import cells_of, effects_in
+        from flowhft.studies.effects import cells_of, effects_in
 
         rows: list[dict[str, Any]] = []
         cells = cells_of(scenarios)
@@ -211,7 +204,7 @@ class ReproducePaper(Command):
         self, folder: Path, policies: str, terminal: Terminal, common: Mapping[str, Any]
     ) -> pl.DataFrame:
         """Draw the oracle's frontier in every cell, and set every policy against it."""
-        from flowhft.reproduce.placing import SWEPT, placed
+        from flowhft.studies.placing import SWEPT, placed
 
         Frontier(
             scenarios=self.cells,
@@ -226,7 +219,7 @@ class ReproducePaper(Command):
 
     def _result(self, folder: Path, tables: Mapping[str, pl.DataFrame]) -> Result:
         """Return how near the reproduction comes: closed forms together, every policy, metric and table."""
-        from flowhft.reproduce.comparison import missed_bars
+        from flowhft.studies.comparison import missed_bars
 
         rows = [
             [

@@ -10,7 +10,7 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.runs import manifest_of, read_json, read_table, write_json
+from flowhft.runs.folder import manifest_of, read_json, read_table, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Resemble(Command):
     def run(self, terminal: Terminal) -> Result:
         """Read, simulate, compare, write."""
         from flowhft.cli.recording import facts_of, identity_of_recording, read_parts
-        from flowhft.devices import prepare
-        from flowhft.market.scenario_files import read_scenarios
+        from flowhft.scenarios.files import read_scenarios
+        from flowhft.simulate.devices import prepare
 
         require(self.paths >= 19, "paths", "be 19 or more", self.paths, "99 make a test at 1 %.")
         parents = {"calibration": identity_of_run(self.calibration, "calibration", "calibrate")}
@@ -48,7 +48,7 @@ class Resemble(Command):
         run = run_of(self, "resemble", parents)
         if work := begin(run, terminal):
             prepare()
-            from flowhft.resemble.resemblance import resemblance, save_resemblance
+            from flowhft.studies.realism.resemblance import resemblance, save_resemblance
 
             with terminal.stage("compare with the simulation") as progress:
                 found = resemblance(

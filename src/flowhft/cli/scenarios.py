@@ -10,9 +10,9 @@ from tyro.conf import Positional
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.market.presets import SETS, Preset, find_scenarios
-from flowhft.market.scenario import MOST_LOST, Scenario
-from flowhft.market.scenario_files import scenarios_to_toml
+from flowhft.scenarios.files import scenarios_to_toml
+from flowhft.scenarios.presets import SETS, Preset, find_scenarios
+from flowhft.scenarios.scenario import MOST_LOST, Scenario
 
 COLUMNS = (
     "scenario",

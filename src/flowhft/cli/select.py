@@ -11,14 +11,14 @@ from flowhft.cli.folder import begin, identity_of, identity_of_run, kept, run_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 from flowhft.learn.settings import TeacherSettings
-from flowhft.market.presets import Preset
-from flowhft.metrics import RISK_WEIGHT
-from flowhft.runs import manifest_of, read_table, write_json, write_table
+from flowhft.metrics.table import RISK_WEIGHT
+from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
+from flowhft.scenarios.presets import Preset
 from flowhft.types import Progress
 
 if TYPE_CHECKING:
     from flowhft.learn.select import Teacher
-    from flowhft.market.scenario import Scenario
+    from flowhft.scenarios.scenario import Scenario
 
 SHOWN_SCENARIOS = 30  # more do not fit a terminal: the report and choices.parquet have them all
 _DEFAULT = TeacherSettings()
@@ -52,11 +52,11 @@ class Select(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Select scenario by scenario; finished ones are kept and not judged again."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
         from flowhft.learn.select import tables_of, units_of, wins_of
-        from flowhft.market.presets import find_scenarios
+        from flowhft.scenarios.presets import find_scenarios
 
         require(len(self.candidates) >= 1, "candidates", "name at least one expert", "none")
         require(

@@ -12,12 +12,12 @@ from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary
 from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.market.orders import Orders, require_free_orders
-from flowhft.market.presets import Preset
-from flowhft.market.scenario import Scenario
-from flowhft.market.scenario_files import scenarios_to_toml
-from flowhft.market.tick_settings import TickSettings
-from flowhft.runs import stream, write_table
+from flowhft.runs.folder import stream, write_table
+from flowhft.scenarios.files import scenarios_to_toml
+from flowhft.scenarios.presets import Preset
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.orders import Orders, require_free_orders
+from flowhft.simulate.market.tick_settings import TickSettings
 from flowhft.types import Trajectory
 
 MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
@@ -60,13 +60,13 @@ class Simulate(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Simulate and write."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.market.market import build
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies import find_policies
-        from flowhft.rollout import order_flow, rollout
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.market.market import build
+        from flowhft.simulate.quoting.find import find_policies
+        from flowhft.simulate.rollout import order_flow, rollout
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)
@@ -131,8 +131,8 @@ class Simulate(Command):
 
     def _export(self, prefix: Path, scenario: Scenario, orders: Orders) -> list[dict[str, Any]]:
         """Write the sessions of a scenario as PREFIX-PATH.npz, and it in their ticks as PREFIX.toml."""
-        from flowhft.market.ticks import on_grid, recording_of
-        from flowhft.recordings.npz import write_npz
+        from flowhft.recordings.formats.npz import write_npz
+        from flowhft.simulate.market.ticks import on_grid, recording_of
 
         prefix.with_suffix(".toml").write_text(scenarios_to_toml([on_grid(scenario, self.ticks.grid)]))
         rows = []

@@ -70,7 +70,7 @@ class Terminal:
     def show(self, summary: Mapping[str, Any], shown: Sequence[str | Table]) -> None:
         """Print the result on stdout: the summary where JSON is wanted, what people read otherwise."""
         if self.json:
-            from flowhft.runs import finite, plain
+            from flowhft.runs.folder import finite, plain
 
             print(json.dumps(finite(plain(summary)), allow_nan=False))
             return

@@ -7,7 +7,7 @@ from flowhft.cli.folder import begin, identity_of, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
-from flowhft.runs import plain, read_table, write_table
+from flowhft.runs.folder import plain, read_table, write_table
 
 PILOT, PILOT_PATHS = 48, 32  # held-out scenarios, and sessions of each, that are scored along the training
 
@@ -29,7 +29,7 @@ class Train(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Make the banks, train, choose the dial, save."""
-        from flowhft.devices import prepare
+        from flowhft.simulate.devices import prepare
 
         prepare()
         from flowhft.flow.policy import save_policy
@@ -38,10 +38,10 @@ class Train(Command):
         from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, held_out_table, judge_dials
         from flowhft.learn.regime.plain import plain_policy
         from flowhft.learn.regime.train import CURVE_UNITS, train
-        from flowhft.market.sensor import sensor_for
-        from flowhft.policies import find_policy
-        from flowhft.policies.regime import units_of
-        from flowhft.policies.source import LearnedSource
+        from flowhft.scenarios.sensor import sensor_for
+        from flowhft.simulate.quoting.find import find_policy
+        from flowhft.simulate.quoting.regime_adapted import units_of
+        from flowhft.simulate.quoting.source import LearnedSource
 
         parents, remembered, base = {}, "", None
         if self.base:

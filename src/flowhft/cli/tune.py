@@ -9,9 +9,9 @@ from flowhft.cli.folder import begin, kept, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.learn.settings import AdaptSettings, TuneSettings
-from flowhft.market.presets import Preset
-from flowhft.market.scenario import Scenario
-from flowhft.runs import read_table, write_table
+from flowhft.runs.folder import read_table, write_table
+from flowhft.scenarios.presets import Preset
+from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Progress
 
 _DEFAULT = TuneSettings()
@@ -38,13 +38,13 @@ class Tune(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Tune scenario by scenario; finished ones are kept and not tuned again."""
-        from flowhft import experts
-        from flowhft.devices import prepare
+        from flowhft.policies import rules as experts
+        from flowhft.simulate.devices import prepare
 
         prepare()
         from flowhft.learn.tune import Tuning, chosen_of, tune_in, units_of
-        from flowhft.market.presets import find_scenarios
-        from flowhft.policies.tuned import save_tuned
+        from flowhft.scenarios.presets import find_scenarios
+        from flowhft.simulate.quoting.tuned import save_tuned
 
         require(len(self.policies) >= 1, "policies", "name at least one expert", "none")
         require(

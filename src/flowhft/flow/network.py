@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from flowhft import frozen
+from flowhft.desk import compiled as frozen
 from flowhft.flow.settings import NetworkSettings
 
 # Periods of the features of flow time and step size. Smooth ones: a method that differentiates in them stays

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft import features
-from flowhft.adapter import IDENTITY, Adapter, compose
-from flowhft.archive import read_archive, require_arrays, write_archive
+from flowhft.desk.compiled import Frozen, fold
 from flowhft.errors import DataError, UsageError, require
 from flowhft.features import Sensor, sensor_in_units
 from flowhft.flow import objectives
@@ -20,10 +19,11 @@ from flowhft.flow.network import Network, network_from, weight_shapes, weights_o
 from flowhft.flow.normaliser import REACH, Normaliser, scale_features, unscale_quotes
 from flowhft.flow.sampler import beginning, moved_up
 from flowhft.flow.settings import NetworkSettings, SamplerSettings
-from flowhft.frozen import Frozen, fold
-from flowhft.frozen.plan import Plan
-from flowhft.regime import SEES, TOLD, RegimeAdapter
-from flowhft.regime import shapes_of as regime_shapes
+from flowhft.policies.adapter import IDENTITY, Adapter, compose
+from flowhft.policies.plan import Plan
+from flowhft.policies.regime_adapter import SEES, TOLD, RegimeAdapter
+from flowhft.policies.regime_adapter import shapes_of as regime_shapes
+from flowhft.runs.archive import read_archive, require_arrays, write_archive
 from flowhft.types import Observation, Quote
 
 FORMAT = "flowhft.policy"

@@ -9,7 +9,7 @@ then ask):
             steps that were quoted of it; its last step is repeated where it has ended. All zeros (the mean
             quote of the training data) for a session's first chunk.
     start   x = (1 - tau) z + tau known, tau = warm_start; z itself where tau is 0, and then no chunk is kept.
-    steps   `steps` of equal length (1 - tau) / steps, from flow time tau to 1 (a `flowhft.frozen.plan.Plan`
+    steps   `steps` of equal length (1 - tau) / steps, from flow time tau to 1 (a `flowhft.policies.plan.Plan`
             whose `begin` is tau).
 """
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flowhft.flow.network import VelocityField
-from flowhft.frozen.plan import Plan
+from flowhft.policies.plan import Plan
 
 # Plans of up to this many evaluations are unrolled: the compiler then sees flow times as constants.
 UNROLLED_EVALUATIONS = 8

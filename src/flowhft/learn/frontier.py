@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowhft.errors import require
-from flowhft.estimators import CONFIDENCE, interval
-from flowhft.experts import Expert
-from flowhft.experts.oracle import inventory_penalty
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.measures import PathValues
-from flowhft.metrics import METRICS, summarise
-from flowhft.policies.closed_form import closed_form, estimates_for
-from flowhft.rollout import judge_together
+from flowhft.metrics.estimators import CONFIDENCE, interval
+from flowhft.metrics.measures import PathValues
+from flowhft.metrics.table import METRICS, summarise
+from flowhft.policies.rules import Expert
+from flowhft.policies.rules.oracle import inventory_penalty
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.closed_form import closed_form, estimates_for
+from flowhft.simulate.rollout import judge_together
 from flowhft.types import Interval, Policy, Progress, no_progress
 
 # What a row of the frontier tells of a policy, besides its objective.
@@ -48,7 +48,7 @@ def objective_of(measures: Mapping[str, PathValues], scenario: Scenario, penalty
     W_T is taken given the fills where that is valid (`expected_pnl`): the same mean with less noise.
 
     Args:
-        measures: of a policy, see `flowhft.measures.measure`.
+        measures: of a policy, see `flowhft.metrics.measures.measure`.
         scenario: where they are from.
         penalty: phi, tick / (second x lot).
     """

@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import require
-from flowhft.learn.contest import contest
 from flowhft.learn.settings import TeacherSettings
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.measures import PathValues
-from flowhft.metrics import CRITERIA, METRICS, interval, score, unit_of_score
-from flowhft.policies import closed_form
+from flowhft.metrics.measures import PathValues
+from flowhft.metrics.table import CRITERIA, METRICS, interval, score, unit_of_score
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.many import contest
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
 from flowhft.types import Interval, Progress, no_progress
 
 # What tells the scenarios of a grid apart; the table of choices carries these, so that it can be drawn.

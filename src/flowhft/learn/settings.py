@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from flowhft import experts
 from flowhft.errors import require
 from flowhft.flow.settings import ObjectiveName
-from flowhft.metrics import CRITERIA, RISK_WEIGHT
+from flowhft.metrics.table import CRITERIA, RISK_WEIGHT
+from flowhft.policies import rules as experts
 
 # A batch is cut into quarters (shortcut, flow_map) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32

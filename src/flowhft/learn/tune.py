@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.learn.adapt.turns import search_by_turns
 from flowhft.learn.adapt.worth import Worth, gain, worth_of
-from flowhft.learn.contest import contest
 from flowhft.learn.settings import TuneSettings
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.metrics import interval, unit_of_score
-from flowhft.policies.tuned import Tuned, quoting
+from flowhft.metrics.table import interval, unit_of_score
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.many import contest
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.tuned import Tuned, quoting
 from flowhft.types import Interval, Progress, no_progress
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.checks.watch import Watch
 from flowhft.recordings.orders import Handover
 from flowhft.recordings.ticks import EVENT, Finding, Recording
-from flowhft.recordings.watch import Watch
 
 
 class Chunk(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.metrics import CONFIDENCE
+from flowhft.metrics.table import CONFIDENCE
 from flowhft.report import look, numbers
 from flowhft.report.look import Style
 

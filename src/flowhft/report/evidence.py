@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from flowhft import runs
 from flowhft.errors import DataError
-from flowhft.experts import EXPERTS
-from flowhft.metrics import METRICS
+from flowhft.metrics.table import METRICS
+from flowhft.policies.rules import EXPERTS
+from flowhft.runs import folder as runs
 
 # The benchmark that bounds what can be reached: neither learned nor an expert that one could trade.
 ORACLE = "oracle"

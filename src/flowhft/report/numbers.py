@@ -7,7 +7,7 @@ minus sign is the plain hyphen, which can be pasted anywhere; `report.markup` se
 import math
 from datetime import timedelta
 
-from flowhft.metrics import METRICS
+from flowhft.metrics.table import METRICS
 from flowhft.types import Interval
 
 NOTHING = "n/a"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from flowhft.metrics import CONFIDENCE, METRICS
+from flowhft.metrics.table import CONFIDENCE, METRICS
 from flowhft.report import numbers
 from flowhft.report.evidence import Evidence, is_expert
 from flowhft.types import Interval

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from flowhft.agents import VIEWS, Scales, Told, first_spread, look, quote_of, told
-from flowhft.market.market import Market, build
-from flowhft.market.scenario import Scenario
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import Market, build
+from flowhft.simulate.quoting.agent import Scales, first_spread, quote_of
+from flowhft.simulate.quoting.agent_view import VIEWS, Told, look, told
 from flowhft.types import Numeric
 
 # Half-spreads that an action can reach, in units of 1 / k from the risk-neutral one: 4 / k beyond the mid,
@@ -131,7 +132,7 @@ def environments_of(
         scenarios: where to learn.
         view: of the agent.
         inventory_penalty: phi, ticks / (lot x second).
-        like: scenarios for which agents are trained beside these: see `flowhft.market.market.build`.
+        like: scenarios for which agents are trained beside these: see `flowhft.simulate.market.market.build`.
     """
     groups: dict[Any, list[tuple[Market, Told]]] = {}
     for scenario in scenarios:

@@ -24,10 +24,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from flowhft.agents import Actor, forward, scaled
 from flowhft.rl.advantage import advantages, luck
 from flowhft.rl.environment import Environment, Reward
 from flowhft.rl.settings import PpoSettings
+from flowhft.simulate.quoting.agent import Actor, forward, scaled
 
 # What an update tells about itself, in the order of its numbers.
 CURVES = (

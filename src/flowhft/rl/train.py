@@ -13,14 +13,14 @@ import polars as pl
 from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from flowhft.agents import Actor
-from flowhft.archive import read_archive, write_archive
 from flowhft.errors import DataError, require
 from flowhft.rl.environment import Environment
 from flowhft.rl.ppo import CURVES, Learner, Units, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
-from flowhft.rollout import key_for
-from flowhft.runs import plain, stream
+from flowhft.runs.archive import read_archive, write_archive
+from flowhft.runs.folder import plain, stream
+from flowhft.simulate.quoting.agent import Actor
+from flowhft.simulate.rollout import key_for
 from flowhft.types import Progress, no_progress
 
 UPDATES_PER_CALL = 5  # updates in one call of the compiled loop: how often progress is told

@@ -23,7 +23,7 @@ from flowhft.flow.objectives import (
 )
 from flowhft.flow.sampler import follow
 from flowhft.flow.settings import SamplerSettings
-from flowhft.frozen.plan import Plan
+from flowhft.policies.plan import Plan
 
 Loss = Callable[[VelocityField, VelocityField, PRNGKeyArray, Batch], Float[Array, ""]]
 

@@ -8,7 +8,7 @@ from flowhft.errors import require
 from flowhft.flow.interpolant import Batch, Lesson, between, flat, groups_of, lesson_error, noise_for
 from flowhft.flow.network import VelocityField
 from flowhft.flow.settings import SamplerSettings
-from flowhft.frozen import plan as plans
+from flowhft.policies import plan as plans
 
 DEFAULT_SAMPLER = SamplerSettings(steps=8)
 

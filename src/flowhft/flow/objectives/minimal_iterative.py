@@ -22,7 +22,7 @@ from flowhft.flow.interpolant import (
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import regression
 from flowhft.flow.settings import SamplerSettings
-from flowhft.frozen.plan import Evaluation, Plan
+from flowhft.policies.plan import Evaluation, Plan
 
 DEFAULT_SAMPLER = SamplerSettings(steps=2)
 SECOND_TIME = 0.9  # flow time of the second look: its noise has a standard deviation of 0.1

@@ -1,8 +1,9 @@
 """Rectified flow: velocities learned most of all where a flow begins, for one evaluation.
 
 On demonstrations this is flow matching with half of its samples in the noise. It is meant for pairs of a
-noise and the chunk to which another flow carries it (`flowhft.learn.distil`): then the paths from one to the
-other are straight, or nearly so, and one step of Euler's method ends where many steps of the other flow do.
+noise and the chunk to which another flow carries it (`flowhft.learn.imitation.distil`): then the paths from
+one to the other are straight, or nearly so, and one step of Euler's method ends where many steps of the other
+flow do.
 """
 
 import jax

@@ -7,7 +7,7 @@ from flowhft.errors import require
 from flowhft.flow.interpolant import Batch, Lesson, flat, groups_of, lesson_error
 from flowhft.flow.network import VelocityField
 from flowhft.flow.settings import SamplerSettings
-from flowhft.frozen.plan import Evaluation, Plan
+from flowhft.policies.plan import Evaluation, Plan
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 AT_ONCE = Evaluation(flow_time=0.0, step_size=1.0, keep=0.0, share=1.0, keep_point=0.0, share_point=0.0)

@@ -21,7 +21,7 @@ from flowhft.flow.interpolant import (
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import flow_matching
 from flowhft.flow.settings import SamplerSettings, is_power_of_two
-from flowhft.frozen.plan import Plan, long_steps
+from flowhft.policies.plan import Plan, long_steps
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 BOOTSTRAP_SHARE = 4  # one sample in four bootstraps, the others match the flow

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import UsageError
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.adapt.gradient import search_by_gradient
@@ -21,12 +20,13 @@ from flowhft.learn.adapt.search import Scales
 from flowhft.learn.adapt.state import search_state
 from flowhft.learn.adapt.turns import search_by_turns
 from flowhft.learn.adapt.worth import Worth, gain, unit_of, worth_of
-from flowhft.learn.contest import contest
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.policies.closed_form import adapted
-from flowhft.runs import stream
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.runs.folder import stream
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.many import contest
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.types import Interval, Policy, Progress, no_progress
 
 # Judges many adapters on that many paths of a stage.

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from flowhft.adapter import IDENTITY, Adapter, adapt_quote
-from flowhft.estimators import RISK_WEIGHT
 from flowhft.learn.adapt.record import Moment, Record
 from flowhft.learn.adapt.search import Judge, Scales, Search, adapter_at, plain, row_of, table_of
 from flowhft.learn.adapt.worth import Worth, clearly_better
 from flowhft.learn.regime.law import NODES, Law, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings
+from flowhft.metrics.estimators import RISK_WEIGHT
+from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote
 from flowhft.types import Progress, Quote, no_progress
 
 # Share of the whole gain that the last check of an ascent may add before more updates are worth trying.

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import polars as pl
 from jaxtyping import Array, Float
 
-from flowhft.adapter import IDENTITY
 from flowhft.errors import require
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.adapt.gradient import climb, cut, score_along
 from flowhft.learn.adapt.record import Record, quotes_at_nodes
 from flowhft.learn.adapt.worth import Worth, clearly_better, gain
 from flowhft.learn.settings import AdaptSettings, GradientSettings
+from flowhft.policies.adapter import IDENTITY
 from flowhft.types import Progress, no_progress
 
 # Judges many policies at once, all of them on the same paths.

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.errors import UnknownNameError, require
 from flowhft.learn.adapt.search import Judge, Search, plain, row_of, table_of
 from flowhft.learn.adapt.worth import clearly_better
 from flowhft.learn.settings import GridSettings
-from flowhft.market.scenario import Scenario
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Progress, no_progress
 
 # 1 / fill_decay of every cell in which an offset was printed, ticks.

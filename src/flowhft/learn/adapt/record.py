@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import require
 from flowhft.learn.regime.law import NODES, Way
-from flowhft.market.market import Market, State
-from flowhft.market.scenario import Scenario
-from flowhft.market.world import World
-from flowhft.rollout import key_for
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import Market, State
+from flowhft.simulate.market.world import World
+from flowhft.simulate.rollout import key_for
 from flowhft.types import Observation, Policy, Quote
 
 
@@ -75,7 +75,7 @@ def record_paths(market: Market, policy: Policy, *, paths: int, seed: int, scena
     Args:
         market: one lot a side and step.
         policy: who quotes.
-        paths: how many; path i is that of `flowhft.rollout.judge` for the same seed and name.
+        paths: how many; path i is that of `flowhft.simulate.rollout.judge` for the same seed and name.
         seed: of the run.
         scenario: name of the random streams.
     """

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.learn.adapt.worth import Worth, gain
+from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Numeric
 
 # Judges many adapters at once, all of them on the same paths.

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from cmaes import CMA
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.learn.adapt.search import (
     AT_EDGE,
     DIRECTIONS,
@@ -28,6 +27,7 @@ from flowhft.learn.adapt.search import (
 )
 from flowhft.learn.adapt.worth import Worth, clearly_better
 from flowhft.learn.settings import StateSettings
+from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Progress, no_progress
 
 GRID_SKEW = (-0.5, 0.0, 0.5, 1.0, 2.0)

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from flowhft.adapter import IDENTITY, Adapter
 from flowhft.learn.adapt.search import Judge, Search, plain, row_of, table_of
 from flowhft.learn.adapt.worth import Worth, clearly_better
 from flowhft.learn.settings import AdaptSettings
+from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Progress, no_progress
 
 

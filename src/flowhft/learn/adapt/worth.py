@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowhft.estimators import DEVIATION, RISK_WEIGHT
-from flowhft.measures import PathValues
-from flowhft.metrics import interval, score, unit_of_score
+from flowhft.metrics.estimators import DEVIATION, RISK_WEIGHT
+from flowhft.metrics.measures import PathValues
+from flowhft.metrics.table import interval, score, unit_of_score
 from flowhft.types import Interval
 
 
@@ -32,10 +32,10 @@ def worth_of(
 
     Args:
         measures: of one policy, a mapping per market, each over as many paths.
-        criterion: see `flowhft.metrics.score`.
+        criterion: see `flowhft.metrics.table.score`.
         inventory_weight: taken off the score per lot^2 of the mean squared inventory, in the score's unit.
         controlled: whether means of PnL are taken over the PnL given the fills, where it is defined (see
-            `expected_pnl` of `flowhft.metrics`): the same expectation with less chance.
+            `expected_pnl` of `flowhft.metrics.table`): the same expectation with less chance.
     """
     found = [_score(one, criterion, controlled) for one in measures]
     if inventory_weight:

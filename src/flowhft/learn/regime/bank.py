@@ -16,22 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from flowhft import experts, features
-from flowhft.estimators import RISK_WEIGHT
+from flowhft import features
 from flowhft.features import NAMES, Sensor
 from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.score import SMALL, risk_of
 from flowhft.learn.regime.worlds import draw_worlds
-from flowhft.market.market import FURTHEST_MOVE, Market, build
-from flowhft.market.scenario import Scenario
-from flowhft.market.world import World
-from flowhft.policies.closed_form import coefficients_in
-from flowhft.policies.regime import informed_in, premium_in
-from flowhft.regime import SEES
-from flowhft.rollout import one_path
-from flowhft.runs import stream
+from flowhft.metrics.estimators import RISK_WEIGHT
+from flowhft.policies import rules as experts
+from flowhft.policies.regime_adapter import SEES
+from flowhft.runs.folder import stream
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import FURTHEST_MOVE, Market, build
+from flowhft.simulate.market.world import World
+from flowhft.simulate.quoting.closed_form import coefficients_in
+from flowhft.simulate.quoting.regime_adapted import informed_in, premium_in
+from flowhft.simulate.rollout import one_path
 from flowhft.types import Observation, Policy, Progress, Quote, no_progress
 
 CHUNK = 32  # scenarios that are run at once
@@ -42,7 +43,8 @@ class Bank(NamedTuple):
     """Paths of many scenarios; every array has leading axes (scenario, path), constants only (scenario,).
 
     Attributes:
-        seen: features of `flowhft.regime.SEES` before every step, shape (scenario, path, step, seen).
+        seen: features of `flowhft.policies.regime_adapter.SEES` before every step, shape (scenario, path,
+            step, seen).
         base: half-spreads of the frozen policy at the inventories `NODES`, ticks, shape (scenario, path,
             step, node, side); None where it is 1 / k on both sides.
         way: see `flowhft.learn.regime.law.Way`.

@@ -6,9 +6,9 @@ from typing import cast
 import numpy as np
 
 from flowhft.learn.regime.settings import FamilySettings
-from flowhft.market.presets import Preset, scenario_in
-from flowhft.market.scenario import Scenario
-from flowhft.runs import stream
+from flowhft.runs.folder import stream
+from flowhft.scenarios.presets import Preset, scenario_in
+from flowhft.scenarios.scenario import Scenario
 
 
 def draw_family(settings: FamilySettings, count: int, seed: int, name: str) -> list[Scenario]:

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.estimators import RISK_WEIGHT
-from flowhft.learn.contest import contest
 from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
-from flowhft.market.market import build
-from flowhft.market.scenario import Scenario
-from flowhft.measures import PathValues
-from flowhft.metrics import METRICS
-from flowhft.policies import closed_form
-from flowhft.policies.source import LearnedSource
-from flowhft.runs import read_json, write_json
+from flowhft.metrics.estimators import RISK_WEIGHT
+from flowhft.metrics.measures import PathValues
+from flowhft.metrics.table import METRICS
+from flowhft.runs.folder import read_json, write_json
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.many import contest
+from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.source import LearnedSource
 from flowhft.types import Progress, no_progress
 
 THREE = ("pnl", "sharpe", "max_drawdown")

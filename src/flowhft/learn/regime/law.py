@@ -44,7 +44,7 @@ class Way(NamedTuple):
         excitation: what an own fill adds to the intensity, 1 / second, shape (side, side); 0 where market
             orders excite, which are in `intensity`.
         fade: of own excitation in a step, shape ().
-        reach, most_reaching, fill_decay, dt: see `flowhft.market.market.Market`, shape ().
+        reach, most_reaching, fill_decay, dt: see `flowhft.simulate.market.market.Market`, shape ().
         fill_cost: fee of a fill of this step, ticks, shape (step, side); None for no fee.
         inventory_limit: lots beyond which a side is not filled, shape (); None for `LIMIT`.
     """

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from flowhft.features import NAMES
 from flowhft.learn.regime.law import NODES, Quotes
-from flowhft.regime import OUTPUTS, SEES, TOGETHER, TOLD, RegimeAdapter, adapter_at
+from flowhft.policies.regime_adapter import OUTPUTS, SEES, TOGETHER, TOLD, RegimeAdapter, adapter_at
 
 
 def _distinct() -> np.ndarray:

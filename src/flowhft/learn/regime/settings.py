@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flowhft.errors import UnknownNameError, require
-from flowhft.market.presets import PRESETS
+from flowhft.scenarios.presets import PRESETS
 
 
 @dataclass(frozen=True)

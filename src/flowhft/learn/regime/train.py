@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import UsageError
-from flowhft.learn.checkpoint import Curve, read_checkpoint, save_checkpoint
+from flowhft.learn.imitation.checkpoint import Curve, read_checkpoint, save_checkpoint
 from flowhft.learn.regime.bank import Bank
 from flowhft.learn.regime.law import Law, Way, law_along
 from flowhft.learn.regime.network import (
@@ -29,8 +29,8 @@ from flowhft.learn.regime.network import (
 )
 from flowhft.learn.regime.score import score_of
 from flowhft.learn.regime.settings import RegimeSettings
-from flowhft.regime import RegimeAdapter
-from flowhft.runs import plain, stream
+from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.runs.folder import plain, stream
 from flowhft.types import Progress, no_progress
 
 ROW = 20  # updates behind a row of the curve

@@ -1,8 +1,8 @@
 """Paths of the price of a scenario, and what is known of every move before it is made.
 
-The law is that of `flowhft.market.price`, drawn in another way: fractional noise as B = L z with L the
-Cholesky factor of its covariance, so that E[B_i | past] = B_i - L_ii z_i, and the jumps apart, so that they
-can be replaced by their mean. Everything in float64.
+The law is that of `flowhft.simulate.market.price`, drawn in another way: fractional noise as B = L z with L
+the Cholesky factor of its covariance, so that E[B_i | past] = B_i - L_ii z_i, and the jumps apart, so that
+they can be replaced by their mean. Everything in float64.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from flowhft.errors import require
-from flowhft.market.fractional import covariance
-from flowhft.market.scenario import Scenario
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.fractional import covariance
 
 
 class Worlds(NamedTuple):
@@ -23,7 +23,7 @@ class Worlds(NamedTuple):
         smooth: the move with the jumps of the step replaced by their mean.
         expected: of either, given the past.
         jump_variance: second moment of the jumps of a step, ticks^2, shape ().
-        order_flow: uniform numbers, shape (path, step, side): see `flowhft.market.world.World`.
+        order_flow: uniform numbers, shape (path, step, side): see `flowhft.simulate.market.world.World`.
     """
 
     move: Float[np.ndarray, "path step"]

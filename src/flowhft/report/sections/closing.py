@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flowhft.metrics import METRICS
+from flowhft.metrics.table import METRICS
 from flowhft.report import numbers
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from flowhft.metrics import METRICS
+from flowhft.metrics.table import METRICS
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import is_learned, is_oracle

@@ -10,18 +10,7 @@ import polars as pl
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.markup import (
-    Markup,
-    cell,
-    element,
-    figure,
-    folded,
-    join,
-    note,
-    row,
-    subtitle,
-    table,
-)
+from flowhft.report.markup import Markup, cell, element, figure, folded, join, note, row, subtitle, table
 from flowhft.report.sections.learned.words import COMPARED, EXPERTS, OURS, THREE, TITLES, said, written
 
 _FULL = 0.5  # relative gain from which a tint no longer deepens

@@ -1,0 +1,393 @@
+"""The replay: frozen policies quote into a recording, and hftbacktest says which of their orders fill.
+
+One compiled loop serves every policy. At each decision it shows the policy what the tape shows plus its
+own inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends
+what has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the
+venue's book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
+
+Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from numba import njit
+
+from flowhft.desk.compiled import Frozen, Memory, begin, compiled, quote
+from flowhft.desk.replay.events import exchange_events
+from flowhft.desk.replay.latency import (
+    Delays,
+    as_received,
+    charged_latency,
+    delays,
+    measure_latency,
+    order_latencies,
+)
+from flowhft.desk.replay.order_events import order_events
+from flowhft.desk.replay.orders import (
+    ASK,
+    BID,
+    CANCELLED,
+    FILL_COLUMNS,
+    NO_PRICE,
+    ORDER_ID,
+    SUBMITTED,
+    WORKING,
+    Account,
+    OrderCounts,
+    Rules,
+    collect,
+    open_account,
+    send,
+    with_room,
+)
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import OrderFlow, Tape, observe, read_tape
+from flowhft.desk.replay.venue import FAILED, MAY_TAKE, POST_ONLY, Venue, advance, close_venue, open_venue
+from flowhft.errors import DataError, FlowhftError, require
+from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
+from flowhft.recordings.instrument import worth
+from flowhft.recordings.ticks import Recording
+from flowhft.runs.folder import stream
+from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
+
+OBSERVED = len(Observation._fields)  # a number of its own: compiled code cannot ask a class for its fields
+FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hold
+
+# With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
+# stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
+CRUMB = 1e-6
+
+_worth = njit(worth)
+
+
+class Replayed(NamedTuple):
+    """What a policy did in a replay.
+
+    Attributes:
+        trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step
+            in which we learned of it. `quote` is what the policy asked for, before tick grid and limits.
+        fills: one row a fill, units in `FILL_UNITS`.
+        orders: counts.
+        decision_latency_us: charged in every decision.
+        measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
+        delays: of market data, orders and answers.
+    """
+
+    trajectory: Trajectory
+    fills: pl.DataFrame
+    orders: OrderCounts
+    decision_latency_us: float
+    measured_latency_us: Float[np.ndarray, " sample"]
+    delays: Delays
+
+
+FILL_UNITS = {
+    "step": "decisions since the start, of the step in which it was learned",
+    "time": "seconds since the first decision, when the venue made it",
+    "exchange_time_ns": "nanoseconds",
+    "side": "1 we bought, -1 we sold",
+    "price": "ticks",
+    "lots": "lots of the recording",
+    "maker": "1 the order waited, 0 it traded on arrival",
+    "mid_price": "ticks, the last mid at the venue strictly before the fill",
+}
+
+
+class Market(NamedTuple):
+    """What is worked out of a recording once, for all policies.
+
+    Attributes:
+        events: of the venue, for hftbacktest.
+        latencies: of orders, for hftbacktest; None where they are constant.
+        delays: of market data, orders and answers.
+        top: best prices as they were received.
+        tape: what is known at every decision.
+    """
+
+    events: np.ndarray
+    latencies: np.ndarray | None
+    delays: Delays
+    top: TopOfBook
+    tape: Tape
+
+
+@compiled
+def _trade(
+    venue: Venue, frozen: Frozen, memory: Memory, tape: Tape, rules: Rules, account: Account
+) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Let one policy quote through a recording.
+
+    Returns:
+        Columns by step (inventory, cash, half_spread_bid, half_spread_ask, bought, sold, spread_pnl,
+        inventory_pnl, fee, and those of `Activity` but latency), fills, the library's error code (0 for none)
+        and the step where it came up.
+    """
+    steps = len(tape.time_ns) - 1
+    columns = np.zeros((14, steps))
+    fills: np.ndarray = np.empty((64, FILL_COLUMNS), np.int64)
+    count = 0
+    reference = rules.reference
+    first_worth = _worth(0.5 * (tape.best_bid[0] + tape.best_ask[0]), reference)
+    unit = float(rules.order_lots)
+    venue.elapse(venue.pointer, 0)  # sets the clock to the first event
+    code = advance(venue, tape.time_ns[0])
+    for step in range(steps):
+        if code >= FAILED:
+            return columns, fills[:count], code, step
+        if count + 8 > len(fills):  # two collections of four orders
+            fills = with_room(fills)
+        mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
+        inventory, cash, fee, traded = (
+            account.inventory[0], account.cash[0], account.fee[0], account.traded[0]
+        )  # fmt: skip
+        submitted, cancelled = account.counts[SUBMITTED], account.counts[CANCELLED]
+        before = count
+        owned = (cash + inventory * first_worth - fee) / unit
+        filled_bid = columns[4, step - 1] if step else 0.0
+        filled_ask = columns[5, step - 1] if step else 0.0
+        seen = observe(tape, step, rules.horizon_ns, inventory / unit, owned, filled_bid, filled_ask)
+        wanted = quote(frozen, memory, seen)
+
+        # A policy that does not know (NaN), or wants to be far away, does not quote.
+        bid, ask = NO_PRICE, NO_PRICE
+        if -FARTHEST < wanted.half_spread_bid < min(mid, FARTHEST):
+            bid = int(np.floor(mid - wanted.half_spread_bid))
+        if -FARTHEST < wanted.half_spread_ask < FARTHEST:
+            ask = int(np.ceil(mid + wanted.half_spread_ask))
+        if rules.time_in_force == POST_ONLY:
+            bid = min(bid, tape.best_ask[step] - 1)
+            ask = ask if ask == NO_PRICE else max(ask, tape.best_bid[step] + 1)
+        if rules.decision_latency_ns > 0:
+            code = advance(venue, tape.time_ns[step] + rules.decision_latency_ns)
+            count = collect(venue, account, rules, fills, count, step)
+        now = tape.time_ns[step] + rules.decision_latency_ns - tape.time_ns[0]
+        code = max(code, send(venue, account, rules, BID, bid, now))
+        code = max(code, send(venue, account, rules, ASK, ask, now))
+        columns[9, step] = account.slots[BID, WORKING, ORDER_ID] != 0
+        columns[10, step] = account.slots[ASK, WORKING, ORDER_ID] != 0
+        columns[11, step] = account.counts[SUBMITTED] - submitted
+        columns[12, step] = account.counts[CANCELLED] - cancelled
+        code = max(code, advance(venue, tape.time_ns[step + 1]))
+        count = collect(venue, account, rules, fills, count, step)
+
+        bought = sold = 0
+        for fill in range(before, count):
+            if fills[fill, 2] > 0:
+                bought += fills[fill, 4]
+            else:
+                sold += fills[fill, 4]
+        at_mid = _worth(mid, reference)
+        at_next = _worth(0.5 * (tape.best_bid[step + 1] + tape.best_ask[step + 1]), reference)
+        columns[0, step] = inventory / unit
+        columns[1, step] = owned
+        columns[2, step] = wanted.half_spread_bid
+        columns[3, step] = wanted.half_spread_ask
+        columns[4, step] = bought / unit
+        columns[5, step] = sold / unit
+        columns[6, step] = (account.cash[0] - cash + (bought - sold) * at_mid) / unit
+        columns[7, step] = account.inventory[0] * (at_next - at_mid) / unit
+        columns[8, step] = (account.fee[0] - fee) / unit
+        columns[13, step] = (account.traded[0] - traded) / unit
+    return columns, fills[:count], code, steps
+
+
+def replay(
+    recording: Recording,
+    policies: dict[str, Frozen],
+    settings: ReplaySettings,
+    seed: int = 0,
+    progress: Progress = no_progress,
+    *,
+    flow: OrderFlow | None = None,
+    reference: float = 0.0,
+) -> dict[str, Replayed]:
+    """Let policies quote through a recording, each alone, and return what became of it.
+
+    The equity changes in a step by cash change + change of (inventory x mid), split as in `Trajectory`:
+    spread_pnl marks the step's fills against the mid of its decision, inventory_pnl is the inventory after
+    them times the move of the mid. A position that is open at the end stays marked at the last mid; orders
+    that still stand then are forgotten.
+
+    Args:
+        recording: with a snapshot of the full book.
+        policies: by name.
+        settings: of the replay.
+        seed: of policies that draw.
+        progress: told after each policy.
+        flow: how arrivals make the intensities that policies see; None for a constant rate, see `read_tape`.
+        reference: of an inverse contract, ticks (`flowhft.recordings.instrument`); 0 for a linear one.
+
+    Raises:
+        DataError: the recording is too short, has a break or no snapshot, or not what the queue or latency
+            model needs.
+        UsageError: a policy takes longer to decide than the time between two decisions.
+    """
+    market = prepare(recording, settings, flow)
+    replayed = {}
+    for done, (name, frozen) in enumerate(policies.items()):
+        progress(done / len(policies), f"replaying {name}")
+        replayed[name] = trade(market, name, frozen, settings, stream(seed, "replay", name), reference)
+    progress(1.0, "replayed")
+    return replayed
+
+
+def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None) -> Market:
+    """Return what a replay needs of a recording: good for every policy, fee, order size and decision latency.
+
+    Args:
+        recording: with a snapshot of the full book.
+        settings: the times and latencies, and whether the queue is one of single orders.
+        flow: see `replay`.
+
+    Raises:
+        DataError: see `replay`.
+    """
+    if len(recording.sessions) > 1:
+        raise DataError(
+            f"`{recording.name}` must be one session without a break to be replayed, or orders would stand "
+            f"through it; received {len(recording.sessions)} sessions. Replay each alone, or walk forward "
+            "(flowhft backtest --walk-forward)."
+        )
+    received = as_received(recording, settings)
+    top = top_of_book(received)
+    tape = read_tape(received, settings, flow, top)  # says first what a recording lacks
+    return Market(
+        events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
+        latencies=order_latencies(recording, settings),
+        delays=delays(recording, settings),
+        top=top,
+        tape=tape,
+    )
+
+
+def trade(
+    market: Market,
+    name: str,
+    frozen: Frozen,
+    settings: ReplaySettings,
+    seed: int,
+    reference: float = 0.0,
+) -> Replayed:
+    """Let one policy quote through a market that was prepared with these settings.
+
+    Args:
+        market: from `prepare`.
+        name: of the policy, for errors.
+        frozen: the policy.
+        settings: of the replay.
+        seed: of its own stream of random numbers, where it draws.
+        reference: see `replay`.
+
+    Raises:
+        UsageError: the policy takes longer to decide than the time between two decisions.
+    """
+    tape = market.tape
+    measured = np.zeros(0)
+    latency = settings.decision_latency_us
+    if latency is None:
+        measured = measure_latency(frozen, tape, settings.session)
+        latency = charged_latency(measured)
+        require(
+            latency < 1e6 * settings.interval,
+            "decision_interval",
+            f"exceed the {latency:g} us that the policy {name} takes to decide",
+            f"{settings.interval} s",
+            "Decide less often or use a smaller policy.",
+        )
+    rules = Rules(
+        decision_latency_ns=round(latency * 1e3),
+        horizon_ns=round(settings.session * 1e9),
+        order_lots=settings.order_lots,
+        limit_lots=settings.inventory_limit * settings.order_lots,
+        minimum_change=settings.minimum_change,
+        time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
+        maker_fee=1e-4 * settings.maker_fee_bps,
+        taker_fee=1e-4 * settings.taker_fee_bps,
+        quantity=settings.order_lots - (CRUMB if settings.partial_fills else 0.0),
+        order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
+        order_burst=float(settings.order_burst),
+        reference=float(reference),
+    )
+    account = open_account(rules)
+    venue = open_venue(market.events, settings, market.latencies)
+    try:
+        columns, fills, code, step = _trade(venue, frozen, begin(frozen, seed), tape, rules, account)
+    finally:
+        close_venue(venue)
+    if code >= FAILED:
+        raise FlowhftError(
+            f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
+            f"{step:,}. Report it with the settings of the replay."
+        )
+    seen = _observations(tape, rules.horizon_ns, columns)
+    path = columns[:, None, :]
+    return Replayed(
+        trajectory=Trajectory(
+            observation=Observation(*seen[:, None, :]),
+            quote=Quote(path[2], path[3]),
+            fill=Fill(path[4], path[5]),
+            spread_pnl=path[6],
+            inventory_pnl=path[7],
+            fee=path[8],
+            mid_after=(tape.mid_price[1:] - tape.mid_price[0])[None, :],
+            activity=Activity(
+                standing_bid=path[9],
+                standing_ask=path[10],
+                orders=path[11],
+                cancellations=path[12],
+                turnover=path[13],
+                latency_us=_latency_us(market, settings, latency, columns)[None, :],
+            ),
+        ),
+        fills=_fills_table(fills, tape, market.top),
+        orders=OrderCounts(*map(int, account.counts)),
+        decision_latency_us=latency,
+        measured_latency_us=measured,
+        delays=market.delays,
+    )
+
+
+def _latency_us(
+    market: Market, settings: ReplaySettings, decision_us: float, columns: Float[np.ndarray, "column step"]
+) -> Float[np.ndarray, " step"]:
+    """Return the time from each decision to its orders at the venue; NaN where none was sent."""
+    order: float | np.ndarray = 1e3 * settings.order_latency_ms
+    if market.latencies is not None:
+        leaves = market.tape.time_ns[:-1] + 1e3 * decision_us
+        took = 1e-3 * (market.latencies["exch_ts"] - market.latencies["req_ts"])
+        order = np.interp(leaves, market.latencies["req_ts"], took)
+    return np.where(columns[11] + columns[12] > 0.0, decision_us + order, np.nan)
+
+
+@compiled
+def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
+    """Return what was observed at every decision, shape (column, step), columns as in `Observation`."""
+    steps = lived.shape[1]
+    columns = np.empty((OBSERVED, steps))
+    for step in range(steps):
+        filled_bid = lived[4, step - 1] if step else 0.0
+        filled_ask = lived[5, step - 1] if step else 0.0
+        seen = observe(tape, step, horizon_ns, lived[0, step], lived[1, step], filled_bid, filled_ask)
+        for column, value in enumerate(seen):
+            columns[column, step] = value
+    return columns
+
+
+def _fills_table(fills: Int[np.ndarray, "fill column"], tape: Tape, top: TopOfBook) -> pl.DataFrame:
+    """Return the fills with the mid that stood at the venue just before each of them."""
+    step, time_ns, side, price, lots, maker = fills.T
+    return pl.DataFrame(
+        {
+            "step": step,
+            "time": 1e-9 * (time_ns - tape.time_ns[0]),
+            "exchange_time_ns": time_ns,
+            "side": side,
+            "price": price,
+            "lots": lots,
+            "maker": maker,
+            "mid_price": mid_at(top, time_ns - 1),
+        }
+    )

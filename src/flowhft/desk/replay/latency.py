@@ -1,0 +1,184 @@
+"""Delays: of the market data, of our orders and of the answers to them, and of the policy's decisions.
+
+How long a policy takes to decide is measured on this machine, the only clock in the replay, outside its loop.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from flowhft.desk.compiled import Frozen, Memory, begin, compiled, quote
+from flowhft.desk.replay.events import exchange_order
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import Tape, observe
+from flowhft.errors import DataError
+from flowhft.recordings.ticks import SNAPSHOT, Recording
+
+BATCH = (
+    32  # quotes timed together, so that neither the clock nor the call into compiled code is what is measured
+)
+BATCHES = 64
+ROUNDING_US = 100.0
+
+
+@compiled
+def _quote_batch(frozen: Frozen, memory: Memory, tape: Tape, horizon_ns: int, start: int) -> float:
+    """Quote on consecutive observations; the sum is returned so that no quote is optimised away."""
+    total = 0.0
+    for i in range(BATCH):
+        step = (start + i) % len(tape.time_ns)
+        spread = quote(frozen, memory, observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0))
+        total += spread.half_spread_bid + spread.half_spread_ask
+    return total
+
+
+def measure_latency(frozen: Frozen, tape: Tape, horizon: float) -> Float[np.ndarray, " sample"]:
+    """Return the time of one decision in microseconds, over batches of recorded observations.
+
+    Args:
+        frozen: the policy.
+        tape: the observations to quote on.
+        horizon: of a session, seconds.
+
+    Returns:
+        Mean time of a quote in each batch, shape (batch,), after one batch to warm up.
+    """
+    memory = begin(frozen, 0)
+    horizon_ns = round(horizon * 1e9)
+    _quote_batch(frozen, memory, tape, horizon_ns, 0)
+    taken = np.empty(BATCHES)
+    for batch in range(BATCHES):
+        started = time.perf_counter_ns()
+        _quote_batch(frozen, memory, tape, horizon_ns, batch * BATCH)
+        taken[batch] = time.perf_counter_ns() - started
+    return taken * (1e-3 / BATCH)
+
+
+def charged_latency(measured: Float[np.ndarray, " sample"]) -> float:
+    """Return the decision latency that a replay charges, microseconds: the median, rounded up to 100 us.
+
+    Rounding makes replays repeat exactly although clocks jitter, and errs on the side of caution.
+
+    Example:
+        >>> charged_latency(np.array([11.0, 12.0, 90.0]))
+        100.0
+    """
+    return float(ROUNDING_US * np.ceil(np.median(measured) / ROUNDING_US))
+
+
+class Delays(NamedTuple):
+    """Delays between us and the venue, microseconds, each of shape (sample,).
+
+    Attributes:
+        feed: of every message that is no snapshot; one number where it was set.
+        order: of an order that leaves when a message arrives; one number where it is constant.
+        response: of its answer, likewise.
+    """
+
+    feed: Float[np.ndarray, " sample"]
+    order: Float[np.ndarray, " sample"]
+    response: Float[np.ndarray, " sample"]
+
+
+LATENCY_UNITS = dict.fromkeys(("p50", "p90", "p99", "maximum"), "us")
+
+# A row of what hftbacktest interpolates: when an order leaves, when it arrives, when the answer is here.
+_ROW = np.dtype(
+    [("req_ts", np.int64), ("exch_ts", np.int64), ("resp_ts", np.int64), ("_padding", np.int64)], align=True
+)
+
+
+def _feed(recording: Recording) -> tuple[Int[np.ndarray, " message"], Int[np.ndarray, " message"]]:
+    """Return when market data arrived, rising, and how long the last message then had taken, both ns."""
+    message = recording.events["kind"] != SNAPSHOT
+    arrived = recording.events["local_time_ns"][message]
+    took = arrived - recording.events["exchange_time_ns"][message]
+    last = np.append(arrived[1:] != arrived[:-1], len(arrived) > 0)[: len(arrived)]
+    return arrived[last], took[last]
+
+
+def order_latencies(recording: Recording, settings: ReplaySettings) -> np.ndarray | None:
+    """Return how long orders take in a recording, as hftbacktest interpolates it; None where it is constant.
+
+    With the latency model `recorded`, an order that leaves when a message arrives takes `order_latency_ms`
+    and what this message took longer than the fastest of the recording, and so does the answer to it: what
+    slows the market data down is taken to slow down orders. No order overtakes another.
+
+    Raises:
+        DataError: the recording has one clock only.
+    """
+    if settings.latency_model == "constant":
+        return None
+    arrived, took = _feed(recording)
+    if len(took) == 0 or np.min(took) == np.max(took):
+        raise DataError(
+            f"`{recording.name}` must have two clocks for orders to take what the market data took; received "
+            "one, by which every message takes equally long. Use --replay.latency-model constant."
+        )
+    excess = took - np.min(took)
+    there = np.maximum.accumulate(arrived + round(settings.order_latency_ms * 1e6) + excess)
+    kept = np.append(True, there[1:] > there[:-1])  # the library divides by both differences
+    rows = np.zeros(int(np.sum(kept)), _ROW)
+    rows["req_ts"], rows["exch_ts"] = arrived[kept], there[kept]
+    rows["resp_ts"] = there[kept] + round(settings.response_latency_ms * 1e6) + excess[kept]
+    return rows
+
+
+def delays(recording: Recording, settings: ReplaySettings) -> Delays:
+    """Return the delays between us and the venue in a replay; those of decisions are in `Replayed`.
+
+    Args:
+        recording: as it was recorded.
+        settings: of the replay.
+    """
+    rows = order_latencies(recording, settings)
+    feed = 1e-3 * _feed(recording)[1]
+    if settings.feed_latency_ms is not None:
+        feed = np.array([1e3 * settings.feed_latency_ms])
+    if rows is None:
+        constant = (settings.order_latency_ms, settings.response_latency_ms)
+        return Delays(feed, *(np.array([1e3 * milliseconds]) for milliseconds in constant))
+    return Delays(feed, 1e-3 * (rows["exch_ts"] - rows["req_ts"]), 1e-3 * (rows["resp_ts"] - rows["exch_ts"]))
+
+
+def latency_table(known: Delays, measured: Mapping[str, Float[np.ndarray, " sample"]]) -> pl.DataFrame:
+    """Return percentiles of every delay between the market and our orders, units in `LATENCY_UNITS`.
+
+    Args:
+        known: of the feed, of orders and of their answers.
+        measured: time of a decision by policy, microseconds; empty where it was set.
+    """
+    rows: list[tuple[str, str | None, np.ndarray]] = [
+        (kind, None, values) for kind, values in known._asdict().items()
+    ]
+    rows += [("decision", name, values) for name, values in measured.items()]
+    types = {"kind": pl.String, "policy": pl.String} | dict.fromkeys(LATENCY_UNITS, pl.Float64)
+    return pl.DataFrame(
+        [
+            (kind, policy, *np.percentile(values, (50, 90, 99)).tolist(), float(np.max(values)))
+            for kind, policy, values in rows
+            if len(values)
+        ],
+        schema=types,
+        orient="row",
+    )
+
+
+def as_received(recording: Recording, settings: ReplaySettings) -> Recording:
+    """Return a recording as it would have reached us: with the feed latency of the settings, if one is set.
+
+    Args:
+        recording: as it was recorded.
+        settings: of the replay.
+    """
+    if settings.feed_latency_ms is None:
+        return recording
+    order, made = exchange_order(recording.events)
+    events = recording.events[order]
+    events["local_time_ns"] = made + round(settings.feed_latency_ms * 1e6)
+    return replace(recording, events=events)

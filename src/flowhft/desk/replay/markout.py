@@ -1,0 +1,143 @@
+"""Markouts: where the mid price goes after our fills, the cost of trading with those who know more."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from flowhft.errors import require
+from flowhft.metrics.estimators import RATIO
+from flowhft.recordings.book import mid_at, top_of_book
+from flowhft.recordings.ticks import Recording
+from flowhft.types import Trajectory
+
+HORIZONS = (0.0, 0.1, 1.0, 10.0, 60.0)  # seconds
+STEPS = (1, 2, 5, 10, 20, 50, 100)  # of a simulation
+
+_TYPES = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
+MARKOUT_UNITS = {
+    "policy": "name",
+    "horizon": "seconds after the fill",
+    "fills": "fills whose horizon lies within their session of the recording",
+    "capture": "ticks a fill: side x (last mid before the fill - price)",
+    "markout": "ticks a fill: side x (mid at the horizon - last mid before the fill)",
+    "markout_error": "ticks, standard error of the markout",
+    "realised": "ticks a fill: capture + markout",
+    "realised_error": "ticks, standard error of the sum",
+}
+
+
+def markout(
+    fills: Mapping[str, pl.DataFrame], recording: Recording, horizons: Sequence[float] = HORIZONS
+) -> pl.DataFrame:
+    """Return the mean signed move of the mid after the fills of policies, by policy and horizon.
+
+    A markout is side x (mid at the horizon - last mid strictly before the fill), side +1 where we bought:
+    negative where the market went against us. At horizon 0 it is what the trade itself did to the mid.
+    What a fill was worth at the horizon, the realised half-spread, is capture + markout. All on the
+    venue's clock. Fills count alike, whatever their size. A markout never reaches into the next session.
+
+    Args:
+        fills: tables of `Replayed.fills` by policy.
+        recording: that was replayed.
+        horizons: seconds after the fill, each 0 or more.
+
+    Returns:
+        One row a policy and horizon, units in `MARKOUT_UNITS`; NaN where there is nothing to average.
+    """
+    require(min(horizons, default=0.0) >= 0.0, "horizons", "all be 0 s or more", tuple(horizons))
+    top = top_of_book(recording)
+    ends_ns = _session_ends(recording)
+    rows = []
+    for policy, table in fills.items():
+        for horizon in horizons:
+            filled_ns = table["exchange_time_ns"].to_numpy()
+            later_ns = filled_ns + round(horizon * 1e9)
+            session = np.minimum(np.searchsorted(ends_ns, filled_ns), len(ends_ns) - 1)
+            known = later_ns <= ends_ns[session]
+            side = table["side"].to_numpy()[known]
+            before = table["mid_price"].to_numpy()[known]
+            capture = side * (before - table["price"].to_numpy()[known])
+            move = side * (mid_at(top, later_ns[known]) - before)
+            # Fills within a horizon of each other are marked against the same moves: one block, one vote.
+            block = np.floor(table["time"].to_numpy()[known] / max(2.0 * horizon, 1.0)).astype(np.int64)
+            worth = capture + move
+            rows.append(
+                (
+                    policy,
+                    float(horizon),
+                    int(np.sum(known)),
+                    _mean(capture),
+                    _mean(move),
+                    _error_of_mean(move, block),
+                    _mean(worth),
+                    _error_of_mean(worth, block),
+                )
+            )
+    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
+
+
+def _session_ends(recording: Recording) -> Int[np.ndarray, " session"]:
+    """Return when the venue made the last event of every session, rising: between two nobody saw the mid."""
+    events = recording.events
+    times = events["local_time_ns"]
+    stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in recording.sessions]
+    return np.maximum.accumulate(events["exchange_time_ns"])[np.array(stops or [len(times)]) - 1]
+
+
+def simulated_markout(
+    policy: str, sessions: Trajectory, dt: float, steps: Sequence[int] = STEPS
+) -> pl.DataFrame:
+    """Return the markouts of simulated fills: from the mid of the decision, at steps after it.
+
+    Lots count alike. Numbers are ratios of means over paths, which are independent, with the standard
+    errors of such (`flowhft.metrics.estimators`); fills count whose horizon lies within their session.
+
+    Args:
+        policy: its name.
+        sessions: arrays of shape (path, step).
+        dt: seconds in a step.
+        steps: until the mid is looked at, each 1 or more; those longer than a session are left out.
+
+    Returns:
+        As `markout`.
+    """
+    mid = np.asarray(sessions.observation.mid_price, np.float64)
+    mids = np.concatenate([mid, np.asarray(sessions.mid_after, np.float64)[:, -1:]], axis=1)
+    bought, sold = (np.asarray(lots, np.float64) for lots in sessions.fill)
+    earned = np.asarray(sessions.spread_pnl, np.float64)
+    rows = []
+    for ahead in steps:
+        known = mid.shape[1] + 1 - ahead
+        if known < 1:
+            continue
+        move = np.sum((bought - sold)[:, :known] * (mids[:, ahead:] - mids[:, :known]), axis=1)
+        capture = np.sum(earned[:, :known], axis=1)
+        lots = np.sum((bought + sold)[:, :known], axis=1)
+        found = [_ratio(values, lots) for values in (capture, move, capture + move)]
+        rows.append((policy, dt * ahead, round(float(np.sum(lots))), found[0][0], *found[1], *found[2]))
+    return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
+
+
+def _ratio(above: Float[np.ndarray, " path"], below: Float[np.ndarray, " path"]) -> tuple[float, float]:
+    """Return a ratio of means over paths and its standard error."""
+    value, influence = RATIO(above, below)
+    return value, float(np.std(influence, ddof=1)) / len(below) ** 0.5 if len(below) > 1 else float("nan")
+
+
+def _mean(values: Float[np.ndarray, " fill"]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _error_of_mean(values: Float[np.ndarray, " fill"], block: Int[np.ndarray, " fill"]) -> float:
+    """Return the standard error of a mean whose values may depend on each other within a block.
+
+    The variance of the sum is the sum over blocks of the squared sum of deviations, times b / (b - 1) for b
+    blocks; NaN for fewer than two.
+    """
+    labels, member = np.unique(block, return_inverse=True)
+    if len(labels) < 2:
+        return float("nan")
+    sums = np.bincount(member, values - np.mean(values))
+    return float(np.sqrt(np.sum(sums**2) * len(labels) / (len(labels) - 1)) / len(values))

@@ -1,0 +1,114 @@
+"""Lessons: what one teacher shows in one scenario, and how many of them make a data set.
+
+A lesson is a range of simulated sessions. Nothing here imports jax: lessons are planned, listed and chosen
+at the edge, and recorded (`flowhft.learn.demonstrations.demonstrate`) only where paths are simulated.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from flowhft.errors import UnknownNameError, UsageError
+from flowhft.learn.settings import DataSettings
+from flowhft.scenarios.scenario import Scenario
+
+# Rows of a shard, about: what a killed run loses at most, and what a worker is given at once.
+SHARD_ROWS = 150_000
+
+UNITS = {
+    "dt": "s",
+    "horizon": "s",
+    "fill_decay": "1 / tick",
+    "risk_aversion": "1 / (tick x lot)",
+    "first": "sessions",
+    "paths": "sessions",
+    "fills": "lots",
+}
+
+
+class Lesson(NamedTuple):
+    """The sessions `first` to `first + paths - 1` of a teacher in a scenario.
+
+    Attributes:
+        scenario: where.
+        expert: who quotes.
+        risk_aversion: with which gamma, 1 / (tick x lot).
+        chosen: whether this expert was the best one there; others demonstrate to be compared with it.
+        first: index of the first session; the same index is the same market for every teacher.
+        paths: how many.
+    """
+
+    scenario: Scenario
+    expert: str
+    risk_aversion: float
+    chosen: bool
+    first: int
+    paths: int
+
+    @property
+    def rows(self) -> int:
+        """Return the number of pairs of observation and quote."""
+        return self.paths * self.scenario.steps
+
+
+def plan(lessons: Sequence[Lesson], rows: int = SHARD_ROWS) -> list[list[Lesson]]:
+    """Divide lessons among shards, in their order; one that is too long for a shard becomes several.
+
+    The plan follows from the lessons alone, so that a resumed run divides them as the first one did.
+
+    Args:
+        lessons: to be recorded.
+        rows: of a shard, at most (a single session may be longer).
+    """
+    shards: list[list[Lesson]] = []
+    room = 0
+    for lesson in lessons:
+        done = 0
+        while done < lesson.paths:
+            if room < lesson.scenario.steps:
+                shards.append([])
+                room = max(rows, lesson.scenario.steps)
+            paths = min(lesson.paths - done, room // lesson.scenario.steps)
+            shards[-1].append(lesson._replace(first=lesson.first + done, paths=paths))
+            done += paths
+            room -= paths * lesson.scenario.steps
+    return shards
+
+
+def choose(lessons: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
+    """Choose what to learn from.
+
+    Args:
+        lessons: the table of a data set (`flowhft.learn.demonstrations.recorded.read_lessons`).
+        settings: which scenarios, teachers and sessions.
+
+    Returns:
+        The rows that are kept, `paths` cut to the sessions that are.
+
+    Raises:
+        UnknownNameError: nothing of a scenario or teacher was recorded.
+        UsageError: nothing is left.
+    """
+    kept = lessons
+    for kind, column, names in (
+        ("scenario", "scenario", settings.scenarios),
+        ("teacher", "expert", settings.teachers),
+    ):
+        known = lessons[column].unique().to_list()
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(kind, name, known, "It has no lessons in this data set.")
+        if names:
+            kept = kept.filter(pl.col(column).is_in(list(names)))
+    if not settings.teachers:
+        kept = kept.filter(pl.col("chosen"))
+    if settings.sessions:
+        left = settings.sessions - pl.col("first")
+        kept = kept.filter(left > 0).with_columns(paths=pl.min_horizontal("paths", left))
+    if kept.is_empty():
+        raise UsageError(
+            "`teachers` must have lessons in the scenarios that are asked for; received "
+            f"{', '.join(settings.teachers)}, without any there. Name others."
+        )
+    return kept

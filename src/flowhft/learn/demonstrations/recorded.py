@@ -1,0 +1,242 @@
+"""A data set of demonstrations in files: shards of raw steps, the table of lessons, and a card.
+
+    RUN/
+      demonstrations-0000.parquet ...   shards: a row a step, what was seen and what was quoted, whole lessons
+      lessons.parquet                   a row a lesson: scenario, teacher, criterion, seed, where its rows are
+      scenarios.toml                    the markets
+      demonstrations.json, .md          the card: sizes, shares of the teachers, ranges, hashes
+
+Shards are trusted only if their hash is the card's. Nothing here imports jax.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from flowhft.errors import DataError, require
+from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.runs.folder import read_json, read_table, sha256_of, write_table
+from flowhft.scenarios.files import read_scenarios
+from flowhft.scenarios.scenario import Scenario
+from flowhft.types import Observation, Quote
+
+FORMAT = "flowhft.demonstrations"
+VERSION = 1
+LESSONS = "lessons.parquet"
+SCENARIOS = "scenarios.toml"
+CARD = "demonstrations.json"
+MOST_ROWS = 50_000_000  # that are learned from at once, which training holds in memory
+
+STEP_UNITS = {
+    "path": "number of the session in the data set",
+    "step": "decisions since the session began",
+    "mid_price": "ticks from the session's first mid",
+    "inventory": "lots",
+    "cash": "tick x lot",
+    "arrivals_bid": "orders since the last decision",
+    "arrivals_ask": "orders since the last decision",
+    "filled_bid": "lots since the last decision",
+    "filled_ask": "lots since the last decision",
+    "half_spread_bid": "ticks",
+    "half_spread_ask": "ticks",
+}
+SEEN = tuple(name for name in STEP_UNITS if name in Observation._fields)
+
+
+class Shown(NamedTuple):
+    """What one teacher saw and quoted in one scenario.
+
+    Attributes:
+        scenario: where.
+        teacher: name of the expert.
+        risk_aversion: with which it quoted, 1 / (tick x lot).
+        observation: arrays of shape (path, step). Intensities are NaN: nobody is to learn from what only a
+            simulator knows.
+        quote: arrays of shape (path, step), ticks.
+    """
+
+    scenario: Scenario
+    teacher: str
+    risk_aversion: float
+    observation: Observation
+    quote: Quote
+
+
+def shard_name(number: int) -> str:
+    """Return the file name of a shard."""
+    return f"demonstrations-{number:04d}.parquet"
+
+
+def write_shard(path: Path, table: pl.DataFrame, lessons: Sequence[Lesson]) -> dict[str, Any]:
+    """Write the rows of a shard, and return what the card is to say about it.
+
+    Args:
+        path: of the file.
+        table: of all its lessons, one after the other, the columns of `STEP_UNITS`.
+        lessons: in the order of their rows.
+
+    Returns:
+        file, rows, bytes, sha256, the smallest and largest value of every column, and for every lesson its
+        `fills`, the lots filled until the last decision.
+    """
+    write_table(path, table, STEP_UNITS)
+    ends = np.cumsum([lesson.rows for lesson in lessons])
+    filled = (table["filled_bid"] + table["filled_ask"]).to_numpy().astype(np.float64)
+    return {
+        "file": path.name,
+        "rows": table.height,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "ranges": {name: [table[name].min(), table[name].max()] for name in STEP_UNITS if name != "path"},
+        "fills": [float(filled[end - one.rows : end].sum()) for one, end in zip(lessons, ends, strict=True)],
+    }
+
+
+def kept_shard(path: Path, note: Path) -> dict[str, Any] | None:
+    """Return what was noted about a shard that an interrupted run has finished, None if it is to be made.
+
+    Args:
+        path: of the shard.
+        note: JSON file that says what `write_shard` returned.
+    """
+    if not (path.is_file() and note.is_file()):
+        return None
+    record = read_json(note)
+    return record if record.get("sha256") == sha256_of(path) else None
+
+
+def lessons_table(
+    shards: Sequence[Sequence[Lesson]], records: Sequence[dict[str, Any]], criterion: str, seed: int
+) -> pl.DataFrame:
+    """Return the table of lessons: who taught where, by which criterion, and where the rows are.
+
+    Args:
+        shards: the plan (`flowhft.learn.demonstrations.lessons.plan`).
+        records: from `write_shard`, in the same order.
+        criterion: by which teachers were chosen.
+        seed: of the run.
+    """
+    rows, path = list[dict[str, Any]](), 0
+    for number, (lessons, record) in enumerate(zip(shards, records, strict=True)):
+        row = 0
+        for lesson, fills in zip(lessons, record["fills"], strict=True):
+            scenario = lesson.scenario
+            rows.append(
+                {
+                    "scenario": scenario.name,
+                    "expert": lesson.expert,
+                    "risk_aversion": lesson.risk_aversion,
+                    "chosen": lesson.chosen,
+                    "criterion": criterion,
+                    "seed": seed,
+                    "first": lesson.first,
+                    "paths": lesson.paths,
+                    "steps": scenario.steps,
+                    "dt": scenario.dt,
+                    "horizon": scenario.horizon,
+                    "fill_decay": scenario.fill_decay,
+                    "fills": fills,
+                    "shard": number,
+                    "row": row,
+                    "path": path,
+                }
+            )
+            row += lesson.rows
+            path += lesson.paths
+    return pl.DataFrame(rows)
+
+
+def read_lessons(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
+    """Read which lessons a data set has, and its scenarios by name.
+
+    Args:
+        folder: a finished run of `flowhft demonstrate`.
+
+    Raises:
+        DataError: it is damaged, or of another version.
+    """
+    card = read_json(folder / CARD)
+    if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
+        raise DataError(
+            f"`{folder / CARD}` must be the card of a data set of version {VERSION}; it is not. Demonstrate "
+            "again with this version of flowhft."
+        )
+    lessons = read_table(folder / LESSONS)
+    scenarios = {scenario.name: scenario for scenario in read_scenarios(folder / SCENARIOS)}
+    steps = {name: scenario.steps for name, scenario in scenarios.items()}
+    for row in lessons.iter_rows(named=True):
+        if steps.get(row["scenario"]) != row["steps"]:
+            raise DataError(
+                f"`{folder / SCENARIOS}` must hold the scenarios of the lessons; '{row['scenario']}' has "
+                f"{row['steps']} steps in `{LESSONS}` and {steps.get(row['scenario'], 'none')} here. A file "
+                "was changed: demonstrate again."
+            )
+    return lessons, scenarios
+
+
+def read_shown(folder: Path, lessons: pl.DataFrame, scenarios: dict[str, Scenario]) -> Iterator[Shown]:
+    """Read lessons, shard by shard; every shard that is needed is verified first.
+
+    Args:
+        folder: of the data set.
+        lessons: rows of its table, as `read_lessons` or `flowhft.learn.demonstrations.lessons.choose`
+            returned them.
+        scenarios: of the data set, by name.
+
+    Raises:
+        DataError: a shard is missing or not as it was written.
+        UsageError: more than can be held at once is asked for.
+    """
+    rows = int((lessons["paths"] * lessons["steps"]).sum())
+    require(
+        rows <= MOST_ROWS,
+        "demonstrations",
+        f"have at most {MOST_ROWS:,} pairs that are learned from at once",
+        f"{rows:,}",
+        "Choose scenarios, teachers or sessions.",
+    )
+    shards = {shard["file"]: shard for shard in read_json(folder / CARD)["shards"]}
+    for (number,), part in lessons.group_by("shard", maintain_order=True):
+        path = folder / shard_name(int(str(number)))
+        expected = shards.get(path.name, {}).get("sha256")
+        if not path.is_file() or sha256_of(path) != expected:
+            fault = "its hash is not that of the card" if path.is_file() else "it is gone"
+            raise DataError(
+                f"`{path}` must be as it was written; {fault}. Demonstrate again in the same folder."
+            )
+        table = read_table(path)
+        for row in part.iter_rows(named=True):
+            yield _shown(path, table, row, scenarios[row["scenario"]])
+
+
+def _shown(path: Path, table: pl.DataFrame, row: dict[str, Any], scenario: Scenario) -> Shown:
+    """Cut a lesson out of its shard."""
+    shape = row["paths"], row["steps"]
+    part = table.slice(row["row"], shape[0] * shape[1])
+    numbers = part["path"].to_numpy()
+    if not np.array_equal(numbers, np.repeat(np.arange(shape[0]) + row["path"], shape[1])):
+        raise DataError(
+            f"`{path}` must hold session {row['path']:,} and those after it from row {row['row']:,} on, as "
+            f"`{LESSONS}` says; it does not. Demonstrate again."
+        )
+    columns = {
+        name: part[name].to_numpy().astype(np.float32).reshape(shape)
+        for name in STEP_UNITS
+        if name not in ("path", "step")
+    }
+    # As the market counts: dt added up in single precision, one step after the other.
+    dt = np.full(shape[1] - 1, scenario.dt, np.float32)
+    time = np.add.accumulate(np.concatenate([np.zeros(1, np.float32), dt]), dtype=np.float32)
+    unknown = np.broadcast_to(np.float32(np.nan), shape)
+    observation = Observation(
+        time=np.broadcast_to(time, shape),
+        time_left=np.broadcast_to(np.float32(scenario.horizon) - time, shape),
+        intensity_bid=unknown,
+        intensity_ask=unknown,
+        **{name: columns[name] for name in SEEN},
+    )
+    quote = Quote(columns["half_spread_bid"], columns["half_spread_ask"])
+    return Shown(scenario, row["expert"], row["risk_aversion"], observation, quote)

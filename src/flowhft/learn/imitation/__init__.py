@@ -1,0 +1,1 @@
+"""Imitation: a flow policy from demonstrations, distilled where one evaluation is asked, and examined."""

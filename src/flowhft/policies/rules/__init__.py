@@ -1,0 +1,127 @@
+"""Quoting experts, closed forms and exact optima: coefficients worked out once, then plain arithmetic.
+
+Every expert is a pair of functions: `coefficients(estimates, risk_aversion)` does the logarithms and
+roots with numpy, or solves for the exact optimum and tabulates it (the oracles);
+`quote(coefficients, observation, noise)` is arithmetic on numbers that numpy, numba (`numba.njit(quote)`)
+and jax run alike. `EXPERTS` is the table of names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flowhft.errors import UnknownNameError
+from flowhft.policies.rules import avellaneda_stoikov, glft, oracle, white_noise
+from flowhft.types import Estimates, Numeric, Quote
+
+CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
+QuoteOf = Callable[..., Quote]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A quoting rule that is told a market.
+
+    Attributes:
+        name: what the command line calls it.
+        summary: one line for people.
+        coefficients: (estimates, risk_aversion) -> named tuple of numbers.
+        quote: (coefficients, observation, noise) -> Quote.
+        as_run: whether it is told volatility and drift as the FlowHFT paper ran them: the raw
+            relative numbers of the scenario, without units.
+        told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
+            stated parameters.
+    """
+
+    name: str
+    summary: str
+    coefficients: CoefficientsOf
+    quote: QuoteOf
+    as_run: bool = False
+    told_everything: bool = False
+
+
+EXPERTS = {
+    expert.name: expert
+    for expert in (
+        Expert("white_noise", "uniform half-spreads", white_noise.coefficients, white_noise.quote),
+        Expert(
+            "avellaneda_stoikov",
+            "reservation price until the session's end",
+            avellaneda_stoikov.coefficients,
+            avellaneda_stoikov.quote,
+        ),
+        Expert("glft", "long-run optimum without a view on drift", glft.coefficients, glft.quote),
+        Expert("glft_drift", "long-run optimum, told the drift", glft.coefficients_with_drift, glft.quote),
+        Expert(
+            "avellaneda_stoikov_as_run",
+            "as the paper ran it: inventory sign reversed, raw units",
+            avellaneda_stoikov.coefficients_as_run,
+            avellaneda_stoikov.quote,
+            as_run=True,
+        ),
+        Expert(
+            "avellaneda_stoikov_raw",
+            "the published inventory sign in the paper's raw units",
+            avellaneda_stoikov.coefficients,
+            avellaneda_stoikov.quote,
+            as_run=True,
+        ),
+        Expert(
+            "glft_as_run",
+            "as the paper ran it: current intensity, raw units",
+            glft.coefficients_as_run,
+            glft.quote,
+            as_run=True,
+        ),
+        Expert(
+            "glft_drift_as_run",
+            "as the paper ran it: current intensity, raw units, told the drift",
+            glft.coefficients_with_drift_as_run,
+            glft.quote,
+            as_run=True,
+        ),
+        Expert(
+            "oracle",
+            "exact optimum of mean less inventory penalty, in the market's own steps",
+            oracle.coefficients,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_told",
+            "oracle, told everything: total volatility and drift, own excitation, adverse selection",
+            oracle.coefficients,
+            oracle.quote,
+            told_everything=True,
+        ),
+        Expert(
+            "oracle_continuous",
+            "the same optimum in continuous time",
+            oracle.coefficients_continuous,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_stationary",
+            "the same in continuous time, long before the session's end",
+            oracle.coefficients_stationary,
+            oracle.quote,
+        ),
+        Expert(
+            "oracle_cara",
+            "exact optimum of exponential utility, in continuous time",
+            oracle.coefficients_exponential,
+            oracle.quote,
+        ),
+    )
+}
+
+
+def get(name: str) -> Expert:
+    """Return the expert of this name.
+
+    Raises:
+        UnknownNameError: with the nearest name that exists.
+    """
+    if name not in EXPERTS:
+        raise UnknownNameError("expert", name, EXPERTS)
+    return EXPERTS[name]

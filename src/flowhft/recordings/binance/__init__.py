@@ -1,0 +1,1 @@
+"""Binance: tables of its archives and raw streams as collectors write them."""

@@ -1,0 +1,1 @@
+"""Bitstamp's order-by-order recordings."""

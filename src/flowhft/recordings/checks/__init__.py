@@ -1,0 +1,1 @@
+"""What is looked for in every recording, and how it is mended."""

@@ -1,0 +1,1 @@
+"""Readers, one a format, and the one that finds out which: `read`."""

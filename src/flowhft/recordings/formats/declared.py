@@ -1,0 +1,167 @@
+"""Reads quotes, trades and depth in anybody's columns, CSV or Parquet, as a TOML file beside them declares.
+
+[recording]
+venue = "darwinex"
+symbol = "EURUSD"
+currency = "USD"
+tick_size = 0.00001
+lot_size = 1.0
+
+[quotes]                                      # and [trades], [depth] likewise
+files = "eurusd_l1_*.parquet"                 # relative to this file, in the order of their names
+exchange_time = { column = "ts_ms", unit = "ms" }
+bid_price = { column = "bid_px", scale = 100000 }
+bid_quantity = "bid_sz"                       # the same as { column = "bid_sz" }
+ask_price = { column = "ask_px", scale = 100000 }
+ask_quantity = "ask_sz"
+"""
+
+import glob
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flowhft.errors import RecordingError, UnknownNameError
+from flowhft.recordings.columns import ISO, UNITS, Column
+from flowhft.recordings.files import decoding
+from flowhft.recordings.formats.feed import NEEDED, OPTIONAL, TIMES, Declaration, Table, open_feed
+from flowhft.recordings.reader import Options, Reader
+from flowhft.recordings.source import Source
+
+ABOUT = {"venue": str, "symbol": str, "currency": str, "tick_size": float, "lot_size": float}
+KEYS = {
+    "column": str,
+    "scale": float,
+    "unit": str,
+    "zone": str,
+    "buy": str,
+    "sell": str,
+    "yes": str,
+    "since": str,
+}
+LARGEST_LEVELS = 1_000
+DESCRIBED = (".npz", ".gz", ".jsonl", ".jsonl.gz")  # files that a TOML file of the same name may describe
+
+
+def _text(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as cause:
+        raise RecordingError(f"must be a file that can be read; {cause.strerror}.", path) from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise RecordingError(f"must be TOML; received: {cause}. Mend the declaration.", path) from cause
+
+
+def _known(
+    kind: str, names: Mapping[str, Any], known: Mapping[str, Any] | tuple[str, ...], path: Path
+) -> None:
+    for name in names:
+        if name not in known:
+            raise RecordingError(str(UnknownNameError(kind, name, known)), path)
+
+
+def _value(values: Mapping[str, Any], name: str, kind: type, where: str, path: Path) -> Any:
+    """Return a value of a kind; a whole number is a number too."""
+    value = values.get(name)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind):
+        what = "a text" if kind is str else "a number"
+        raise RecordingError(
+            f"`{name}` of [{where}] must be {what}; received {value!r}. Mend the declaration.", path
+        )
+    if isinstance(value, float) and not 0.0 < value < float("inf"):
+        raise RecordingError(f"`{name}` of [{where}] must be above 0; received {value!r}.", path)
+    return value
+
+
+def _column(value: Any, name: str, where: str, path: Path) -> Column:
+    declared = {"column": value} if isinstance(value, str) else value
+    if not isinstance(declared, dict):
+        raise RecordingError(
+            f"`{name}` of [{where}] must be a column's name or a table with `column`; received {value!r}.",
+            path,
+        )
+    _known(f"key of `{name}`", declared, KEYS, path)
+    found = {key: _value(declared, key, KEYS[key], f"{where}.{name}", path) for key in {"column", *declared}}
+    if found.get("unit", ISO) not in (*UNITS, ISO):
+        raise RecordingError(
+            f"`unit` of `{name}` must be one of {', '.join(UNITS)}, {ISO}; received {found['unit']!r}.", path
+        )
+    since = found.pop("since", "1970-01-01")
+    with decoding(path, "dated as YYYY-MM-DD where `since` says so"):
+        day = pl.Series([since]).str.to_datetime("%Y-%m-%d", time_unit="ns")
+        start = int(day.dt.replace_time_zone(found.get("zone", "UTC")).dt.epoch("ns")[0])
+    return Column(found.pop("column"), **found, since_ns=start)
+
+
+def _table(kind: str, values: Any, path: Path) -> Table:
+    if not isinstance(values, dict):
+        raise RecordingError(f"[{kind}] must be a table; received {values!r}.", path)
+    fields = (*NEEDED[kind], *OPTIONAL[kind], *TIMES)
+    _known(f"key of [{kind}]", values, ("files", "levels", *fields), path)
+    pattern = _value(values, "files", str, kind, path)
+    files = tuple(Path(name) for name in sorted(glob.glob(str(path.parent / pattern))))
+    if not files:
+        raise RecordingError(f"`files` of [{kind}] must name files; `{pattern}` names none.", path)
+    columns = {name: _column(values[name], name, kind, path) for name in fields if name in values}
+    missing = [name for name in NEEDED[kind] if name not in columns]
+    if missing or not any(name in columns for name in TIMES):
+        needed = ", ".join(missing) or " or ".join(TIMES)
+        raise RecordingError(f"[{kind}] must declare {needed}; it does not.", path)
+    levels = values.get("levels", 1)
+    if not isinstance(levels, int) or isinstance(levels, bool) or not 1 <= levels <= LARGEST_LEVELS:
+        raise RecordingError(f"`levels` of [{kind}] must lie from 1 to 1,000; received {levels!r}.", path)
+    return Table(files, columns, levels)
+
+
+def declaration_in(path: Path) -> Declaration:
+    """Return what a TOML file declares.
+
+    Raises:
+        RecordingError: it is no such declaration.
+    """
+    values = _text(path)
+    _known("table", values, ("recording", *NEEDED), path)
+    about = values.get("recording")
+    if not isinstance(about, dict):
+        raise RecordingError("must have a table [recording]; there is none. Declare the instrument.", path)
+    _known("key of [recording]", about, ABOUT, path)
+    said = {name: _value(about, name, kind, "recording", path) for name, kind in ABOUT.items()}
+    tables = {kind: _table(kind, values[kind], path) for kind in NEEDED if kind in values}
+    if not {"depth", "quotes"} & set(tables):
+        raise RecordingError("must declare [quotes] or [depth]; received neither.", path)
+    return Declaration(**said, tables=tables)
+
+
+def open_declared(path: Path, options: Options) -> Source:
+    """Open what a TOML file declares.
+
+    Args:
+        path: the declaration.
+        options: of reading.
+
+    Raises:
+        RecordingError: the declaration or a file of it is missing, damaged, or breaks a rule.
+    """
+    declared = declaration_in(path)
+    files = tuple(file for table in declared.tables.values() for file in table.files)
+    return open_feed(declared, (path, *files), options)
+
+
+def _session_of(path: Path) -> Path | None:
+    if path.suffix != ".toml" or any(path.with_suffix(suffix).is_file() for suffix in DESCRIBED):
+        return None
+    return path
+
+
+DECLARED = Reader(
+    "declared",
+    "NAME.toml that says which columns of which CSV or Parquet files hold quotes, trades and depth",
+    "anybody's quotes, trades and depth",
+    _session_of,
+    open_declared,
+)

@@ -1,0 +1,271 @@
+"""Reads and writes hftbacktest's own files: an array `data` of its events in a NumPy .npz file.
+
+Such a file says neither what was traded nor the tick and lot; what `write_npz` adds as `about` does. For
+files of others a TOML file of the same name beside it says it, NAME.toml with `venue`, `symbol`, `currency`,
+`tick_size` and `lot_size`.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from flowhft.errors import RecordingError
+from flowhft.recordings.about import About, about_in, about_of, text_of
+from flowhft.recordings.checks.rules import LARGEST, YEAR_2100_NS
+from flowhft.recordings.files import decoding
+from flowhft.recordings.reader import Options, Reader
+from flowhft.recordings.source import Chunk, Source
+from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Finding, Recording
+
+# hftbacktest's event: the same fields as `hftbacktest.types.event_dtype`, which is an optional dependency.
+EVENT_DTYPE = np.dtype(
+    [
+        ("ev", "u8"), ("exch_ts", "i8"), ("local_ts", "i8"), ("px", "f8"),
+        ("qty", "f8"), ("order_id", "u8"), ("ival", "i8"), ("fval", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+AT_EXCHANGE, AT_LOCAL, OF_BUYER, OF_SELLER = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+CLEAR = 3
+KINDS = {DEPTH: 1, TRADE: 2, SNAPSHOT: 4, TOP: 5}  # ours -> theirs
+NEAR = 1e-3  # of a tick or lot: what a price may be off its grid
+
+
+@njit(cache=True)
+def _in_both_orders(exchange, local, by_exchange, by_local):  # type: ignore[no-untyped-def]
+    """Merge two orders of the same events: a row where both agree, else one a clock.
+
+    Returns the event of each row and its clocks: 1 exchange, 2 local, 3 both.
+    """
+    size = len(exchange)
+    row, clock = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
+    count = i = j = 0
+    while i < size or j < size:
+        if i < size and j < size and by_exchange[i] == by_local[j]:
+            row[count], clock[count] = by_exchange[i], 3
+            i += 1
+            j += 1
+        elif i < size and (j == size or exchange[by_exchange[i]] <= exchange[by_local[j]]):
+            row[count], clock[count] = by_exchange[i], 1
+            i += 1
+        else:
+            row[count], clock[count] = by_local[j], 2
+            j += 1
+        count += 1
+    return row[:count], clock[:count]
+
+
+def npz_events(recording: Recording) -> np.ndarray:
+    """Return a recording as hftbacktest's events: prices and quantities in units, both clocks in order.
+
+    A snapshot is preceded by a clearing of the book. `ival` holds our number of the message. An event that
+    stands at different places by the two clocks becomes two rows, one a clock, as hftbacktest wants it.
+    """
+    events = recording.events
+    first = np.ones(len(events), bool)
+    first[1:] = (events["kind"][1:] != SNAPSHOT) | (events["kind"][:-1] != SNAPSHOT)
+    first[1:] |= events["message"][1:] != events["message"][:-1]
+    opens = np.flatnonzero(first & (events["kind"] == SNAPSHOT))
+    kinds = np.zeros(max(KINDS) + 1, np.uint64)
+    kinds[list(KINDS)] = list(KINDS.values())
+    made: np.ndarray = np.zeros(len(events), EVENT_DTYPE)
+    sides = np.where(events["side"] == BUY, OF_BUYER, np.where(events["side"] == SELL, OF_SELLER, 0))
+    made["ev"] = kinds[events["kind"]] | sides.astype(np.uint64)
+    made["exch_ts"], made["local_ts"] = events["exchange_time_ns"], events["local_time_ns"]
+    made["px"] = events["price"] * recording.tick_size
+    made["qty"] = events["quantity"] * recording.lot_size
+    made["ival"] = events["message"]
+    clear = made[opens]
+    clear["ev"], clear["px"], clear["qty"] = CLEAR, 0.0, 0.0
+    made = np.insert(made, opens, clear)
+    order = np.argsort(made["exch_ts"], kind="stable")
+    row, clock = _in_both_orders(
+        np.ascontiguousarray(made["exch_ts"]), np.ascontiguousarray(made["local_ts"]), order,
+        np.arange(len(made)),
+    )  # fmt: skip
+    flags = np.array([0, AT_EXCHANGE, AT_LOCAL, AT_EXCHANGE | AT_LOCAL], np.uint64)
+    out = made[row]
+    out["ev"] |= flags[clock]
+    return out
+
+
+def write_npz(recording: Recording, path: Path) -> int:
+    """Write a recording for hftbacktest, and return the number of rows.
+
+    Args:
+        recording: any; its single orders are left out.
+        path: to write, .npz.
+    """
+    rows = npz_events(recording)
+    about = json.dumps(about_of(recording))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in (("data", rows), ("about", np.array(about))):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    return len(rows)
+
+
+def _about(path: Path) -> About:
+    """Return what a file is a recording of."""
+    beside = path.with_suffix(".toml")
+    values: Any = None
+    with decoding(path, "an .npz file"), np.load(path) as file:
+        if "about" in file.files:
+            values = json.loads(str(file["about"]))
+    values = text_of(beside) if values is None else values
+    return about_in(values, path, f"Write them into `{beside.name}` beside it.")
+
+
+def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
+    """Yield the array `data` in pieces, without more than a piece in memory."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name in ("data.npy", "arr_0.npy")]
+        if not names:
+            raise ValueError("no array `data`")
+        with archive.open(names[0]) as file:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version[0] == 1
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(file)
+            if len(shape) != 1 or dtype != EVENT_DTYPE:
+                raise ValueError(f"`data` is {dtype} of shape {shape}, no events of hftbacktest")
+            left = shape[0]
+            while left:
+                size = min(rows, left)
+                content = file.read(size * dtype.itemsize)
+                if len(content) < size * dtype.itemsize:
+                    raise ValueError("it ends early")
+                yield np.frombuffer(content, dtype)
+                left -= size
+
+
+def _checked(data: np.ndarray, rule: np.ndarray, name: str, must: str, path: Path, first: int, repair: bool,
+             dropped: dict[str, int]) -> np.ndarray:  # fmt: skip
+    """Return the rows that keep a rule, or raise the first that does not."""
+    if rule.all():
+        return data
+    row = int(np.argmin(rule))
+    if not repair:
+        raise RecordingError(
+            f"`{name}` must {must}; received {data[name][row]}. Remove the row, or read with "
+            "`repair` to drop all such rows.",
+            path,
+            first + row,
+        )
+    dropped[f"`{name}` must {must}"] = dropped.get(f"`{name}` must {must}", 0) + int((~rule).sum())
+    return data[rule]
+
+
+def _chunks(path: Path, about: About, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
+    """Yield the events of a file in the order of the local clock."""
+    theirs = {number: kind for kind, number in KINDS.items()}
+    tick, lot = about.tick_size, about.lot_size
+    dropped: dict[str, int] = {}
+    end, first, others, numbered = -(2**63), 0, 0, False
+    with decoding(path, "an .npz file of hftbacktest's events"):
+        pieces = _arrays(path, options.rows)
+    while True:
+        with decoding(path, "an .npz file of hftbacktest's events"):
+            data = next(pieces, None)
+        if data is None:
+            break
+        rows = len(data)
+
+        def held(data: np.ndarray, rule: np.ndarray, name: str, must: str, first: int = first) -> np.ndarray:
+            return _checked(data, rule, name, must, path, first, options.repair, dropped)
+
+        kind = (data["ev"] & np.uint64(0xFF)).astype(np.int64)
+        known = np.isin(kind, list(theirs))
+        seen = (data["ev"] & np.uint64(AT_LOCAL)) > 0
+        others += int(np.sum(seen & ~known & (kind != CLEAR)))
+        keep = known & seen
+        where = np.flatnonzero(keep)
+        data, kind = data[keep], kind[keep]
+        for name, low, high in (("exch_ts", 0, YEAR_2100_NS), ("local_ts", 0, YEAR_2100_NS)):
+            data = held(
+                data, (data[name] >= low) & (data[name] <= high), name, "be ns since 1970, up to 2100"
+            )
+        for name, size, low in (("px", tick, 1), ("qty", lot, 0)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                value = data[name] / size
+                rule = np.isfinite(value) & (value >= low - 0.5) & (value <= LARGEST)
+                rule |= (name == "px") & (data["qty"] == 0) & np.isfinite(value) & (np.abs(value) < 0.5)
+                rule &= np.abs(value - np.round(value)) <= NEAR + np.abs(value) * 4e-16
+            what = "tick" if name == "px" else "lot"
+            data = held(
+                data, rule, name, f"be a multiple of the {what}, {size:g}, and not negative or absurd"
+            )
+        if len(data) == 0:
+            first += rows
+            continue
+        data = held(
+            data, np.diff(data["local_ts"], prepend=max(end, -(2**62))) >= 0, "local_ts", "not go back"
+        )
+        data = held(
+            data, np.maximum.accumulate(data["local_ts"]) == data["local_ts"], "local_ts", "not go back"
+        )
+        if len(data):
+            end = int(data["local_ts"][-1])
+            kind = (data["ev"] & np.uint64(0xFF)).astype(np.int64)
+            events = np.empty(len(data), EVENT)
+            events["kind"] = np.array([theirs.get(number, 0) for number in range(256)], np.int8)[kind]
+            buyer = (data["ev"] & np.uint64(OF_BUYER)) > 0
+            seller = (data["ev"] & np.uint64(OF_SELLER)) > 0
+            events["side"] = np.where(buyer, BUY, np.where(seller, SELL, 0))
+            events["exchange_time_ns"], events["local_time_ns"] = data["exch_ts"], data["local_ts"]
+            events["price"], events["quantity"] = np.round(data["px"] / tick), np.round(data["qty"] / lot)
+            events["message"] = data["ival"]
+            numbered |= bool(np.any(data["ival"] != 0))
+            if not numbered:  # files of others: what has one time is one message
+                begins = np.ones(len(events), bool)
+                for name in ("exchange_time_ns", "local_time_ns", "kind"):
+                    begins[1:] &= True
+                    same = events[name][1:] == events[name][:-1]
+                    begins[1:] = (begins[1:] & ~same) if name == "exchange_time_ns" else (begins[1:] | ~same)
+                events["message"] = np.maximum.accumulate(np.where(begins, first + np.arange(len(events)), 0))
+            sided = events["side"] != 0
+            if not sided.all():
+                _checked(
+                    data, sided, "ev", "say buy or sell", path, first + int(where[0]), options.repair, dropped
+                )
+                events = events[sided]
+            yield Chunk(events)
+        first += rows
+    findings += [
+        Finding("warning", f"`{path.name}`: dropped {count:,} rows; {what}.")
+        for what, count in dropped.items()
+    ]
+    if others:
+        findings.append(Finding("note", f"{others:,} rows of other kinds are left out."))
+
+
+def open_npz(path: Path, options: Options) -> Source:
+    """Open a file of hftbacktest.
+
+    Args:
+        path: the .npz file.
+        options: of reading.
+
+    Raises:
+        RecordingError: it is missing, damaged, or breaks a rule.
+    """
+    about = _about(path)
+    findings: list[Finding] = []
+    return about.source(path, _chunks(path, about, options, findings), findings)
+
+
+NPZ = Reader(
+    "hftbacktest",
+    "NAME.npz, with NAME.toml where it does not say what was traded",
+    "hftbacktest's events",
+    lambda path: path if path.suffix == ".npz" else None,
+    open_npz,
+)

@@ -1,0 +1,146 @@
+"""Reads and writes recordings in the tick schema itself: one Parquet file, exact, written chunk by chunk."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flowhft.errors import RecordingError
+from flowhft.recordings.about import About, about_in, about_of
+from flowhft.recordings.checks.rules import (
+    LARGEST,
+    YEAR_2100_NS,
+    Check,
+    Keeper,
+    not_back,
+    not_null,
+    outside,
+    plus_minus,
+)
+from flowhft.recordings.files import metadata_of, read_columns
+from flowhft.recordings.reader import Options, Reader
+from flowhft.recordings.source import Chunk, Source
+from flowhft.recordings.ticks import ADD, CHANGE, DEPTH, EVENT, FILL, ORDER, SNAPSHOT, TOP, TRADE, Finding
+
+SUFFIX = ".ticks.parquet"
+KEY = "flowhft_recording"  # in the schema metadata: what was traded, as JSON
+OFFSET = "clock_offset_ns"
+COLUMNS = ORDER.names or ()  # those of an event, and `executed` and `order_id`, which are 0 for events
+EVENT_KINDS = (DEPTH, TRADE, TOP, SNAPSHOT)
+CHECKS = (
+    *not_null(*COLUMNS),
+    Check(
+        "kind",
+        "be a kind of the tick schema",
+        ~pl.col("kind").is_in([*EVENT_KINDS, ADD, CHANGE, FILL]),
+        "drop",
+    ),
+    plus_minus("side"),
+    *(
+        Check(name, "be ns from 0 to the year 2100", outside(name, 0, YEAR_2100_NS), "drop")
+        for name in ("exchange_time_ns", "local_time_ns")
+    ),
+    *(
+        Check(name, "be 0 or more and at most 2^53", outside(name, 0, LARGEST), "drop")
+        for name in ("price", "quantity", "executed")
+    ),
+)
+IN_ORDER = (not_back("local_time_ns"),)
+
+
+def _table(chunk: Chunk) -> pl.DataFrame:
+    """Return a chunk as one table: its events, then what became of its orders."""
+    rows = np.zeros(len(chunk.events), ORDER)
+    for name in EVENT.names or ():
+        rows[name] = chunk.events[name]
+    if chunk.orders is not None:
+        rows = np.concatenate([rows, chunk.orders])
+    return pl.DataFrame({name: np.ascontiguousarray(rows[name]) for name in COLUMNS})
+
+
+def write_ticks(source: Source, path: Path) -> int:
+    """Write a source in the tick schema, a chunk in memory at a time, and return the number of rows.
+
+    Args:
+        source: its chunks are used up.
+        path: to write, `NAME.ticks.parquet`.
+
+    Raises:
+        RecordingError: the source breaks a rule; nothing is written.
+    """
+    about = about_of(source) | {OFFSET: source.clock_offset_ns}
+    rows = 0
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        for number, chunk in enumerate(source.chunks):
+            table = _table(chunk)
+            table.write_parquet(Path(folder) / f"{number:09}.parquet", compression="lz4")
+            rows += table.height
+        whole = Path(folder) / "whole"
+        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(whole, metadata={KEY: json.dumps(about)})
+        whole.replace(path)
+    return rows
+
+
+def _about(path: Path) -> tuple[About, int]:
+    """Return what a file is a recording of, and what was added to its local clock, ns."""
+    text = metadata_of(path).get(KEY)
+    values: Any = None
+    with contextlib.suppress(ValueError):
+        values = json.loads(text) if text else None
+    fix = f"It stands as JSON under `{KEY}` in the schema metadata: write it with `flowhft data convert`."
+    about = about_in(values, path, fix)
+    offset = values.get(OFFSET)
+    if not isinstance(offset, int):
+        raise RecordingError(f"must come with {OFFSET}, whole ns; received {offset!r}. {fix}", path)
+    return about, offset
+
+
+def _chunks(path: Path, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
+    keeper = Keeper(CHECKS, path, options.repair)
+    in_order = {kind: Keeper(IN_ORDER, path, options.repair) for kind in ("events", "orders")}
+    with_orders = False
+    for table in read_columns(path, COLUMNS, options.rows):
+        table = keeper.hold(table)
+        is_event = table["kind"].is_in(EVENT_KINDS)
+        with_orders |= not is_event.all()
+        made = []
+        for kind, rows, dtype in (
+            ("events", table.filter(is_event), EVENT),
+            ("orders", table.filter(~is_event), ORDER),
+        ):
+            rows = in_order[kind].hold(rows)
+            array = np.empty(rows.height, dtype)
+            for name in dtype.names or ():
+                array[name] = rows[name].to_numpy()
+            made.append(array)
+        yield Chunk(made[0], made[1] if with_orders else None)
+    findings += [found for one in (keeper, *in_order.values()) for found in one.findings()]
+
+
+def open_ticks(path: Path, options: Options) -> Source:
+    """Open a file in the tick schema.
+
+    Args:
+        path: what `write_ticks` wrote.
+        options: of reading.
+
+    Raises:
+        RecordingError: it is missing, damaged, or breaks a rule.
+    """
+    about, offset = _about(path)
+    findings: list[Finding] = []
+    return about.source(path, _chunks(path, options, findings), findings, offset)
+
+
+TICKS = Reader(
+    "ticks",
+    f"NAME{SUFFIX}",
+    "the tick schema itself, as `flowhft data convert` writes it",
+    lambda path: path if path.name.endswith(SUFFIX) else None,
+    open_ticks,
+)

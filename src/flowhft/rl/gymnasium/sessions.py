@@ -1,0 +1,228 @@
+"""Sessions that run side by side: what both environments are made of.
+
+All sessions begin together and, having equally many steps, end together. A session's random numbers are those
+of `flowhft.simulate.rollout` for the same (seed, stream, path), drawn when it begins; a step is then plain
+arithmetic in one compiled program, whose shapes never change.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from flowhft.errors import require
+from flowhft.rl.gymnasium.settings import Act, EnvSettings
+from flowhft.rl.gymnasium.sight import Sight, sight_for
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.market.market import Market, World, build
+from flowhft.simulate.quoting.agent import quote_of
+from flowhft.simulate.rollout import key_for
+from flowhft.types import Quote
+
+# What a step tells beside observation and reward, in the units of `Trajectory`.
+INFO = (
+    "mid_price",
+    "cash",
+    "inventory",
+    "half_spread_bid",
+    "half_spread_ask",
+    "fill_bid",
+    "fill_ask",
+    "spread_pnl",
+    "inventory_pnl",
+    "fee",
+)
+
+
+class News(NamedTuple):
+    """What an environment tells after a reset or a step; all arrays are the caller's own.
+
+    Attributes:
+        observation: float32, shape (path, feature).
+        reward: tick x lot, float32, shape (path,).
+        info: by name, shape (path,): `INFO`, and equity since the session began, tick x lot, float64.
+    """
+
+    observation: np.ndarray
+    reward: np.ndarray
+    info: dict[str, np.ndarray]
+
+
+def _start(market: Market, sight: Sight) -> tuple[tuple, Array]:
+    """Return the state and memory with which a session begins, and what is seen there."""
+    state = market.init()
+    seen, memory = sight.see(sight.init(), market.observe(state))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (state, memory)), seen
+
+
+def _pack(sessions: PyTree) -> Float[Array, "number path"]:
+    """Return the leaves of many sessions, path in front, as the rows of one array."""
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).T for leaf in jax.tree.leaves(sessions)])
+
+
+def _unpack(packed: Float[Array, "number path"], like: PyTree) -> PyTree:
+    """Undo `_pack`; `like` is one session, without the axis path."""
+    leaves, structure = jax.tree.flatten(like)
+    rows = jnp.split(packed, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    back = [part.T.reshape(-1, *leaf.shape) for part, leaf in zip(rows, leaves, strict=True)]
+    return jax.tree.unflatten(structure, back)
+
+
+@jax.jit
+def _begin(
+    market: Market, sight: Sight, key: PRNGKeyArray, paths: Int[Array, " path"]
+) -> tuple[Float[Array, "number path"], World, Float[Array, "path feature"]]:
+    """Draw the sessions of some paths and return their start; a world's leaves have the step in front."""
+    worlds = jax.vmap(lambda path: market.draw(jax.random.fold_in(key, path)), out_axes=1)(paths)
+    now, seen = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (len(paths), *leaf.shape)), _start(market, sight)
+    )
+    return _pack(now), worlds, seen
+
+
+@partial(jax.jit, static_argnames="action", donate_argnames="now")
+def _step(
+    action: Act,
+    market: Market,
+    sight: Sight,
+    inventory_penalty: Float[Array, ""],
+    now: Float[Array, "number path"],
+    worlds: World,
+    index: Int[Array, ""],
+    actions: Float[Array, "path side"],
+) -> tuple[Float[Array, "number path"], Float[Array, "path feature"], Float[Array, "number path"]]:
+    """Advance every session by one step; return where they stand, what is seen, and reward and `INFO`.
+
+    States and memories travel as one array: with few sessions a call costs what its arrays cost.
+    """
+
+    def one(now: tuple, world: World, pair: Float[Array, " side"]) -> tuple[tuple, Array, tuple]:
+        state, memory = now
+        state = state._replace(time=clock)
+        quote = Quote(pair[0], pair[1])
+        if action == "offset":
+            quote = quote_of(sight.scales, sight.told, pair)
+        state, outcome = market.step(state, quote, world)
+        seen, memory = sight.see(sight.note(memory, quote), market.observe(state))
+        gain = outcome.spread_pnl + outcome.inventory_pnl - outcome.fee
+        reward = gain - inventory_penalty * state.inventory**2 * market.dt
+        info = (
+            state.mid_price,
+            state.cash,
+            state.inventory,
+            quote.half_spread_bid,
+            quote.half_spread_ask,
+            outcome.fill.bid,
+            outcome.fill.ask,
+            outcome.spread_pnl,
+            outcome.inventory_pnl,
+            outcome.fee,
+        )
+        return (state, memory), seen, (reward, *info)
+
+    like, _ = jax.eval_shape(_start, market, sight)
+    world = jax.tree.map(lambda values: values[index], worlds)
+    before = _unpack(now, like)
+    clock = before[0].time[0]  # one for all sessions, which is what keeps `market.step` fast on a CPU
+    after, seen, told = jax.vmap(one)(before, world, actions)
+    return _pack(after), seen, jnp.stack(told)
+
+
+class Sessions:
+    """Sessions of one scenario, side by side and in step.
+
+    Args:
+        scenario: the market.
+        settings: what is seen, done and paid.
+        count: how many sessions.
+    """
+
+    def __init__(self, scenario: Scenario, settings: EnvSettings, count: int) -> None:
+        self.scenario, self.settings, self.count = scenario, settings, count
+        self._sight, self.names, self.observation_space = sight_for(settings, scenario)
+        self.action_space = settings.action_space(scenario)
+        self._market = build(scenario)
+        self._penalty = jnp.float32(settings.inventory_penalty)
+        self._indices = [jnp.int32(step) for step in range(scenario.steps)]
+        self._now: Any = None
+        self._worlds: Any = None
+        self._index = scenario.steps
+
+    @property
+    def running(self) -> bool:
+        """Whether the sessions have begun and not ended."""
+        return self._index < self.scenario.steps
+
+    def begin(self, seed: int, first: int) -> News:
+        """Begin the sessions of the paths `first` ... `first + count - 1`.
+
+        Args:
+            seed: of their stream (see `stream_of`).
+            first: index of the first path.
+        """
+        key = key_for(seed, "market", stream_of(self.scenario))
+        paths = jnp.arange(self.count) + first
+        self._now, self._worlds, seen = _begin(self._market, self._sight, key, paths)
+        self._index = 0
+        self._equity = np.zeros(self.count)
+        return self._news(seen, np.zeros((1 + len(INFO), self.count), np.float32))
+
+    def step(self, actions: np.ndarray) -> News:
+        """Advance all sessions by one step.
+
+        Args:
+            actions: float32, shape (path, side), within the action space.
+
+        Raises:
+            UsageError: a number that is none or beyond the action space.
+        """
+        low, high = self.action_space.low[0], self.action_space.high[0]
+        fine = (actions >= low) & (actions <= high)
+        if not fine.all():
+            fix = "Clip it, for example by gymnasium.wrappers.ClipAction, or raise `largest_offset`."
+            require(False, "action", f"lie between {low:g} and {high:g}", f"{actions[~fine][0]:g}", fix)
+        self._now, seen, told = _step(
+            self.settings.action,
+            self._market,
+            self._sight,
+            self._penalty,
+            self._now,
+            self._worlds,
+            self._indices[self._index],
+            actions,
+        )
+        self._index += 1
+        return self._news(seen, np.array(told))
+
+    def _news(self, seen: Float[Array, "path feature"], told: np.ndarray) -> News:
+        reward, *rest = told
+        info = dict(zip(INFO, rest, strict=True))
+        self._equity = self._equity + info["spread_pnl"] + info["inventory_pnl"] - info["fee"]
+        info["equity"] = self._equity.copy()  # what is told is the caller's, who may change it
+        return News(np.array(seen), reward, info)
+
+
+def as_actions(value: object, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an action as float32.
+
+    Raises:
+        UsageError: it is no numbers, or its shape is another.
+    """
+    try:
+        actions = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        require(False, "action", "be numbers", repr(value))
+    require(actions.shape == shape, "action", f"have shape {shape}, last axis (bid, ask)", actions.shape)
+    return actions
+
+
+def stream_of(scenario: Scenario) -> str:
+    """Return the name of the random stream of a scenario's sessions, as `rollout` takes it.
+
+    It is not the one that `flowhft evaluate` judges on, so that no agent is judged on paths that it was
+    trained on.
+    """
+    return f"gym/{scenario.name}"

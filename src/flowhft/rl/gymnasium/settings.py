@@ -1,0 +1,84 @@
+"""What an environment is made of: what the agent sees, what it may do, what it is paid. Free of jax."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from flowhft.errors import require
+from flowhft.scenarios.presets import Preset, find_scenarios
+from flowhft.scenarios.scenario import Scenario
+
+See = Literal["state", "regime", "context", "raw"]
+Act = Literal["offset", "half_spread"]
+
+
+@dataclass(frozen=True)
+class EnvSettings:
+    """What an environment offers and pays, beside its market."""
+
+    observation: See = "state"
+    """What the agent sees: the paper's `state` (time, cash, inventory, price, previous spread), each of order
+    one and cut at 10; `regime`, the same and the numbers of the market; `context`, what a policy can sense
+    of its market; or the state `raw`, in seconds, ticks and lots. See docs/gym.md."""
+    action: Act = "offset"
+    """An action is a pair (bid, ask): offsets a from the risk-neutral quote in units of 1/k, so that a side
+    quotes at (1 + a) / k ticks from the mid; or the half-spreads themselves, ticks."""
+    largest_offset: float = 5.0
+    """Largest offset, units of 1/k: 5 allows from 4/k beyond the mid, filled by whatever comes, to 6/k
+    away."""
+    inventory_penalty: float = 1.0
+    """phi of the reward, change of equity - phi inventory^2 dt, ticks / (lot x second); the paper's
+    lambda is phi dt."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("observation", See.__args__), ("action", Act.__args__)):  # type: ignore[attr-defined]
+            value = getattr(self, name)
+            require(value in allowed, name, f"be one of {', '.join(allowed)}", repr(value))
+        require(
+            0.0 < self.largest_offset < np.inf,
+            "largest_offset",
+            "be positive and finite",
+            self.largest_offset,
+        )
+        require(
+            0.0 <= self.inventory_penalty < np.inf,
+            "inventory_penalty",
+            "be finite and not negative",
+            self.inventory_penalty,
+        )
+
+    def action_space(self, scenario: Scenario) -> Box:
+        """Return the space of one action, (bid, ask)."""
+        most = np.float32(self.largest_offset)
+        if self.action == "offset":
+            return Box(-most, most, (2,), np.float32)
+        k = scenario.fill_decay
+        return Box(np.float32((1.0 - most) / k), np.float32((1.0 + most) / k), (2,), np.float32)
+
+
+def one_scenario(scenario: str | Path | Scenario, market: Preset) -> Scenario:
+    """Return the one scenario that a user names.
+
+    Args:
+        scenario: it, its name, or a TOML file that holds it alone.
+        market: preset of a named scenario; a file or an object says everything itself.
+
+    Raises:
+        UnknownNameError: a name that is no scenario.
+        UsageError: a name that stands for several.
+    """
+    if isinstance(scenario, Scenario):
+        return scenario
+    found = find_scenarios([str(scenario)], market)
+    names = ", ".join(one.name for one in found[:3])
+    require(
+        len(found) == 1,
+        "scenario",
+        "name one scenario, in which all sessions run",
+        f"'{scenario}', which holds {len(found)}: {names} ...",
+        "Name one of them.",
+    )
+    return found[0]

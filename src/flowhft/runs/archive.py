@@ -1,0 +1,110 @@
+"""One safetensors file: named arrays and a JSON header. No pickle: reading a file runs nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from flowhft.errors import DataError
+from flowhft.runs.folder import finite, plain, replacing
+
+HEADER = "flowhft"  # key of the header in the file's metadata
+
+
+def write_archive(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+    """Write arrays and header, whole or not at all.
+
+    Args:
+        path: of the file, replaced if it exists.
+        arrays: by name.
+        header: what JSON can hold, dataclasses and named tuples included.
+    """
+    text = json.dumps(finite(plain(header)), allow_nan=False)
+    with replacing(path) as temporary:
+        # np.ascontiguousarray would give a number an axis.
+        contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+        # Written by Python: safetensors' own writer neither says that a disk is full nor heeds the umask.
+        temporary.write_bytes(save(contiguous, {HEADER: text}))
+
+
+def read_archive(
+    path: Path, what: str, file_format: str, version: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read arrays and header.
+
+    Args:
+        path: of the file.
+        what: what it should hold, in words, for messages.
+        file_format: the header's `format`.
+        version: the header's `version`.
+
+    Raises:
+        DataError: the file is missing, damaged, of another kind, or of another version.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"`{path}` must be a file that holds {what}; there is none. Name the file that training wrote."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as cause:
+        raise DataError(
+            f"`{path}` must be a whole safetensors file; {cause}. The file is damaged or of another kind: "
+            "copy or make it again."
+        ) from cause
+    try:
+        header = json.loads(metadata[HEADER])
+        found = header["format"], header["version"]
+    except (KeyError, TypeError, ValueError) as cause:
+        raise DataError(
+            f"`{path}` must hold {what}; its metadata have no readable `{HEADER}` header. "
+            "Name a file that flowhft wrote."
+        ) from cause
+    if found[0] != file_format:
+        raise DataError(
+            f"`{path}` must hold {what} (format {file_format!r}); received {found[0]!r}. Name another file."
+        )
+    if found[1] != version:
+        raise DataError(
+            f"`{path}` must be of version {version} of {what}; received {found[1]!r}. "
+            "Make it again with this version of flowhft, or use the version that wrote it."
+        )
+    return arrays, header
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's header names; None if the file is missing or has no such header."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str(json.loads((file.metadata() or {})[HEADER])["format"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def require_arrays(
+    path: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], what: str
+) -> None:
+    """Require exactly these arrays, of these shapes, in float32 and finite.
+
+    Raises:
+        DataError: with the first array that differs.
+    """
+    fix = "The file is damaged or was changed: make it again."
+    for name in sorted(shapes.keys() - arrays.keys()):
+        raise DataError(f"`{name}` must be among the arrays of {what}; `{path}` lacks it. {fix}")
+    for name in sorted(arrays.keys() - shapes.keys()):
+        raise DataError(f"`{name}` must not be among the arrays of {what}; `{path}` has it. {fix}")
+    for name, shape in shapes.items():
+        value = arrays[name]
+        if value.shape != shape:
+            raise DataError(f"`{name}` must have shape {shape}; received {value.shape} in `{path}`. {fix}")
+        if value.dtype != np.float32:
+            raise DataError(f"`{name}` must hold float32; received {value.dtype} in `{path}`. {fix}")
+        if not np.isfinite(value).all():
+            raise DataError(f"`{name}` must be finite; received NaN or infinity in `{path}`. {fix}")

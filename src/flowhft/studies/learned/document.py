@@ -1,0 +1,379 @@
+"""What was found, as a Markdown page: docs/results.md is made by this file.
+
+The page says nothing of when or where it was made, so that the same seed and sizes make it again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flowhft.metrics.table import CONFIDENCE
+from flowhft.report.numbers import count, plus_minus, share, significant
+from flowhft.studies import markdown
+from flowhft.studies.learned.lineup import OURS
+from flowhft.studies.learned.repeats import relative_spread, repeat_counts
+from flowhft.studies.learned.sentences import WORDS
+from flowhft.studies.learned.studies import DISTILLED
+from flowhft.studies.learned.targets import AT_ONCE, FAITHFUL, FINETUNED, PRINTED_PRETRAINED, surely_apart
+from flowhft.studies.learned.verdict import NARROW, targets_said
+from flowhft.studies.learned.wins import AGAINST_TEACHER, EXPERTS, THREE
+from flowhft.studies.markdown import NOTHING, filled
+
+LEVEL = share(CONFIDENCE)
+TITLES = {
+    "cells": "Every cell",
+    "trainings": "Trained again from other seeds",
+    "worth": "Where the gain comes from",
+    "dial": "The risk dial",
+    "unseen": "Markets never seen",
+    "imitation": "Faithful imitation",
+    "ablations": "Learning from one expert alone",
+    "scaling": "More and more instructors",
+    "objectives": "Objectives and evaluations",
+    "observation": "What policies see",
+    "chunks": "Horizon, steps executed, noise",
+}
+_WORDY = ("cell", "market", "policy", "against", "variant", "rival", "noise")
+
+
+def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> str:
+    """Write the page.
+
+    Args:
+        tables: from `flowhft.studies.learned.findings.found_in`.
+        settings: commands (as typed, one after another), seed, policy, and the configuration of every
+            finished stage.
+    """
+    parts = [
+        "# Results of the shipped policy",
+        f"Made by {'a command' if len(settings['commands']) == 1 else 'commands, one after another'}; "
+        "nothing on this page is written by hand:",
+        "\n".join(f"    {command}" for command in settings["commands"]),
+        _introduction(settings),
+    ]
+    if "targets" in tables:
+        parts += ["## Targets", *targets_said(tables["targets"], tables.get("misses"))]
+    written = {place.partition("/")[0] for place in settings["stages"]}
+    for section in (name for name in TITLES if name in written):
+        parts += [f"## {TITLES[section]}", *_said(tables["sentences"], section)]
+        parts += _SECTIONS[section](tables, _sizes(settings, section))
+    return "\n\n".join(filled(part) for part in parts if part) + "\n"
+
+
+def _introduction(settings: Mapping[str, Any]) -> str:
+    told = (
+        " but its kind, in two views that the experts of the bar do not have: whether the mean effect of "
+        "jumps is left in the drift (*premium*: in the paper market it is), and whether traders are informed "
+        "(*informed*: in the market of that name they are)"
+    )
+    about = (
+        f"The policy is `{OURS}`, one setting for all cells of a market, told no parameter of it"
+        f"{told if settings['told_premium'] else ''}. "
+        if settings["policy"]
+        else ""
+    )
+    return (
+        f"{about}Markets are [the presets](models.md#the-presets-correct-paper-and-informed). In a section "
+        f"all policies meet the same random numbers; intervals are {LEVEL}, those of differences paired. "
+        "PnL, drawdown and utility (mean less a quarter of a standard deviation) are in price units, the "
+        f"Sharpe ratio is per session. Seed {settings['seed']}."
+    )
+
+
+def _sizes(settings: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """Return the configuration of a section's first finished stage."""
+    return next(config for place, config in settings["stages"].items() if place.partition("/")[0] == section)
+
+
+def _said(sentences: pl.DataFrame, section: str) -> list[str]:
+    said = sentences.filter(pl.col("section") == section)["sentence"].to_list()
+    return ["\n".join(f"- {sentence}" for sentence in said)] if said else []
+
+
+def _sessions(cells: pl.DataFrame) -> str:
+    """Return how many sessions a cell has, by market where that differs."""
+    by_size = cells.group_by("paths", maintain_order=True).agg(pl.col("market").unique(maintain_order=True))
+    if len(by_size) == 1:
+        return f"{count(by_size['paths'][0])} sessions a cell"
+    parts = (f"{count(paths)} in {' and '.join(markets)}" for paths, markets in by_size.iter_rows())
+    return f"Sessions a cell: {', '.join(parts)}"
+
+
+def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{_sessions(tables['cells'])}. Counts of cells in which a policy is better, and in brackets in how "
+        f"many of them at {LEVEL}, against every rival of the set."
+    )
+    yield table(
+        ("market", "policy", "against", "all three", *(WORDS[m] for m in (*THREE, "utility"))),
+        [
+            (
+                row["market"],
+                row["policy"],
+                row["against"],
+                f"{row['all_three']} ({row['all_three_surely']}) of {row['cells']}",
+                *(f"{row[m]} ({row[f'{m}_surely']})" for m in (*THREE, "utility")),
+            )
+            for row in tables["counts"].iter_rows(named=True)
+            if row["policy"] == OURS or row["against"] == EXPERTS
+        ],
+    )
+    results, wins = tables["cells"], tables["wins"]
+    for (market,), rows in results.group_by("market", maintain_order=True):
+        yield f"### {str(market).capitalize()} market, cell by cell"
+        yield (
+            f"Ours with half its interval; in brackets the best expert's number. Bold: better at {LEVEL}; "
+            "a star: not better."
+        )
+        found = wins.filter(
+            (pl.col("market") == market) & (pl.col("policy") == OURS) & (pl.col("against") == EXPERTS)
+        )
+        by_cell = {(row["scenario"], row["metric"]): row for row in found.iter_rows(named=True)}
+        ours = rows.filter(pl.col("policy") == OURS)
+        yield table(
+            ("cell", *(WORDS[metric] for metric in (*THREE, "utility"))),
+            [
+                (row["scenario"], *(_beside(row, by_cell, metric) for metric in (*THREE, "utility")))
+                for row in ours.iter_rows(named=True)
+            ],
+        )
+    if tables["printed"].height:
+        yield "### The paper's printed rows"
+        yield (
+            "Ours in the paper's market, in brackets the printed Finetuned row; bold where ours is better "
+            "than what is printed, whose error the paper does not give."
+        )
+        yield from _printed(tables["printed"])
+
+
+def _beside(row: Mapping[str, Any], wins: Mapping[Any, Mapping[str, Any]], metric: str) -> str:
+    ours = _half(row, metric)
+    win = wins.get((row["scenario"], metric))
+    if win is None:
+        return ours
+    written = f"**{ours}**" if win["surely"] else ours if win["better"] else f"{ours}\\*"
+    return f"{written} ({significant(win['theirs'])})"
+
+
+def _printed(printed: pl.DataFrame) -> Iterator[str]:
+    names = printed["policy"].unique(maintain_order=True).to_list()
+    rows = {(r["scenario"], r["policy"], r["row"], r["metric"]): r for r in printed.iter_rows(named=True)}
+    for name in names:
+        against = FINETUNED if name == OURS else PRINTED_PRETRAINED
+        title = "Finetuned" if against == FINETUNED else "Pretrained"
+        lines = []
+        for cell in printed["scenario"].unique(maintain_order=True).to_list():
+            line = [cell]
+            for metric in THREE:
+                one = rows[cell, name, against, metric]
+                ours = significant(one["ours"])
+                line.append(f"{f'**{ours}**' if one['better'] else ours} ({one['printed']:.2f})")
+            lines.append(line)
+        yield f"`{name}` (printed {title}):"
+        yield table(("cell", *(WORDS[metric] for metric in THREE)), lines)
+
+
+def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{_sessions(tables['trainings'])}. Training 0 is that of `--policy` or `--plain`, the others are "
+        "those of `--trainings` and `--plain-trainings` (`scripts/policy --seed` makes a whole one). Cells "
+        f"better than the best expert, in brackets at {LEVEL}; spread of the PnL: median over cells of the "
+        "standard deviation over trainings, relative."
+    )
+    repeats, rows = tables["trainings"], []
+    for (market, policy), found in repeat_counts(repeats).group_by("market", "policy", maintain_order=True):
+        here = repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy))
+        for name, words in (("all_three", "all three"), ("useful", WORDS["utility"])):
+            each = found.iter_rows(named=True)
+            rows.append(
+                (
+                    market,
+                    f"`{policy}`",
+                    words,
+                    ", ".join(f"{row[name]} ({row[f'{name}_surely']})" for row in each),
+                    f"{np.mean(found[name].to_numpy()):.1f} of {found['cells'][0]}",
+                    NOTHING if found.height < 2 else f"{100.0 * relative_spread(here, 'pnl'):.1f}{NARROW}%",
+                )
+            )
+    yield table(("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL"), rows)
+
+
+def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{count(sizes['paths'])} sessions a cell. *Drift*: PnL less that of the same policy where the "
+        "same price has no drift, stated or hidden. *Forecasts*: PnL less that of the same policy with all "
+        "features hidden that tell where the price goes. *Gap*: share of the utility between the best "
+        "expert's and the oracle's, at its best risk aversion, that is closed. The oracle is told all but "
+        "the memory of the price: with memory a policy that predicts may close more than all of it."
+    )
+    for (market,), rows in tables["worth"].group_by("market", maintain_order=True):
+        yield f"### {str(market).capitalize()} market: what it is made of"
+        yield table(
+            (
+                "cell",
+                "policy",
+                "PnL",
+                "spread",
+                "inventory",
+                "drift",
+                "forecasts",
+                "utility",
+                "oracle",
+                "gap",
+            ),
+            [
+                (
+                    row["scenario"],
+                    f"`{row['policy']}`",
+                    *(significant(row[name]) for name in ("pnl", "spread_pnl", "inventory_pnl")),
+                    *(_half(row, name) for name in ("drift_pnl", "forecast_pnl")),
+                    *(significant(row[name]) for name in ("utility", "oracle_utility")),
+                    NOTHING if row["share"] is None else f"{100.0 * row['share']:.0f}{NARROW}%",
+                )
+                for row in rows.iter_rows(named=True)
+            ],
+        )
+
+
+def _half(row: Mapping[str, Any], name: str) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return NOTHING if value is None or low is None else plus_minus(value, 0.5 * (high - low), NARROW)
+
+
+def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    settings = ", ".join(f"{dial:g}" for dial in sizes["dials"])
+    yield (
+        f"Paper's market, {count(sizes['paths'])} sessions a cell, settings {settings}. Against the "
+        "printed Finetuned row (in brackets), at the setting that beats most of it. The frontiers are in "
+        "the report."
+    )
+    yield table(
+        ("cell", "dial", "better in", *(WORDS[metric] for metric in THREE)),
+        [
+            (
+                row["scenario"],
+                f"{row['dial']:g}",
+                f"{row['better']} of 3",
+                *(f"{significant(row[metric])} ({row[f'{metric}_printed']:.2f})" for metric in THREE),
+            )
+            for row in tables["dial_printed"].iter_rows(named=True)
+        ],
+    )
+
+
+def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{count(sizes['paths'])} sessions a market, each with half its interval."
+    names = ("pnl", "sharpe", "max_drawdown", "rms_inventory")
+    yield table(
+        ("market", "cell", "policy", *(WORDS.get(name, "RMS inventory, lots") for name in names)),
+        [
+            (row["market"], row["scenario"], f"`{row['policy']}`", *(_half(row, name) for name in names))
+            for row in tables["unseen"].iter_rows(named=True)
+        ],
+    )
+
+
+def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    study = sizes["study"]
+    most = max(study["evaluations"])
+    yield (
+        "Policies that are told the market, as their teacher is, trained for "
+        f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
+        f"{study['imitation_scenarios']} random markets, "
+        f"none of them a cell; {count(study['imitation_paths'])} sessions a cell, the same for all. "
+        f"{_distilled(tables['imitation'], study)}"
+        "Mean over cells of the difference from a rival, without its sign, and in brackets the largest: from "
+        f"the teacher, from flow matching at {most} evaluations, from the same network at {most}. *Apart*: "
+        f"cells in which a metric of the three differs by more than {100 * FAITHFUL:g} % (teacher) or "
+        f"{100 * AT_ONCE:g} % beyond its 99 % interval."
+    )
+    names = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "rms_inventory")
+    lines = []
+    keys = ("objective", "steps", "against")
+    for (objective, steps, rival), rows in tables["imitation"].group_by(*keys, maintain_order=True):
+        line = [objective, steps, rival]
+        for name in names:
+            away = np.abs(rows[name].to_numpy())
+            mean, largest = 100.0 * float(np.mean(away)), 100.0 * float(np.max(away))
+            line.append(f"{mean:.1f}{NARROW}% ({largest:.1f}{NARROW}%)")
+        within = FAITHFUL if rival == AGAINST_TEACHER else AT_ONCE
+        lines.append([*line, f"{surely_apart(rows, within)} of {rows.height}"])
+    titles = (*(WORDS[name] for name in names[:3]), "spread PnL", "RMS inventory", "apart")
+    yield table(("variant", "evaluations", "against", *titles), lines)
+
+
+def _distilled(rows: pl.DataFrame, study: Mapping[str, Any]) -> str:
+    """Say what the distilled policies among these are; nothing where there is none."""
+    if DISTILLED not in rows["objective"].to_list():
+        return ""
+    return (
+        f"*{DISTILLED}* is flow matching with its {max(study['evaluations'])} Euler steps distilled into "
+        f"one, in {count(study['distil_updates'])} updates more. "
+    )
+
+
+def _study(section: str) -> Any:
+    def write(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+        study = sizes["study"]
+        here = tables["studies"].filter(pl.col("study") == section)
+        yield (
+            f"Small trainings, only to be compared with one another: {count(study['updates'])} updates of "
+            f"a network of width {study['width']}, {study['scenarios']} scenarios of the paper's training "
+            f"grid with {study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a "
+            f"variant; judged in {study['cells'].replace(',', ', ')} of the paper's market on "
+            f"{count(study['paths'])} sessions. Means over cells and seeds ± the standard deviation over "
+            f"seeds; in brackets against the teacher, who is told the cell. {_distilled(here, study)}"
+        )
+        rows = tables["study_summaries"].filter(pl.col("study") == section)
+        shown = [name for name in _ASKED if rows[name].n_unique() > 1]
+        shown += ["latency_us"] if rows["latency_us"].null_count() < rows.height else []
+        yield table(
+            ("variant", *(_TITLED[name] for name in shown), *(WORDS[m] for m in (*THREE, "utility"))),
+            [
+                (row["variant"], *(_plain(row[name]) for name in shown), *_metrics(row))
+                for row in rows.iter_rows(named=True)
+            ],
+        )
+
+    return write
+
+
+_ASKED = {"steps": "evaluations", "execute": "executed", "noise_scale": "noise scale", "noise": "noise"}
+
+
+_TITLED = _ASKED | {"latency_us": "frozen decision, µs"}  # on the machine that made the page
+
+
+def _plain(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _metrics(row: Mapping[str, Any]) -> Iterator[str]:
+    for metric in (*THREE, "utility"):
+        spread = row[f"{metric}_spread"]
+        value = significant(row[metric]) if spread is None else plus_minus(row[metric], spread, NARROW)
+        part = row.get(f"{metric}_share")
+        yield value if part is None else f"{value} ({100.0 * part:+.1f}{NARROW}%)"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; columns of numbers are set to the right.
+
+    Args:
+        head: titles.
+        rows: cells.
+    """
+    return markdown.table(head, rows, _WORDY)
+
+
+_SECTIONS = {
+    "cells": _cells,
+    "trainings": _trainings,
+    "worth": _worth,
+    "dial": _dial,
+    "unseen": _unseen,
+    "imitation": _imitation,
+    **{name: _study(name) for name in ("ablations", "scaling", "objectives", "observation", "chunks")},
+}

@@ -1,0 +1,90 @@
+"""The line-up: who is judged, and what each policy is there for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from flowhft.learn.regime.bars import BAR
+from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.source import LearnedSource, Named
+
+Role = Literal["learned", "expert", "fitted", "oracle"]
+
+OURS = "flowhft"
+PRETRAINED = "pretrained"
+PLAIN = "plain_network"
+TUNED = "tuned"
+PPO = "ppo"
+ORACLE = "oracle_told"
+
+AS_RAW = "avellaneda_stoikov_raw"
+# The experts that the targets name.
+WRITTEN = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run")
+CLOSED_FORMS = (*BAR, "avellaneda_stoikov_as_run", "glft")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A policy of the line-up.
+
+    Attributes:
+        policy: it, with the name that tables show.
+        role: learned (from demonstrations or by adaptation), expert (closed form, told the market), fitted
+            (to each cell: tuned experts and PPO agents), or oracle (a bound).
+    """
+
+    policy: Named
+    role: Role
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.policy.name
+
+
+def closed_forms(names: Sequence[str] = CLOSED_FORMS) -> list[Member]:
+    """Return experts of the line-up by name."""
+    return [Member(find_policy(name), "expert") for name in names]
+
+
+def oracle() -> Member:
+    """Return the oracle that is told everything but the memory of the price."""
+    return Member(find_policy(ORACLE), "oracle")
+
+
+def saved(name: str, where: str, role: Role = "learned") -> Member:
+    """Return a saved policy, or one known by name, as a member of the line-up.
+
+    Args:
+        name: what tables call it.
+        where: what `flowhft.simulate.quoting.find.find_policy` takes.
+        role: see `Member`.
+    """
+    return Member(find_policy(f"{name}={where}"), role)
+
+
+def base_of(member: Member) -> Member | None:
+    """Return the flow policy that a regime adapter stands behind, alone; None for other policies.
+
+    Args:
+        member: a saved policy.
+    """
+    source = member.policy.source
+    if not isinstance(source, LearnedSource) or not isinstance(source.adapter, RegimeAdapter):
+        return None
+    return Member(replace(member.policy, name=PRETRAINED, source=LearnedSource(source.policy)), "learned")
+
+
+def told_premium(member: Member) -> bool:
+    """Whether a policy is told of which kind a market is: if jumps are left in the drift, traders informed.
+
+    Args:
+        member: of the line-up.
+    """
+    source = member.policy.source
+    if not isinstance(source, LearnedSource) or not isinstance(source.adapter, RegimeAdapter):
+        return False
+    return bool(np.any(np.asarray(source.adapter.weight_told)[:, 1:]))  # all but the dial; 0: not told

@@ -1,0 +1,69 @@
+"""The verdict in Markdown: every target, hit or missed, and every miss with its reason."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from flowhft.learn.regime.bars import BAR, LEAST_SHARE
+from flowhft.metrics.table import CONFIDENCE
+from flowhft.report.numbers import plus_minus, share, significant
+from flowhft.studies.learned.sentences import WORDS
+from flowhft.studies.markdown import NOTHING, table
+
+NARROW = "\u00a0"  # a space at which no line is broken
+
+
+def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator[str]:
+    """Write the targets, and where and why the best expert is not beaten.
+
+    Args:
+        targets: from `flowhft.studies.learned.targets.table_of`.
+        misses: from `flowhft.studies.learned.misses.misses_of`; None where no cells were judged.
+    """
+    yield (
+        "The best expert is that of "
+        + ", ".join(f"`{name}`" for name in BAR)
+        + ", metric by metric. One that hardly trades has no drawdown either, which no maker can "
+        f"undercut: an expert counts in a cell if it earns at least {share(LEAST_SHARE)} of what the best "
+        "of them earns there. In utility all of them count."
+    )
+    yield table(
+        ("target", "found", "needed", "verdict", "misses"),
+        [
+            (
+                row["wanted"],
+                f"{row['found']:g} of {row['of']}",
+                f"{row['needed']:g}",
+                "not all cells judged" if row["hit"] is None else "**hit**" if row["hit"] else "**missed**",
+                row["misses"] or NOTHING,
+            )
+            for row in targets.iter_rows(named=True)
+        ],
+        ("verdict", "misses"),
+    )
+    if misses is None or not misses.height:
+        return
+    yield "### Where the best expert is not beaten"
+    yield (
+        "Gain: by how much ours is better, negative where theirs is, with half its paired interval at "
+        f"{share(CONFIDENCE)}."
+    )
+    yield table(
+        ("cell", "market", "metric", "ours", "theirs", "gain", "by", "reason"),
+        [
+            (
+                row["scenario"],
+                row["market"],
+                WORDS[row["metric"]],
+                significant(row["ours"]),
+                significant(row["theirs"]),
+                significant(row["gain"])
+                if row["low"] is None
+                else plus_minus(row["gain"], 0.5 * (row["high"] - row["low"]), NARROW),
+                f"`{row['rival']}`",
+                row["reason"],
+            )
+            for row in misses.iter_rows(named=True)
+        ],
+        ("market", "metric", "by", "reason"),
+    )

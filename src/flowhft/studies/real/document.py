@@ -1,0 +1,248 @@
+"""What was found on real recordings, as a Markdown page: docs/real-markets.md is made by this file.
+
+The page says nothing of when or where it was made.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from flowhft.report.numbers import between, count, counted, duration, significant
+from flowhft.studies.markdown import NOTHING, filled, table
+from flowhft.studies.real.sentences import SURE, counts_of, fees_sentence, overall
+
+METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory")
+TITLED = {
+    "pnl": "PnL",
+    "sharpe": "Sharpe ratio",
+    "max_drawdown": "drawdown",
+    "fills": "fills (orders)",
+    "rms_inventory": "RMS inventory (orders)",
+}
+# Parameters that every table shows, where the calibration has them, and in which unit.
+PARAMETERS = {
+    "volatility_in_currency": "volatility",
+    "intensity_both_sides": "A, both sides, 1/s",
+    "fill_decay_in_currency": "k",
+    "branching_ratio": "branching ratio",
+    "adverse_selection": "adverse selection, ticks",
+    "hurst_exponent": "Hurst exponent",
+}
+
+
+def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> str:
+    """Write the page.
+
+    Args:
+        tables: from `flowhft.studies.real.findings.found_in`.
+        settings: command as it was typed, seed, share, and whether the folder was taken as a whole.
+    """
+    share = settings["share"]
+    parts = [
+        "# Real markets",
+        "Made by a command; nothing on this page is written by hand:",
+        f"    {settings['command']}",
+        f"{'Every recording' if settings['whole'] else 'Recordings that were named'}. Policies learn on "
+        f"the first {100 * share:g} % of its time and are judged on the rest, which nothing has seen: the "
+        "market is calibrated, experts are told it and get the risk aversion that is best in it, `imitated` "
+        "learns from the best of them in nine regimes around it, `flowhft` is the shipped policy as it is, "
+        "`adapted` the same with a map fitted to the calibrated market. One recording cannot tell a drift "
+        "from none, so experts are told none, and `glft_drift` quotes as `glft` does. Then each trades alone "
+        "in a [replay](models.md#replay) with queues and latencies. Orders are of the size of a median "
+        "trade, the inventory limit is ten orders, fees are 0 where nothing else is said. PnL, drawdown and "
+        "differences are per session, in the currency; intervals are 99 %, from a block bootstrap of the "
+        "recording. "
+        f"Seed {settings['seed']}.",
+        "An interval says how far chance goes within these minutes or hours, not how other days would be. "
+        "The recorded market does not answer our orders.",
+        "## The recordings",
+        _recordings(tables["recordings"]),
+    ]
+    if "refusals" in tables:
+        parts += ["What was refused, and why:", _refusals(tables["refusals"])]
+    if "judged" in tables:
+        parts += [
+            "## On the unseen part",
+            overall(tables["judged"], "On the unseen part"),
+            _verdict(tables["judged"]),
+            fees_sentence(tables["judged"]),
+        ]
+        for (name,), rows in tables["judged"].group_by("recording", maintain_order=True):
+            parts += [f"### {name}", *_judged(tables["recordings"], rows, "sessions")]
+    if "costs" in tables:
+        parts += ["## What costs do", *_costs(tables)]
+    if "parameters" in tables:
+        parts += ["## The calibrated markets", *_calibrations(tables)]
+    if "walks" in tables:
+        parts += ["## Walking forward", overall(tables["walks"], "Walking forward"), *_walks(tables)]
+    return "\n\n".join(filled(part) for part in parts if part) + "\n"
+
+
+def _verdict(judged: pl.DataFrame) -> str:
+    """Return one row a policy: on how many recordings it gained and lost before fees."""
+    rows = counts_of(judged)
+    reference = rows[0]["reference"]
+    return table(
+        (
+            "policy",
+            "recordings",
+            "gains before fees",
+            f"at {SURE}",
+            "losses",
+            f"at {SURE}",
+            f"better than {reference} at {SURE}",
+            "worse",
+        ),
+        [
+            (
+                row["policy"],
+                *(row[name] for name in ("recordings", "gains", "sure_gains", "losses", "sure_losses")),
+                *(NOTHING if row[name] is None else row[name] for name in ("better", "worse")),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _recordings(rows: pl.DataFrame) -> str:
+    head = (
+        "recording",
+        "market",
+        "length",
+        "trades",
+        "order",
+        "a decision every",
+        "session",
+        "sessions judged",
+        "windows walked",
+    )
+    return table(
+        head,
+        [
+            (
+                row["recording"],
+                row["market"] or NOTHING,
+                duration(row["seconds"]) if row["seconds"] else NOTHING,
+                count(row["trades"]) if row["trades"] is not None else NOTHING,
+                f"{row['order']:g}" if row["order"] else NOTHING,
+                duration(row["dt"]) if row["dt"] else NOTHING,
+                duration(row["session_seconds"]) if row["session_seconds"] else NOTHING,
+                NOTHING if row["sessions"] is None else row["sessions"],
+                NOTHING if row["windows"] is None else row["windows"],
+            )
+            for row in rows.iter_rows(named=True)
+        ],
+        ("market",),
+    )
+
+
+def _refusals(rows: pl.DataFrame) -> str:
+    return "\n".join(
+        f"- {row['recording']}, {row['stage']}: {row['reason']}" for row in rows.iter_rows(named=True)
+    )
+
+
+def _judged(recordings: pl.DataFrame, rows: pl.DataFrame, sessions: str) -> Iterator[str]:
+    about = recordings.row(by_predicate=pl.col("recording") == rows["recording"][0], named=True)
+    found = counted(rows["paths"][0], "session")
+    yield f"{found} of {duration(about['session_seconds'])}; money in {about['currency']}."
+    reference = rows["reference"][0]
+    yield table(
+        (
+            "policy",
+            "PnL (99 %)",
+            *(TITLED[name] for name in METRICS[1:]),
+            f"PnL less {reference}'s",
+            "break-even fee, bps",
+        ),
+        [
+            (
+                row["policy"],
+                _interval(row, "pnl"),
+                *(significant(row[name]) for name in METRICS[1:]),
+                NOTHING if row["difference"] is None else _decided(row, "difference"),
+                significant(row["break_even_fee_bps"]),
+            )
+            for row in rows.iter_rows(named=True)
+        ],
+    )
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    return f"{significant(row[name])} ({between(row[f'{name}_low'], row[f'{name}_high'], row[name])})"
+
+
+def _decided(row: Mapping[str, Any], name: str) -> str:
+    """Return a difference with its interval, in bold where chance does not explain it."""
+    text = _interval(row, name)
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    sure = low is not None and high is not None and (low > 0.0 or high < 0.0)
+    return f"**{text}**" if sure else text
+
+
+def _costs(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
+    yield (
+        "PnL per session at other maker fees and latencies (of orders, and as much of the answers), "
+        "everything else as above; bold where 99 % of the resampled recordings are on one side of zero."
+    )
+    for (name,), rows in tables["costs"].group_by("recording", maintain_order=True):
+        points = rows.select("maker_fee_bps", "latency_ms").unique(maintain_order=True).rows()
+        head = [f"{fee:g} bps, {latency:g} ms" for fee, latency in points]
+        lines = []
+        for (policy,), found in rows.group_by("policy", maintain_order=True):
+            by_point = {(row["maker_fee_bps"], row["latency_ms"]): row for row in found.iter_rows(named=True)}
+            lines.append((policy, *(_sure(by_point[point]) for point in points)))
+        yield f"### Costs: {name}"
+        yield table(("policy", *head), lines)
+
+
+def _sure(row: Mapping[str, Any]) -> str:
+    text = significant(row["pnl"])
+    return f"**{text}**" if row["pnl_low"] > 0.0 or row["pnl_high"] < 0.0 else text
+
+
+def _calibrations(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
+    yield "Of the first part, with 95 % intervals; volatility and k in the currency of the recording."
+    names = [name for name in PARAMETERS if name in tables["parameters"]["parameter"].to_list()]
+    lines = []
+    for (recording,), rows in tables["parameters"].group_by("recording", maintain_order=True):
+        known = {row["parameter"]: row for row in rows.iter_rows(named=True)}
+        cells = (
+            f"{significant(known[name]['value'])} ({between(known[name]['low'], known[name]['high'])})"
+            if name in known and known[name]["value"] is not None
+            else NOTHING
+            for name in names
+        )
+        lines.append((recording, *cells))
+    yield table(("recording", *(PARAMETERS[name] for name in names)), lines)
+    if "notes" in tables:
+        yield "What each calibration warns of, or refuses:"
+        for (recording,), rows in tables["notes"].group_by("recording", maintain_order=True):
+            yield f"**{recording}**"
+            yield "\n".join(f"- {text}" for text in rows["note"])
+
+
+def _walks(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
+    yield (
+        "Calibrated on a window, adapted to it, traded on the next, rolled on: flat at the beginning of a "
+        "window, closed at the best price at its end. A window whose past cannot be calibrated is not traded."
+    )
+    yield _verdict(tables["walks"])
+    windows = tables.get("windows", pl.DataFrame())
+    for (name,), rows in tables["walks"].group_by("recording", maintain_order=True):
+        yield f"### Walking forward: {name}"
+        mine = windows.filter(pl.col("recording") == name)
+        first = mine.unique("window", maintain_order=True)
+        refused = first.filter(pl.col("refused").is_not_null()).height
+        learn = first["trade_start"][0] - first["learn_start"][0]
+        trade = first["trade_end"][0] - first["trade_start"][0]
+        text = f"{counted(first.height, 'window')}, each learned from {duration(learn)} and traded for "
+        text += f"{duration(trade)}; {refused} refused."
+        for column, title in (("volatility", "volatility"), ("fill_decay", "k")):
+            values = first[column].drop_nulls() if column in first.columns else pl.Series()
+            if len(values):
+                ends = between(float(values.to_numpy().min()), float(values.to_numpy().max()))
+                text += f" Its {title} went over {ends} (in ticks)."
+        yield text
+        yield from _judged(tables["recordings"], rows, "walked_sessions")

@@ -1,0 +1,154 @@
+"""The same replays again at other costs: every maker fee with every latency."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flowhft.desk.compiled import Frozen
+from flowhft.desk.replay.engine import replay
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import OrderFlow
+from flowhft.metrics.bootstrap import SAMPLES, draw_blocks
+from flowhft.recordings.ticks import Recording
+from flowhft.studies.walk_forward.settings import SweepSettings
+from flowhft.types import Progress, Trajectory, no_progress
+
+POINT = ("maker_fee_bps", "latency_ms")
+COST_UNITS = {"maker_fee_bps": "bps", "latency_ms": "ms", "fills": "lots a session"}
+
+
+def sweep_costs(
+    recording: Recording,
+    policies: Mapping[str, Frozen],
+    settings: ReplaySettings,
+    sweep: SweepSettings,
+    seed: int,
+    flow: OrderFlow | None,
+    ended: Callable[[Trajectory], Trajectory] = lambda path: path,
+    progress: Progress = no_progress,
+    *,
+    reference: float = 0.0,
+) -> pl.DataFrame:
+    """Replay every policy at every point of a grid of costs.
+
+    A latency is that of orders to the venue and of its answers back. What policies were told of the market
+    stays as it was: a closed form does not learn that fees have changed.
+
+    Args:
+        recording: what is replayed.
+        policies: frozen, by name.
+        settings: of the replay; its decision latency should be set, lest it be measured again and again.
+        sweep: the grid; nothing where it asks for nothing.
+        seed: of the replay.
+        flow: how arrivals make intensities.
+        ended: what is done to a course before its PnL counts.
+        progress: told before every point.
+        reference: of an inverse contract, see `replay`.
+
+    Returns:
+        Columns policy, maker_fee_bps, latency_ms, step, pnl (tick x lot), fills (lots).
+    """
+    if not sweep.asked:
+        return pl.DataFrame()
+    points = [
+        (fee, latency)
+        for latency in sweep.latencies or (None,)
+        for fee in sweep.fees or (settings.maker_fee_bps,)
+    ]
+    tables = []
+    for place, (fee, latency) in enumerate(points):
+        progress(place / len(points), f"fee {fee:g} bps, latency {latency} ms")
+        costly = replace(settings, maker_fee_bps=fee)
+        if latency is not None:
+            costly = replace(costly, order_latency_ms=latency, response_latency_ms=latency)
+        played = replay(recording, dict(policies), costly, seed, flow=flow, reference=reference)
+        for name, one in played.items():
+            path = ended(one.trajectory)
+            tables.append(
+                pl.DataFrame(
+                    {
+                        "policy": name,
+                        "maker_fee_bps": fee,
+                        "latency_ms": costly.order_latency_ms,
+                        "step": np.arange(np.shape(path.fee)[-1]),
+                        "pnl": (path.spread_pnl + path.inventory_pnl - path.fee)[0].astype(np.float64),
+                        "fills": (np.asarray(path.fill.bid) + np.asarray(path.fill.ask))[0].astype(
+                            np.float64
+                        ),
+                    }
+                )
+            )
+    return pl.concat(tables)
+
+
+def judge_costs(
+    costs: pl.DataFrame,
+    session_steps: int,
+    block_steps: int,
+    reference: str,
+    seed: int,
+    confidence: float,
+    samples: int = SAMPLES,
+) -> pl.DataFrame:
+    """Return the PnL of a session by policy and costs, with intervals, and paired differences.
+
+    The intervals are those of `flowhft.metrics.bootstrap`: moving blocks of steps, the same for all.
+
+    Args:
+        costs: from `sweep_costs`; of several windows one behind the other.
+        session_steps: steps of a session.
+        block_steps: steps of a block.
+        reference: policy that differences are taken against, at the same costs.
+        seed: of the blocks.
+        confidence: of the intervals.
+        samples: resampled courses behind an interval.
+
+    Returns:
+        One row a policy and point: policy, reference, maker_fee_bps, latency_ms, fills, pnl and difference
+        (tick x lot of one order, with `_low` and `_high`; the difference is null for the reference).
+    """
+    tails = [50.0 * (1.0 - confidence), 50.0 * (1.0 + confidence)]
+    rows: list[dict[str, Any]] = []
+    for point, table in costs.group_by(POINT, maintain_order=True):
+        by_policy = {str(name): part for (name,), part in table.group_by("policy", maintain_order=True)}
+        used = min(part.height for part in by_policy.values()) // session_steps * session_steps
+        sessions = used // session_steps
+        starts = draw_blocks(used, block_steps, samples, seed)
+        totals = {
+            name: _resampled(part["pnl"].to_numpy()[:used], starts, block_steps, used) / sessions
+            for name, part in by_policy.items()
+        }
+        means = {name: float(part["pnl"][:used].sum()) / sessions for name, part in by_policy.items()}
+        for name, part in by_policy.items():
+            low, high = np.percentile(totals[name], tails)
+            row = dict(zip(POINT, point, strict=True)) | {
+                "policy": name,
+                "reference": reference,
+                "fills": float(part["fills"][:used].sum()) / sessions,
+                "pnl": means[name],
+                "pnl_low": float(low),
+                "pnl_high": float(high),
+                "difference": None,
+                "difference_low": None,
+                "difference_high": None,
+            }
+            if name != reference:
+                low, high = np.percentile(totals[name] - totals[reference], tails)
+                row |= {
+                    "difference": means[name] - means[reference],
+                    "difference_low": float(low),
+                    "difference_high": float(high),
+                }
+            rows.append(row)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _resampled(values: np.ndarray, starts: np.ndarray, block: int, used: int) -> np.ndarray:
+    """Return the sum over every resampled course: whole blocks, the last one cut."""
+    summed = np.concatenate([[0.0], np.cumsum(values)])
+    last = used - (starts.shape[1] - 1) * block
+    whole = summed[starts[:, :-1] + block] - summed[starts[:, :-1]]
+    return whole.sum(axis=1) + summed[starts[:, -1] + last] - summed[starts[:, -1]]

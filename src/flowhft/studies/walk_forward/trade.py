@@ -1,0 +1,316 @@
+"""One window of a walk: calibrate on what was before, adapt to it, and trade what comes next.
+
+A window is a task of its own: it sees its two parts of the recording and nothing else, not even what other
+windows found. So windows are done in any order, on any core, and nothing of the future can reach a decision.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate
+from flowhft.calibrate.scenario import scenario_of
+from flowhft.desk.compiled import Frozen
+from flowhft.desk.replay.engine import Replayed, replay
+from flowhft.desk.replay.latency import as_received
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import OrderFlow, Tape, read_tape
+from flowhft.errors import DataError, UsageError
+from flowhft.learn.adapt.adapt import adapt
+from flowhft.learn.select import select_in
+from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
+from flowhft.metrics.measures import each, inventory_after
+from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.recordings.book import top_of_book
+from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.instrument import Contract, contract_in, value, worth
+from flowhft.recordings.parts import window
+from flowhft.recordings.ticks import Recording
+from flowhft.runs.folder import stream
+from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.quoting.find import find_policies, find_policy
+from flowhft.simulate.quoting.source import LearnedSource, Named, tune
+from flowhft.simulate.spans import Task
+from flowhft.studies.walk_forward.costs import sweep_costs
+from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.studies.walk_forward.windows import Window
+from flowhft.types import Progress, Trajectory, no_progress
+
+ADAPTED = "adapted"
+# Of a calibration, what a table of windows shows.
+SHOWN = ("volatility", "intensity", "fill_decay", "market_order_rate", "branching_ratio", "adverse_selection")
+
+
+class Traded(NamedTuple):
+    """What became of a window.
+
+    Attributes:
+        record: what can be said in words and numbers: times, why it was refused, the calibration, what was
+            chosen, what was open at the end, orders and latencies by policy.
+        replayed: by policy; empty where the window was refused.
+        costs: PnL by policy, costs and step (see `flowhft.studies.walk_forward.costs`).
+    """
+
+    record: dict[str, Any]
+    replayed: dict[str, Replayed]
+    costs: pl.DataFrame
+
+
+class Place(NamedTuple):
+    """What all windows of a walk have in common."""
+
+    recording: Recording
+    policies: list[Named]
+    adapted: LearnedSource | None
+    reference: float  # of an inverse contract, see `replay`
+
+
+@dataclass(frozen=True)
+class WalkWork:
+    """A walk as tasks, here or elsewhere (a `flowhft.work.task.Work`): the span of a task is its window.
+
+    Attributes:
+        paths: of the recording, as `read_recording` takes them.
+        repair: mend what can be mended in it.
+        policies: what the user names, comma-separated.
+        windows: of the walk.
+        walk: what is fitted in each.
+        replay: with the times between decisions and of a session set.
+        calibration: of every window.
+        sweep: costs at which everything is replayed again.
+        seed: of the run.
+    """
+
+    paths: tuple[Path, ...]
+    repair: bool
+    policies: str
+    windows: tuple[Window, ...]
+    walk: WalkSettings
+    replay: ReplaySettings
+    calibration: CalibrationSettings
+    sweep: SweepSettings
+    seed: int
+
+    def prepare(self, scenario: int) -> Place:
+        """Read the recording and the policies."""
+        return self.place_of(read_recording(list(self.paths), repair=self.repair))
+
+    def place_of(self, recording: Recording) -> Place:
+        """Return what windows have in common, of a recording that is already read."""
+        adapted = find_policy(self.walk.adapt).source if self.walk.adapt else None
+        if adapted is not None and not isinstance(adapted, LearnedSource):
+            raise UsageError(
+                f"`walk.adapt` must be a saved policy; received '{self.walk.adapt}'. Name a .safetensors "
+                "file."
+            )
+        policies = find_policies(self.policies, frozen=True)
+        if adapted and ADAPTED in [policy.name for policy in policies]:
+            raise UsageError(
+                f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
+                f"'{self.policies}'. Write label=path, or --walk.adapt ''."
+            )
+        return Place(recording, policies, adapted, contract_at_start(recording).reference)
+
+    def do(self, place: Place, task: Task, progress: Progress) -> Traded:
+        """Calibrate, adapt, trade one window."""
+        return self.trade(place, self.windows[task.span.number], progress)
+
+    def trade(self, place: Place, part: Window, progress: Progress = no_progress) -> Traded:
+        """Calibrate before a window, adapt, trade it, and close what is open at its end.
+
+        A window whose past cannot carry a calibration is not traded by anybody: its record says why.
+        """
+        seed = stream(self.seed, "walk", part.number)
+        origin = int(place.recording.events["local_time_ns"][0])
+        record: dict[str, Any] = {
+            "window": part.number,
+            "session": part.session,
+            "learn_start": 1e-9 * (part.learn_start_ns - origin),
+            "trade_start": 1e-9 * (part.trade_start_ns - origin),
+            "trade_end": 1e-9 * (part.trade_end_ns - origin),
+            "refused": None,
+        }
+        progress(0.0, f"window {part.number + 1}: calibrating")
+        try:
+            found, scenario = self.calibrated(place.recording, part, seed)
+        except (DataError, UsageError) as reason:
+            return Traded(record | {"refused": str(reason)}, {}, pl.DataFrame())
+        record |= {
+            "parameters": {name: found.parameters[name] for name in SHOWN if name in found.parameters},
+            "warnings": list(found.warnings),
+        }
+        progress(0.2, f"window {part.number + 1}: adapting")
+        frozen, chosen = self._frozen(place, scenario, seed)
+        progress(0.7, f"window {part.number + 1}: trading")
+        flow = OrderFlow(*(found.parameters[name].value for name in OrderFlow._fields))
+        market = traded_part(place.recording, part)
+        seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
+        rules = self.replay.counting(found.facts.order_window)
+        tape = read_tape(as_received(market, rules), rules)
+
+        def at_end(path: Trajectory) -> Ended:
+            return ended(path, tape, rules, seconds, place.reference)
+
+        replayed = replay(market, frozen, rules, seed, flow=flow, reference=place.reference)
+        ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
+        record |= {
+            "chosen": chosen,
+            "open_at_end": {name: end.inventory for name, end in ends.items()},
+            "closing_fee": {name: end.fee for name, end in ends.items()},
+        }
+        costs = sweep_costs(
+            market,
+            frozen,
+            replace(rules, decision_latency_us=slowest(replayed, rules)),
+            self.sweep,
+            seed,
+            flow,
+            lambda path: at_end(path).trajectory,
+            reference=place.reference,
+        )
+        steps = {name: np.shape(end.trajectory.fee)[-1] for name, end in ends.items()}
+        kept = {
+            name: one._replace(
+                trajectory=ends[name].trajectory, fills=one.fills.filter(pl.col("step") < steps[name])
+            )
+            for name, one in replayed.items()
+        }
+        return Traded(record, kept, costs)
+
+    def calibrated(self, recording: Recording, part: Window, seed: int) -> tuple[Calibration, Scenario]:
+        """Return the market as it was before a window, and the scenario that policies are told.
+
+        Raises:
+            DataError: the window's past cannot carry a parameter.
+        """
+        past = _between(recording, part.learn_start_ns, part.learn_end_ns)
+        found = calibrate(past, self.calibration, seed)
+        mids = top_of_book(past).mid_price
+        scenario = scenario_of(
+            found,
+            float(mids[np.isfinite(mids)][0]),
+            dt=self.replay.decision_interval,
+            horizon=self.replay.horizon,
+            order_lots=self.replay.order_lots,
+            inventory_limit=self.replay.inventory_limit,
+            maker_fee_bps=self.replay.maker_fee_bps,
+        )
+        return found, scenario
+
+    def _frozen(
+        self, place: Place, scenario: Scenario, seed: int
+    ) -> tuple[dict[str, Frozen], dict[str, Any]]:
+        """Return every policy as it quotes in the market before the window, and what was chosen for it."""
+        chosen: dict[str, Any] = {}
+        policies = place.policies
+        if self.walk.teachers:
+            many = TeacherSettings(paths=self.walk.teachers, fresh_paths=2)
+            rows = pl.DataFrame(select_in(scenario, many, seed).candidates)
+            policies = tune(policies, rows)
+            chosen["risk_aversions"] = {
+                policy.name: policy.source.risk_aversions.get(scenario.name)
+                for policy in policies
+                if hasattr(policy.source, "risk_aversions")
+            }
+        frozen = {policy.name: policy.frozen(scenario) for policy in policies}
+        if place.adapted:
+            source = place.adapted
+            fitted = adapt(
+                [source.unadapted(scenario)],
+                [scenario],
+                AdaptSettings(paths=self.walk.paths, fresh_paths=self.walk.paths),
+                seed,
+                method="state",
+                state=StateSettings(generations=self.walk.generations),
+            )
+            # A network that works out an adapter from what it senses stays, the map comes after it.
+            behind = isinstance(source.adapter, RegimeAdapter)
+            changed: dict[str, Any] = {"behind" if behind else "adapter": fitted.adapter}
+            frozen[ADAPTED] = replace(source, **changed).freeze(scenario)
+            chosen |= {"adapter": fitted.adapter, "gain": fitted.fresh}
+        return frozen, chosen
+
+
+class Ended(NamedTuple):
+    """A window's course, cut to whole sessions and closed.
+
+    Attributes:
+        trajectory: with the price of closing among the fees of its last step.
+        inventory: that was open at the end, lots of one order.
+        fee: what closing it cost, tick x lot of one order.
+    """
+
+    trajectory: Trajectory
+    inventory: float
+    fee: float
+
+
+def ended(
+    path: Trajectory,
+    tape: Tape,
+    settings: ReplaySettings,
+    seconds: float,
+    reference: float = 0.0,
+) -> Ended:
+    """Cut a course to the whole sessions of a window, and close what is open then at the best price.
+
+    Closing pays half the market spread and the taker fee on every lot: it trades at the best price that was
+    known when the last step ended. That the touch might hold less than
+    is closed is not modelled.
+
+    Args:
+        path: of the replay, shape (1, step).
+        tape: what was known at every decision, and once more at the end.
+        settings: of the replay.
+        seconds: of the window.
+        reference: of an inverse contract, ticks; 0 for a linear one.
+    """
+    session = round(settings.session / settings.interval)
+    recorded = np.shape(path.fee)[-1]
+    steps = min(recorded, int(seconds / settings.interval + 1e-6)) // session * session
+    path = each(lambda values: np.asarray(values)[..., :steps], path)
+    if steps == 0:
+        return Ended(path, 0.0, 0.0)
+    inventory = float(inventory_after(path)[0, -1])
+    mid = float(tape.mid_price[steps])
+    price = float((tape.best_bid if inventory > 0.0 else tape.best_ask)[steps])
+    lost = abs(worth(mid, reference) - worth(price, reference))
+    cost = abs(inventory) * (lost + 1e-4 * settings.taker_fee_bps * value(price, reference))
+    fee = np.array(path.fee, np.float64)
+    fee[0, -1] += cost
+    return Ended(path._replace(fee=fee), inventory, cost)
+
+
+def contract_at_start(recording: Recording) -> Contract:
+    """Return the contract of a recording, an inverse one measured at its first mid: before every window."""
+    mids = top_of_book(recording).mid_price
+    return contract_in(recording, float(mids[np.isfinite(mids)][0]))
+
+
+def traded_part(recording: Recording, part: Window) -> Recording:
+    """Return what is replayed of a recording: the window, and the first event after it.
+
+    That event only ends the last step: a replay has whole steps between events, and the course is cut to
+    the window.
+    """
+    times = recording.events["local_time_ns"]
+    after = int(np.searchsorted(times, part.trade_end_ns))
+    end = int(times[after]) + 1 if after < len(times) else int(times[-1]) + 1
+    of_session = [stop for start, stop in recording.sessions if start <= part.trade_start_ns <= stop]
+    return _between(recording, part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))
+
+
+def slowest(replayed: Mapping[str, Replayed], settings: ReplaySettings) -> float:
+    """Return the longest decision latency that was charged, microseconds: that of all replays of a sweep."""
+    if settings.decision_latency_us is not None:
+        return settings.decision_latency_us
+    return max((one.decision_latency_us for one in replayed.values()), default=0.0)
+
+
+def _between(recording: Recording, start_ns: int, end_ns: int) -> Recording:
+    origin = int(recording.events["local_time_ns"][0])
+    return window(recording, 1e-9 * (start_ns - origin), 1e-9 * (end_ns - origin))

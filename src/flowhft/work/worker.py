@@ -1,0 +1,80 @@
+"""What runs on a worker of a cluster: one process, one core, tasks one after the other.
+
+Nothing here imports jax before the worker is told how much of the machine is its own.
+"""
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flowhft import __version__
+from flowhft.errors import UsageError
+from flowhft.types import no_progress
+from flowhft.work.task import Task
+
+# One thread: as many workers as cores share a machine.
+ONE_THREAD = {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+class Order(NamedTuple):
+    """Work as it is sent to workers.
+
+    Attributes:
+        version: of flowhft that sends it.
+        prepare: called once in a worker, with the device and the cores that are its own, before anything is
+            computed (`flowhft.simulate.devices.prepare`).
+        device: to compute on, "cpu" or "gpu".
+        work: a `flowhft.work.task.Work`, pickled: to unpickle it imports jax.
+    """
+
+    version: str
+    prepare: Callable[..., Any]
+    device: Any
+    work: bytes
+
+
+class _Ready(NamedTuple):
+    """What a worker keeps from one task to the next."""
+
+    order: Order
+    work: Any
+    number: int
+    place: Any
+
+
+_ready: _Ready | None = None
+
+
+def do_remotely(order: Order, task: Task) -> Any:
+    """Do one task on a worker.
+
+    Args:
+        order: the work that it is of.
+        task: it.
+
+    Raises:
+        UsageError: the worker runs another version of flowhft, or has no such device.
+    """
+    global _ready
+    if order.version != __version__:
+        raise UsageError(
+            f"`ray` must name a cluster with flowhft {order.version}; its workers have {__version__}. "
+            "Install the same version everywhere."
+        )
+    if _ready is None:
+        for name, value in ONE_THREAD.items():
+            os.environ[name] = (
+                f"{os.environ[name]} {value}" if name == "XLA_FLAGS" and name in os.environ else value
+            )
+        order.prepare(order.device, cores=1)
+    if _ready is None or _ready.order != order:
+        _ready = _Ready(order, pickle.loads(order.work), -1, None)
+    if _ready.number != task.place:
+        place = _ready.work.prepare(task.place)
+        _ready = _ready._replace(number=task.place, place=place)
+    return _ready.work.do(_ready.place, task, no_progress)
