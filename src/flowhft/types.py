@@ -2,7 +2,7 @@
 
 They are plain named tuples, so that the same value travels through numpy, numba and jax. Unless a
 field says otherwise: price distances in ticks, times in seconds, quantities in lots (one lot is one
-of our orders of the usual size), money in tick x lot. Prices and cash are relative to the session's first mid price.
+of our orders), money in tick x lot. Prices and cash are relative to the session's first mid price.
 """
 
 from collections.abc import Callable

@@ -151,7 +151,8 @@ class ReproduceReal(Command):
             ),
             self.seed,
         )
-        names, found = list(prefixes), dict[str, Any]()
+        names = list(prefixes)
+        found: dict[str, Any] = {}
         cores = cores_for(self.cores, len(names))
         crew = PoolCrew(cores, prepare) if cores > 1 else do_here
         tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
@@ -160,6 +161,7 @@ class ReproduceReal(Command):
             progress((len(found) + share) / len(names), now)
 
         with contextlib.closing(crew(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
+            task: Task
             for task, outcome in outcomes:
                 found[names[task.span.number]] = outcome
                 tell(0.0, f"{len(found)} of {len(names)} recordings")

@@ -3,9 +3,9 @@
     def mine(observation):
         return 2.0 + 0.5 * observation.inventory, 2.0 - 0.5 * observation.inventory
 
-It quotes wherever policies do: in simulation, in a replay, at the desk. How it is run is seen from what it is:
-plain Python is called once a decision; what `numba.njit` or `jax.jit` has compiled runs at their speed, the
-latter in the lab only.
+It quotes wherever policies do: in simulation, in a replay, at the desk. How it is run is seen from what it
+is: plain Python is called once a decision; what `numba.njit` or `jax.jit` has compiled runs at their speed,
+the latter in the lab only.
 """
 
 import importlib.util
