@@ -161,7 +161,7 @@ class ReproduceReal(Command):
             progress((len(found) + share) / len(names), now)
 
         with contextlib.closing(crew(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
-            task: Task
+            task: Any
             for task, outcome in outcomes:
                 found[names[task.span.number]] = outcome
                 tell(0.0, f"{len(found)} of {len(names)} recordings")
