@@ -7,7 +7,7 @@ Against plain C, and with more quantiles: `flowhft bench latency`.
 One row per width and sampler steps; three blocks, a chunk of sixteen steps, one step executed. `frozen` is
 one call of `quote` from Python, all of it: conversion of its arguments, features, network, adapter. `loop` is
 the same within a compiled loop, as a replay runs it. `numpy` is the network alone, as a researcher would
-write it (`flowhft.desk.compiled.plain`), which also works out at every call what freezing folds away. `folded
+write it (`flowhft.policies.plain`), which also works out at every call what freezing folds away. `folded
 numpy` leaves that out: the arithmetic of the frozen network, in numpy. All run on one thread, as a decision
 does.
 """

@@ -12,13 +12,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from flowhft.gym.stable_baselines import StableBaselinesEnv, export
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from flowhft.gym import MarketVectorEnv
+from flowhft.policies.names import find_policies
+from flowhft.rl.gymnasium.stable_baselines import StableBaselinesEnv, export
 from flowhft.simulate.market.market import build
-from flowhft.simulate.quoting.find import find_policies
 from flowhft.simulate.rollout import judge
 
 POLICY = Path("runs/sb3/policy.safetensors")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from program import flowhft
 
-from flowhft.desk.compiled import begin, fold, freeze_expert, plain, quote, save_frozen, weight_shapes
+from flowhft.desk.compiled import begin, fold, freeze_expert, quote, save_frozen, weight_shapes
 from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
 from flowhft.desk.compiled.latency import untrained
 from flowhft.desk.compiled.peer import LAYOUTS, Peer, compiler
 from flowhft.errors import UsageError
 from flowhft.features import NAMES, sensor_in_units
+from flowhft.policies import plain
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.plan import Evaluation, Plan, euler, heun

@@ -29,21 +29,21 @@ from flowhft.desk.compiled import (
     vectors,
     weight_shapes,
 )
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.compiled.policy import assemble
 from flowhft.desk.compiled.quote import decide
 from flowhft.errors import DataError, UsageError
 from flowhft.flow.network import network_from
 from flowhft.flow.normaliser import Normaliser
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.policies import adapter as adapters
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.plan import Evaluation, Plan, euler, heun, long_steps
 from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
-from flowhft.simulate.quoting.source import LearnedSource
 from flowhft.types import Estimates, Observation, Quote
 
 SENSOR = features.Sensor(2.0, 5.0, 1.0, 0.7, 3.0, 0.2, 0.05)
@@ -271,7 +271,7 @@ def test_a_policy_of_the_lab_quotes_the_same_when_frozen(kind, sampler):
     for observation in seen:
         own, memory = act(memory, jax.tree.map(jnp.float32, observation))
         expected.append(own)
-    difference = quotes_of(policy.freeze(), seen) - np.array(expected)
+    difference = quotes_of(freeze(as_data(policy)), seen) - np.array(expected)
     np.testing.assert_allclose(difference / ACTION_SCALE, 0.0, atol=1e-5)
 
 
@@ -319,12 +319,12 @@ def test_the_policy_that_senses_its_market_quotes_the_same_when_frozen():
     for observation in seen:
         own, memory = act(memory, jax.tree.map(jnp.float32, observation))
         expected.append(own)
-    received = quotes_of(LearnedSource(policy.policy, regime).freeze(None), seen)
+    received = quotes_of(freeze(as_data(policy.policy, regime)), seen)
     np.testing.assert_allclose(received, expected, atol=1e-5)
     # A map that was fitted to a market comes last.
     behind = Adapter(1.2, 0.1, -0.05, 0.03, -0.02)
     moved = [adapters.adapt_quote(behind, *pair) for pair in zip(expected, seen, strict=True)]
-    received = quotes_of(LearnedSource(policy.policy, regime, behind).freeze(None), seen)
+    received = quotes_of(freeze(as_data(policy.policy, regime, behind=behind)), seen)
     np.testing.assert_allclose(received, moved, atol=2e-5)
 
 

@@ -16,6 +16,8 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 import flowhft.rl.gymnasium.sessions
 from flowhft.errors import DataError, MissingExtraError, UnknownNameError, UsageError
 from flowhft.learn.demonstrations.sensing import features_of
+from flowhft.policies.file import load_policy, save_policy
+from flowhft.policies.names import find_policy
 from flowhft.rl.gymnasium import MarketEnv, MarketVectorEnv
 from flowhft.rl.gymnasium.actor import actor_from, agents_from
 from flowhft.rl.gymnasium.sessions import stream_of
@@ -25,8 +27,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.agents_file import load_agents, save_agents
-from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import rollout
 from flowhft.types import Trajectory
 
@@ -315,9 +316,9 @@ def test_exported_weights_quote_as_they_did_in_the_environment(observation, scen
     env = MarketEnv(scenario, observation=observation)
     state = weights(env.observation_space.shape[0])
     file = tmp_path / "policy.safetensors"
-    save_agents(file, agents_from(state, env, training={"steps": 1}))
-    assert load_agents(file).scenarios == (scenario.name,)
-    agent = find_policy(str(file)).in_market(scenario)
+    save_policy(file, agents_from(state, env, training={"steps": 1}))
+    assert list(load_policy(file).core.policies) == [scenario.name]
+    agent = in_lab(find_policy(str(file)), scenario)
     judged = rollout(build(scenario), agent, paths=1, seed=5, scenario=stream_of(scenario))
     seen, _ = env.reset(seed=5)
     cut = 0
@@ -370,9 +371,9 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
     assert [info["l"] for info in model.ep_info_buffer] == [scenario.steps] * 8
     file = tmp_path / "new" / "policy.safetensors"
     export(model, file)
-    agents = load_agents(file)
+    agents = load_policy(file)
     assert agents.training["algorithm"] == "PPO"
-    agent = agents.in_market(scenario)
+    agent = in_lab(agents, scenario)
     random = np.random.default_rng(0)
     reached = 0
     for _ in range(20):

@@ -15,13 +15,13 @@ from flowhft.desk.compiled.policy import assemble
 from flowhft.errors import UsageError
 from flowhft.learn.frontier import objective_of
 from flowhft.policies import rules as experts
+from flowhft.policies.rule import estimates_for
 from flowhft.policies.rules import dynamic_program, linear_equation, oracle
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.closed_form import estimates_for
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Estimates, Observation
 

@@ -1,6 +1,6 @@
 """`flowhft adapt`: fit the small map behind a trained policy to a market, on validation paths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tyro.conf import Positional
 
@@ -44,23 +44,22 @@ class Adapt(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.flow.policy import describe_policy, save_policy
         from flowhft.learn.adapt.adapt import adapt, units_of
-        from flowhft.policies.adapter import IDENTITY
-        from flowhft.policies.regime_adapter import RegimeAdapter
+        from flowhft.policies.file import save_policy
+        from flowhft.policies.flow import flow_in
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
-        from flowhft.simulate.quoting.source import LearnedSource
+        from flowhft.simulate.quoting.lab import unmapped_in_lab
 
         named = find_policy(self.policy)
-        source = named.source
-        if not isinstance(source, LearnedSource) or named.path is None:
+        flow = flow_in(named.policy)
+        if flow is None or named.path is None:
             raise UsageError(
                 f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
             )
         require(not named.delay, "policy", "be adapted without a delay", f"'{self.policy}'")
         require(
-            not (source.told and self.method == "last_layer"),
+            not (flow.told and self.method == "last_layer"),
             "policy",
             "not be told the market where its last layer is fitted",
             f"'{self.policy}'",
@@ -79,7 +78,7 @@ class Adapt(Command):
         if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
                 found = adapt(
-                    [source.unadapted(scenario) for scenario in scenarios],
+                    [unmapped_in_lab(named.as_data(), scenario) for scenario in scenarios],
                     scenarios,
                     self.search,
                     self.seed,
@@ -92,19 +91,14 @@ class Adapt(Command):
             units = units_of(self.search)
             write_table(work / "search.parquet", found.search, units)
             # A map that the policy had is replaced, not chained; a network that works out another stays.
-            senses = isinstance(source.adapter, RegimeAdapter)
-            save_policy(
-                work / "policy.safetensors",
-                found.refitted or source.policy,
-                source.adapter if senses else found.adapter,
-                {
-                    "adapted_from": identity_of(named.path),
-                    "method": self.method,
-                    "scenarios": [s.name for s in scenarios],
-                },
-                dial=(describe_policy(named.path).get("regime") or {}).get("dial"),
-                behind=found.adapter if senses else IDENTITY,
-            )
+            core = found.refitted.data() if found.refitted else flow
+            about = {
+                "adapted_from": identity_of(named.path),
+                "method": self.method,
+                "scenarios": [s.name for s in scenarios],
+            }
+            policy = replace(named.as_data(), core=core, adapter=found.adapter, training=about)
+            save_policy(work / "policy.safetensors", policy)
             result = {
                 **found.adapter._asdict(),
                 "method": self.method,

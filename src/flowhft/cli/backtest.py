@@ -123,12 +123,12 @@ class Backtest(Command):
         """Judge on one calibration, which was made before."""
         from flowhft.calibrate.calibrate import load_calibration
         from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
+        from flowhft.desk.compiled.freeze import freeze
         from flowhft.desk.replay.tape import OrderFlow
+        from flowhft.policies.names import find_policies, tune
         from flowhft.recordings.instrument import contract_in
         from flowhft.recordings.ticks import require_trades
         from flowhft.scenarios.files import read_scenarios
-        from flowhft.simulate.quoting.find import find_policies
-        from flowhft.simulate.quoting.source import tune
 
         calibration = self.calibration or Path()
         parents = {"calibration": identity_of_run(calibration, "calibration", "calibrate")}
@@ -159,7 +159,7 @@ class Backtest(Command):
         called, saved = policies_of(found)
         run = run_of(self, "backtest", parents | saved, policies=called)
         if work := begin(run, terminal):
-            frozen = {policy.name: policy.frozen(scenario) for policy in found}
+            frozen = {policy.name: freeze(policy, scenario) for policy in found}
             contract = contract_in(judged, first_mid(judged))
             replayed, costs = self._replay(judged, frozen, settings, flow, contract.reference, terminal)
             with terminal.stage("judge the replay"):
@@ -168,7 +168,7 @@ class Backtest(Command):
                 record = self._write(work, judging)
             calibrated_on = read_json(calibration / "recording.json")
             record["warnings"] += in_sample(calibrated_on, parts, self.after)
-            learned_names = [policy.name for policy in found if not policy.source.told]
+            learned_names = [policy.name for policy in found if not policy.told]
             learned = learned_names[-1] if learned_names else None
             write_json(
                 work / "backtest.json",
@@ -213,9 +213,9 @@ class Backtest(Command):
         """Judge window by window; finished ones are kept and not traded again."""
         from flowhft.calibrate.calibrate import CalibrationSettings
         from flowhft.cli.recording import Parts, facts_of, identity_of_recording, paths_in
+        from flowhft.policies.names import find_policy
         from flowhft.recordings.formats.read import read_recording
         from flowhft.simulate.devices import prepare
-        from flowhft.simulate.quoting.find import find_policy
         from flowhft.studies.walk_forward.forward import planned, walk_forward
         from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
         from flowhft.studies.walk_forward.store import Kept
@@ -276,7 +276,7 @@ class Backtest(Command):
                     f"{len(refused)} of {len(windows)} windows were not traded: their past cannot be "
                     f"calibrated; the first: {refused[0]['refused']}"
                 )
-            learned = [policy.name for policy in place.policies if not policy.source.told]
+            learned = [policy.name for policy in place.policies if not policy.told]
             write_json(
                 folder / "backtest.json",
                 {

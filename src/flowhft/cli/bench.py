@@ -86,13 +86,14 @@ class BenchLatency(Action):
         return Result(summary=summary, shown=[table, note])
 
     def _frozen(self) -> Any:
+        from flowhft.desk.compiled.freeze import freeze
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:
             raise UsageError(f"`scenario` must name one market; received '{self.scenario}'.")
-        frozen = find_policy(self.policy, frozen=True).frozen(scenarios[0])
+        frozen = freeze(find_policy(self.policy, frozen=True), scenarios[0])
         if frozen.network.input_bias.size == 0:
             raise UsageError(
                 f"`policy` must be a flow policy; received '{self.policy}', which has no network."

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,13 +77,13 @@ class Evaluate(Command):
     def run(self, terminal: Terminal) -> Result:
         """Judge span by span of paths; finished ones are kept and not judged again."""
         device = prepare(self.device)
+        from flowhft.policies.names import delay_all, find_policies, tune
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.checkpoint import Checkpoints
         from flowhft.simulate.drive import judge_all
         from flowhft.simulate.evaluate import judgement_of
         from flowhft.simulate.job import Job
-        from flowhft.simulate.quoting.find import find_policies
-        from flowhft.simulate.quoting.source import delay_all, tune
+        from flowhft.simulate.quoting.lab import in_lab
         from flowhft.work.cluster import cluster
         from flowhft.work.task import do_here
 
@@ -102,7 +103,7 @@ class Evaluate(Command):
         # A saved policy may be for certain scenarios only: better said now than hours later.
         for policy in found:
             for scenario in scenarios if policy.path else ():
-                policy.in_market(scenario)
+                in_lab(policy, scenario)
         policies = {policy.name: policy for policy in found}
         reference = self.reference or next(iter(policies))
         if reference not in policies:
@@ -118,7 +119,7 @@ class Evaluate(Command):
             differences: list[dict[str, Any]] = []
             job = Job(
                 scenarios,
-                {name: policy.in_market for name, policy in policies.items()},
+                {name: partial(in_lab, policy) for name, policy in policies.items()},
                 self.paths,
                 self.seed,
                 chunk=self.chunk,
@@ -145,6 +146,7 @@ class Evaluate(Command):
         from flowhft.desk.replay.markout import MARKOUT_UNITS, simulated_markout
         from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
         from flowhft.simulate.evaluate import equity_table, fingerprint, sessions_of
+        from flowhft.simulate.quoting.lab import in_lab
 
         paths = min(self.paths, COURSE_PATHS)
         reach = min(5, int(min(scenario.inventory_limit, 5)))
@@ -153,7 +155,7 @@ class Evaluate(Command):
         with terminal.stage("draw the course of a session") as progress:
             for i, (name, policy) in enumerate(policies.items()):
                 progress(i / len(policies), name)
-                quoting = policy.in_market(scenario)
+                quoting = in_lab(policy, scenario)
                 sessions = sessions_of(scenario, quoting, paths=paths, seed=self.seed)
                 courses.append(equity_table(scenario, name, sessions))
                 held.append({"policy": name, **inventory_distribution(sessions)})

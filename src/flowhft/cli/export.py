@@ -32,13 +32,14 @@ class Export(Action):
     def run(self, terminal: Terminal) -> Result:
         """Export, and compare."""
         from flowhft.desk.compiled.export import inputs_of, largest_difference, save_onnx
+        from flowhft.desk.compiled.freeze import freeze
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:
             raise UsageError(f"`scenario` must name one market; received '{self.scenario}'.")
-        frozen = find_policy(self.policy, frozen=True).frozen(scenarios[0])
+        frozen = freeze(find_policy(self.policy, frozen=True), scenarios[0])
         save_onnx(frozen, self.out)
         difference = largest_difference(frozen, self.out)
         reach = max(1.0, float(frozen.network.action_scale.max()))

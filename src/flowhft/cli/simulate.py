@@ -63,9 +63,10 @@ class Simulate(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
+        from flowhft.policies.names import find_policies
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.market.market import build
-        from flowhft.simulate.quoting.find import find_policies
+        from flowhft.simulate.quoting.lab import in_lab
         from flowhft.simulate.rollout import order_flow, rollout
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
@@ -95,7 +96,7 @@ class Simulate(Command):
                         progress(done, f"{policy.name} in {scenario.name}")
                         trajectory = rollout(
                             build(scenario),
-                            policy.in_market(scenario),
+                            in_lab(policy, scenario),
                             paths=self.paths,
                             seed=self.seed,
                             scenario=f"simulate/{scenario.name}",

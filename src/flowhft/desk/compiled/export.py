@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from flowhft import __version__
-from flowhft.desk.compiled.plain import EPSILON, REACH
 from flowhft.desk.compiled.policy import FLOW, Frozen
 from flowhft.desk.compiled.quote import begin, quote
 from flowhft.errors import MissingExtraError, UsageError, require
 from flowhft.features import KINDS, NAMES
+from flowhft.policies.plain import EPSILON, REACH
 from flowhft.policies.regime_adapter import FURTHEST, SKEW_UNIT
 from flowhft.runs.folder import replacing
 from flowhft.types import Observation

@@ -33,12 +33,12 @@ from flowhft.desk.compiled.packing import (
     Places,
     places_in,
 )
-from flowhft.desk.compiled.plain import REACH
 from flowhft.desk.compiled.policy import AVELLANEDA_STOIKOV, FLOW, GLFT, WHITE_NOISE, Frozen
 from flowhft.desk.compiled.regime import regime_adapter, room_for
 from flowhft.desk.compiled.sampler import CHUNKS, LAYERS, sample_chunk
 from flowhft.features import PAPER
 from flowhft.policies import adapter
+from flowhft.policies.plain import REACH
 from flowhft.policies.rules import avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.types import Observation, Quote
 

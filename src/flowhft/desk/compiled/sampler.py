@@ -19,8 +19,8 @@ from flowhft.desk.compiled.packing import (
     Packed,
     Places,
 )
-from flowhft.desk.compiled.plain import REACH
 from flowhft.desk.compiled.vectors import ANY_ORDER, add_gated, norm, product, rows_product, silu
+from flowhft.policies.plain import REACH
 
 # Vectors of a chunk and of a layer that `sample_chunk` needs: the first two are remembered, the last is zero.
 CHUNKS, LAYERS = 5, 5

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from flowhft.desk.compiled.packing import HALF_TILE, TILE
-from flowhft.desk.compiled.plain import EPSILON
+from flowhft.policies.plain import EPSILON
 
 ANY_ORDER = {"reassoc", "contract", "arcp", "nsz"}  # without nnan and ninf: a NaN must reach the quote
 _ONE, _HALF = np.float32(1.0), np.float32(0.5)

@@ -14,7 +14,7 @@ from flowhft.flow.interpolant import Batch
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_features, scale_quotes
 from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.demonstrations.sensing import features_along
-from flowhft.simulate.quoting.agent_view import regime_of
+from flowhft.scenarios.known import regime_of
 
 
 class Demonstrations(NamedTuple):

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from flowhft.errors import UnknownNameError
 from flowhft.features import REGIME
+from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Numeric, Observation
 
@@ -57,40 +58,6 @@ def told(view: str, scenario: Scenario) -> Told:
     unit = 1.0 / scenario.fill_decay
     move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
     return Told(unit, scenario.horizon, move, move, regime_of(scenario))
-
-
-def regime_of(scenario: Scenario) -> Float[np.ndarray, " regime"]:
-    """Return the numbers of a scenario's regime, dimensionless, in the order of `REGIME`.
-
-    The logarithm of a session's move in half-spreads (volatility), of the market orders a side in a
-    session and in a step (demand), the mean move over the session in half-spreads, hidden jump drift
-    included (drift), the Hurst exponent less 1/2, the branching ratio, jumps a session and the adverse
-    selection in half-spreads. A half-spread is 1 / k.
-    """
-    unit = 1.0 / scenario.fill_decay
-    move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
-    regime = (
-        np.log(move / unit),
-        np.log(scenario.mean_intensity * scenario.reach * scenario.horizon),
-        np.log(scenario.mean_intensity * scenario.reach * scenario.dt),
-        (scenario.drift_ticks + hidden_drift(scenario)) * scenario.horizon / unit,
-        scenario.hurst_exponent - 0.5,
-        scenario.branching_ratio,
-        scenario.jump_intensity * scenario.horizon,
-        scenario.adverse_selection / unit,
-    )
-    return np.array(regime, np.float32)
-
-
-def hidden_drift(scenario: Scenario) -> float:
-    """Return the drift that jumps add where they are not compensated, ticks per second."""
-    if scenario.jumps_compensated:
-        return 0.0
-    if scenario.price == "lognormal":
-        mean_jump = np.expm1(scenario.jump_mean + 0.5 * scenario.jump_deviation**2) * scenario.initial_price
-    else:
-        mean_jump = scenario.jump_mean
-    return float(scenario.jump_intensity * mean_jump)
 
 
 def look(told: Told, observation: Observation, previous_spread: Numeric) -> Float[Array, " feature"]:

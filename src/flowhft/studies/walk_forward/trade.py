@@ -15,6 +15,7 @@ import polars as pl
 from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate
 from flowhft.calibrate.scenario import scenario_of
 from flowhft.desk.compiled import Frozen
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.replay.engine import Replayed, replay
 from flowhft.desk.replay.latency import as_received
 from flowhft.desk.replay.settings import ReplaySettings
@@ -24,7 +25,10 @@ from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
 from flowhft.metrics.measures import each, inventory_after
-from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.policies.flow import flow_in
+from flowhft.policies.names import Named, find_policies, find_policy, tune
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import rule_in
 from flowhft.recordings.book import top_of_book
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Contract, contract_in, value, worth
@@ -32,8 +36,7 @@ from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.quoting.find import find_policies, find_policy
-from flowhft.simulate.quoting.source import LearnedSource, Named, tune
+from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.simulate.spans import Task
 from flowhft.studies.walk_forward.costs import sweep_costs
 from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
@@ -65,7 +68,7 @@ class Place(NamedTuple):
 
     recording: Recording
     policies: list[Named]
-    adapted: LearnedSource | None
+    adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
 
 
@@ -101,8 +104,9 @@ class WalkWork:
 
     def place_of(self, recording: Recording) -> Place:
         """Return what windows have in common, of a recording that is already read."""
-        adapted = find_policy(self.walk.adapt).source if self.walk.adapt else None
-        if adapted is not None and not isinstance(adapted, LearnedSource):
+        named = find_policy(self.walk.adapt) if self.walk.adapt else None
+        adapted = None if named is None else named.as_data()
+        if adapted is not None and flow_in(adapted) is None:
             raise UsageError(
                 f"`walk.adapt` must be a saved policy; received '{self.walk.adapt}'. Name a .safetensors "
                 "file."
@@ -212,15 +216,14 @@ class WalkWork:
             rows = pl.DataFrame(select_in(scenario, many, seed).candidates)
             policies = tune(policies, rows)
             chosen["risk_aversions"] = {
-                policy.name: policy.source.risk_aversions.get(scenario.name)
+                policy.name: rule.risk_aversions.get(scenario.name)
                 for policy in policies
-                if hasattr(policy.source, "risk_aversions")
+                if (rule := rule_in(policy.policy)) is not None
             }
-        frozen = {policy.name: policy.frozen(scenario) for policy in policies}
+        frozen = {policy.name: freeze(policy, scenario) for policy in policies}
         if place.adapted:
-            source = place.adapted
             fitted = adapt(
-                [source.unadapted(scenario)],
+                [unmapped_in_lab(place.adapted, scenario)],
                 [scenario],
                 AdaptSettings(paths=self.walk.paths, fresh_paths=self.walk.paths),
                 seed,
@@ -228,9 +231,7 @@ class WalkWork:
                 state=StateSettings(generations=self.walk.generations),
             )
             # A network that works out an adapter from what it senses stays, the map comes after it.
-            behind = isinstance(source.adapter, RegimeAdapter)
-            changed: dict[str, Any] = {"behind" if behind else "adapter": fitted.adapter}
-            frozen[ADAPTED] = replace(source, **changed).freeze(scenario)
+            frozen[ADAPTED] = freeze(replace(place.adapted, adapter=fitted.adapter), scenario)
             chosen |= {"adapter": fitted.adapter, "gain": fitted.fresh}
         return frozen, chosen
 
