@@ -102,7 +102,7 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
     seen = Observation(*jnp.zeros(len(Observation._fields)))
     policy = found.refitted or policy
     own, _ = policy.act(policy.init(), seen, jax.random.key(0))
-    np.testing.assert_allclose(adapt_quote(found.adapter, own, seen), best, atol=0.15 * UNIT)
+    np.testing.assert_allclose(adapt_quote(found.adapter, own, seen)[:2], best, atol=0.15 * UNIT)
     assert found.fresh.low > 0.0
     assert found.search.filter("chosen").height >= 1
 

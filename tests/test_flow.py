@@ -201,7 +201,7 @@ def _run(policy, observations, key):
         return memory, quote
 
     quotes = jax.jit(lambda: jax.lax.scan(step, policy.init(), (observations, keys))[1])()
-    return np.stack([np.asarray(q) for q in quotes], axis=-1)
+    return np.stack([np.asarray(q) for q in quotes[:2]], axis=-1)
 
 
 @pytest.mark.parametrize("kind", ["context", "paper"])
@@ -257,7 +257,7 @@ def test_frozen_policy_quotes_the_same(objective, sampler):
     for i, own in enumerate(ours):
         observation = Observation(*(float(x[i]) for x in seen))
         expected = adapt_quote(adapter, Quote(*own), observation)
-        assert np.allclose(quote(frozen, memory, observation), expected, atol=1e-4)
+        assert np.allclose(quote(frozen, memory, observation)[:2], expected, atol=1e-4)
 
 
 def test_a_policy_refuses_a_sampler_that_it_cannot_honour():

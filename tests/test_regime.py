@@ -40,7 +40,6 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.market.price import poisson
 from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.quoting.regime_adapted import regime_adapted
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Observation
 
@@ -369,7 +368,7 @@ def test_quotes_along_a_path_are_those_of_the_policy() -> None:
     """The quotes that training judges are the ones that the policy then makes, at its inventories."""
     scenario = scenario_in("correct", "T", volatility=0.1, base_intensity=40.0)
     regime = _regime()
-    policy = regime_adapted(plain_policy(SENSOR), regime, scenario)
+    policy = in_lab(as_data(plain_policy(SENSOR), regime), scenario)
     trajectory = rollout(build(scenario), policy, paths=16, seed=0, scenario="quotes")
     seen = _seen_along(trajectory.observation)
     places = np.array([NAMES["context"].index(name) for name in SEES])
@@ -379,7 +378,7 @@ def test_quotes_along_a_path_are_those_of_the_policy() -> None:
     quotes = np.asarray(jax.vmap(lambda row: quotes_along(small, row, None))(seen[..., places]))
     inventory = trajectory.observation.inventory
     rows = law.SPREAD_OUT[inventory.astype(int) + law.LIMIT]  # from nodes to the inventory of every step
-    for side, quoted in enumerate(trajectory.quote):
+    for side, quoted in enumerate(trajectory.quote[:2]):
         np.testing.assert_allclose(np.sum(rows * quotes[..., side], axis=-1), quoted, atol=2e-4)
     assert np.ptp(inventory) >= 4
 

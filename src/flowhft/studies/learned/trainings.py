@@ -124,7 +124,7 @@ def demonstrations_for(
             lesson = Lesson(scenario, expert, 1.0, chosen=True, first=first, paths=settings.sessions)
             trajectory = record(lesson, seed, like=room.scenarios)
             seen.append(features_of(sensor, variant.features, trajectory))
-            quoted.append(np.stack(trajectory.quote, axis=-1).astype(np.float32))
+            quoted.append(np.stack(trajectory.quote[:2], axis=-1).astype(np.float32))
     whole = np.resize(np.arange(len(seen) * settings.sessions), settings.scenarios * settings.sessions)
     return Demonstrations(np.concatenate(seen)[whole], np.concatenate(quoted)[whole]), sensor
 
