@@ -36,6 +36,7 @@ SHOWN = (
     "inventory_pnl",
     "fills",
     "rms_inventory",
+    "quoting_ratio",
 )
 
 
