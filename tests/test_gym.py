@@ -402,3 +402,62 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
     export(single, file)
     with pytest.raises(UsageError, match="`VecNormalize` must leave observations alone"):
         export(PPO("MlpPolicy", VecNormalize(vector), batch_size=80, **how), file)
+
+
+# --- pulling a side ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["offset", "half_spread"])
+def test_an_agent_that_may_pull_passes_the_official_checker(action, scenario):
+    env = gymnasium.make("flowhft/Market-v0", scenario=scenario, action=action, may_pull=True)
+    assert env.action_space.shape == (4,)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env.unwrapped)
+    left = [str(one.message) for one in caught if "symmetric" not in str(one.message)]
+    assert left == []
+
+
+def test_whoever_pulls_nothing_is_in_the_environment_of_those_who_may_not(scenario):
+    random = np.random.default_rng(0)
+    plain, free = (
+        MarketVectorEnv(scenario, num_envs=SESSIONS, may_pull=pull, observation="raw")
+        for pull in (False, True)
+    )
+    np.testing.assert_array_equal(plain.reset(seed=3)[0], free.reset(seed=3)[0])
+    for _ in range(5):
+        pair = random.uniform(-1.0, 1.0, (SESSIONS, 2)).astype(np.float32)
+        one = plain.step(pair)
+        other = free.step(np.concatenate([pair, random.uniform(0.0, 1.0, pair.shape)], axis=1))
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("observation", ["state", "regime", "context", "raw"])
+def test_a_side_that_is_pulled_does_not_trade_and_leaves_no_hole_in_what_is_seen(observation, scenario):
+    env = MarketVectorEnv(scenario, num_envs=SESSIONS, may_pull=True, observation=observation)
+    env.reset(seed=3)
+    eager = np.tile(np.float32([-2.0, -2.0, -0.1, 1.0]), (SESSIONS, 1))  # beyond the mid, but no bid
+    sold = 0.0
+    for _ in range(5):
+        seen, reward, _, _, info = env.step(eager)
+        assert np.isfinite(seen).all()
+        assert np.isfinite(reward).all()
+        assert np.isnan(info["half_spread_bid"]).all()
+        assert np.isfinite(info["half_spread_ask"]).all()
+        assert not info["fill_bid"].any()
+        sold += info["fill_ask"].sum()
+    assert sold > 0.0
+    for wrong, word in (
+        ([0.0, 0.0, 1.5, 0.0], "between -1 and 1; received 1.5"),
+        ([9.0, 0, 0, 0], "-5 and 5"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            env.step(np.tile(np.float32(wrong), (SESSIONS, 1)))
+    with pytest.raises(UsageError, match=r"last axis \(bid, ask, quote bid, quote ask\)"):
+        env.step(eager[:, :2])
+
+
+def test_an_agent_that_may_pull_is_not_exported_as_one_that_always_quotes(scenario):
+    with pytest.raises(UsageError, match="`may_pull` must be False for an export"):
+        agents_from(weights(), MarketEnv(scenario, may_pull=True))

@@ -37,6 +37,7 @@ SHOWN = (
     "inventory_pnl",
     "fills",
     "rms_inventory",
+    "quoting_ratio",
 )
 
 

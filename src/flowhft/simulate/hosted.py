@@ -8,7 +8,7 @@ the rounding of single precision only.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -72,7 +72,7 @@ def in_lab(policy: Any) -> Any:
     return policy
 
 
-def is_hosted(policy: Any) -> bool:
+def is_hosted(policy: Any) -> TypeGuard[OwnPolicy]:
     """Whether a policy is called between the steps of a market, since no compiled loop can hold it."""
     return isinstance(policy, OwnPolicy) and policy.runs != "jax"
 
@@ -223,8 +223,9 @@ def _ask_compiled(
 def _loop(given: Any, numbers: int) -> Callable[[np.ndarray, np.ndarray], None]:
     """Return a compiled loop that asks a compiled function for every row."""
     import numba
-    from numba.np.unsafe.ndarray import to_fixed_tuple
+    from numba.np.unsafe import ndarray
 
+    to_fixed_tuple: Any = ndarray.to_fixed_tuple
     fields = len(Observation._fields)
 
     @numba.njit

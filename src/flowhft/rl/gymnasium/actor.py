@@ -74,6 +74,8 @@ def agents_from(
     view = settings.observation
     require(view in ("state", "regime"), "observation", "be state or regime for an export", repr(view))
     require(settings.action == "offset", "action", "be offset for an export", repr(settings.action))
+    fix = "A saved agent always quotes both sides: train it without."
+    require(not settings.may_pull, "may_pull", "be False for an export", settings.may_pull, fix)
     actor = actor_from(weights)
     scales = scales_for(view, settings.largest_offset, scenario)
     sizes = (actor.weights[0].shape[0], actor.weights[-1].shape[1])
