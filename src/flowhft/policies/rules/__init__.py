@@ -3,14 +3,16 @@
 Every expert is a pair of functions: `coefficients(estimates, risk_aversion)` does the logarithms and
 roots with numpy, or solves for the exact optimum and tabulates it (the oracles);
 `quote(coefficients, observation, noise)` is arithmetic on numbers that numpy, numba (`numba.njit(quote)`)
-and jax run alike. `EXPERTS` is the table of names.
+and jax run alike. `EXPERTS` is the table of names: a file and a row are all that a rule needs to quote in the
+lab and at the desk.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from inspect import signature
+from typing import Any, get_type_hints
 
-from flowhft.errors import UnknownNameError
+from flowhft.errors import UnknownNameError, UsageError
 from flowhft.policies.rules import avellaneda_stoikov, glft, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
@@ -31,6 +33,10 @@ class Expert:
             relative numbers of the scenario, without units.
         told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
+        noisy: whether `quote` draws: its `noise` is two uniform numbers then, else zeros.
+        unpack: (numbers) -> coefficients, from all their numbers in one flat array; None where every
+            coefficient is one number. Plain arithmetic that numba compiles too.
+        check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.
     """
 
     name: str
@@ -39,12 +45,35 @@ class Expert:
     quote: QuoteOf
     as_run: bool = False
     told_everything: bool = False
+    noisy: bool = False
+    unpack: Callable[[Any], Any] | None = None
+    check: Callable[[Any], None] | None = None
+
+    @property
+    def form(self) -> type:
+        """Return the named tuple of its coefficients: what `quote` annotates its first parameter with.
+
+        Raises:
+            UsageError: it annotates it with something else.
+        """
+        try:
+            form = get_type_hints(self.quote)[next(iter(signature(self.quote).parameters))]
+        except (NameError, KeyError, StopIteration, TypeError, ValueError):
+            form = None
+        if not (isinstance(form, type) and issubclass(form, tuple) and hasattr(form, "_fields")):
+            raise UsageError(
+                f"`quote` of the expert '{self.name}' must annotate its first parameter with the named tuple "
+                f"of its coefficients; received {form}. Annotate it, as flowhft.policies.rules.glft does."
+            )
+        return form
 
 
 EXPERTS = {
     expert.name: expert
     for expert in (
-        Expert("white_noise", "uniform half-spreads", white_noise.coefficients, white_noise.quote),
+        Expert(
+            "white_noise", "uniform half-spreads", white_noise.coefficients, white_noise.quote, noisy=True
+        ),
         Expert(
             "avellaneda_stoikov",
             "reservation price until the session's end",
@@ -86,6 +115,8 @@ EXPERTS = {
             "exact optimum of mean less inventory penalty, in the market's own steps",
             oracle.coefficients,
             oracle.quote,
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_told",
@@ -93,24 +124,32 @@ EXPERTS = {
             oracle.coefficients,
             oracle.quote,
             told_everything=True,
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_continuous",
             "the same optimum in continuous time",
             oracle.coefficients_continuous,
             oracle.quote,
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_stationary",
             "the same in continuous time, long before the session's end",
             oracle.coefficients_stationary,
             oracle.quote,
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_cara",
             "exact optimum of exponential utility, in continuous time",
             oracle.coefficients_exponential,
             oracle.quote,
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
     )
 }

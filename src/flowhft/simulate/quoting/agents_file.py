@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowhft.errors import DataError, UnknownNameError, UsageError, require
+from flowhft.policies.actor import IN_TICKS, Units
 from flowhft.runs.archive import read_archive, require_arrays, write_archive
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.quoting.agent import Actor, Agent, Scales
@@ -69,11 +70,16 @@ class Agents:
                     "These agents were trained one a scenario: train one for it.",
                 )
             place = self.scenarios.index(scenario.name)
-        actor, scales = jax.tree.map(
-            lambda array: jnp.asarray(array[place], jnp.float32), (self.actor, self.scales)
-        )
-        known = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), told(self.view, scenario))
-        return Agent(actor, scales, known)
+        return self._agent(place, told(self.view, scenario))
+
+    def anywhere(self) -> Agent:
+        """Return the agent that needs to know nothing of a scenario: one for everywhere, that sees ticks."""
+        return self._agent(0, IN_TICKS)
+
+    def _agent(self, place: int, units: Units) -> Agent:
+        arrays = (self.actor, self.scales)
+        actor, scales = jax.tree.map(lambda array: jnp.asarray(array[place], jnp.float32), arrays)
+        return Agent(actor, scales, jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), units))
 
 
 def alone(view: str, actor: Actor, scales: Scales, scenarios: tuple[str, ...] = ()) -> Agents:

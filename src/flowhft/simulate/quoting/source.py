@@ -13,7 +13,7 @@ from typing import Protocol
 import jax.numpy as jnp
 import polars as pl
 
-from flowhft.desk.compiled import Frozen, freeze_expert
+from flowhft.desk.compiled import Frozen, freeze_actor, freeze_expert
 from flowhft.errors import UsageError
 from flowhft.flow.policy import FlowPolicy
 from flowhft.flow.told import tell
@@ -158,8 +158,11 @@ class AgentSource:
         return self.agents.in_market(scenario)
 
     def freeze(self, scenario: Scenario | None) -> Frozen:
-        """Refuse: the desk has no arithmetic for agents."""
-        raise UsageError("`policy` must be an expert or a flow policy; agents cannot be frozen yet.")
+        """Return the agent of the scenario as plain arrays; one for everywhere needs none."""
+        if scenario is None and self.told:
+            raise UsageError("`scenario` must say which market these agents are told; received none.")
+        agent = self.agents.anywhere() if scenario is None else self.agents.in_market(scenario)
+        return freeze_actor(agent.actor, agent.scales, agent.told)
 
 
 @dataclass(frozen=True)
