@@ -14,7 +14,9 @@ from scipy.optimize import minimize_scalar
 
 from flowhft.cli.main import main
 from flowhft.errors import DataError, UnknownNameError, UsageError
+from flowhft.policies.agent import VIEWS
 from flowhft.policies.agent import Agent as AgentData
+from flowhft.policies.agent import units_in as told
 from flowhft.policies.file import load_policy, save_policy
 from flowhft.policies.members import Members
 from flowhft.policies.names import find_policy
@@ -29,7 +31,7 @@ from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.agent import Actor, Scales
-from flowhft.simulate.quoting.agent_view import VIEWS, look, told
+from flowhft.simulate.quoting.agent_view import look
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import key_for, one_path
 from flowhft.types import Observation

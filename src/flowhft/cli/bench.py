@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class BenchLatency(Action):
-    """Measure how long a flow policy takes from observation to quote, on this machine.
+    """Measure how long a flow policy or an agent takes from observation to quote, on this machine.
 
     One process, one thread, one call from Python at a time, everything in it: features, network, adapter.
     Beside it the network alone in plain C, compiled here, measured in turns with it.
@@ -79,8 +79,8 @@ class BenchLatency(Action):
         )
         if rows[0].ratio is None:
             note += (
-                " No comparison: the policy has noise or a warm start that the kernel lacks, or no compiler "
-                "here could build it."
+                " No comparison: the policy is an agent, has noise or a warm start that the kernel lacks, or "
+                "no compiler here could build it."
             )
         table = Table(COLUMNS, [_cells(row) for row in rows], f"microseconds a decision, {_machine()}")
         return Result(summary=summary, shown=[table, note])
@@ -94,9 +94,9 @@ class BenchLatency(Action):
         if len(scenarios) != 1:
             raise UsageError(f"`scenario` must name one market; received '{self.scenario}'.")
         frozen = freeze(find_policy(self.policy, frozen=True), scenarios[0])
-        if frozen.network.input_bias.size == 0:
+        if not frozen.has_network:
             raise UsageError(
-                f"`policy` must be a flow policy; received '{self.policy}', which has no network."
+                f"`policy` must be a flow policy or an agent; received '{self.policy}', which has no network."
             )
         return frozen
 

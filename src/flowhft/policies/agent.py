@@ -10,42 +10,18 @@ from jaxtyping import Float32
 
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.features import REGIME
+from flowhft.policies.actor import IN_TICKS, STATE, Actor, Scales, Units
 from flowhft.policies.policy import Policy
 from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.scenario import Scenario
 
 ACTIVATION = "tanh"
-STATE = ("time", "cash", "inventory", "mid_price", "previous_spread")
 # View -> the names of its features, in their order.
 VIEWS: dict[str, tuple[str, ...]] = {"state": STATE, "regime": STATE + REGIME}
-SCALES = ("mean", "std", "centre", "scale", "low", "high")
 SIDES = 2
 
 
-@dataclass(frozen=True, eq=False)
-class AgentUnits:
-    """What an agent is told about its market: units, and the numbers of the regime, if any.
-
-    Attributes:
-        half_spread: unit of half-spreads, ticks.
-        time: unit of time, seconds.
-        price: unit of the mid price's way since the session began, ticks.
-        cash: unit of cash, tick x lot.
-        regime: numbers behind the state, shape (regime,); empty for an agent that is told nothing.
-    """
-
-    half_spread: float
-    time: float
-    price: float
-    cash: float
-    regime: Float32[np.ndarray, " regime"]
-
-
-# Told nothing: everything stays in ticks, seconds and lots.
-IN_TICKS = AgentUnits(1.0, 1.0, 1.0, 1.0, np.zeros(0, np.float32))
-
-
-def units_in(view: str, scenario: Scenario) -> AgentUnits:
+def units_in(view: str, scenario: Scenario) -> Units:
     """Return what an agent of a view is told in a scenario: units, and the numbers of `regime_of` if any.
 
     Raises:
@@ -57,7 +33,7 @@ def units_in(view: str, scenario: Scenario) -> AgentUnits:
         return IN_TICKS
     unit = 1.0 / scenario.fill_decay
     move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
-    return AgentUnits(unit, scenario.horizon, move, move, regime_of(scenario))
+    return Units(unit, scenario.horizon, move, move, regime_of(scenario))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +51,7 @@ class Agent:
 
     view: str
     arrays: Mapping[str, Float32[np.ndarray, "..."]]
-    units: AgentUnits | None = None
+    units: Units | None = None
     kind: ClassVar[str] = "agent"
     family: ClassVar[str] = "learned"
     number: ClassVar[type] = np.float32
@@ -84,6 +60,21 @@ class Agent:
         require(self.view in VIEWS, "view", f"be one of {', '.join(VIEWS)}", repr(self.view))
         std = np.asarray(self.arrays["scales.std"])
         require(bool((std > 0.0).all()), "scales.std", "be positive", "0 or less")
+
+    @property
+    def actor(self) -> Actor:
+        """Return its network."""
+        layers = range(self.depth)
+        return Actor(
+            tuple(self.arrays[f"weight.{n}"] for n in layers),
+            tuple(self.arrays[f"bias.{n}"] for n in layers),
+            self.arrays["log_std"],
+        )
+
+    @property
+    def scales(self) -> Scales:
+        """Return what lies between features, network and half-spreads."""
+        return Scales(*(self.arrays[f"scales.{name}"] for name in Scales._fields))
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -135,7 +126,7 @@ class Agent:
         shapes: dict[str, tuple] = {"log_std": (SIDES,)}
         for n, (before, after) in enumerate(itertools.pairwise(layers)):
             shapes |= {f"weight.{n}": (before, after), f"bias.{n}": (after,)}
-        for name in SCALES:
+        for name in Scales._fields:
             shapes[f"scales.{name}"] = (features if name in ("mean", "std") else SIDES,)
         if "units" in header:
             shapes["units.regime"] = (features - len(STATE),)
@@ -149,4 +140,4 @@ class Agent:
         if regime is None:
             return cls(str(header["view"]), own)
         half_spread, time, price, cash = (float(unit) for unit in header["units"])
-        return cls(str(header["view"]), own, AgentUnits(half_spread, time, price, cash, regime))
+        return cls(str(header["view"]), own, Units(half_spread, time, price, cash, regime))

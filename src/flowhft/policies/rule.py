@@ -79,7 +79,7 @@ class Rule:
         expert = rules.get(header["expert"])
         own = {name.removeprefix(COEFFICIENT): value for name, value in arrays.items()}
         numbers = {name: value if value.ndim else value[()] for name, value in own.items()}
-        coefficients = expert.coefficients_type(**numbers) if numbers else None
+        coefficients = expert.form(**numbers) if numbers else None
         chosen = {str(name): float(value) for name, value in header["risk_aversions"].items()}
         fixed = header["risk_aversion"]
         for risk in (*chosen.values(), *(() if fixed is None else (fixed,))):

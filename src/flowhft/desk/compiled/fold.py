@@ -21,7 +21,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from flowhft.desk.compiled.policy import FLOW, NO_REGIME, Frozen, Network, assemble
+from flowhft.desk.compiled.flow import FLOW, NO_REGIME, Flow
+from flowhft.desk.compiled.network import Network
+from flowhft.desk.compiled.policy import Frozen, assemble
 from flowhft.errors import UsageError, require
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import Sensor
@@ -134,4 +136,4 @@ def fold(
         output_scale=np.stack(output_scale),
         output_bias=np.stack(output_bias),
     )
-    return assemble(FLOW, (), adapter, network, regime=regime)
+    return assemble(FLOW, Flow(network, regime), adapter)

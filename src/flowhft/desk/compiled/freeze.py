@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from flowhft.desk.compiled.flow import NO_REGIME
 from flowhft.desk.compiled.fold import fold
-from flowhft.desk.compiled.policy import NO_REGIME, Frozen, freeze_expert
+from flowhft.desk.compiled.policy import Frozen, freeze_actor, freeze_expert
 from flowhft.desk.compiled.store import load_frozen
 from flowhft.errors import UsageError
+from flowhft.policies.actor import IN_TICKS
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.agent import Agent
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FoldedFile, Named
 from flowhft.policies.own import OwnPolicy
@@ -39,8 +42,16 @@ def _flow(flow: Flow, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
     )
 
 
+def _agent(agent: Agent, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
+    return freeze_actor(agent.actor, agent.scales, agent.units or IN_TICKS, adapter)
+
+
 # Kind of what works out a quote -> what the desk runs. Another network is a row.
-EXECUTORS: dict[str, Callable[[Any, RegimeAdapter, Adapter], Frozen]] = {Rule.kind: _rule, Flow.kind: _flow}
+EXECUTORS: dict[str, Callable[[Any, RegimeAdapter, Adapter], Frozen]] = {
+    Rule.kind: _rule,
+    Flow.kind: _flow,
+    Agent.kind: _agent,
+}
 
 
 def freeze(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario | None = None) -> Any:

@@ -5,6 +5,7 @@ from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
 
 from flowhft.desk.compiled.chance import normal_pair
+from flowhft.desk.compiled.decide import Packed
 from flowhft.desk.compiled.packing import (
     BEGIN,
     BLOCK,
@@ -16,7 +17,6 @@ from flowhft.desk.compiled.packing import (
     SAMPLE,
     START,
     WIDTH,
-    Packed,
     Places,
 )
 from flowhft.desk.compiled.vectors import ANY_ORDER, add_gated, norm, product, rows_product, silu

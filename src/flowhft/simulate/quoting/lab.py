@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from flowhft.errors import UsageError
 from flowhft.flow.policy import flow_policy
+from flowhft.policies.actor import IN_TICKS
 from flowhft.policies.adapter import IDENTITY
-from flowhft.policies.agent import IN_TICKS, Agent
+from flowhft.policies.agent import Agent
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FoldedFile, Named
 from flowhft.policies.own import OwnPolicy
@@ -17,7 +19,6 @@ from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.rule import Rule
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.quoting import agent as agents
-from flowhft.simulate.quoting.agent_view import Told
 from flowhft.simulate.quoting.closed_form import ClosedForm, adapted
 from flowhft.simulate.quoting.delayed import delayed
 from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
@@ -30,19 +31,8 @@ def _rule(rule: Rule) -> Quoting:
 
 
 def _agent(agent: Agent) -> Quoting:
-    def array(name: str) -> Any:
-        return jnp.asarray(agent.arrays[name], jnp.float32)
-
-    layers = range(agent.depth)
-    actor = agents.Actor(
-        tuple(array(f"weight.{n}") for n in layers),
-        tuple(array(f"bias.{n}") for n in layers),
-        array("log_std"),
-    )
-    scales = agents.Scales(*(array(f"scales.{name}") for name in agents.Scales._fields))
-    units = agent.units or IN_TICKS
-    known = Told(*(jnp.asarray(getattr(units, name), jnp.float32) for name in Told._fields))
-    return agents.Agent(actor, scales, known)
+    parts = (agent.actor, agent.scales, agent.units or IN_TICKS)
+    return agents.Agent(*jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), parts))
 
 
 # Kind of what works out a quote -> what jax runs. Another network is a row.
