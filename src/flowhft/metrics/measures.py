@@ -214,7 +214,8 @@ def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
         return {}
     earned = np.asarray(trajectory.spread_pnl, np.float64)
     asked = np.zeros(np.shape(earned))
-    for half_spread, filled in zip(trajectory.quote, trajectory.fill, strict=True):
+    half_spreads = trajectory.quote.half_spread_bid, trajectory.quote.half_spread_ask
+    for half_spread, filled in zip(half_spreads, trajectory.fill, strict=True):
         asked += np.where(np.asarray(filled) > 0.0, half_spread, 0.0) * filled
     # An order may fill on its way out, when its policy quotes no more (NaN, infinity): nothing slipped.
     slipped = np.where(np.isfinite(asked), asked - earned, 0.0)
