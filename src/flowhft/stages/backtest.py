@@ -7,7 +7,6 @@ from typing import NamedTuple
 import polars as pl
 
 from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate, load_calibration
-from flowhft.calibrate.scenario import scenario_of
 from flowhft.desk.replay import engine
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
@@ -19,6 +18,7 @@ from flowhft.recordings.instrument import contract_in
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.scenarios.scenario import Scenario
+from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.costs import slowest, sweep_costs
 from flowhft.stages.judged import Backtest, Judging, judge
 from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
@@ -207,15 +207,7 @@ def told_in(
                 "`scenario` must say which market is replayed where no calibration does; received none. Give "
                 "one of the two."
             )
-        scenario = scenario_of(
-            calibration,
-            first_mid(recording),
-            dt=settings.decision_interval,
-            horizon=settings.horizon,
-            order_lots=settings.order_lots,
-            inventory_limit=settings.inventory_limit,
-            maker_fee_bps=settings.maker_fee_bps,
-        )
+        scenario = scenario_of(calibration, recording, settings)
     settings = settings.in_scenario(scenario.dt, scenario.horizon)
     if calibration is None:
         flow = OrderFlow(*(getattr(scenario, name) for name in OrderFlow._fields))

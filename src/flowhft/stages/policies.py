@@ -17,7 +17,7 @@ import polars as pl
 
 from flowhft.desk.compiled import Frozen
 from flowhft.errors import UsageError, require
-from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.policy import FlowPolicy, describe_policy
 from flowhft.policies.own import OwnPolicy, load_own_policy, own_policy
 from flowhft.policies.rules import EXPERTS, Expert
 from flowhft.scenarios.scenario import Scenario
@@ -85,7 +85,7 @@ class Lineup(NamedTuple):
         return names[-1] if names else None
 
 
-def named(given: Given, *, frozen: bool = False) -> list[Named]:
+def find_policies(given: Given, *, frozen: bool = False) -> list[Named]:
     """Return the policies that a user gives, in their order.
 
     Args:
@@ -98,13 +98,13 @@ def named(given: Given, *, frozen: bool = False) -> list[Named]:
         UsageError: two have the same name, or there is none.
     """
     if isinstance(given, str):
-        found = [policy_of(text, frozen=frozen) for text in split_list(given)]
+        found = [load_policy(text, frozen=frozen) for text in split_list(given)]
     elif isinstance(given, Mapping):
-        found = [policy_of(thing, str(name), frozen=frozen) for name, thing in given.items()]
+        found = [load_policy(thing, str(name), frozen=frozen) for name, thing in given.items()]
     elif isinstance(given, list | tuple) and not hasattr(given, "_fields"):
-        found = [policy_of(thing, frozen=frozen) for thing in given]
+        found = [load_policy(thing, frozen=frozen) for thing in given]
     else:
-        found = [policy_of(given, frozen=frozen)]
+        found = [load_policy(given, frozen=frozen)]
     called = [policy.name for policy in found]
     shown = f"'{given}'" if isinstance(given, str) else ", ".join(called) or "none"
     require(len(found) > 0, "policies", "name at least one policy", shown)
@@ -112,7 +112,7 @@ def named(given: Given, *, frozen: bool = False) -> list[Named]:
     return found
 
 
-def policy_of(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
+def load_policy(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
     """Return one thing that a user gives as a policy.
 
     Args:
@@ -175,7 +175,7 @@ def lineup(
     """Return who is compared: what the user gives, and `no_quote` behind where it is not among them.
 
     Args:
-        given: see `named`; a line-up is completed, not changed.
+        given: see `find_policies`; a line-up is completed, not changed.
         reference: that differences are taken against; None or empty for the first policy.
         scenarios: where saved policies must be able to quote: better said now than hours later.
         delay: steps from a decision to the market, of every policy that says nothing of it.
@@ -185,9 +185,9 @@ def lineup(
         besides: names of policies that are made on the way and may be the reference too.
 
     Raises:
-        UsageError: the reference is not among them; see also `named`.
+        UsageError: the reference is not among them; see also `find_policies`.
     """
-    found = list(given.policies) if isinstance(given, Lineup) else named(given, frozen=frozen)
+    found = list(given.policies) if isinstance(given, Lineup) else find_policies(given, frozen=frozen)
     if risk_aversions is not None:
         found = tune(found, risk_aversions)
     if NO_QUOTE in EXPERTS and not any(_stays_at_home(policy) for policy in found):
@@ -234,16 +234,23 @@ def find_saved(given: Any, option: str = "policy") -> tuple[Named, LearnedSource
     """Return a flow policy that is to be trained on: a name, a file, a run folder, or one just trained.
 
     Args:
-        given: see `policy_of`.
+        given: see `load_policy`.
         option: what the user calls it, for messages.
 
     Raises:
         UsageError: it is another kind of policy, or delayed.
     """
-    found = policy_of(given)
+    found = load_policy(given)
     if not isinstance(found.source, LearnedSource):
         raise UsageError(
             f"`{option}` must be a saved policy; received '{found.written}'. Name a .safetensors file."
         )
     require(not found.delay, option, "be adapted without a delay", f"'{found.written}'")
     return found, found.source
+
+
+def dial_of(policy: Named) -> tuple[float, ...] | None:
+    """Return the lowest and highest risk dial that a saved policy was trained for; None where it has none."""
+    if policy.path is None:
+        return None
+    return (describe_policy(policy.path).get("regime") or {}).get("dial")
