@@ -79,7 +79,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from flowhft.calibrate.calibrate import calibrate
-    from flowhft.desk.compiled import begin, quote
+    from flowhft.desk.compiled.quote import begin, quote
     from flowhft.desk.replay.settings import ReplaySettings
     from flowhft.metrics.table import METRICS
     from flowhft.policies.own import own_policy
