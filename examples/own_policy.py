@@ -1,4 +1,4 @@
-"""Your own policy: in the market that was calibrated on the bundled recording, and on the recording itself."""
+"""Your own policy: in the market of the bundled recording, and on the recording itself."""
 
 import flowhft
 

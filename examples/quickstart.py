@@ -10,7 +10,7 @@ for name in ("volatility", "intensity", "fill_decay", "adverse_selection"):
 
 market = flowhft.scenario_of(calibration, recording)
 compared = flowhft.evaluate("avellaneda_stoikov,glft", market, paths=2_000)
-glft = compared.differences.row(by_predicate=compared.differences["policy"] == "glft", named=True)
+(glft,) = compared.differences.filter(policy="glft").to_dicts()
 for metric in flowhft.METRICS.values():
     if glft[metric.name] is not None:  # some are known in a replay only
         value, low, high = (glft[metric.name + end] for end in ("", "_low", "_high"))

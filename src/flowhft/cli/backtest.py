@@ -40,8 +40,9 @@ class Backtest(Command):
     """Run folder of `flowhft calibrate`: the market that experts are told, and the sessions' length. Required
     unless walking forward."""
     policies: str
-    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files, frozen ones among them, or
-    run folders; label=path names one."""
+    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files, frozen ones among them, run
+    folders, or your own (mine=my_policy.py:NAME); label=path names one. `no_quote`, who stays at home, is
+    among them whether it is named or not."""
     walk_forward: bool = False
     """Calibrate on a window, adapt, trade the next, and roll on, instead of one calibration for all."""
     after: float = 0.0

@@ -40,8 +40,9 @@ class Evaluate(Command):
     scenarios: str
     """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str
-    """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files or run folders;
-    label=path names one, path[steps=1,execute=4] draws its quotes in another way."""
+    """Comma-separated experts (glft, or glft@0.01 with a risk aversion), .safetensors files, run folders, or
+    your own (mine=my_policy.py:NAME); label=path names one, path[steps=1,execute=4] draws its quotes in
+    another way. `no_quote`, who stays at home, is among them whether it is named or not."""
     market: Preset = "correct"
     """Preset of the named scenarios: as they should be, as the paper ran them, or with informed traders."""
     paths: int = 10_000

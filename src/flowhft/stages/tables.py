@@ -44,6 +44,7 @@ def shown(results: pl.DataFrame, metrics: Iterable[str]) -> str:
         results: one row a scenario and policy.
         metrics: beside the PnL, those that have a value anywhere.
     """
+    results = results.fill_nan(None)
     kept = [name for name in metrics if results[name].is_not_null().any()]
     head = ["scenario", "policy", "PnL", "from", "to", *kept]
     lines = [head]
