@@ -473,7 +473,7 @@ def test_an_expert_quotes_exactly_as_its_own_function(name, observation, gamma, 
     for _ in range(2):
         received = quote(frozen, memory, observation)
         noise = (chance.uniform(), chance.uniform())
-        assert received == expert.quote(coefficients, observation, noise)
+        np.testing.assert_array_equal(received, expert.quote(coefficients, observation, noise))
 
 
 def test_the_random_stream_is_splitmix64():

@@ -19,7 +19,7 @@ from flowhft.features import NAMES as FEATURE_NAMES
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
-from flowhft.policies.rules import Expert, avellaneda_stoikov, glft, oracle, white_noise
+from flowhft.policies.rules import Expert, avellaneda_stoikov, glft, no_quote, oracle, white_noise
 from flowhft.types import Numeric
 
 WHITE_NOISE = 0
@@ -27,12 +27,14 @@ AVELLANEDA_STOIKOV = 1
 GLFT = 2
 FLOW = 3
 ORACLE = 4
+NO_QUOTE = 5
 KINDS = {
     "white_noise": WHITE_NOISE,
     "avellaneda_stoikov": AVELLANEDA_STOIKOV,
     "glft": GLFT,
     "flow": FLOW,
     "oracle": ORACLE,
+    "no_quote": NO_QUOTE,
 }
 
 # Per kind of expert: its quote function and how many coefficients this takes.
@@ -41,6 +43,7 @@ _EXPERTS = {
     AVELLANEDA_STOIKOV: (avellaneda_stoikov.quote, len(avellaneda_stoikov.Coefficients._fields)),
     GLFT: (glft.quote, len(glft.Coefficients._fields)),
     ORACLE: (oracle.quote, len(oracle.Coefficients._fields) - 1),  # the table is kept apart
+    NO_QUOTE: (no_quote.quote, 0),
 }
 
 

@@ -34,7 +34,7 @@ from flowhft.desk.compiled.packing import (
     places_in,
 )
 from flowhft.desk.compiled.plain import REACH
-from flowhft.desk.compiled.policy import AVELLANEDA_STOIKOV, FLOW, GLFT, WHITE_NOISE, Frozen
+from flowhft.desk.compiled.policy import AVELLANEDA_STOIKOV, FLOW, GLFT, NO_QUOTE, WHITE_NOISE, Frozen
 from flowhft.desk.compiled.regime import regime_adapter, room_for
 from flowhft.desk.compiled.sampler import CHUNKS, LAYERS, sample_chunk
 from flowhft.features import PAPER
@@ -211,6 +211,8 @@ def decide(
         own = _quote_avellaneda_stoikov(avellaneda_stoikov.Coefficients(c0, c1, c2), seen, (0.0, 0.0))
     elif kind == GLFT:
         own = _quote_glft(glft.Coefficients(c0, c1, c2, c3), seen, (0.0, 0.0))
+    elif kind == NO_QUOTE:
+        own = Quote(math.nan, math.nan, 1.0, 1.0)
     elif math.isfinite(seen.time_left) and math.isfinite(seen.inventory):
         table = numbers[_places_in(numbers).table :].reshape((int(c2) + 2, 2 * int(c3) + 1, 2))
         own = _quote_oracle(oracle.Coefficients(c0, c1, c2, c3, table), seen, (0.0, 0.0))

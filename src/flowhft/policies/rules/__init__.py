@@ -8,14 +8,17 @@ and jax run alike. `EXPERTS` is the table of names.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flowhft.errors import UnknownNameError
-from flowhft.policies.rules import avellaneda_stoikov, glft, oracle, white_noise
+from flowhft.policies.rules import avellaneda_stoikov, glft, no_quote, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
 CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
 QuoteOf = Callable[..., Quote]
+# What a row of a table is: a rule that competes; a bound, which knows or solves more than a maker can; a
+# baseline, which sees nothing and wants nothing.
+Family = Literal["rule", "bound", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Expert:
             relative numbers of the scenario, without units.
         told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
+        family: what it is compared as: a rule, a bound or a baseline.
+        noisy: whether its quotes are drawn with `noise`; the others do not look at it.
     """
 
     name: str
@@ -39,12 +44,28 @@ class Expert:
     quote: QuoteOf
     as_run: bool = False
     told_everything: bool = False
+    family: Family = "rule"
+    noisy: bool = False
 
 
 EXPERTS = {
     expert.name: expert
     for expert in (
-        Expert("white_noise", "uniform half-spreads", white_noise.coefficients, white_noise.quote),
+        Expert(
+            "no_quote",
+            "stays at home: quotes neither side",
+            no_quote.coefficients,
+            no_quote.quote,
+            family="baseline",
+        ),
+        Expert(
+            "white_noise",
+            "uniform half-spreads",
+            white_noise.coefficients,
+            white_noise.quote,
+            family="baseline",
+            noisy=True,
+        ),
         Expert(
             "avellaneda_stoikov",
             "reservation price until the session's end",
@@ -86,6 +107,7 @@ EXPERTS = {
             "exact optimum of mean less inventory penalty, in the market's own steps",
             oracle.coefficients,
             oracle.quote,
+            family="bound",
         ),
         Expert(
             "oracle_told",
@@ -93,24 +115,28 @@ EXPERTS = {
             oracle.coefficients,
             oracle.quote,
             told_everything=True,
+            family="bound",
         ),
         Expert(
             "oracle_continuous",
             "the same optimum in continuous time",
             oracle.coefficients_continuous,
             oracle.quote,
+            family="bound",
         ),
         Expert(
             "oracle_stationary",
             "the same in continuous time, long before the session's end",
             oracle.coefficients_stationary,
             oracle.quote,
+            family="bound",
         ),
         Expert(
             "oracle_cara",
             "exact optimum of exponential utility, in continuous time",
             oracle.coefficients_exponential,
             oracle.quote,
+            family="bound",
         ),
     )
 }
