@@ -15,11 +15,9 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
+import flowhft
 from flowhft.gym import MarketVectorEnv
-from flowhft.policies.names import find_policies
 from flowhft.rl.gymnasium.stable_baselines import StableBaselinesEnv, export
-from flowhft.simulate.market.market import build
-from flowhft.simulate.rollout import judge
 
 POLICY = Path("runs/sb3/policy.safetensors")
 
@@ -48,14 +46,4 @@ model = PPO(
 model.learn(options.steps)
 export(model, POLICY)
 
-for policy in find_policies(f"{POLICY},glft,white_noise"):
-    values = judge(
-        build(market.scenario),
-        policy.in_market(market.scenario),
-        paths=20_000,
-        seed=0,
-        scenario=market.scenario.name,
-    )
-    pnl, drawdown = values["pnl"], values["max_drawdown"]
-    sharpe = pnl.mean() / pnl.std()
-    print(f"{policy.name:12} PnL {pnl.mean():6.2f}  Sharpe {sharpe:5.2f}  drawdown {drawdown.mean():5.1f}")
+print(flowhft.evaluate(f"{POLICY},glft,white_noise", market.scenario, paths=20_000))

@@ -15,7 +15,6 @@ import pytest
 from flowhft import features
 from flowhft.calibrate import calibration, fill_curve, hawkes_fit, volatility
 from flowhft.calibrate.calibrate import CalibrationSettings
-from flowhft.cli.backtest import BLOCK_SECONDS
 from flowhft.cli.command import Command
 from flowhft.cli.configuration import options, parse
 from flowhft.cli.main import COMMANDS
@@ -46,9 +45,10 @@ from flowhft.runs import folder as runs
 from flowhft.scenarios.files import scenario_from_table
 from flowhft.scenarios.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
 from flowhft.simulate.market.tick_settings import TickSettings
+from flowhft.stages.settings import BLOCK_SECONDS, SweepSettings
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.realism import resemblance
-from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,8 @@ from flowhft.metrics.bootstrap import draw_blocks
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.ticks import TRADE, Recording, make_events
 from flowhft.runs.folder import manifest_of, read_table
-from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.stages.settings import SweepSettings
+from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.studies.walk_forward.windows import plan_windows
 from flowhft.types import Fill, Observation, Quote, Trajectory
 
@@ -24,7 +25,7 @@ pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import Tape
-from flowhft.studies.walk_forward.costs import judge_costs
+from flowhft.stages.costs import judge_costs
 from flowhft.studies.walk_forward.forward import planned, sessions_of, walk_forward
 from flowhft.studies.walk_forward.join import join_paths, join_windows
 from flowhft.studies.walk_forward.store import Kept, steps_table, trajectory_of

@@ -1,13 +1,14 @@
 """`flowhft adapt`: fit the small map behind a trained policy to a market, on validation paths."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 from tyro.conf import Positional
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of, run_of, scenarios_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
-from flowhft.errors import UnknownNameError, UsageError, require
+from flowhft.errors import UnknownNameError, require
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.runs.folder import write_json, write_table
 from flowhft.scenarios.presets import Preset
@@ -44,27 +45,13 @@ class Adapt(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.learn.adapt.adapt import adapt, units_of
-        from flowhft.policies.file import save_policy
-        from flowhft.policies.flow import flow_in
-        from flowhft.policies.names import find_policy
+        from flowhft.learn.adapt.adapt import units_of
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.lab import unmapped_in_lab
+        from flowhft.stages.adapt import adapt, require_method
+        from flowhft.stages.policies import find_saved
 
-        named = find_policy(self.policy)
-        flow = flow_in(named.policy)
-        if flow is None or named.path is None:
-            raise UsageError(
-                f"`policy` must be a saved policy; received '{self.policy}'. Name a .safetensors file."
-            )
-        require(not named.delay, "policy", "be adapted without a delay", f"'{self.policy}'")
-        require(
-            not (flow.told and self.method == "last_layer"),
-            "policy",
-            "not be told the market where its last layer is fitted",
-            f"'{self.policy}'",
-            "Use --method state.",
-        )
+        named = find_saved(self.policy)
+        require_method(named, self.method)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         if self.only:
@@ -73,32 +60,24 @@ class Adapt(Command):
                 raise UnknownNameError("scenario", self.only, known, "`--only` names one of `--scenarios`.")
             scenarios = [scenario for scenario in scenarios if scenario.name == self.only]
         words, files = scenarios_of(self.scenarios)
-        parents = {"policy": identity_of(named.path)} | files
+        parents = {"policy": identity_of(named.path or Path(self.policy))} | files
         run = run_of(self, "adapt", parents, scenarios=words, policy=named.remembered)
         if work := begin(run, terminal):
             with terminal.stage("adapt on validation paths") as progress:
-                found = adapt(
-                    [unmapped_in_lab(named.as_data(), scenario) for scenario in scenarios],
+                adaptation = adapt(
+                    named,
                     scenarios,
-                    self.search,
-                    self.seed,
-                    progress,
                     method=self.method,
+                    search=self.search,
                     grid=self.grid,
                     state=self.state,
                     gradient=self.gradient,
+                    seed=self.seed,
+                    progress=progress,
                 )
-            units = units_of(self.search)
+            found, units = adaptation.found, units_of(self.search)
             write_table(work / "search.parquet", found.search, units)
-            # A map that the policy had is replaced, not chained; a network that works out another stays.
-            core = found.refitted.data() if found.refitted else flow
-            about = {
-                "adapted_from": identity_of(named.path),
-                "method": self.method,
-                "scenarios": [s.name for s in scenarios],
-            }
-            policy = replace(named.as_data(), core=core, adapter=found.adapter, training=about)
-            save_policy(work / "policy.safetensors", policy)
+            adaptation.save(work / "policy.safetensors", adapted_from=parents["policy"])
             result = {
                 **found.adapter._asdict(),
                 "method": self.method,

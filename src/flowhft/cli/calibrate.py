@@ -55,7 +55,8 @@ class Calibrate(Command):
         """Read, calibrate, write."""
         from flowhft.calibrate.calibrate import calibrate, save
         from flowhft.calibrate.scenario import scenario_of
-        from flowhft.cli.recording import facts_of, first_mid, identity_of_recording, read_parts
+        from flowhft.cli.recording import facts_of, identity_of_recording, read_parts
+        from flowhft.recordings.book import first_mid
         from flowhft.scenarios.files import scenarios_to_toml
         from flowhft.scenarios.presets import grid_around
 

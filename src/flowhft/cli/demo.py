@@ -13,7 +13,7 @@ from flowhft.cli.backtest import Backtest
 from flowhft.cli.calibrate import SCENARIOS, Calibrate
 from flowhft.cli.command import Command, Result
 from flowhft.cli.demonstrate import Demonstrate
-from flowhft.cli.evaluate import MOST_PATHS, Evaluate
+from flowhft.cli.evaluate import Evaluate
 from flowhft.cli.folder import RUNS, identity_of, require_ours, run_of
 from flowhft.cli.freeze import Freeze
 from flowhft.cli.imitate import Imitate
@@ -23,6 +23,7 @@ from flowhft.errors import require
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, ObjectiveName
 from flowhft.runs.folder import REPORT, read_json, read_table, replacing
+from flowhft.stages.settings import MOST_PATHS
 from flowhft.types import Interval
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.evaluate import currency_of
 from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.metrics.table import METRICS
 from flowhft.runs.folder import finite, read_json, read_table, write_json, write_table
 from flowhft.scenarios.presets import Preset
+from flowhft.stages.tables import currency_of
 
 
 @dataclass(frozen=True, kw_only=True)

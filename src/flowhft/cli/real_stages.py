@@ -20,7 +20,8 @@ from flowhft.errors import DataError, UsageError
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings
 from flowhft.simulate.spans import Task
-from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.stages.settings import SweepSettings
+from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.types import Progress
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"

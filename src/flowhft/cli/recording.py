@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowhft.errors import require
-from flowhft.recordings.book import top_of_book
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import TRADE, Recording
@@ -82,9 +81,3 @@ def facts_of(parts: Parts) -> dict[str, Any]:
         "unseen_seconds": parts.unseen.duration if parts.unseen else 0.0,
         "findings": [{"severity": f.severity, "message": f.message} for f in whole.findings],
     }
-
-
-def first_mid(recording: Recording) -> float:
-    """Return the first mid price that a recording knows, ticks."""
-    mids = top_of_book(recording).mid_price
-    return float(mids[np.isfinite(mids)][0])

@@ -49,7 +49,8 @@ class Simulate(Command):
     scenarios: str
     """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str
-    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files or run folders."""
+    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files, run folders, or your own
+    (mine=my_policy.py:NAME)."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
     paths: int = 100
@@ -63,11 +64,11 @@ class Simulate(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.policies.names import find_policies
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.market.market import build
         from flowhft.simulate.quoting.lab import in_lab
         from flowhft.simulate.rollout import order_flow, rollout
+        from flowhft.stages.policies import find_policies
 
         require(self.paths >= 1, "paths", "be at least 1", self.paths)
         scenarios = find_scenarios(self.scenarios, self.market)

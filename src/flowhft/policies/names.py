@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from flowhft.errors import DataError, UnknownNameError, UsageError, require
 from flowhft.policies import rules as experts
 from flowhft.policies.file import load_policy
 from flowhft.policies.options import Late, split_list, split_options, with_options
-from flowhft.policies.own import OwnPolicy, load_own_policy
+from flowhft.policies.own import load_own_policy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule, rule_in
 from flowhft.runs.archive import format_of
@@ -52,7 +53,7 @@ class Named:
     Attributes:
         name: what tables call it.
         written: how the user wrote it.
-        policy: what quotes.
+        policy: what quotes: a `Policy`, an `OwnPolicy`, a `FoldedFile`, or what was frozen already.
         path: the file of a saved policy or of a user's own, or None.
         delay: steps from a decision to the market, or None where the user did not say.
         late: what is late (see `flowhft.simulate.quoting.delayed`), or None where the user did not say.
@@ -62,7 +63,7 @@ class Named:
 
     name: str
     written: str
-    policy: Policy | OwnPolicy | FoldedFile
+    policy: Any
     path: Path | None = None
     delay: int | None = None
     late: Late | None = None
@@ -78,12 +79,12 @@ class Named:
     @property
     def told(self) -> bool:
         """Whether it is told the scenario, as rules are, rather than having to sense it."""
-        return self.policy.told
+        return bool(getattr(self.policy, "told", False))
 
     @property
     def family(self) -> str:
         """Return what a row of a table is that shows it: see `flowhft.policies.policy.Family`."""
-        return self.policy.family
+        return str(getattr(self.policy, "family", "learned"))
 
     def as_data(self) -> Policy:
         """Return the policy as data.
@@ -98,7 +99,7 @@ class Named:
             )
         return self.policy
 
-    def in_market(self, scenario: Scenario | None) -> "Policy | OwnPolicy | FoldedFile":
+    def in_market(self, scenario: Scenario | None) -> Any:
         """Return the policy as it quotes in a scenario, as data; its delay is not in it.
 
         Raises:
@@ -152,7 +153,7 @@ def _find_bare(text: str, frozen: bool) -> Named:
         return Named(label or location, text, Policy(Rule(experts.get(name), risk_aversion)))
     file, colon, word = location.rpartition(":")
     if colon and file.endswith(".py"):
-        return Named(label or word, text, load_own_policy(file, word, label), Path(file))
+        return Named(label or word, text, load_own_policy(file, word, label), Path(file), options=f":{word}")
     dial = ""
     if at and not path.exists():
         name, _, dial = location.rpartition("@")

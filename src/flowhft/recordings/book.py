@@ -225,6 +225,12 @@ def mid_at(
     return np.concatenate([[np.nan], mids])[position]
 
 
+def first_mid(recording: Recording) -> float:
+    """Return the first mid price that a recording knows, ticks."""
+    mids = top_of_book(recording).mid_price
+    return float(mids[np.isfinite(mids)][0])
+
+
 def book_at(recording: Recording, time_ns: int) -> np.ndarray:
     """Return the full book as it stood just before a local time.
 

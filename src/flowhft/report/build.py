@@ -31,7 +31,7 @@ def render(evidence: Evidence) -> str:
     )
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path | str) -> Path:
     """Write `report.html` into a run folder, whole or not at all, and return its path.
 
     Args:
@@ -40,6 +40,7 @@ def build(folder: Path) -> Path:
     Raises:
         DataError: the folder is missing, holds nothing to show, or a file of it is damaged.
     """
+    folder = Path(folder)
     document = render(gather(folder))
     path = folder / runs.REPORT
     with runs.replacing(path) as temporary:

@@ -61,7 +61,7 @@ class Traced(eqx.Module):
         return Quote(*(jnp.asarray(number, jnp.float32) for number in numbers)), memory
 
 
-def in_lab(policy: Any) -> Any:
+def as_traced(policy: Any) -> Any:
     """Return a policy as the lab runs it: a user's own that jax can trace as one that is traced.
 
     Args:

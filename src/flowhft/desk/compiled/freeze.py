@@ -54,7 +54,7 @@ EXECUTORS: dict[str, Callable[[Any, RegimeAdapter, Adapter], Frozen]] = {
 }
 
 
-def freeze(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario | None = None) -> Any:
+def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: Scenario | None = None) -> Any:
     """Return a policy as it quotes in a scenario, as plain arrays for the desk.
 
     Args:
@@ -62,7 +62,7 @@ def freeze(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
         scenario: the market; None for a policy that is the same everywhere.
 
     Returns:
-        A `Frozen`; a user's own policy as it is.
+        A `Frozen`; a user's own policy, and what is frozen already, as it is.
 
     Raises:
         UsageError: it must be told a scenario, was not made for this one, is delayed, or has no fixed number
@@ -77,7 +77,7 @@ def freeze(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
         return freeze(policy.policy, scenario)
     if isinstance(policy, FoldedFile):
         return load_frozen(policy.path)
-    if isinstance(policy, OwnPolicy):
+    if isinstance(policy, OwnPolicy | Frozen):
         return policy
     there = policy.in_market(scenario)
     regime = NO_REGIME if there.regime is None else RegimeAdapter(*map(np.asarray, there.regime))

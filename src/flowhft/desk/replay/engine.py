@@ -327,7 +327,7 @@ def trade(
     return Replayed(
         trajectory=Trajectory(
             observation=Observation(*seen[:, None, :]),
-            quote=Quote(path[2], path[3]),
+            quote=Quote(path[2], path[3], np.ones_like(path[2]), np.ones_like(path[3])),
             fill=Fill(path[4], path[5]),
             spread_pnl=path[6],
             inventory_pnl=path[7],

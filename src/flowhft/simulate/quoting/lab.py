@@ -18,6 +18,7 @@ from flowhft.policies.policy import Policy
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.rule import Rule
 from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.hosted import as_traced
 from flowhft.simulate.quoting import agent as agents
 from flowhft.simulate.quoting.closed_form import ClosedForm, adapted
 from flowhft.simulate.quoting.delayed import delayed
@@ -51,7 +52,7 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
         scenario: the market; None for a policy that is the same everywhere.
 
     Returns:
-        A `flowhft.types.Policy`; a user's own policy as it is.
+        A `flowhft.types.Policy`; a user's own policy as it is, unless jax has compiled it.
 
     Raises:
         UsageError: it must be told a scenario, was not made for this one, or can only quote at the desk.
@@ -62,7 +63,7 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
     if isinstance(policy, FoldedFile):
         raise UsageError("`policies` must not be frozen in the lab. Name the policy that it was frozen from.")
     if isinstance(policy, OwnPolicy):
-        return policy
+        return as_traced(policy)
     there = policy.in_market(scenario)
     quoting = unmapped_in_lab(there, scenario)
     last = there.adapter

@@ -30,7 +30,7 @@ class Walked(NamedTuple):
     Attributes:
         replayed: by policy, its windows one behind the other; inventory is 0 where one begins.
         time: seconds from the recording's first event to the end of every step, shape (step,).
-        costs: of all windows, one behind the other (see `flowhft.studies.walk_forward.costs`).
+        costs: of all windows, one behind the other (see `flowhft.stages.costs`).
         windows: one row a window and policy, or a window that was refused.
     """
 

@@ -1,11 +1,10 @@
-"""Settings of a walk and of a sweep over costs. Nothing here imports jax: a command line shows its help."""
+"""Settings of a walk. Nothing here imports jax: a command line shows its help."""
 
 from dataclasses import dataclass
 
 from flowhft.errors import require
 
 LEARN_SHARE, TRADE_SHARE = 0.4, 0.1  # of the first session, where no lengths are set
-MOST_COSTS = 400  # points of a grid, each a replay of every policy
 
 
 @dataclass(frozen=True)
@@ -39,28 +38,3 @@ class WalkSettings:
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
         require(self.generations >= 1, "generations", "be at least 1", self.generations)
         require(self.teachers == 0 or self.teachers >= 2, "teachers", "be 0, or at least 2", self.teachers)
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """The costs at which everything is replayed once more: every fee with every latency."""
-
-    fees: tuple[float, ...] = ()
-    """Maker fees, basis points; only the replay's own if none is named."""
-    latencies: tuple[float, ...] = ()
-    """Latencies to the venue, and as much back, milliseconds; only the replay's own if none is named."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("fees", -10_000.0), ("latencies", 0.0)):
-            values = getattr(self, name)
-            require(len(set(values)) == len(values), name, "hold every number once", values)
-            rule = "be above -10,000 and finite" if least else "be 0 or more, and finite"
-            inside = all(least <= value < float("inf") for value in values)
-            require(inside, name, rule, values)
-        size = max(1, len(self.fees)) * max(1, len(self.latencies))
-        require(size <= MOST_COSTS, "fees", f"make a grid of at most {MOST_COSTS} points", size)
-
-    @property
-    def asked(self) -> bool:
-        """Whether there is anything to sweep over."""
-        return bool(self.fees or self.latencies)

@@ -4,7 +4,6 @@ A window is a task of its own: it sees its two parts of the recording and nothin
 windows found. So windows are done in any order, on any core, and nothing of the future can reach a decision.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +24,10 @@ from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
 from flowhft.metrics.measures import each, inventory_after
-from flowhft.policies.flow import flow_in
-from flowhft.policies.names import Named, find_policies, find_policy, tune
+from flowhft.policies.names import tune
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import rule_in
-from flowhft.recordings.book import top_of_book
+from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Contract, contract_in, value, worth
 from flowhft.recordings.parts import window
@@ -38,8 +36,10 @@ from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.simulate.spans import Task
-from flowhft.studies.walk_forward.costs import sweep_costs
-from flowhft.studies.walk_forward.settings import SweepSettings, WalkSettings
+from flowhft.stages.costs import slowest, sweep_costs
+from flowhft.stages.policies import Lineup, find_saved, frozen_in, lineup
+from flowhft.stages.settings import SweepSettings
+from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.studies.walk_forward.windows import Window
 from flowhft.types import Progress, Trajectory, no_progress
 
@@ -55,7 +55,7 @@ class Traded(NamedTuple):
         record: what can be said in words and numbers: times, why it was refused, the calibration, what was
             chosen, what was open at the end, orders and latencies by policy.
         replayed: by policy; empty where the window was refused.
-        costs: PnL by policy, costs and step (see `flowhft.studies.walk_forward.costs`).
+        costs: PnL by policy, costs and step (see `flowhft.stages.costs`).
     """
 
     record: dict[str, Any]
@@ -67,9 +67,14 @@ class Place(NamedTuple):
     """What all windows of a walk have in common."""
 
     recording: Recording
-    policies: list[Named]
+    lineup: Lineup
     adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
+
+    @property
+    def names(self) -> list[str]:
+        """Everybody who trades."""
+        return self.lineup.names + ([ADAPTED] if self.adapted else [])
 
 
 @dataclass(frozen=True)
@@ -102,22 +107,22 @@ class WalkWork:
         """Read the recording and the policies."""
         return self.place_of(read_recording(list(self.paths), repair=self.repair))
 
-    def place_of(self, recording: Recording) -> Place:
-        """Return what windows have in common, of a recording that is already read."""
-        named = find_policy(self.walk.adapt) if self.walk.adapt else None
-        adapted = None if named is None else named.as_data()
-        if adapted is not None and flow_in(adapted) is None:
-            raise UsageError(
-                f"`walk.adapt` must be a saved policy; received '{self.walk.adapt}'. Name a .safetensors "
-                "file."
-            )
-        policies = find_policies(self.policies, frozen=True)
-        if adapted and ADAPTED in [policy.name for policy in policies]:
+    def place_of(self, recording: Recording, reference: str = "") -> Place:
+        """Return what windows have in common, of a recording that is already read.
+
+        Args:
+            recording: of the walk.
+            reference: the policy that differences are taken against; empty for the first.
+        """
+        adapted = find_saved(self.walk.adapt, "walk.adapt").as_data() if self.walk.adapt else None
+        besides = [ADAPTED] if adapted else []
+        compared = lineup(self.policies, reference, frozen=True, besides=besides)
+        if adapted and ADAPTED in compared.names:
             raise UsageError(
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        return Place(recording, policies, adapted, contract_at_start(recording).reference)
+        return Place(recording, compared, adapted, contract_at_start(recording).reference)
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
@@ -193,10 +198,9 @@ class WalkWork:
         """
         past = _between(recording, part.learn_start_ns, part.learn_end_ns)
         found = calibrate(past, self.calibration, seed)
-        mids = top_of_book(past).mid_price
         scenario = scenario_of(
             found,
-            float(mids[np.isfinite(mids)][0]),
+            first_mid(past),
             dt=self.replay.decision_interval,
             horizon=self.replay.horizon,
             order_lots=self.replay.order_lots,
@@ -210,7 +214,7 @@ class WalkWork:
     ) -> tuple[dict[str, Frozen], dict[str, Any]]:
         """Return every policy as it quotes in the market before the window, and what was chosen for it."""
         chosen: dict[str, Any] = {}
-        policies = place.policies
+        policies = place.lineup.policies
         if self.walk.teachers:
             many = TeacherSettings(paths=self.walk.teachers, fresh_paths=2)
             rows = pl.DataFrame(select_in(scenario, many, seed).candidates)
@@ -220,7 +224,7 @@ class WalkWork:
                 for policy in policies
                 if (rule := rule_in(policy.policy)) is not None
             }
-        frozen = {policy.name: freeze(policy, scenario) for policy in policies}
+        frozen = frozen_in(policies, scenario)
         if place.adapted:
             fitted = adapt(
                 [unmapped_in_lab(place.adapted, scenario)],
@@ -288,8 +292,7 @@ def ended(
 
 def contract_at_start(recording: Recording) -> Contract:
     """Return the contract of a recording, an inverse one measured at its first mid: before every window."""
-    mids = top_of_book(recording).mid_price
-    return contract_in(recording, float(mids[np.isfinite(mids)][0]))
+    return contract_in(recording, first_mid(recording))
 
 
 def traded_part(recording: Recording, part: Window) -> Recording:
@@ -303,13 +306,6 @@ def traded_part(recording: Recording, part: Window) -> Recording:
     end = int(times[after]) + 1 if after < len(times) else int(times[-1]) + 1
     of_session = [stop for start, stop in recording.sessions if start <= part.trade_start_ns <= stop]
     return _between(recording, part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))
-
-
-def slowest(replayed: Mapping[str, Replayed], settings: ReplaySettings) -> float:
-    """Return the longest decision latency that was charged, microseconds: that of all replays of a sweep."""
-    if settings.decision_latency_us is not None:
-        return settings.decision_latency_us
-    return max((one.decision_latency_us for one in replayed.values()), default=0.0)
 
 
 def _between(recording: Recording, start_ns: int, end_ns: int) -> Recording:

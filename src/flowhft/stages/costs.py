@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from flowhft.desk.compiled import Frozen
-from flowhft.desk.replay.engine import replay
+from flowhft.desk.replay.engine import Replayed, replay
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.metrics.bootstrap import SAMPLES, draw_blocks
 from flowhft.recordings.ticks import Recording
-from flowhft.studies.walk_forward.settings import SweepSettings
+from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, Trajectory, no_progress
 
 POINT = ("maker_fee_bps", "latency_ms")
@@ -82,6 +82,13 @@ def sweep_costs(
                 )
             )
     return pl.concat(tables)
+
+
+def slowest(replayed: Mapping[str, Replayed], settings: ReplaySettings) -> float:
+    """Return the longest decision latency that was charged, microseconds: that of all replays of a sweep."""
+    if settings.decision_latency_us is not None:
+        return settings.decision_latency_us
+    return max((one.decision_latency_us for one in replayed.values()), default=0.0)
 
 
 def judge_costs(

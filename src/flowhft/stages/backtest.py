@@ -1,0 +1,239 @@
+"""Backtest policies on a recording: each alone on the same events, through queues, latency and fees."""
+
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate, load_calibration
+from flowhft.desk.replay import engine
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import OrderFlow
+from flowhft.errors import UsageError, require
+from flowhft.metrics.table import CONFIDENCE
+from flowhft.recordings.book import first_mid
+from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.instrument import contract_in
+from flowhft.recordings.parts import split
+from flowhft.recordings.ticks import Recording, require_trades
+from flowhft.scenarios.scenario import Scenario
+from flowhft.stages.calibrated import scenario_of
+from flowhft.stages.costs import slowest, sweep_costs
+from flowhft.stages.judged import Backtest, Judging, judge
+from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
+from flowhft.stages.settings import SweepSettings
+from flowhft.types import Progress, no_progress
+
+REPLAY, SWEEP, CALIBRATION = ReplaySettings(), SweepSettings(), CalibrationSettings()
+
+
+class Told(NamedTuple):
+    """What policies are told of the market that they are replayed in.
+
+    Attributes:
+        scenario: the market.
+        flow: how its market orders make intensities.
+        settings: of the replay, with the times of the scenario where none were set.
+    """
+
+    scenario: Scenario
+    flow: OrderFlow
+    settings: ReplaySettings
+
+
+def replay(
+    recording: Recording | Path | str,
+    policies: Given | Lineup,
+    *,
+    scenario: Scenario | None = None,
+    calibration: Calibration | Path | str | None = None,
+    settings: ReplaySettings = REPLAY,
+    sweep: SweepSettings = SWEEP,
+    seed: int = 0,
+    reference: str | None = None,
+    confidence: float = CONFIDENCE,
+    progress: Progress = no_progress,
+) -> Backtest:
+    """Replay a recording: every policy quotes into it, alone, through hftbacktest.
+
+    Orders wait in queues, arrive late and pay fees. Metrics are per session of the scenario's horizon, as in
+    simulation; their intervals come from a block bootstrap of the recording. `no_quote`, who stays at home,
+    is among the policies whether it is named or not.
+
+    Args:
+        recording: it, or where it is (`flowhft.read_recording`).
+        policies: names, files, functions or objects (`flowhft.stages.policies`).
+        scenario: the market that experts are told, and the times of decisions and sessions; None for that of
+            the calibration.
+        calibration: of what came before this recording, or its run folder; None calibrates on the recording
+            itself, which is in sample: its warnings say so. Not needed beside a scenario.
+        settings: of the replay: times, latencies, fees, queues, order size and limits.
+        sweep: fees and latencies at which everything is replayed once more.
+        seed: of policies that draw, and of the bootstrap.
+        reference: policy that paired differences are taken against; None for the first.
+        confidence: of every interval, between 0 and 1.
+        progress: told before every policy.
+
+    Raises:
+        UsageError: a name, a number or a policy that cannot be.
+        DataError: the recording is too short, or lacks what a replay needs.
+    """
+    require(0.0 < confidence < 1.0, "confidence", "lie between 0 and 1", confidence)
+    recording = _read(recording)
+    compared = lineup(policies, reference, frozen=True)
+    inside = scenario is None and calibration is None
+    if inside:
+        progress(0.0, "calibrating")
+        calibration = calibrate(recording, CALIBRATION, seed)
+    told = told_in(recording, scenario, calibration, settings)
+    quoting = frozen_in(compared.policies, told.scenario)
+    contract = contract_in(recording, first_mid(recording))
+    share = 0.5 if sweep.asked else 0.9
+    replayed = engine.replay(
+        recording,
+        quoting,
+        told.settings,
+        seed,
+        part_of(progress, 0.0, share),
+        flow=told.flow,
+        reference=contract.reference,
+    )
+    costs = pl.DataFrame()
+    if sweep.asked:
+        costs = sweep_costs(
+            recording,
+            quoting,
+            changed(told.settings, decision_latency_us=slowest(replayed, told.settings)),
+            sweep,
+            seed,
+            told.flow,
+            progress=part_of(progress, share, 0.9),
+            reference=contract.reference,
+        )
+    progress(0.9, "measuring")
+    found = judge(
+        Judging(
+            recording,
+            replayed,
+            told.settings,
+            compared.reference,
+            contract.currency,
+            contract.tick_value * told.settings.order_lots,
+            costs,
+        ),
+        seed=seed,
+        confidence=confidence,
+        learned=compared.learned,
+    )
+    if inside:
+        warning = "The market was calibrated on the very recording that was replayed: it is in sample."
+        found = found.warned([warning])
+    return found
+
+
+def backtest(
+    recording: Recording | Path | str,
+    policies: Given | Lineup,
+    *,
+    after: float = 0.6,
+    calibrate_by: CalibrationSettings = CALIBRATION,
+    settings: ReplaySettings = REPLAY,
+    sweep: SweepSettings = SWEEP,
+    seed: int = 0,
+    reference: str | None = None,
+    confidence: float = CONFIDENCE,
+    progress: Progress = no_progress,
+) -> Backtest:
+    """Calibrate a market on the first part of a recording, and replay the rest, which nothing has seen.
+
+    Args:
+        recording: it, or where it is.
+        policies: as for `replay`.
+        after: share of the recording's time, from its start, that is calibrated on, between 0 and 1.
+        calibrate_by: settings of the calibration.
+        settings: of the replay.
+        sweep: as for `replay`, like all that follow.
+        seed: of calibration and replay.
+        reference: policy that paired differences are taken against; None for the first.
+        confidence: of every interval, between 0 and 1.
+        progress: told before every policy.
+
+    Raises:
+        UsageError: a name, a number or a policy that cannot be.
+        DataError: the recording cannot carry a calibration, or lacks what a replay needs.
+    """
+    compared = lineup(policies, reference, frozen=True)
+    learn, unseen = split(_read(recording), after)
+    progress(0.0, "calibrating")
+    return replay(
+        unseen,
+        compared,
+        scenario=None,
+        calibration=calibrate(learn, calibrate_by, seed, part_of(progress, 0.0, 0.3)),
+        settings=settings,
+        sweep=sweep,
+        seed=seed,
+        reference=compared.reference,
+        confidence=confidence,
+        progress=part_of(progress, 0.3, 1.0),
+    )
+
+
+def told_in(
+    recording: Recording,
+    scenario: Scenario | None,
+    calibration: Calibration | Path | str | None,
+    settings: ReplaySettings,
+) -> Told:
+    """Return what policies are told of the market of a replay.
+
+    Args:
+        recording: that is replayed.
+        scenario: the market; None for that of the calibration, our orders and fees as in the settings.
+        calibration: it, or its run folder; with none the flow of orders is the scenario's.
+        settings: of the replay; what they leave open comes from scenario and calibration.
+
+    Raises:
+        UsageError: sessions do not fit twice into the recording.
+        DataError: it has no trades.
+    """
+    require_trades(recording, "a replay")
+    if isinstance(calibration, Path | str):
+        calibration = load_calibration(Path(calibration))
+    if scenario is None:
+        if calibration is None:
+            raise UsageError(
+                "`scenario` must say which market is replayed where no calibration does; received none. Give "
+                "one of the two."
+            )
+        scenario = scenario_of(calibration, recording, settings)
+    settings = settings.in_scenario(scenario.dt, scenario.horizon)
+    if calibration is None:
+        flow = OrderFlow(*(getattr(scenario, name) for name in OrderFlow._fields))
+    else:
+        settings = settings.counting(calibration.facts.order_window)
+        flow = OrderFlow(*(calibration.parameters[name].value for name in OrderFlow._fields))
+    require(
+        recording.duration >= 2.0 * settings.session,
+        "horizon",
+        "fit at least twice into the recording that is judged",
+        f"{settings.session:g} s, with {recording.duration:.3g} s to judge",
+        "Shorten the sessions with --replay.horizon, or judge a longer part.",
+    )
+    return Told(scenario, flow, settings)
+
+
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Return what tells the progress of a part as that of the whole.
+
+    Args:
+        progress: of the whole.
+        start: share of the whole that is done when the part begins.
+        end: when it is done.
+    """
+    return lambda done, now: progress(start + (end - start) * done, now)
+
+
+def _read(recording: Recording | Path | str) -> Recording:
+    return recording if isinstance(recording, Recording) else read_recording(recording)

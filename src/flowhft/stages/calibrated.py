@@ -1,0 +1,48 @@
+"""The market of a recording, as policies are told it and as it is simulated."""
+
+from flowhft.calibrate import scenario as market
+from flowhft.calibrate.calibrate import Calibration
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.recordings.book import first_mid
+from flowhft.recordings.ticks import Recording
+from flowhft.scenarios.scenario import Scenario
+
+
+def scenario_of(
+    calibration: Calibration,
+    recording: Recording,
+    settings: ReplaySettings | None = None,
+    *,
+    dt: float | None = None,
+    horizon: float | None = None,
+    order_lots: int | None = None,
+) -> Scenario:
+    """Return the market that a calibration describes, for our orders and fees.
+
+    See `flowhft.calibrate.scenario.scenario_of` for the model, and for what it leaves out.
+
+    Args:
+        calibration: of a recording.
+        recording: whose first mid is the market's: that of the calibration, or what is traded next.
+        settings: of a replay, whose times, order size, inventory limit and fees the market takes; None for
+            the defaults.
+        dt: seconds between two decisions, instead of theirs; None with none set suits the rate of orders.
+        horizon: length of a session, seconds, likewise; None with none set for 300 decisions.
+        order_lots: our order size in lots of the recording, instead of theirs.
+
+    Example:
+        >>> import flowhft
+        >>> recording = flowhft.read_recording(flowhft.sample_recording())
+        >>> flowhft.scenario_of(flowhft.calibrate(recording), recording).steps
+        300
+    """
+    settings = settings or ReplaySettings()
+    return market.scenario_of(
+        calibration,
+        first_mid(recording),
+        dt=settings.decision_interval if dt is None else dt,
+        horizon=settings.horizon if horizon is None else horizon,
+        order_lots=settings.order_lots if order_lots is None else order_lots,
+        inventory_limit=settings.inventory_limit,
+        maker_fee_bps=settings.maker_fee_bps,
+    )

@@ -1,0 +1,126 @@
+"""Imitate: train a flow policy on what experts showed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from flowhft.errors import require
+from flowhft.flow.objectives import OBJECTIVES, Objective
+from flowhft.flow.policy import FlowPolicy, as_data, save_policy
+from flowhft.flow.settings import NetworkSettings
+from flowhft.learn.demonstrations.dataset import sensed
+from flowhft.learn.demonstrations.lessons import choose
+from flowhft.learn.demonstrations.recorded import Shown, read_lessons, read_shown
+from flowhft.learn.imitation.examine import examination, teachers_in
+from flowhft.learn.imitation.fit import kept_row
+from flowhft.learn.imitation.imitate import imitate as fitted
+from flowhft.learn.settings import DataSettings, TrainingSettings
+from flowhft.policies.names import Named
+from flowhft.runs.folder import plain
+from flowhft.scenarios.sensor import sensor_for
+from flowhft.simulate.devices import prepare
+from flowhft.types import Progress, no_progress
+
+NETWORK, TRAINING, DATA = NetworkSettings(), TrainingSettings(), DataSettings()
+
+
+class Imitation(NamedTuple):
+    """A policy that was trained, and how that went.
+
+    Attributes:
+        policy: it, ready to be evaluated, replayed and adapted.
+        flow: the network behind it with its scales and sampler.
+        curve: losses and results in closed loop, one row per 100 updates.
+        kept: the row of the curve at which it was kept.
+        how: settings and seed, as a policy file remembers them.
+    """
+
+    policy: Named
+    flow: FlowPolicy
+    curve: pl.DataFrame
+    kept: Mapping[str, Any]
+    how: Mapping[str, Any]
+
+    def save(self, path: Path | str, **more: Any) -> None:
+        """Write the policy as one .safetensors file, which every command and function takes by its path.
+
+        Args:
+            path: of the file.
+            **more: what its header says besides, what JSON can hold.
+        """
+        save_policy(Path(path), self.flow, training={**self.how, **more})
+
+
+def imitate(
+    demonstrations: Path | str | Sequence[Shown],
+    *,
+    objective: str | Objective | None = None,
+    data: DataSettings = DATA,
+    network: NetworkSettings = NETWORK,
+    training: TrainingSettings = TRAINING,
+    seed: int = 0,
+    name: str = "imitated",
+    checkpoints: Path | None = None,
+    progress: Progress = no_progress,
+) -> Imitation:
+    """Train a flow policy on demonstrations.
+
+    Args:
+        demonstrations: run folder of `flowhft demonstrate`; or what teachers showed, scenario by scenario.
+        objective: what is learned: a name, or an objective of your own, which its name then stands for in
+            this process; None for that of the settings.
+        data: which lessons of the folder are learned from.
+        network: shape of the network.
+        training: updates, batch, how the optimiser moves, when it is examined in closed loop and stops.
+        seed: of the split, the initial weights and every batch.
+        name: what tables call the policy.
+        checkpoints: folder from which an interrupted training resumes; None to keep nothing.
+        progress: told the share done.
+
+    Raises:
+        UsageError: the demonstrations do not fit the settings.
+        DataError: the folder holds no demonstrations, or they are damaged.
+    """
+    prepare()
+    if objective is not None:
+        training = replace(training, objective=_known(objective))  # type: ignore[arg-type]
+    examined = None
+    if isinstance(demonstrations, Path | str):
+        lessons, scenarios = read_lessons(Path(demonstrations))
+        lessons = choose(lessons, data)
+        progress(0.0, "sensing the demonstrations")
+        shown = list(read_shown(Path(demonstrations), lessons, scenarios))
+        if training.examine_scenarios:
+            progress(0.0, "letting the teachers trade, to be compared with")
+            examined = examination(
+                teachers_in(lessons, scenarios), training.examine_scenarios, training.examine_paths, seed
+            )
+    else:
+        shown = list(demonstrations)
+        require(len(shown) > 0, "demonstrations", "hold what one teacher showed at least", 0)
+    sensor = sensor_for(shown[0].scenario)
+    seen = sensed(shown, sensor, network.features)
+    policy, curve = fitted(seen, sensor, network, training, seed, checkpoints, progress, examined=examined)
+    return Imitation(
+        Named(name, name, as_data(policy)),
+        policy,
+        curve,
+        curve.row(kept_row(curve, training), named=True),
+        {"seed": seed, "settings": plain(training)},
+    )
+
+
+def _known(objective: str | Objective) -> str:
+    """Return the name of an objective; one that is not in the table is put there.
+
+    Raises:
+        UsageError: another one has its name.
+    """
+    if isinstance(objective, str):
+        return objective
+    known = OBJECTIVES.setdefault(objective.name, objective)
+    require(known is objective, "objective", "have a name of its own", f"'{objective.name}'", "Rename it.")
+    return objective.name

@@ -1,0 +1,273 @@
+"""What replays come to: metrics of every policy, differences, courses, markouts, latencies, costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from flowhft.desk.replay.engine import FILL_UNITS, Replayed
+from flowhft.desk.replay.latency import LATENCY_UNITS, latency_table
+from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.metrics.bootstrap import judge_sessions
+from flowhft.metrics.measures import (
+    INVENTORY_UNITS,
+    drawdown,
+    equity,
+    inventory_after,
+    inventory_distribution,
+)
+from flowhft.recordings.ticks import Recording
+from flowhft.runs.folder import stream, write_json, write_table
+from flowhft.simulate.evaluate import columns
+from flowhft.stages.costs import COST_UNITS, judge_costs
+from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
+from flowhft.stages.tables import course_units, shown, units_of_metrics
+from flowhft.types import Trajectory
+
+SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory", "quoting_ratio")
+
+
+class Judging(NamedTuple):
+    """What is judged: who did what, on which recording, at which settings.
+
+    Attributes:
+        recording: that was replayed.
+        replayed: by policy, what it did.
+        settings: of the replay.
+        reference: the policy that differences are taken against.
+        currency: of money.
+        money: currency of a tick x lot of one order.
+        costs: of a sweep (`flowhft.stages.costs`); no rows where nothing was swept.
+        time: of every step, seconds; None for since the first decision.
+    """
+
+    recording: Recording
+    replayed: Mapping[str, Replayed]
+    settings: ReplaySettings
+    reference: str
+    currency: str
+    money: float
+    costs: pl.DataFrame
+    time: np.ndarray | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Backtest:
+    """What policies came to on a recording.
+
+    Attributes:
+        results: one row a policy: every metric with its interval, per session, money in currency.
+        differences: the same less the reference's, paired.
+        equity: the course of every policy: equity, drawdown, inventory, PnL by cause, one row a step.
+        inventory: how inventory is distributed, one row a policy.
+        markouts: the mean move of the mid after a fill, one row a policy and horizon.
+        fills: one row a fill.
+        latency: percentiles of every delay between the market and our orders.
+        costs: PnL at other fees and latencies; no rows where nothing was swept.
+        reference: the policy that differences are taken against.
+        currency: of money.
+        record: what can be said beside the tables: settings, sessions, orders, break-even fees, warnings.
+        trajectories: every step of every policy, arrays of shape (1, step), ticks and lots of one order.
+    """
+
+    results: pl.DataFrame
+    differences: pl.DataFrame
+    equity: pl.DataFrame
+    inventory: pl.DataFrame
+    markouts: pl.DataFrame
+    fills: pl.DataFrame
+    latency: pl.DataFrame
+    costs: pl.DataFrame
+    reference: str
+    currency: str
+    record: Mapping[str, Any]
+    trajectories: Mapping[str, Trajectory] = field(compare=False)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the tables as Parquet files with their units, and the record, as `flowhft backtest` does.
+
+        Args:
+            folder: made where there is none.
+        """
+        folder = Path(folder)
+        units = units_of_metrics(self.currency)
+        write_table(folder / "results.parquet", self.results, units)
+        write_table(folder / "differences.parquet", self.differences, units)
+        if self.costs.height:
+            money = dict.fromkeys(_money_in(self.costs), self.currency)
+            write_table(folder / "costs.parquet", self.costs, COST_UNITS | money)
+        write_table(folder / "equity.parquet", self.equity, course_units(self.currency))
+        write_table(folder / "inventory.parquet", self.inventory, INVENTORY_UNITS)
+        write_table(folder / "markouts.parquet", self.markouts, MARKOUT_UNITS)
+        write_table(folder / "fills.parquet", self.fills, FILL_UNITS)
+        write_table(folder / "latency.parquet", self.latency, LATENCY_UNITS)
+        write_json(folder / "backtest.json", dict(self.record))
+
+    def warned(self, warnings: Sequence[str]) -> "Backtest":
+        """Return the same with more for its reader to know.
+
+        Args:
+            warnings: a sentence each.
+        """
+        return replace(self, record={**self.record, "warnings": [*self.record["warnings"], *warnings]})
+
+    def __repr__(self) -> str:
+        what = f"{len(self.trajectories)} policies, {self.record['sessions']} sessions"
+        where = f"of {self.record['session_seconds']:g} s; reference {self.reference}; {self.currency}"
+        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}"
+
+
+def judge(
+    judging: Judging,
+    *,
+    seed: int,
+    confidence: float,
+    learned: str | None,
+    more: Mapping[str, Any] | None = None,
+) -> Backtest:
+    """Return what replays come to.
+
+    Args:
+        judging: they.
+        seed: of the run, for the blocks of the bootstrap.
+        confidence: of every interval, between 0 and 1.
+        learned: the policy that a report is about; None where only experts ran.
+        more: what the record says besides, before the rest.
+    """
+    settings, replayed, reference = judging.settings, judging.replayed, judging.reference
+    money, currency = judging.money, judging.currency
+    steps = np.shape(next(iter(replayed.values())).trajectory.fee)[-1]
+    block = max(BLOCK_STEPS, round(BLOCK_SECONDS / settings.interval))
+    blocks: dict[str, Any] = {
+        "session_steps": round(settings.session / settings.interval),
+        "block_steps": min(block, max(1, steps // 2)),
+        "reference": reference,
+        "seed": stream(seed, "backtest", "blocks"),
+        "confidence": confidence,
+    }
+    trajectories = {name: one.trajectory for name, one in replayed.items()}
+    found = judge_sessions(trajectories, **blocks)
+    where = {"scenario": "recording", "currency": currency, "paths": found.sessions}
+    results = [{"policy": name, **where, **columns(values, money)} for name, values in found.results.items()]
+    differences = [
+        {"policy": name, "reference": reference, **where, **columns(values, money)}
+        for name, values in found.differences.items()
+    ]
+    costs = pl.DataFrame()
+    if judging.costs.height:
+        costs = judge_costs(judging.costs, **blocks)
+        costs = costs.with_columns(pl.col(_money_in(costs)).cast(pl.Float64) * money)
+    fills = {name: one.fills for name, one in replayed.items()}
+    record = {
+        "settings": settings,
+        **(more or {}),
+        "reference": reference,
+        "learned": learned,
+        "sessions": found.sessions,
+        "session_seconds": settings.session,
+        "block_seconds": blocks["block_steps"] * settings.interval,
+        "total_pnl": {
+            name: money * float(np.sum(t.spread_pnl + t.inventory_pnl - t.fee))
+            for name, t in trajectories.items()
+        },
+        "break_even_fee_bps": {name: break_even_fee(one) for name, one in replayed.items()},
+        "orders": {name: one.orders for name, one in replayed.items()},
+        "decision_latency_us": {name: one.decision_latency_us for name, one in replayed.items()},
+        "warnings": warnings_about(settings, found.sessions),
+    }
+    return Backtest(
+        results=pl.DataFrame(results, infer_schema_length=None),
+        differences=pl.DataFrame(
+            differences,
+            schema=None if differences else {"scenario": str, "policy": str},
+            infer_schema_length=None,
+        ),
+        equity=pl.concat([course_of(name, one, money, judging.time) for name, one in replayed.items()]),
+        inventory=pl.DataFrame(
+            [{"policy": name, **inventory_distribution(path)} for name, path in trajectories.items()]
+        ),
+        markouts=markout(fills, judging.recording),
+        fills=pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()]),
+        latency=latency_table(
+            next(iter(replayed.values())).delays,
+            {name: one.measured_latency_us for name, one in replayed.items()},
+        ),
+        costs=costs,
+        reference=reference,
+        currency=currency,
+        record=record,
+        trajectories=trajectories,
+    )
+
+
+def _money_in(costs: pl.DataFrame) -> list[str]:
+    return [name for name in costs.columns if name.startswith(("pnl", "difference"))]
+
+
+def course_of(name: str, replayed: Replayed, money: float, time: np.ndarray | None = None) -> pl.DataFrame:
+    """Return the course of a replay: equity, drawdown, inventory and PnL by cause after every step.
+
+    Args:
+        name: of the policy.
+        replayed: what it did.
+        money: currency of a tick x lot of one order.
+        time: of every step, seconds; by default since the first decision.
+    """
+    path = replayed.trajectory
+    wealth = equity(path)
+    return pl.DataFrame(
+        {
+            "policy": name,
+            "time": np.asarray(path.observation.time)[0] if time is None else time,
+            "equity": money * wealth[0],
+            "drawdown": money * drawdown(wealth)[0],
+            "inventory": inventory_after(path)[0],
+            "spread_pnl": money * np.cumsum(path.spread_pnl[0]),
+            "inventory_pnl": money * np.cumsum(path.inventory_pnl[0]),
+            "fee": money * np.cumsum(path.fee[0]),
+        }
+    )
+
+
+def break_even_fee(replayed: Replayed) -> float | None:
+    """Return the maker fee in basis points at which nothing would have been earned; None without fills."""
+    path = replayed.trajectory
+    traded = 0.0 if path.activity is None else float(np.sum(path.activity.turnover))
+    return 1e4 * float(np.sum(path.spread_pnl + path.inventory_pnl)) / traded if traded else None
+
+
+def in_sample(calibrated_on: Mapping[str, Any], whole: Recording, after: float) -> list[str]:
+    """Return a warning where the judgement looks at what the calibration has learned from.
+
+    Args:
+        calibrated_on: what the calibration wrote down about its recording.
+        whole: the recording, of which the last part is judged.
+        after: share of it that comes before.
+    """
+    same = calibrated_on.get("name") == whole.name and calibrated_on.get("events") == len(whole.events)
+    learned = float(calibrated_on.get("learn_seconds") or 0.0)
+    if not same or after * whole.duration >= learned - 1e-6:
+        return []
+    return [
+        f"The first {learned:.0f} s of this recording were learned from, and the judgement begins at "
+        f"{after * whole.duration:.0f} s: it is in sample. Pass --after {learned / whole.duration:.4g}."
+    ]
+
+
+def warnings_about(settings: ReplaySettings, sessions: int) -> list[str]:
+    """Return what a reader of the replay must know, in plain words."""
+    said = [
+        "The recorded market does not answer our orders; larger orders would have moved it.",
+        f"The judgement rests on {sessions} sessions of one recording: its intervals say how far chance goes "
+        "within it, not how other days would differ.",
+    ]
+    if settings.maker_fee_bps == 0.0:
+        said.append(
+            "Fees are set to 0. Compare the break-even fee of each policy with what your venue charges: a "
+            "regular maker fee of 1 to 2 basis points is more than any policy here earns unless it says so."
+        )
+    return said
