@@ -10,7 +10,6 @@ import polars as pl
 from flowhft.errors import require
 from flowhft.flow.objectives import OBJECTIVES, Objective
 from flowhft.flow.policy import FlowPolicy, as_data, save_policy
-from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.demonstrations.dataset import sensed
 from flowhft.learn.demonstrations.lessons import choose
 from flowhft.learn.demonstrations.recorded import Shown, read_lessons, read_shown
@@ -19,6 +18,7 @@ from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted
 from flowhft.learn.settings import DataSettings, TrainingSettings
 from flowhft.policies.names import Named
+from flowhft.policies.settings import NetworkSettings
 from flowhft.runs.folder import plain
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.devices import prepare

@@ -106,7 +106,7 @@ class DelayedOwn:
 
 
 def _moved(quote: Quote, late: Late, observation: Observation, sign: float) -> Quote:
-    """Return a quote measured from the first mid (`sign` -1) or from this one again (1), if prices are late."""
+    """Return a quote measured from the first mid (`sign` -1) or this one again (1), if prices are late."""
     origin = sign * observation.mid_price if late == "prices" else 0.0
     return Quote(
         quote.half_spread_bid + origin, quote.half_spread_ask - origin, quote.size_bid, quote.size_ask
