@@ -1,5 +1,6 @@
 """Agents at the desk: what is compiled quotes as plain numpy and as the lab, whatever the network's shape."""
 
+import itertools
 import json
 import math
 
@@ -49,7 +50,7 @@ def agent_of(name, told, seed=0):
     random = np.random.default_rng(seed)
     units = Units(0.7, 2.0, 3.0, 4.0, random.normal(size=len(REGIME))) if told else IN_TICKS
     sizes = (len(STATE) + len(units.regime), *LAYERS[name], 2)
-    weights = [random.normal(size=shape) / shape[0] ** 0.5 for shape in zip(sizes, sizes[1:], strict=False)]
+    weights = [random.normal(size=shape) / shape[0] ** 0.5 for shape in itertools.pairwise(sizes)]
     actor = Actor(tuple(weights), tuple(0.3 * random.normal(size=size) for size in sizes[1:]), np.zeros(2))
     return jax.tree.map(np.float32, (actor, scales_of(sizes[0], random), units))
 

@@ -50,7 +50,7 @@ def expert(scenario: Scenario) -> Trajectory:
 
 
 def quotes(expert: Trajectory, path: slice | int, step: int) -> np.ndarray:
-    return np.stack([side[path, step] for side in expert.quote], axis=-1)
+    return np.stack([side[path, step] for side in expert.quote[:2]], axis=-1)
 
 
 def weights(features: int = 5, hidden: tuple[int, ...] = (8, 8), seed: int = 0) -> dict[str, np.ndarray]:

@@ -140,6 +140,7 @@ def test_measures_are_what_a_loop_over_one_path_finds(seed, steps):
             "mean_square_inventory": sum(q * q for q in held) / steps,
             "max_inventory": max(abs(q) for q in held),
             "half_spread": sum(widths) / steps,
+            "quoted": 1.0,
             "absolute_inventory": sum(abs(q) for q in held) / steps,
             "inventory": sum(held) / steps,
             **traded(trajectory, path),
@@ -311,7 +312,7 @@ def test_money_and_prices_scale_and_ratios_do_not(seed, factor):
     trajectory, _ = trade(seed, 30, 4)
     larger = trajectory._replace(
         observation=trajectory.observation._replace(mid_price=factor * trajectory.observation.mid_price),
-        quote=Quote(*(factor * half_spread for half_spread in trajectory.quote)),
+        quote=Quote(*(factor * half_spread for half_spread in trajectory.quote[:2])),
         mid_after=factor * trajectory.mid_after,
         activity=trajectory.activity._replace(turnover=factor * trajectory.activity.turnover),
         spread_pnl=factor * trajectory.spread_pnl,

@@ -140,6 +140,8 @@ class Estimates(NamedTuple):
         highest_intensity: of fills at any distance, 1 / second: all market orders of a side.
         fill_cost: what a fill costs besides, ticks: fees, and the adverse move that is expected.
         inventory_limit: lots beyond which a side is not filled.
+        order_size: lots that a quote offers on either side, and a fill trades; only the exact optima look
+            at it.
     """
 
     volatility: Numeric
@@ -151,6 +153,7 @@ class Estimates(NamedTuple):
     highest_intensity: Numeric = float("inf")
     fill_cost: Numeric = 0.0
     inventory_limit: Numeric = float("inf")
+    order_size: Numeric = 1.0
 
 
 class Interval(NamedTuple):

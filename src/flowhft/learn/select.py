@@ -16,6 +16,7 @@ from flowhft.errors import require
 from flowhft.learn.settings import TeacherSettings
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import CRITERIA, METRICS, interval, score, unit_of_score
+from flowhft.policies import rules as experts
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
@@ -24,7 +25,6 @@ from flowhft.types import Interval, Progress, no_progress
 
 # What tells the scenarios of a grid apart; the table of choices carries these, so that it can be drawn.
 AXES = ("dt", "drift", "volatility", "hurst_exponent", "jump_intensity", "base_intensity")
-_BLIND = ("white_noise",)  # experts without a preference: risk aversion changes nothing
 
 
 class Teacher(NamedTuple):
@@ -79,8 +79,13 @@ def candidates_in(scenario: Scenario, settings: TeacherSettings) -> list[Teacher
     return [
         Teacher(scenario, expert, risk * scenario.fill_decay)
         for expert in settings.experts
-        for risk in (settings.risk_aversions[:1] if expert in _BLIND else settings.risk_aversions)
+        for risk in (settings.risk_aversions[:1] if _is_blind(expert) else settings.risk_aversions)
     ]
+
+
+def _is_blind(expert: str) -> bool:
+    """Whether an expert has no preference, so that risk aversion changes nothing."""
+    return experts.get(expert).family == "baseline"
 
 
 def select_in(

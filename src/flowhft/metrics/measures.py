@@ -60,6 +60,16 @@ def inventory_after(trajectory: Trajectory) -> Float[np.ndarray, "path step"]:
     )
 
 
+def is_quoted(half_spread: Numeric, size: Numeric) -> Any:
+    """Whether a side is quoted: its half-spread is not NaN and its size not 0 (see `Quote`).
+
+    Args:
+        half_spread: ticks, a number or array of any library.
+        size: orders, likewise.
+    """
+    return (half_spread == half_spread) & (size > 0.0)
+
+
 class Tally(NamedTuple):
     """The running account of a path, from which its measures follow: constant memory, any number of steps.
 
@@ -83,6 +93,7 @@ class Tally(NamedTuple):
     absolute_inventory: Numeric
     max_inventory: Numeric
     half_spread: Numeric
+    quoted: Numeric
     adverse_move: Numeric
     inventory: Numeric
     standing: Numeric
@@ -131,6 +142,9 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
     activity = step.activity
     if activity is None:
         activity = Activity(nothing, nothing, nothing, nothing, nothing)
+    bid, ask = is_quoted(*step.quote[::2]), is_quoted(*step.quote[1::2])
+    half_spread_bid = library.where(bid, step.quote.half_spread_bid, 0.0)
+    half_spread_ask = library.where(ask, step.quote.half_spread_ask, 0.0)
     return Tally(
         steps=tally.steps + 1,
         spread_pnl=spread_pnl,
@@ -147,7 +161,8 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
         square_inventory=tally.square_inventory + inventory * inventory,
         absolute_inventory=tally.absolute_inventory + size,
         max_inventory=library.maximum(tally.max_inventory, size),
-        half_spread=tally.half_spread + 0.5 * (step.quote.half_spread_bid + step.quote.half_spread_ask),
+        half_spread=tally.half_spread + 0.5 * (half_spread_bid + half_spread_ask),
+        quoted=tally.quoted + 0.5 * (1.0 * bid + 1.0 * ask),
         adverse_move=tally.adverse_move - change * move,
         inventory=tally.inventory + inventory,
         standing=tally.standing + library.minimum(activity.standing_bid, activity.standing_ask),
@@ -176,6 +191,7 @@ def measures_of(tally: Tally) -> dict[str, PathValues]:
         "mean_square_inventory": account.square_inventory / account.steps,
         "max_inventory": account.max_inventory,
         "half_spread": account.half_spread / account.steps,
+        "quoted": account.quoted / account.steps,
         "adverse_move": account.adverse_move,
         "realised_pnl": account.spread_pnl - account.adverse_move,
         "absolute_inventory": account.absolute_inventory / account.steps,
@@ -214,7 +230,8 @@ def _delayed(trajectory: Trajectory) -> dict[str, PathValues]:
         return {}
     earned = np.asarray(trajectory.spread_pnl, np.float64)
     asked = np.zeros(np.shape(earned))
-    for half_spread, filled in zip(trajectory.quote, trajectory.fill, strict=True):
+    half_spreads = trajectory.quote.half_spread_bid, trajectory.quote.half_spread_ask
+    for half_spread, filled in zip(half_spreads, trajectory.fill, strict=True):
         asked += np.where(np.asarray(filled) > 0.0, half_spread, 0.0) * filled
     # An order may fill on its way out, when its policy quotes no more (NaN, infinity): nothing slipped.
     slipped = np.where(np.isfinite(asked), asked - earned, 0.0)
@@ -252,7 +269,7 @@ def known_percentiles(
 
 
 def each(function: Callable[[Numeric], Numeric], trajectory: Trajectory) -> Trajectory:
-    """Return a trajectory of what a function makes of every array; what nobody kept stays None.
+    """Return a trajectory of what a function makes of every array; numbers and what nobody kept stay.
 
     Args:
         function: of one array of shape (path, step).
@@ -264,6 +281,6 @@ def each(function: Callable[[Numeric], Numeric], trajectory: Trajectory) -> Traj
             return None
         if isinstance(values, tuple):
             return type(values)(*map(of, values))
-        return function(values)
+        return function(values) if np.ndim(values) else values
 
     return of(trajectory)

@@ -184,9 +184,11 @@ METRICS: dict[str, Metric] = {
             "half_spread",
             "Half-spread quoted",
             "ticks",
-            "Mean over paths, steps and sides of the half-spread quoted.",
+            "Mean over paths, steps and sides of the half-spread quoted, where a side is quoted.",
             0,
             "half_spread",
+            RATIO,
+            ("quoted",),
         ),
         Metric(
             "pnl_to_map",

@@ -4,6 +4,8 @@ The folder of a whole demonstration has one folder a stage (`calibrate/`, `evalu
 a single command is a stage itself. Every file is optional; one that is there must have its columns.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ import polars as pl
 
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
-from flowhft.policies.rules import EXPERTS
+from flowhft.policies.rules import EXPERTS, Expert
 from flowhft.runs import folder as runs
 
-# The benchmark that bounds what can be reached: neither learned nor an expert that one could trade.
+# How figures draw what bounds that which can be reached.
 ORACLE = "oracle"
 # What the shipped policy is called.
 SHIPPED = "flowhft"
@@ -238,21 +240,34 @@ class Evidence:
 
 def is_expert(policy: str) -> bool:
     """Whether a policy is a closed form, also as `glft (0.1)`, `glft@0.1` or `glft_tuned`."""
-    if is_oracle(policy):
-        return False
-    if policy == TUNED or policy.removesuffix(f"_{TUNED}") in EXPERTS:
-        return True
-    return any(policy == name or policy.startswith((f"{name} ", f"{name}(", f"{name}@")) for name in EXPERTS)
+    row = _row_of(policy)
+    return policy == TUNED if row is None else row.family != "bound"
 
 
 def is_oracle(policy: str) -> bool:
     """Whether a policy is an exact optimum: a bound, not a competitor."""
-    return policy.replace("@", "_").replace(" ", "_").replace("(", "_").split("_")[0] == ORACLE
+    row = _row_of(policy)
+    return row is not None and row.family == "bound"
+
+
+def competes(row: Mapping[str, Any]) -> bool:
+    """Whether a row of results may be called the best: neither a bound nor who never trades.
+
+    Args:
+        row: with the policy, and the lots that it filled where they are known.
+    """
+    return not is_oracle(row["policy"]) and row.get("fills") != 0.0
 
 
 def is_learned(policy: str) -> bool:
     """Whether a policy was learned: neither a closed form nor an exact optimum."""
     return not is_expert(policy) and not is_oracle(policy)
+
+
+def _row_of(policy: str) -> Expert | None:
+    """Return the expert that a name in a table begins with, as a user wrote it; None for other policies."""
+    written = re.split(r"[@ (\[]", policy, maxsplit=1)[0]
+    return EXPERTS.get(written.removesuffix(f"_{TUNED}"))
 
 
 def gather(folder: Path) -> Evidence:

@@ -18,6 +18,7 @@ INK, QUIET, LINE = "#1b1f24", "#57606a", "#e3e6ea"
 
 # Closed forms keep their colour from report to report; variants share the colour and differ in dash.
 _EXPERT_COLOURS = {
+    "no_quote": GREY,
     "white_noise": GREY,
     "avellaneda_stoikov": BLUE,
     "glft": SKY,

@@ -12,7 +12,7 @@ import polars as pl
 
 from flowhft.metrics.table import CONFIDENCE, METRICS
 from flowhft.report import numbers
-from flowhft.report.evidence import Evidence, is_expert
+from flowhft.report.evidence import Evidence, competes, is_expert
 from flowhft.types import Interval
 
 Outcome = Literal["better", "worse", "even", "unknown"]
@@ -45,11 +45,11 @@ def centre_of(results: pl.DataFrame) -> str:
 
 
 def best_expert(results: pl.DataFrame, scenario: str) -> str | None:
-    """Return the closed form with the highest PnL in a scenario, in hindsight; None where none was judged."""
+    """Return who of the experts that trade has the highest PnL in a scenario, in hindsight, if any does."""
     rows = [
         row
         for row in results.filter(pl.col("scenario") == scenario).iter_rows(named=True)
-        if is_expert(row["policy"]) and numbers.known(row["pnl"])
+        if is_expert(row["policy"]) and competes(row) and numbers.known(row["pnl"])
     ]
     return max(rows, key=lambda row: row["pnl"])["policy"] if rows else None
 

@@ -14,14 +14,16 @@ from flowhft.metrics import moments
 from flowhft.metrics.measures import drawdown, equity, inventory_after
 from flowhft.metrics.moments import Moments
 from flowhft.metrics.table import CONFIDENCE, METRICS, interval
+from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.checkpoint import Finished
 from flowhft.simulate.drive import judge_all, total_of
+from flowhft.simulate.hosted import in_lab, is_hosted, quotes_at
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.rollout import CHUNK, rollout
 from flowhft.simulate.spans import Span
-from flowhft.types import Interval, Observation, Policy, Progress, Trajectory, no_progress
+from flowhft.types import Interval, Observation, Policy, Progress, Quote, Trajectory, no_progress
 
 
 class Judgement(NamedTuple):
@@ -161,7 +163,7 @@ def equity_table(scenario: Scenario, name: str, trajectory: Trajectory) -> pl.Da
     )
 
 
-def sessions_of(scenario: Scenario, policy: Policy, *, paths: int, seed: int) -> Trajectory:
+def sessions_of(scenario: Scenario, policy: Policy | OwnPolicy, *, paths: int, seed: int) -> Trajectory:
     """Return whole sessions, the first of those that are judged.
 
     Args:
@@ -180,7 +182,11 @@ def _probe(policy: Policy, observations: Observation) -> Any:
 
 
 def fingerprint(
-    scenario: Scenario, name: str, policy: Policy, inventories: Sequence[float], shares_left: Sequence[float]
+    scenario: Scenario,
+    name: str,
+    policy: Policy | OwnPolicy,
+    inventories: Sequence[float],
+    shares_left: Sequence[float],
 ) -> pl.DataFrame:
     """Ask a policy for its quotes at given inventories and times left, in an otherwise average market.
 
@@ -202,7 +208,11 @@ def fingerprint(
     observation = Observation(
         scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate, zero, zero
     )
-    quote = _probe(policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation)))
+    policy = in_lab(policy)
+    if is_hosted(policy):
+        quote = Quote(*quotes_at(policy, np.stack(observation, axis=-1)).T)
+    else:
+        quote = _probe(policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation)))
     return pl.DataFrame(
         {
             "policy": name,

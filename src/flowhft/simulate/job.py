@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from flowhft.metrics.moments import BLOCK, Moments, collect, merge
+from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
 from flowhft.simulate.rollout import CHUNK, judge_together
@@ -12,7 +13,7 @@ from flowhft.simulate.spans import Task
 from flowhft.types import Policy, Progress, no_progress
 
 # A policy of the judgement: how it quotes in a scenario.
-InMarket = Callable[[Scenario], Policy]
+InMarket = Callable[[Scenario], Policy | OwnPolicy]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Place:
 
     name: str
     market: Market
-    policies: dict[str, Policy]
+    policies: dict[str, Policy | OwnPolicy]
 
 
 def prepare_place(job: Job, scenario: int) -> Place:

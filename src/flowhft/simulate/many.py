@@ -17,7 +17,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from flowhft.errors import require
 from flowhft.metrics.measures import PathValues, Tally, measures_of
 from flowhft.simulate.market.market import Market
-from flowhft.simulate.rollout import LANES, key_for, one_account
+from flowhft.simulate.rollout import LANES, key_for, one_account, require_finite_quotes
 from flowhft.types import Policy
 
 # Accounts (paths x candidates) that one call keeps: what fits into the caches of a core is fastest.
@@ -45,19 +45,22 @@ def contest(
     require(len(policies) >= 1, "policies", "hold at least one policy", 0)
     groups = _alike(policies)
     stacks = tuple(stack([policies[i] for i in members]) for members in groups)
+    counts = tuple(map(len, groups))
     keys = key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
     unit = LANES * jax.device_count()
     most = max(1, ACCOUNTS // len(policies)) * jax.device_count()
     size = -(-min(most, paths) // unit) * unit
     parts = []
     for start in range(0, paths, size):
-        tallies = _meet(market, stacks, keys, jnp.arange(size) + start)
+        tallies = _meet(market, stacks, counts, keys, jnp.arange(size) + start)
         parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], tallies))
     found: dict[int, dict[str, PathValues]] = {}
     for members, tallies in zip(groups, zip(*parts, strict=True), strict=True):
         whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *tallies)
         for column, i in enumerate(members):
-            found[i] = measures_of(Tally(*(np.asarray(values)[:, column] for values in whole)))
+            tally = Tally(*(np.asarray(values)[:, column] for values in whole))
+            require_finite_quotes(policies[i], tally, 0, scenario)
+            found[i] = measures_of(tally)
     return [found[i] for i in range(len(policies))]
 
 
@@ -100,6 +103,7 @@ def _shared(leaves: Sequence[Any]) -> bool:
 def _meet(
     market: Market,
     stacks: tuple[tuple[Policy, Policy], ...],
+    counts: tuple[int, ...],
     keys: tuple[PRNGKeyArray, PRNGKeyArray],
     paths: Int[Array, " path"],
 ) -> tuple[Tally, ...]:
@@ -116,7 +120,12 @@ def _meet(
             def account(varied: Policy, fixed: Policy) -> Tally:
                 return one_account(market, eqx.combine(varied, fixed), world, policy_key)
 
-            return tuple(jax.vmap(account, in_axes=(0, None))(*stack) for stack in stacks)
+            return tuple(
+                jax.vmap(account, in_axes=(0, None), axis_size=count)(
+                    *stack
+                )  # who has no numbers has no axis
+                for stack, count in zip(stacks, counts, strict=True)
+            )
 
         return jax.vmap(path)(paths)
 

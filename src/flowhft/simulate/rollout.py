@@ -15,9 +15,11 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from flowhft.errors import require
+from flowhft.errors import FlowhftError, require
 from flowhft.metrics.measures import PathValues, Tally, begin_tally, measures_of, tally_step
+from flowhft.policies.own import OwnPolicy
 from flowhft.runs.folder import stream
+from flowhft.simulate.hosted import in_lab, is_hosted, run_hosted
 from flowhft.simulate.market.market import Market, State, World
 from flowhft.simulate.market.orders import Orders
 from flowhft.types import Policy, Quote, Trajectory
@@ -52,19 +54,38 @@ def _advance(
     world, index = now
     observation = market.observe(state)
     quote, memory = policy.act(memory, observation, jax.random.fold_in(key, index))
+    after, record = settle(market, state, quote, world, _expected_move(market, policy, state))
+    return after, memory, record
+
+
+def settle(
+    market: Market, state: State, quote: Quote, world: World, expected_move: Array
+) -> tuple[State, Trajectory]:
+    """Trade at a quote and let the mid move.
+
+    Args:
+        market: where.
+        state: before the step.
+        quote: what was decided on the observation of this state.
+        world: the random numbers of this step.
+        expected_move: of the mid whatever was traded, ticks; NaN where there is no such number.
+
+    Returns:
+        The state after the step, and the step as one of a trajectory.
+    """
     after, outcome = market.step(state, quote, world)
     record = Trajectory(
-        observation,
+        market.observe(state),
         quote,
         outcome.fill,
         outcome.spread_pnl,
         outcome.inventory_pnl,
         outcome.fee,
-        after.inventory * _expected_move(market, policy, state),
+        after.inventory * expected_move,
         after.mid_price,
         outcome.activity,
     )
-    return after, memory, record
+    return after, record
 
 
 def _expected_move(market: Market, policy: Policy, state: State) -> Array:
@@ -193,7 +214,7 @@ def _chunks(first: int, paths: int, steps: int, chunk: int, room: int) -> Iterat
 def _run(
     function: Callable,
     market: Market,
-    policies: Sequence[Policy | None],
+    policies: Sequence[Policy | OwnPolicy | None],
     paths: int,
     seed: int,
     scenario: str,
@@ -205,22 +226,58 @@ def _run(
     require(paths >= 1, "paths", "be at least 1", paths)
     market_key, policy_key = key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
     parts: list[list[Any]] = [[] for _ in policies]
+    policies = [in_lab(policy) for policy in policies]
     for indices, wanted in _chunks(first, paths, market.steps, chunk, room):
         worlds = _draw(market, market_key, indices)
         for policy, part in zip(policies, parts, strict=True):
-            found = _live(function, market, policy, worlds, policy_key, indices)
-            part.append(jax.tree.map(lambda values, wanted=wanted: np.asarray(values)[:wanted], found))
+            if is_hosted(policy):
+                keep = function is one_path
+                found = run_hosted(settle, market, policy, worlds, indices, wanted, seed, scenario, keep)
+            else:
+                found = _live(function, market, policy, worlds, policy_key, indices)
+            found = jax.tree.map(lambda values, wanted=wanted: np.asarray(values)[:wanted], found)
+            require_finite_quotes(policy, found, int(indices[0]), scenario)
+            part.append(found)
     return [jax.tree.map(lambda *arrays: np.concatenate(arrays), *part) for part in parts]
 
 
+def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) -> None:
+    """Refuse what a policy did whose half-spreads were infinite: a network's output that is no number.
+
+    Args:
+        policy: who quoted.
+        found: a trajectory or tally, the first axis the path.
+        first: index of the first path.
+        scenario: name of the random streams.
+
+    Raises:
+        FlowhftError: naming the policy and the path.
+    """
+    if isinstance(found, Trajectory):
+        sides = np.stack([found.quote.half_spread_bid, found.quote.half_spread_ask])
+        wrong = np.isinf(sides).any(axis=(0, -1))
+    elif isinstance(found, Tally):
+        wrong = ~np.isfinite(found.half_spread)
+    else:
+        return
+    for path in np.flatnonzero(wrong)[:1]:
+        while hasattr(policy, "policy"):  # behind adapters and delays
+            policy = policy.policy
+        kind = getattr(policy, "name", type(policy).__name__)
+        raise FlowhftError(
+            f"`half_spread` of the policy {kind} must be finite, or NaN for no quote; received infinity in "
+            f"path {first + path} of '{scenario}'. What its network works out there is no number."
+        )
+
+
 def rollout(
-    market: Market, policy: Policy, *, paths: int, seed: int, scenario: str, first: int = 0
+    market: Market, policy: Policy | OwnPolicy, *, paths: int, seed: int, scenario: str, first: int = 0
 ) -> Trajectory:
     """Simulate a policy in a market and return every step of every path.
 
     Args:
         market: from `flowhft.simulate.market.market.build`.
-        policy: see `flowhft.types.Policy`.
+        policy: see `flowhft.types.Policy`; or a user's own.
         paths: how many.
         seed: of the run.
         scenario: name of the random streams; the same name and seed give the same market.
@@ -249,7 +306,7 @@ def order_flow(market: Market, *, paths: int, seed: int, scenario: str, first: i
 
 
 def judge(
-    market: Market, policy: Policy, *, paths: int, seed: int, scenario: str, first: int = 0
+    market: Market, policy: Policy | OwnPolicy, *, paths: int, seed: int, scenario: str, first: int = 0
 ) -> dict[str, PathValues]:
     """Simulate a policy in a market and return only its measures, in memory that steps do not grow.
 
@@ -270,7 +327,7 @@ def judge(
 
 def judge_together(
     market: Market,
-    policies: Sequence[Policy],
+    policies: Sequence[Policy | OwnPolicy],
     *,
     paths: int,
     seed: int,

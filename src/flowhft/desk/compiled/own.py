@@ -77,7 +77,7 @@ def own_desk(policy: OwnPolicy) -> Desk:
         address = _decide_of(policy.given).address
     except NumbaError as cause:
         raise UsageError(
-            f"the policy {policy.name} must be a function of an observation of floats that numba compiles and "
-            f"that returns a quote; received: {str(cause).strip()}. {_FIX}"
+            f"the policy {policy.name} must return a quote for an observation of floats where numba compiles "
+            f"it; received: {str(cause).strip()}. {_FIX}"
         ) from cause
     return Desk(address, np.zeros(0), np.zeros(0, np.float32))

@@ -1,13 +1,14 @@
 """The replay: policies quote into a recording, and hftbacktest says which of their orders fill.
 
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
-inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what has
-changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the
-venue's book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
+inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
+has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the venue's
+book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +44,9 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow, Tape, observe, read_tape
 from flowhft.desk.replay.venue import FAILED, MAY_TAKE, POST_ONLY, close_venue, open_venue
 from flowhft.errors import DataError, FlowhftError, require
+from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
-from flowhft.policies.own import OwnPolicy
 from flowhft.runs.folder import stream
 from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
 
@@ -109,7 +110,7 @@ class Market(NamedTuple):
 
 def replay(
     recording: Recording,
-    policies: dict[str, Frozen | OwnPolicy],
+    policies: Mapping[str, Frozen | OwnPolicy],
     settings: ReplaySettings,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -280,7 +281,7 @@ def _latency_us(
 
 
 def measure_latency(maker: Maker, tape: Tape, session: float) -> Float[np.ndarray, " batch"]:
-    """Return the mean time of a decision in each of several batches, microseconds; sessions last `session` s."""
+    """Return the mean time of a decision in each of several batches, microseconds."""
     return maker.latency(tape, session)
 
 

@@ -1,7 +1,7 @@
 """Delays: of the market data, of our orders and of the answers to them, and of the policy's decisions.
 
-How long a policy takes to decide is measured on this machine (`flowhft.desk.replay.makers`), the only clock in
-the replay, outside its loop.
+How long a policy takes to decide is measured on this machine (`flowhft.desk.replay.makers`), the only clock
+in the replay, outside its loop.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The replay, decision by decision: what is seen, what a quote becomes, what a step brought.
 
-`begin_step` and `finish_step` are all of it. A compiled loop calls them for policies that numba runs, a loop in
-Python for those that it does not: a policy trades the same by either.
+`begin_step` and `finish_step` are all of it. A compiled loop calls them for policies that numba runs, a loop
+in Python for those that it does not: a policy trades the same by either.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,9 @@
-"""Who quotes in a replay: what numba runs, in the compiled loop, and a user's plain Python, in a loop of its own."""
+"""Who quotes in a replay: what numba runs, in the compiled loop; a user's plain Python, in one of its own."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -26,9 +27,11 @@ BATCHES = 64
 
 
 class Maker(Protocol):
-    """Who quotes, under the name that errors call it."""
+    """Who quotes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the name that errors call it."""
 
     def trade(self, run: Run, seed: int) -> tuple[Int[np.ndarray, "fill column"], int, int]:
         """Quote through a recording: return fills, the library's error code, and the step of an error."""
@@ -48,11 +51,12 @@ def maker_of(name: str, policy: Frozen | OwnPolicy) -> Maker:
         UsageError: a user's policy that jax runs, or a compiled function that is none of an observation.
     """
     if isinstance(policy, Frozen):
-        return CompiledMaker(name, desk_of(policy), lambda seed: begin(policy, seed))
+        return CompiledMaker(name, desk_of(policy), partial(begin, policy))
+    policy = replace(policy, name=name)  # as errors call it
     if policy.runs == "jax":
         raise UsageError(
-            f"the policy {name} must be plain Python or numba to be replayed; received one of jax, which runs "
-            "in simulation only. Write it with numpy or math, and numba.njit if you like."
+            f"the policy {name} must be plain Python or numba to be replayed; received one that jax runs, in "
+            "simulation only. Write it with numpy or math, and numba.njit if you like."
         )
     if policy.runs == "numba" and not policy.remembers:
         return CompiledMaker(name, own_desk(policy), remember, policy)
@@ -173,7 +177,7 @@ class PythonMaker:
             return self.policy.act(memory, observation, chance)
 
 
-class _said_by_user:  # noqa: N801  a context manager, of which contextlib's would take microseconds
+class _said_by_user:
     """Names policy and step in what a user's policy raises."""
 
     def __init__(self, name: str, where: str) -> None:

@@ -56,7 +56,8 @@ def record(lesson: Lesson, seed: int, like: Sequence[Scenario] = ()) -> Trajecto
         like: scenarios of the same data set, with which it shares compiled programs.
 
     Returns:
-        A trajectory, arrays of shape (path, step), half-spreads capped at 6 / k.
+        A trajectory, arrays of shape (path, step), half-spreads capped at 6 / k, which stands for a side
+        that is not quoted too.
     """
     scenario = lesson.scenario
     trajectory = rollout(
@@ -68,8 +69,12 @@ def record(lesson: Lesson, seed: int, like: Sequence[Scenario] = ()) -> Trajecto
         first=lesson.first,
     )
     widest = FURTHEST / scenario.fill_decay
-    cut = Quote(*(np.minimum(side, widest) for side in trajectory.quote))
-    return trajectory._replace(quote=cut)
+    bid, ask, size_bid, size_ask = trajectory.quote
+    cut = [
+        np.where(size > 0.0, np.fmin(side, widest), widest)  # fmin: what is not quoted is the furthest too
+        for side, size in ((bid, size_bid), (ask, size_ask))
+    ]
+    return trajectory._replace(quote=Quote(*cut, size_bid, size_ask))
 
 
 def to_table(trajectory: Trajectory, first: int) -> pl.DataFrame:

@@ -161,7 +161,8 @@ def quotes_of_expert(name: str, scenario: Scenario, observation: Observation) ->
         coefficients_in(expert, scenario), at._replace(inventory=np.array(NODES)), (0.0, 0.0)
     )
     shape = (*np.shape(observation.time), len(NODES))
-    return np.stack([np.broadcast_to(side, shape) for side in quote], axis=-1).astype(np.float32)
+    sides = quote.half_spread_bid, quote.half_spread_ask
+    return np.stack([np.broadcast_to(side, shape) for side in sides], axis=-1).astype(np.float32)
 
 
 def make_bank(

@@ -10,14 +10,17 @@ lab and at the desk.
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from flowhft.errors import UnknownNameError, UsageError
-from flowhft.policies.rules import avellaneda_stoikov, glft, oracle, white_noise
+from flowhft.policies.rules import avellaneda_stoikov, glft, no_quote, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
 CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
 QuoteOf = Callable[..., Quote]
+# What a row of a table is: a rule that competes; a bound, which knows or solves more than a maker can; a
+# baseline, which sees nothing and wants nothing.
+Family = Literal["rule", "bound", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Expert:
             relative numbers of the scenario, without units.
         told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
-        noisy: whether `quote` draws: its `noise` is two uniform numbers then, else zeros.
+        family: what it is compared as: a rule, a bound or a baseline.
+        noisy: whether its quotes are drawn with `noise`; the others do not look at it.
         unpack: (numbers) -> coefficients, from all their numbers in one flat array; None where every
             coefficient is one number. Plain arithmetic that numba compiles too.
         check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.
@@ -45,6 +49,7 @@ class Expert:
     quote: QuoteOf
     as_run: bool = False
     told_everything: bool = False
+    family: Family = "rule"
     noisy: bool = False
     unpack: Callable[[Any], Any] | None = None
     check: Callable[[Any], None] | None = None
@@ -72,7 +77,19 @@ EXPERTS = {
     expert.name: expert
     for expert in (
         Expert(
-            "white_noise", "uniform half-spreads", white_noise.coefficients, white_noise.quote, noisy=True
+            "no_quote",
+            "stays at home: quotes neither side",
+            no_quote.coefficients,
+            no_quote.quote,
+            family="baseline",
+        ),
+        Expert(
+            "white_noise",
+            "uniform half-spreads",
+            white_noise.coefficients,
+            white_noise.quote,
+            family="baseline",
+            noisy=True,
         ),
         Expert(
             "avellaneda_stoikov",
@@ -115,6 +132,7 @@ EXPERTS = {
             "exact optimum of mean less inventory penalty, in the market's own steps",
             oracle.coefficients,
             oracle.quote,
+            family="bound",
             unpack=oracle.unpack,
             check=oracle.check,
         ),
@@ -124,6 +142,7 @@ EXPERTS = {
             oracle.coefficients,
             oracle.quote,
             told_everything=True,
+            family="bound",
             unpack=oracle.unpack,
             check=oracle.check,
         ),
@@ -132,6 +151,7 @@ EXPERTS = {
             "the same optimum in continuous time",
             oracle.coefficients_continuous,
             oracle.quote,
+            family="bound",
             unpack=oracle.unpack,
             check=oracle.check,
         ),
@@ -140,6 +160,7 @@ EXPERTS = {
             "the same in continuous time, long before the session's end",
             oracle.coefficients_stationary,
             oracle.quote,
+            family="bound",
             unpack=oracle.unpack,
             check=oracle.check,
         ),
@@ -148,6 +169,7 @@ EXPERTS = {
             "exact optimum of exponential utility, in continuous time",
             oracle.coefficients_exponential,
             oracle.quote,
+            family="bound",
             unpack=oracle.unpack,
             check=oracle.check,
         ),

@@ -1,7 +1,7 @@
 """The exact quotes of a market in steps: dynamic programming over steps left and inventory.
 
-In a step of dt each side is filled by at most one lot, with probability 1 - exp(-A exp(-k delta) dt), the two
-sides independently, and inventory after the fills bears the step's drift and penalty. With U_q = mu dt q -
+In a step of dt each side is filled by at most one order, with probability 1 - exp(-A exp(-k delta) dt), the
+two sides independently, and inventory after the fills bears the step's drift and penalty. With U_q = mu dt q -
 phi dt q^2 + V_q(next), a bid that is filled with probability p brings
 
     p (delta - cost + gain)     gain = (1 - p_ask)(U_{q+1} - U_q) + p_ask (U_q - U_{q-1})
@@ -15,6 +15,10 @@ often than all of them.
 Both sides' fills are complements (the cross term p_bid p_ask (2 U_q - U_{q+1} - U_{q-1}) is positive): best
 responses rise with each other, so that iterating them from nothing and from everything ends in the smallest
 and in the largest of the points at which neither side can improve. The better one is taken.
+
+Inventory is counted in orders. One of z lots earns z times as much, and n of them, z n lots, cost
+phi z^2 n^2 a second: in units of z ticks that is the problem of single lots with the penalty phi z, whose
+value is z times as large.
 """
 
 from typing import NamedTuple
@@ -36,7 +40,7 @@ class Optimum(NamedTuple):
     """The best that can be done, by steps left and inventory -Q..Q.
 
     Attributes:
-        values: objective still to come, tick x lot, shape (step + 1, inventory).
+        values: objective still to come, tick x lot, shape (step + 1, inventory), inventories in orders.
         half_spreads: ticks, shape (step + 1, inventory, side); with no step left as with one.
     """
 
@@ -50,7 +54,7 @@ def solve(estimates: Estimates, penalty: Numeric, limit: int, terminal_penalty: 
     Args:
         estimates: of the market, `dt` positive.
         penalty: phi, tick / (second x lot).
-        limit: Q, lots: no side trades beyond.
+        limit: Q, orders of `estimates.order_size` lots: no side trades beyond.
         terminal_penalty: l, tick / lot.
 
     Returns:
@@ -58,9 +62,9 @@ def solve(estimates: Estimates, penalty: Numeric, limit: int, terminal_penalty: 
         intensity.
     """
     steps = round(float(estimates.horizon / estimates.dt))
-    q = np.arange(-limit, limit + 1.0)
-    carried = estimates.dt * (estimates.drift * q - penalty * q**2)
-    value = -terminal_penalty * q**2
+    q, size = np.arange(-limit, limit + 1.0), estimates.order_size
+    carried = estimates.dt * (estimates.drift * q - size * penalty * q**2)
+    value = -size * terminal_penalty * q**2
     values, quotes = [value], [np.zeros((len(q), 2))]
     for _ in range(steps):
         before, (value, quote) = value, _step(estimates, carried + value)
@@ -72,7 +76,7 @@ def solve(estimates: Estimates, penalty: Numeric, limit: int, terminal_penalty: 
     growth = np.arange(1, missing + 1)[:, None] * (value - before)
     quotes[0] = quotes[1]
     return Optimum(
-        np.concatenate([np.array(values), value + growth]),
+        size * np.concatenate([np.array(values), value + growth]),
         np.concatenate([np.array(quotes), np.broadcast_to(quote, (missing, *quote.shape))]),
     )
 

@@ -8,6 +8,10 @@ monotone transform, the value v_q(tau) with tau the time left:
 
 alpha, beta, eta, base and v_q(0) say what the maker wants, see `exponential_utility` and `mean_quadratic`.
 
+Inventory is counted in orders of z lots. One earns z times as much as a lot, and n of them cost z^2 n^2 phi,
+or are feared like n lots by who has z times the risk aversion: in units of z ticks that is the problem of
+single lots with phi z or gamma z in the place of phi or gamma.
+
 v spans hundreds of orders of magnitude where inventory is dear, which eigenvectors of a linear algebra
 library do not resolve. Two steps keep every component exact to rounding: the lowest eigenvector D by a
 recursion of ratios that never subtracts, and then u = v / D, whose equation is that of a Markov chain and
@@ -33,12 +37,12 @@ class Equation(NamedTuple):
     """A maker's problem as numbers.
 
     Attributes:
-        alpha: 1 / (second x lot^2): what inventory costs, times k.
-        beta: 1 / (second x lot): what the drift brings, times k.
+        alpha: 1 / (second x order^2): what inventory costs, times k.
+        beta: 1 / (second x order): what the drift brings, times k.
         eta: 1 / second: what trading brings.
         base: ticks: half-spread of a maker to whom inventory is worth nothing.
         fill_decay: k, 1 / tick.
-        log_terminal: ln v_q at the session's end, shape (inventory,), inventories -Q..Q.
+        log_terminal: ln v_q at the session's end, shape (inventory,), orders from -Q to Q.
     """
 
     alpha: Numeric
@@ -58,9 +62,9 @@ def exponential_utility(estimates: Estimates, risk_aversion: Numeric, limit: int
     Args:
         estimates: of the market.
         risk_aversion: gamma, 1 / (tick x lot), positive.
-        limit: Q, lots.
+        limit: Q, orders of `estimates.order_size` lots.
     """
-    k, gamma = estimates.fill_decay, risk_aversion
+    k, gamma = estimates.fill_decay, estimates.order_size * risk_aversion
     return Equation(
         alpha=0.5 * k * gamma * estimates.volatility**2,
         beta=k * estimates.drift,
@@ -77,23 +81,23 @@ def mean_quadratic(
     """Return the problem of a maker who maximises E[W_T - l q_T^2 - phi integral of q^2 dt].
 
     alpha = k phi, beta = k mu, eta = A / e, base = 1 / k, v_q(0) = exp(-k l q^2); ln(v) / k is then the
-    objective itself, in tick x lot.
+    objective itself, in ticks for each lot of an order: times the order size, tick x lot.
 
     Args:
         estimates: of the market.
         penalty: phi, tick / (second x lot).
-        limit: Q, lots.
+        limit: Q, orders of `estimates.order_size` lots.
         terminal_penalty: l, tick / lot.
     """
-    k = estimates.fill_decay
+    k, size = estimates.fill_decay, estimates.order_size
     q = np.arange(-limit, limit + 1.0)
     return Equation(
-        alpha=k * penalty,
+        alpha=k * penalty * size,
         beta=k * estimates.drift,
         eta=estimates.intensity * np.exp(-1.0 - k * estimates.fill_cost),
         base=1.0 / k + estimates.fill_cost,
         fill_decay=k,
-        log_terminal=-k * terminal_penalty * q**2,
+        log_terminal=-k * terminal_penalty * size * q**2,
     )
 
 

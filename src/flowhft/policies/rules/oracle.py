@@ -6,7 +6,8 @@ formula: the optimum is worked out beforehand (`dynamic_program` in the market's
 
     E[W_T - phi integral of q^2 dt]        phi = gamma sigma^2 / 2
 
-that is mean minus gamma / 2 times the variance that inventory brings, with sigma in ticks.
+that is mean minus gamma / 2 times the variance that inventory brings, with sigma in ticks. They
+quote `Estimates.order_size` lots on either side: inventory moves by whole orders, a column of the table each.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from flowhft.errors import require
 from flowhft.policies.rules import dynamic_program, linear_equation
 from flowhft.types import Estimates, Numeric, Observation, Quote
 
-LIMIT = 30  # lots: inventories beyond quote as this one, which only sheds; a table must end somewhere
+LIMIT = 30  # orders: inventories beyond quote as this one, which only sheds; a table must end somewhere
 ROWS = 128  # at most; sessions of fewer steps have one row a step
 _BEND = 0.5  # longer ones have rows evenly spaced in the root of the time left: most near the end
 
@@ -30,8 +31,9 @@ class Coefficients(NamedTuple):
         horizon: seconds of the first row from the end.
         bend: rows are evenly spaced in (time left / horizon)^bend.
         rows: number of the row at `horizon`; row 0 is the end.
-        limit: lots: the largest inventory of the table.
-        table: half-spreads in ticks, shape (rows + 2, 2 limit + 1, 2): time left, inventory, side; the last
+        limit: lots: the largest inventory of the table. Divided by the columns on either side of the middle
+            one, it is the size of an order.
+        table: half-spreads in ticks, shape (rows + 2, 2 orders + 1, 2): time left, inventory, side; the last
             row stands twice, so that between two rows there is always a next one.
     """
 
@@ -92,7 +94,7 @@ def coefficients_stationary(estimates: Estimates, risk_aversion: Numeric) -> Coe
 
 
 def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Numeric, Numeric]) -> Quote:
-    """Return the half-spreads of the table: interpolated in time, at the nearest whole inventory.
+    """Return the half-spreads of the table: interpolated in time, at the nearest whole number of orders.
 
     Args:
         coefficients: from one of the `coefficients` functions.
@@ -102,25 +104,25 @@ def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Num
     # |x| - |x - 1| + 1 over 2 holds x between 0 and 1: arithmetic that numpy, numba and jax all have.
     left = observation.time_left / coefficients.horizon
     share = 0.5 * (abs(left) - abs(left - 1.0) + 1.0)
-    limit = coefficients.limit
+    table, limit = coefficients.table, coefficients.limit
+    orders = table.shape[1] // 2
+    size = limit / orders
     held = 0.5 * (abs(observation.inventory + limit) - abs(observation.inventory - limit))
     place = coefficients.rows * share**coefficients.bend
-    row, column = round(place - 0.5), round(held + limit)
+    row, column = round(place - 0.5), round(held / size + orders)
     ahead = place - row
-    table = coefficients.table
     return Quote(
         (1.0 - ahead) * table[row, column, 0] + ahead * table[row + 1, column, 0],
         (1.0 - ahead) * table[row, column, 1] + ahead * table[row + 1, column, 1],
-        1.0,
-        1.0,
+        size,
+        size,
     )
 
 
 def unpack(numbers: Float[np.ndarray, " number"]) -> Coefficients:
     """Return the coefficients from all their numbers in one flat array, those of the table last."""
-    rows, limit = numbers[2], numbers[3]
-    table = numbers[4:].reshape((int(rows) + 2, 2 * int(limit) + 1, 2))
-    return Coefficients(numbers[0], numbers[1], rows, limit, table)
+    rows = numbers[2]
+    return Coefficients(numbers[0], numbers[1], rows, numbers[3], numbers[4:].reshape((int(rows) + 2, -1, 2)))
 
 
 def check(coefficients: Coefficients) -> None:
@@ -129,18 +131,22 @@ def check(coefficients: Coefficients) -> None:
     Raises:
         UsageError: a number or a shape that cannot be.
     """
-    rows, limit = float(coefficients.rows), float(coefficients.limit)
-    for name, value in (("rows", rows), ("limit", limit)):
-        require(value >= 1.0 and value.is_integer(), name, "be a whole number from 1 up", value)
-    for name in ("horizon", "bend"):
+    rows = float(coefficients.rows)
+    require(rows >= 1.0 and rows.is_integer(), "rows", "be a whole number from 1 up", rows)
+    for name in ("horizon", "bend", "limit"):
         value = float(getattr(coefficients, name))
         require(0.0 < value < np.inf, name, "be positive and finite", value)
-    shape, received = (int(rows) + 2, 2 * int(limit) + 1, 2), np.shape(coefficients.table)
-    require(received == shape, "table", f"have the shape {shape}", received)
+    shape = np.shape(coefficients.table)
+    columns = shape[1] if len(shape) == 3 else 0
+    fits = columns >= 3 and columns % 2 == 1 and shape == (int(rows) + 2, columns, 2)
+    require(fits, "table", f"have the shape ({int(rows) + 2}, an odd number from 3 up, 2)", shape)
 
 
 def _limit(estimates: Estimates) -> int:
-    return int(min(LIMIT, estimates.inventory_limit))
+    """Return the most orders that may be held."""
+    size, most = estimates.order_size, estimates.inventory_limit
+    require(0.0 < size <= most, "order_size", f"lie between 0 and the inventory limit of {most:g} lots", size)
+    return int(min(LIMIT, most / size))
 
 
 def _rows(estimates: Estimates) -> tuple[Float[np.ndarray, " time"], float]:
@@ -164,6 +170,6 @@ def _tabulated(
         horizon=float(estimates.horizon),
         bend=bend,
         rows=float(len(half_spreads) - 1),
-        limit=float(half_spreads.shape[1] // 2),
+        limit=float(half_spreads.shape[1] // 2 * estimates.order_size),
         table=np.concatenate([half_spreads, half_spreads[-1:]]),
     )

@@ -5,7 +5,7 @@ import polars as pl
 from flowhft.metrics.table import METRICS
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
-from flowhft.report.evidence import is_learned, is_oracle
+from flowhft.report.evidence import competes, is_learned
 from flowhft.report.markup import Markup, cell, element, join, note, subtitle, table, text
 from flowhft.report.verdict import interval_in, outcome
 from flowhft.types import Interval
@@ -62,21 +62,21 @@ def metrics_table(results: pl.DataFrame, styles: Styles, currency: str) -> Marku
         values = [interval_in(row, metric.name) for row in rows]
         if not any(numbers.known(value.value) for value in values):
             continue
-        # The exact optimum is a bound, not a competitor.
+        # The exact optimum is a bound, not a competitor; nor is who never trades.
         rivals = {
             metric.direction * value.value
-            for value, name in zip(values, names, strict=True)
-            if not is_oracle(name) and numbers.known(value.value)
+            for value, row in zip(values, rows, strict=True)
+            if competes(row) and numbers.known(value.value)
         }
         best = max(rivals) if len(rivals) > 1 else None
         unit = numbers.unit_of(metric.name, currency)
         title = join([metric.title, element("small", unit)], " ") if unit else text(metric.title)
         cells: list[object] = [element("a", title, href=f"#metric-{metric.name}")]
-        for value, name in zip(values, names, strict=True):
+        for value, row in zip(values, rows, strict=True):
             number, _, _ = numbers.together(*value)
             spread = numbers.between(value.low, value.high, value.value)
             small = element("small", spread) if spread != numbers.NOTHING else ""
-            bold = not is_oracle(name) and best is not None and metric.direction * value.value == best
+            bold = competes(row) and best is not None and metric.direction * value.value == best
             cells.append(cell(number, small, class_="best" if bold else ""))
         lines.append(cells)
     remark = f"Small: {LEVEL} intervals, each policy on its own. Bold: the best of a line, perhaps by chance."

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.stats import poisson as poisson_law
 
+from flowhft.metrics.measures import is_quoted
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.fills import any_reaches, how_many_reach
 from flowhft.simulate.market.once import once
@@ -69,8 +70,13 @@ class Market(eqx.Module):
     left of an excitation after a step and `impulse` what is left, on average, at the step's end of one
     that began within it: exp(-beta dt) and (1 - exp(-beta dt)) / (beta dt), which keep the stationary mean
     of the intensity exact for every dt; only the clustering within a step is lost. The Euler form of the
-    paper's runs has 1 - beta dt and 1. At most one lot is filled a side and step, or with `refill` one for
-    every order that reaches the quote.
+    paper's runs has 1 - beta dt and 1.
+
+    Fills: the market order that reaches a quote fills it whole, `size` lots. At most one does a side and
+    step, or with `refill` every order that reaches the quote, whose size stands there again at once. The
+    inventory limit counts lots, and only whole fills are let through; own fills excite by the order,
+    however many lots it took. A side whose half-spread is NaN or whose size is 0 is not quoted: nothing
+    fills, nothing stands, no order is counted.
 
     Attributes:
         base_intensity: of orders that fill our bid and our ask, 1 / second, shape (side,).
@@ -160,18 +166,24 @@ class Market(eqx.Module):
 
         Args:
             state: before the step.
-            quote: half-spreads around the mid, ticks.
+            quote: half-spreads around the mid, ticks; sizes, lots.
             world: the random numbers of this step: move (), order_flow (side,).
 
         Returns:
             The state after the step and what the step brought.
         """
         tilt_bid, tilt_ask = self.tilts(state, world)
+        quoted_bid = is_quoted(quote.half_spread_bid, quote.size_bid)
+        quoted_ask = is_quoted(quote.half_spread_ask, quote.size_ask)
+        half_spread_bid = jnp.where(quoted_bid, quote.half_spread_bid, 0.0)  # without a quote, any number
+        half_spread_ask = jnp.where(quoted_ask, quote.half_spread_ask, 0.0)
+        size_bid = jnp.where(quoted_bid, quote.size_bid, 1.0)
+        size_ask = jnp.where(quoted_ask, quote.size_ask, 1.0)
         arrived_bid, filled_bid = once(
             self._side,
             state.time,
             self.base_intensity[0] + state.excitation_bid,
-            quote.half_spread_bid,
+            half_spread_bid,
             tilt_bid,
             world.order_flow[0],
         )
@@ -179,23 +191,24 @@ class Market(eqx.Module):
             self._side,
             state.time,
             self.base_intensity[1] + state.excitation_ask,
-            quote.half_spread_ask,
+            half_spread_ask,
             tilt_ask,
             world.order_flow[1],
         )
-        filled_bid = self._allowed(filled_bid, state.inventory)
-        filled_ask = self._allowed(filled_ask, -state.inventory)
+        orders_bid = self._allowed(filled_bid, state.inventory, size_bid) * quoted_bid
+        orders_ask = self._allowed(filled_ask, -state.inventory, size_ask) * quoted_ask
+        filled_bid, filled_ask = orders_bid * size_bid, orders_ask * size_ask
 
-        spread_pnl = quote.half_spread_bid * filled_bid + quote.half_spread_ask * filled_ask
+        spread_pnl = half_spread_bid * filled_bid + half_spread_ask * filled_ask
         mid = self.price.initial_price + state.mid_price
-        turnover = (mid - quote.half_spread_bid) * filled_bid + (mid + quote.half_spread_ask) * filled_ask
+        turnover = (mid - half_spread_bid) * filled_bid + (mid + half_spread_ask) * filled_ask
         fee = self.maker_fee * turnover
-        standing_bid = self._standing(quote.half_spread_bid, state.inventory)
-        standing_ask = self._standing(quote.half_spread_ask, -state.inventory)
+        standing_bid = quoted_bid * self._standing(half_spread_bid, state.inventory, size_bid)
+        standing_ask = quoted_ask * self._standing(half_spread_ask, -state.inventory, size_ask)
         change = filled_bid - filled_ask
         inventory = state.inventory + change
         cause_bid, cause_ask = (
-            (arrived_bid, arrived_ask) if self.excited_by_arrivals else (filled_bid, filled_ask)
+            (arrived_bid, arrived_ask) if self.excited_by_arrivals else (orders_bid, orders_ask)
         )
         after = State(
             time=state.time + self.dt,
@@ -217,15 +230,17 @@ class Market(eqx.Module):
         fill = Fill(filled_bid, filled_ask)
         return after, Outcome(fill, spread_pnl, inventory * world.move, fee, activity)
 
-    def _standing(self, half_spread: Numeric, position: Numeric) -> Numeric:
-        """Return 1 where a side is quoted, 0 where its quote is nowhere or the inventory limit forbids it."""
-        return jnp.isfinite(half_spread) * jnp.where(position + 1.0 <= self.inventory_limit, 1.0, 0.0)
+    def _standing(self, half_spread: Numeric, position: Numeric, size: Numeric) -> Numeric:
+        """Return 1 where a side can trade, 0 where its quote is nowhere or the inventory limit forbids it."""
+        return jnp.isfinite(half_spread) * jnp.where(position + size <= self.inventory_limit, 1.0, 0.0)
 
-    def _allowed(self, filled: Numeric, position: Numeric) -> Numeric:
-        """Return the lots of a side that the inventory limit lets through, `position` towards that side."""
-        if self.refill:
-            return jnp.minimum(filled, jnp.maximum(jnp.floor(self.inventory_limit - position), 0.0))
-        return filled * (position + 1.0 <= self.inventory_limit)
+    def _allowed(self, reached: Numeric, position: Numeric, size: Numeric) -> Numeric:
+        """Return how many orders the inventory limit lets fill a side, `position` lots towards that side."""
+        if not self.refill:
+            return reached * (position + size <= self.inventory_limit)
+        fit = jnp.maximum(jnp.floor((self.inventory_limit - position) / size), 0.0)
+        fit = fit - (position + fit * size > self.inventory_limit)  # the quotient was rounded up
+        return jnp.minimum(reached, jnp.maximum(fit, 0.0))
 
     def tilts(self, state: State, world: World) -> tuple[Numeric, Numeric]:
         """Return the factors on both intensities given the coming move: adverse selection.
@@ -248,13 +263,13 @@ class Market(eqx.Module):
     def _side(
         self, intensity: Numeric, half_spread: Numeric, tilt: Numeric, uniform: Numeric
     ) -> tuple[Numeric, Numeric]:
-        """Return how many market orders came for a side in the step, and how many lots we traded there.
+        """Return how many market orders came for a side in the step, and how many of them fill our quote.
 
         Excited by all arrivals: N ~ Poisson(lambda dt) orders come, each reaches the quote with probability
-        min(1, reach exp(-k delta)), and a fill is one lot if at least one does, whose probability is
+        min(1, reach exp(-k delta)), and the quote is filled if at least one does, whose probability is
         1 - exp(-lambda reach exp(-k delta) dt). Excited by own fills (as the paper ran): that probability
         directly, above 1 included in the exponent for quotes beyond the mid, and arrivals are not simulated.
-        With `refill` every order that reaches the quote fills a lot.
+        With `refill` every order that reaches the quote fills it.
         """
         rate = intensity * tilt
         reaching = self.reach * jnp.exp(-self.fill_decay * half_spread)

@@ -33,7 +33,7 @@ class ClosedForm(eqx.Module):
 
     def act(self, memory: tuple, observation: Observation, key: PRNGKeyArray) -> tuple[Quote, tuple]:
         """Return the expert's quote; `key` is the source of its noise, if it has any."""
-        noise = jax.random.uniform(key, (2,)) if self.expert.name == "white_noise" else (0.0, 0.0)
+        noise = jax.random.uniform(key, (2,)) if self.expert.noisy else (0.0, 0.0)
         return self.expert.quote(self.coefficients, observation, (noise[0], noise[1])), memory
 
 
