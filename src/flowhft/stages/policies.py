@@ -19,8 +19,9 @@ from flowhft.desk.compiled import Frozen
 from flowhft.errors import UsageError, require
 from flowhft.flow.policy import FlowPolicy, describe_policy
 from flowhft.policies.own import OwnPolicy, load_own_policy, own_policy
-from flowhft.policies.rules import EXPERTS, Expert
+from flowhft.policies.rules import Expert
 from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.hosted import in_lab, is_hosted
 from flowhft.simulate.quoting.delayed import Late
 from flowhft.simulate.quoting.find import find_policy
 from flowhft.simulate.quoting.options import split_list, split_options, with_options
@@ -54,8 +55,8 @@ class OwnSource:
     told = False
 
     def in_market(self, scenario: Scenario) -> Policy:
-        """Return it as it is: the lab runs it."""
-        return self.own
+        """Return it as the lab runs it: traced where jax can, else as it is."""
+        return in_lab(self.own)
 
     def freeze(self, scenario: Scenario | None) -> Frozen:
         """Return it as it is: the desk runs it."""
@@ -190,10 +191,17 @@ def lineup(
     found = list(given.policies) if isinstance(given, Lineup) else find_policies(given, frozen=frozen)
     if risk_aversions is not None:
         found = tune(found, risk_aversions)
-    if NO_QUOTE in EXPERTS and not any(_stays_at_home(policy) for policy in found):
+    if not any(_stays_at_home(policy) for policy in found):
         found.append(find_policy(NO_QUOTE))
     found = delay_all(found, delay, late)
     for policy in found:
+        require(
+            not (policy.delay and isinstance(policy.source, OwnSource) and is_hosted(policy.source.own)),
+            "delay",
+            "be 0 steps for a policy of your own that jax does not compile",
+            f"{policy.delay} for '{policy.name}'",
+            "Write it in jax, or name it with [delay=0].",
+        )
         for scenario in scenarios if policy.path else ():
             policy.in_market(scenario)
     names = [policy.name for policy in found] + list(besides)
