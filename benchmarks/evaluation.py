@@ -21,11 +21,11 @@ from flowhft.simulate.devices import prepare
 prepare()
 
 from flowhft.metrics.moments import BLOCK, Moments  # noqa: E402
+from flowhft.policies.names import find_policy  # noqa: E402
 from flowhft.scenarios.presets import paper_test  # noqa: E402
 from flowhft.simulate.drive import judge_all  # noqa: E402
 from flowhft.simulate.evaluate import judgement_of  # noqa: E402
 from flowhft.simulate.job import Job, prepare_place  # noqa: E402
-from flowhft.simulate.quoting.find import find_policy  # noqa: E402
 from flowhft.simulate.rollout import judge, judge_together  # noqa: E402
 from flowhft.simulate.spans import Span  # noqa: E402
 

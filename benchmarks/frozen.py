@@ -7,7 +7,7 @@ Against plain C, and with more quantiles: `flowhft bench latency`.
 One row per width and sampler steps; three blocks, a chunk of sixteen steps, one step executed. `frozen` is
 one call of `quote` from Python, all of it: conversion of its arguments, features, network, adapter. `loop` is
 the same within a compiled loop, as a replay runs it. `numpy` is the network alone, as a researcher would
-write it (`flowhft.desk.compiled.plain`), which also works out at every call what freezing folds away. `folded
+write it (`flowhft.policies.plain`), which also works out at every call what freezing folds away. `folded
 numpy` leaves that out: the arithmetic of the frozen network, in numpy. All run on one thread, as a decision
 does.
 """
@@ -27,7 +27,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 
-from flowhft.desk.compiled import Frozen, Memory, Network, begin, fold, plain, quote, weight_shapes  # noqa: E402
+from flowhft.desk.compiled import Desk, Memory, Network, begin, desk_of, fold, plain, quote, weight_shapes  # noqa: E402
 from flowhft.features import NAMES, Sensor  # noqa: E402
 from flowhft.policies.plan import euler  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
@@ -65,10 +65,10 @@ def folded_numpy(network: Network, features: np.ndarray) -> np.ndarray:
 
 
 @njit
-def quote_often(frozen: Frozen, memory: Memory, observation: Observation, calls: int) -> float:
+def quote_often(desk: Desk, memory: Memory, observation: Observation, calls: int) -> float:
     total = 0.0
     for _ in range(calls):
-        total += quote(frozen, memory, observation).half_spread_bid
+        total += quote(desk, memory, observation).half_spread_bid
     return total
 
 
@@ -98,13 +98,13 @@ def measure(width: int, steps: int, calls: int) -> dict[str, float]:
         noise_scale=0.0,
         execute=1,
     )
-    memory = begin(frozen, 0)
+    desk, memory = desk_of(frozen), begin(frozen, 0)
     seen = Observation(0.1, 0.9, 1.0, 2.0, 3.0, 1.0, 0.0, 3.0, 4.0)
     features = np.zeros(FEATURES, np.float32)
     start = np.zeros(2 * HORIZON, np.float32)
     timed = {
         "frozen": microseconds(lambda: quote(frozen, memory, seen), calls),
-        "loop": microseconds(lambda: quote_often(frozen, memory, seen, BATCH), calls, BATCH),
+        "loop": microseconds(lambda: quote_often(desk, memory, seen, BATCH), calls, BATCH),
         "folded_numpy": microseconds(lambda: folded_numpy(frozen.network, features), calls),
         "numpy": microseconds(lambda: plain.sample(weights, features, start, euler(steps)), calls),
     }

@@ -27,7 +27,7 @@ prepare()
 from flowhft.flow.network import init_network  # noqa: E402
 from flowhft.flow.normaliser import Normaliser  # noqa: E402
 from flowhft.flow.policy import FlowPolicy  # noqa: E402
-from flowhft.flow.settings import NetworkSettings, SamplerSettings  # noqa: E402
+from flowhft.policies.settings import NetworkSettings, SamplerSettings  # noqa: E402
 from flowhft.scenarios.presets import paper_test  # noqa: E402
 from flowhft.scenarios.scenario import Scenario  # noqa: E402
 from flowhft.scenarios.sensor import sensor_for  # noqa: E402

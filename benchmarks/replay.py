@@ -22,11 +22,11 @@ from flowhft.desk.replay.engine import prepare, replay, trade
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.venue import advance, close_venue, open_venue
 from flowhft.features import NAMES, Sensor
+from flowhft.policies.names import find_policy
 from flowhft.policies.plan import euler
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.quoting.find import find_policy
 from flowhft.types import Estimates
 
 ROUNDS = 9

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import flowhft
 from flowhft.gym import MarketVectorEnv
-from flowhft.gym.stable_baselines import StableBaselinesEnv, export
+from flowhft.rl.gymnasium.stable_baselines import StableBaselinesEnv, export
 
 POLICY = Path("runs/sb3/policy.safetensors")
 

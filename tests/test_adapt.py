@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lab_policies import loaded
 from program import flowhft
 from scipy.optimize import minimize_scalar
 
@@ -11,8 +12,7 @@ from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
-from flowhft.flow.policy import FlowPolicy, load_policy, save_policy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.flow.policy import FlowPolicy, save_policy
 from flowhft.learn.adapt.adapt import adapt, records_of
 from flowhft.learn.adapt.gradient import adapted_nodes, score_along
 from flowhft.learn.adapt.paper import printed_adapter, printed_offsets, search_grid
@@ -25,12 +25,14 @@ from flowhft.learn.regime.law import NODES, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote, compose
+from flowhft.policies.names import find_policy
 from flowhft.policies.regime_adapter import RegimeAdapter, shapes_of
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import adapted, closed_form
-from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.lab import in_lab, unmapped_in_lab
 from flowhft.simulate.rollout import judge
 from flowhft.types import Observation, Quote
 
@@ -100,7 +102,7 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
     seen = Observation(*jnp.zeros(len(Observation._fields)))
     policy = found.refitted or policy
     own, _ = policy.act(policy.init(), seen, jax.random.key(0))
-    np.testing.assert_allclose(adapt_quote(found.adapter, own, seen), best, atol=0.15 * UNIT)
+    np.testing.assert_allclose(adapt_quote(found.adapter, own, seen)[:2], best, atol=0.15 * UNIT)
     assert found.fresh.low > 0.0
     assert found.search.filter("chosen").height >= 1
 
@@ -310,12 +312,12 @@ def test_a_map_behind_a_network_that_works_out_another_comes_back_from_its_file(
     arrays = {name: random.uniform(0.1, 1.0, shape) for name, shape in shapes_of(4).items()}
     regime = RegimeAdapter(**{name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()})
     save_policy(tmp_path / "sensing.safetensors", policy, regime, dial=(0.1, 1.0), behind=MAP)
-    source = find_policy(str(tmp_path / "sensing.safetensors")).source
-    assert isinstance(source.adapter, RegimeAdapter)
-    assert source.behind == MAP
+    saved = find_policy(str(tmp_path / "sensing.safetensors")).as_data()
+    assert isinstance(saved.regime, RegimeAdapter)
+    assert saved.adapter == MAP
     seen = Observation(0.2, 0.8, 0.0, -3.0, 0.0, 0.0, 0.0, 1.0, 1.0)
     seen = jax.tree.map(jnp.float32, seen)
-    sensing, moved = source.unadapted(SMALL), source.in_market(SMALL)
+    sensing, moved = unmapped_in_lab(saved, SMALL), in_lab(saved, SMALL)
     own, _ = sensing.act(sensing.init(), seen, jax.random.key(0))
     quote, _ = moved.act(moved.init(), seen, jax.random.key(0))
     np.testing.assert_allclose(quote, adapt_quote(MAP, own, seen), rtol=1e-6)
@@ -360,7 +362,7 @@ def test_the_command_warns_at_the_edge_and_saves_what_it_chose(tmp_path, too_wid
     assert said.code == 0, said.err
     assert "the chosen `offset_bid` lies on the edge of what was searched" in said.out
     assert "Widen --grid.scales or --grid.offsets." in said.out
-    assert load_policy(tmp_path / "run" / "policy.safetensors")[1] == pytest.approx(
+    assert loaded(tmp_path / "run" / "policy.safetensors")[1] == pytest.approx(
         IDENTITY._replace(offset_bid=-0.3 * UNIT, offset_ask=-0.3 * UNIT)
     )
     said = flowhft(

@@ -10,21 +10,22 @@ from program import flowhft
 
 from flowhft.desk.compiled import begin, load_frozen, quote, save_frozen
 from flowhft.desk.compiled.chance import normal_pair
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import Sensor
 from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
-from flowhft.flow.policy import FlowPolicy, save_policy
+from flowhft.flow.policy import FlowPolicy, as_data, save_policy
 from flowhft.flow.sampler import moved_up
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.policies.names import delay_all, find_policies, find_policy
+from flowhft.policies.options import split_list, split_options
 from flowhft.policies.regime_adapter import RegimeAdapter, shapes_of
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.delayed import Delayed, delayed
-from flowhft.simulate.quoting.find import find_policies, find_policy
-from flowhft.simulate.quoting.options import split_list, split_options
-from flowhft.simulate.quoting.source import delay_all
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Observation, Quote
 
@@ -81,7 +82,7 @@ def quotes_of(policy, observations, keys, memory=None):
         return memory, quote
 
     quotes = jax.jit(lambda: jax.lax.scan(step, start, (observations, keys))[1])()
-    return np.stack([np.asarray(side) for side in quotes], axis=-1)
+    return np.stack([np.asarray(side) for side in quotes[:2]], axis=-1)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +153,11 @@ def test_the_desk_begins_chunks_as_the_lab_does(sampler, tmp_path):
         memory = memory._replace(noise=jnp.float32(sampler.noise_scale) * jnp.ravel(jnp.float32(drawn)))
     keys = jax.random.split(jax.random.key(0), len(observations.time))
     ours = quotes_of(policy, observations, keys, memory)
-    save_frozen(policy.freeze(), tmp_path / "frozen.safetensors")
+    save_frozen(freeze(as_data(policy)), tmp_path / "frozen.safetensors")
     frozen = load_frozen(tmp_path / "frozen.safetensors")
     remembered = begin(frozen, 7)
     theirs = [
-        quote(frozen, remembered, Observation(*(float(column[i]) for column in observations)))
+        quote(frozen, remembered, Observation(*(float(column[i]) for column in observations)))[:2]
         for i in range(len(observations.time))
     ]
     np.testing.assert_allclose(theirs, ours, atol=2e-5)
@@ -279,9 +280,9 @@ def saved(tmp_path):
 
 def test_options_behind_a_name_change_how_a_saved_policy_quotes(saved):
     plain, quick, other = find_policies(f"{saved}, {saved}[execute=4, steps=1],slow={saved}[noise_scale=1]")
-    assert plain.source.policy.sampler == SamplerSettings(steps=2)
-    assert quick.source.policy.sampler == SamplerSettings(steps=1, execute=4)
-    assert other.source.policy.sampler == SamplerSettings(steps=2, noise_scale=1.0)
+    assert plain.policy.core.sampler == SamplerSettings(steps=2)
+    assert quick.policy.core.sampler == SamplerSettings(steps=1, execute=4)
+    assert other.policy.core.sampler == SamplerSettings(steps=2, noise_scale=1.0)
     assert [named.name for named in (plain, quick, other)] == ["flow", "flow[execute=4,steps=1]", "slow"]
     # A run remembers what a label hides: else another sampler would find the results of this one.
     assert other.remembered == "slow[noise_scale=1.0]"
@@ -296,20 +297,20 @@ def test_a_run_remembers_a_risk_dial_that_a_label_hides(tmp_path):
     low, high, quick = find_policies(f"{path}@0.2,a={path}@0.3,a@0.4={path}@0.4[steps=2,delay=1]")
     assert [low.remembered, high.remembered] == ["wise@0.2", "a@0.3"]
     assert quick.remembered == "a@0.4@0.4[delay=1,steps=2]"
-    assert float(quick.source.adapter.told[0]) == pytest.approx(np.log(0.4))
-    assert quick.source.policy.sampler.steps == 2
+    assert float(quick.policy.regime.told[0]) == pytest.approx(np.log(0.4))
+    assert quick.policy.core.sampler.steps == 2
 
 
 def test_a_delay_is_an_option_of_every_policy_and_the_desk_has_its_own():
     late, risky = find_policies("glft[delay=2],risky=glft@0.5[delay=0]")
     market = CALM.but(name="a")
-    assert late.in_market(market).delay == 2
+    assert in_lab(late, market).delay == 2
     assert (late.name, late.remembered) == ("glft[delay=2]", "glft[delay=2]")
     assert risky.remembered == "risky=glft@0.5[delay=0]"
-    assert risky.frozen(market).coefficients.size > 0
-    assert not isinstance(risky.in_market(market), Delayed)
+    assert freeze(risky, market).coefficients.size > 0
+    assert not isinstance(in_lab(risky, market), Delayed)
     with pytest.raises(UsageError, match="`delay` must be 0 steps at the desk"):
-        late.frozen(market)
+        freeze(late, market)
 
 
 @pytest.mark.parametrize(
@@ -340,8 +341,8 @@ def test_a_delay_for_all_is_for_those_that_do_not_say_otherwise():
         (0, "quotes"),
         (3, "prices"),
     ]
-    assert policies[2].in_market(CALM).late == "prices"
-    assert delay_all(find_policies("glft"), 2, "prices")[0].in_market(CALM).late == "prices"
+    assert in_lab(policies[2], CALM).late == "prices"
+    assert in_lab(delay_all(find_policies("glft"), 2, "prices")[0], CALM).late == "prices"
     assert delay_all(find_policies("glft"), 0)[0].delay == 0
 
 

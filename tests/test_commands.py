@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from lab_policies import loaded
 from program import begin_process, contents, flowhft, manifest
 
-from flowhft.flow.policy import load_policy
 from flowhft.policies.adapter import IDENTITY
 from flowhft.recordings.formats.sample import sample_recording
 from flowhft.runs.folder import MANIFEST, UNFINISHED, read_json
@@ -118,7 +118,7 @@ def test_evaluate_prints_the_rows_that_programs_read(shop):
 
 
 def test_what_is_distilled_quotes_at_once(shop):
-    saved, adapter = load_policy(shop / "distil" / "policy.safetensors")
+    saved, adapter = loaded(shop / "distil" / "policy.safetensors")
     assert (saved.objective, saved.sampler.steps, adapter) == ("rectified", 1, IDENTITY)
     said = said_by(shop, "distil")
     assert said["policy"] == "imitate[steps=4]"

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from program import flowhft
 
-from flowhft.desk.compiled import begin, fold, freeze_expert, plain, quote, save_frozen, weight_shapes
+from flowhft.desk.compiled import begin, fold, freeze_expert, quote, save_frozen, weight_shapes
 from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
 from flowhft.desk.compiled.latency import untrained
 from flowhft.desk.compiled.peer import LAYOUTS, Peer, compiler
 from flowhft.errors import UsageError
 from flowhft.features import NAMES, sensor_in_units
+from flowhft.policies import plain
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.plan import Evaluation, Plan, euler, heun
@@ -92,9 +93,10 @@ def test_an_onnx_model_quotes_like_the_policy(name, tmp_path):
 
 def test_a_quote_that_is_no_number_is_a_difference(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    save_onnx(policy(), tmp_path / "policy.onnx")
-    broken = policy(adapter=Adapter(1.0, np.nan, 0.0, 0.0))
-    assert np.isnan(largest_difference(broken, tmp_path / "policy.onnx"))
+    broken = policy()
+    broken.network.output_bias[:] = np.nan  # too late for the compiled policy, which was packed before
+    save_onnx(broken, tmp_path / "policy.onnx")
+    assert np.isnan(largest_difference(policy(), tmp_path / "policy.onnx"))
 
 
 def test_a_model_says_what_its_inputs_mean():
@@ -113,7 +115,7 @@ def test_what_cannot_be_exported_is_refused():
     pytest.importorskip("onnx", reason="needs the extra export")
     expert = experts.get("glft")
     estimates = Estimates(volatility=1.5, drift=0.3, intensity=4.0, fill_decay=1.5, horizon=1.0)
-    with pytest.raises(UsageError, match="`policy` must be a flow policy"):
+    with pytest.raises(UsageError, match="`policy` must be a flow policy or an agent"):
         onnx_model(freeze_expert(expert, expert.coefficients(estimates, 0.5)))
     with pytest.raises(UsageError, match="`warm_start` must be 0"):
         onnx_model(policy(plan=euler(1, 0.5)))

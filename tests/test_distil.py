@@ -10,10 +10,10 @@ from two_experts import SENSOR, draw, trained, two_experts
 
 from flowhft.errors import UsageError
 from flowhft.flow.normaliser import scale_features
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn.imitation.distil import distil, draw_pairs
 from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 
 MANY = SamplerSettings(steps=16, noise_scale=1.0)
 ONCE = replace(MANY, steps=1)

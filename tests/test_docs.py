@@ -21,7 +21,6 @@ from flowhft.cli.main import COMMANDS
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
 from flowhft.flow.normaliser import REACH
-from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.demonstrations.demonstrate import FURTHEST
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.settings import (
@@ -38,6 +37,7 @@ from flowhft.metrics import table as metrics
 from flowhft.metrics.bootstrap import SAMPLES
 from flowhft.policies import rules as experts
 from flowhft.policies.rules import white_noise
+from flowhft.policies.settings import NetworkSettings
 from flowhft.recordings.checks import validate
 from flowhft.recordings.ticks import EVENT
 from flowhft.rl.settings import PpoSettings

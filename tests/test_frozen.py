@@ -2,13 +2,15 @@
 
 import json
 import math
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,11 @@ from safetensors.numpy import load_file, save_file
 
 from flowhft import features
 from flowhft.desk.compiled import (
+    Desk,
+    Memory,
     begin,
+    compiled,
+    desk_of,
     fold,
     freeze_expert,
     load_frozen,
@@ -29,21 +35,21 @@ from flowhft.desk.compiled import (
     vectors,
     weight_shapes,
 )
+from flowhft.desk.compiled.flow import FLOW
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.compiled.policy import assemble
-from flowhft.desk.compiled.quote import decide
-from flowhft.errors import DataError, UsageError
+from flowhft.errors import DataError, FlowhftError, UsageError
 from flowhft.flow.network import network_from
 from flowhft.flow.normaliser import Normaliser
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.policies import adapter as adapters
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.plan import Evaluation, Plan, euler, heun, long_steps
 from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
-from flowhft.simulate.quoting.source import LearnedSource
 from flowhft.types import Estimates, Observation, Quote
 
 SENSOR = features.Sensor(2.0, 5.0, 1.0, 0.7, 3.0, 0.2, 0.05)
@@ -105,12 +111,12 @@ def observations(count=12, seed=2):
 
 def repacked(frozen):
     """The policy as it is after its arrays were changed."""
-    return assemble(frozen.kind, frozen.coefficients, frozen.adapter, frozen.network)
+    return assemble(*frozen[:3])
 
 
 def quotes_of(frozen, seen, seed=0):
     memory = begin(frozen, seed)
-    return np.array([quote(frozen, memory, observation) for observation in seen])
+    return np.array([quote(frozen, memory, observation)[:2] for observation in seen])
 
 
 class SplitMix:
@@ -158,8 +164,8 @@ def plain_quotes(kind, weights, seen, sampler, seed=0):
                 sampler["plan"],
             )
             chunk, cursor = ACTION_MEAN + ACTION_SCALE * scaled, 0
-        quoted.append(Quote(*chunk[cursor]))
-        remembered = features.note_quote(remembered, quoted[-1])
+        quoted.append(chunk[cursor])
+        remembered = features.note_quote(remembered, Quote(*chunk[cursor]))
         cursor += 1
     return np.array(quoted)
 
@@ -270,8 +276,8 @@ def test_a_policy_of_the_lab_quotes_the_same_when_frozen(kind, sampler):
     memory, expected, seen = policy.init(), [], observations()
     for observation in seen:
         own, memory = act(memory, jax.tree.map(jnp.float32, observation))
-        expected.append(own)
-    difference = quotes_of(policy.freeze(), seen) - np.array(expected)
+        expected.append(own[:2])
+    difference = quotes_of(freeze(as_data(policy)), seen) - np.array(expected)
     np.testing.assert_allclose(difference / ACTION_SCALE, 0.0, atol=1e-5)
 
 
@@ -300,7 +306,7 @@ def test_a_regime_adapter_acts_at_every_step_as_in_numpy(units, execute, tmp_pat
         remembered = features.sense(SENSOR, remembered, observation)
         raw = np.array(features.context_features(SENSOR, remembered, observation), np.float32)
         maps.append(adapter_at(regime, raw))
-        expected.append(adapters.adapt_quote(maps[-1], Quote(*quoted), observation))
+        expected.append(adapters.adapt_quote(maps[-1], Quote(*quoted), observation)[:2])
     frozen = flow(execute=execute, regime=regime)
     np.testing.assert_allclose(quotes_of(frozen, seen), expected, atol=1e-5)
     assert np.ptp(maps, axis=0)[:4].min() > 0.02  # it does respond to the regime
@@ -318,13 +324,15 @@ def test_the_policy_that_senses_its_market_quotes_the_same_when_frozen():
     memory, expected = policy.init(), []
     for observation in seen:
         own, memory = act(memory, jax.tree.map(jnp.float32, observation))
-        expected.append(own)
-    received = quotes_of(LearnedSource(policy.policy, regime).freeze(None), seen)
+        expected.append(own[:2])
+    received = quotes_of(freeze(as_data(policy.policy, regime)), seen)
     np.testing.assert_allclose(received, expected, atol=1e-5)
     # A map that was fitted to a market comes last.
     behind = Adapter(1.2, 0.1, -0.05, 0.03, -0.02)
-    moved = [adapters.adapt_quote(behind, *pair) for pair in zip(expected, seen, strict=True)]
-    received = quotes_of(LearnedSource(policy.policy, regime, behind).freeze(None), seen)
+    moved = [
+        adapters.adapt_quote(behind, Quote(*own), it)[:2] for own, it in zip(expected, seen, strict=True)
+    ]
+    received = quotes_of(freeze(as_data(policy.policy, regime, behind=behind)), seen)
     np.testing.assert_allclose(received, moved, atol=2e-5)
 
 
@@ -489,7 +497,7 @@ def test_noise_has_the_scale_asked_for():
         array[:] = 0.0  # no velocity: the sample is its own start
     frozen = repacked(frozen)
     memory = begin(frozen, 11)
-    starts = np.array([quote(frozen, memory, observations(1)[0]) for _ in range(4000)])
+    starts = np.array([quote(frozen, memory, observations(1)[0])[:2] for _ in range(4000)])
     starts = (starts - ACTION_MEAN) / ACTION_SCALE
     # Fixed seed; each bound is 4.5 standard errors, a false alarm of about 1e-5 over all seeds.
     np.testing.assert_allclose(starts.mean(axis=0), 0.0, atol=4.5 / math.sqrt(4000))
@@ -504,8 +512,8 @@ def test_policies_side_by_side_do_not_shift_each_others_numbers():
     first, second = begin(frozen, 5), begin(frozen, 6)
     together = []
     for observation in seen:
-        together.append(quote(frozen, first, observation))
-        assert quote(frozen, second, observation) != together[-1]
+        together.append(quote(frozen, first, observation)[:2])
+        assert quote(frozen, second, observation)[:2] != together[-1]
     np.testing.assert_array_equal(together, alone)
 
 
@@ -515,15 +523,43 @@ def test_the_adapter_acts_last_and_is_not_remembered(kind):
     seen = observations()
     own = quotes_of(flow(kind), seen)
     expected = [
-        adapters.adapt_quote(adapter, Quote(*row), observation)
+        adapters.adapt_quote(adapter, Quote(*row), observation)[:2]
         for row, observation in zip(own, seen, strict=True)
     ]
     np.testing.assert_allclose(quotes_of(flow(kind, adapter=adapter), seen), expected, rtol=1e-14)
 
 
-def test_a_nan_reaches_the_quote():
-    seen = observations(1)[0]._replace(mid_price=math.nan)
-    assert np.isnan(quotes_of(flow("paper"), [seen])).all()
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("policy", ["paper", "context", "glft", "oracle"])
+def test_an_observation_that_is_no_number_is_an_error_of_every_policy(policy, number):
+    expert = experts.EXPERTS.get(policy)
+    frozen = freeze_expert(expert, expert.coefficients(ESTIMATES, 0.5)) if expert else flow(policy)
+    for field in Observation._fields:
+        seen = observations(1)[0]._replace(**{field: number})
+        with pytest.raises(UsageError, match=rf"must be finite numbers; received {field} {number}"):
+            quote(frozen, begin(frozen, 0), seen)
+
+
+def test_a_network_that_gives_no_number_is_an_error():
+    frozen = flow()
+    frozen.packed.weights[:] = 3e38  # products overflow
+    with pytest.raises(FlowhftError, match="policy of kind flow must quote finite half-spreads"):
+        quote(frozen, begin(frozen, 0), observations(1)[0])
+
+
+@pytest.mark.parametrize("name", ["weight_1", "output_bias", "feature_mean", "action_mean"])
+def test_nan_among_the_weights_is_refused(name):
+    frozen = flow()
+    getattr(frozen.network, name)[(0,) * getattr(frozen.network, name).ndim] = math.nan
+    with pytest.raises(UsageError, match=f"`{name}` must hold no NaN"):
+        repacked(frozen)
+    with pytest.raises(UsageError, match=r"`adapter\.skew` must hold no NaN"):
+        flow(adapter=Adapter(1.0, 0.0, 0.0, math.nan))
+
+
+def test_nan_among_an_experts_coefficients_is_refused():
+    with pytest.raises(UsageError, match="`slope` must be numbers of glft; received NaN"):
+        freeze_expert(experts.get("glft"), (1.0, math.nan, 0.0, 0.0))
 
 
 def every_policy():
@@ -537,16 +573,118 @@ def every_policy():
         yield f"flow_{number}", flow("paper" if number % 2 else "context", **sampler)
 
 
-def test_all_policies_are_of_one_type_and_compile_once(tmp_path):
-    types = set()
+@compiled
+def sum_of_quotes(desk: Desk, memory: Memory, observation: Observation, calls: int) -> float:
+    total = 0.0
+    for _ in range(calls):
+        wanted = quote(desk, memory, observation)
+        total += wanted.half_spread_bid - 2.0 * wanted.half_spread_ask
+    return total
+
+
+def test_a_loop_is_compiled_once_for_all_policies_and_every_kind_once(tmp_path):
+    seen = observations(1)[0]
     for name, frozen in every_policy():
         path = tmp_path / f"{name}.safetensors"
         save_frozen(frozen, path)
-        for policy in (frozen, load_frozen(path)):
-            types.add((numba.typeof(policy), numba.typeof(begin(policy, 2**63 - 1))))
-            quotes_of(policy, observations(2))
-    assert len(types) == 1
-    assert len(decide.signatures) == 1
+        for policy in (frozen, load_frozen(path), pickle.loads(pickle.dumps(frozen))):
+            received = sum_of_quotes(desk_of(policy), begin(policy, 2**63 - 1), seen, 2)
+            first, second = quotes_of(policy, [seen, seen], 2**63 - 1)
+            assert received == (first[0] - 2.0 * first[1]) + (second[0] - 2.0 * second[1])
+        assert len(policy.decide.compiled.signatures) == 1
+    assert len(sum_of_quotes.signatures) == 1
+
+
+def test_only_what_quotes_is_compiled():
+    program = """
+import sys
+from flowhft.desk.compiled import begin, freeze_expert, quote
+from flowhft.desk.compiled.flow import FLOW
+from flowhft.policies.rules import EXPERTS, glft
+from flowhft.types import Observation
+frozen = freeze_expert(EXPERTS["glft"], glft.Coefficients(1.0, 0.1, 0.0, 0.0))
+quote(frozen, begin(frozen, 0), Observation(*[1.0] * 11))
+print(FLOW.decide._compiled is None, frozen.decide._compiled is None)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+def test_a_fault_within_a_compiled_loop_is_an_error():
+    frozen = flow()
+    with pytest.raises(FlowhftError, match="finite"):
+        sum_of_quotes(desk_of(frozen), begin(frozen, 0), observations(1)[0]._replace(cash=math.nan), 1)
+
+
+@pytest.mark.parametrize("name", ["glft", "white_noise", "flow"])
+def test_whole_numbers_and_arrays_quote_the_same_without_new_compilation(name):
+    expert = experts.EXPERTS.get(name)
+    frozen = freeze_expert(expert, expert.coefficients(ESTIMATES, 0.5)) if expert else flow()
+    seen = Observation(1.0, 2.0, 3.0, -2.0, 5.0, 1.0, 0.0, 4.0, 6.0, 1.0, 0.0)
+    expected = quote(frozen, begin(frozen, 3), seen)
+    for kind in (int, np.float32, np.int64, lambda value: np.array(value), jnp.float32):
+        assert quote(frozen, begin(frozen, 3), Observation(*map(kind, seen))) == expected
+    assert len(frozen.decide.compiled.signatures) == 1
+
+
+class Toy(NamedTuple):
+    base: float
+    ladder: np.ndarray
+    width: float
+
+
+def toy_quote(coefficients: Toy, observation: Observation, noise) -> Quote:
+    rung = coefficients.ladder[round(abs(observation.inventory)) % coefficients.ladder.size]
+    jitter = 1e-3 * noise[0]
+    bid = coefficients.base + rung * observation.inventory + jitter * coefficients.width
+    ask = math.nan if observation.inventory < -3.0 else coefficients.base - rung
+    return Quote(bid, ask, 1.0, 2.0 if observation.inventory > 0.0 else 1.0)
+
+
+def toy_unpack(numbers) -> Toy:
+    return Toy(numbers[0], numbers[1 : numbers.size - 1], numbers[numbers.size - 1])
+
+
+def toy_coefficients(estimates: Estimates, risk_aversion: float) -> Toy:
+    return Toy(estimates.volatility, np.ones(3), risk_aversion)
+
+
+TOY = experts.Expert("toy", "of a test", toy_coefficients, toy_quote, noisy=True, unpack=toy_unpack)
+
+
+def test_a_rule_of_one_file_and_one_row_quotes_is_kept_and_needs_no_new_loop(tmp_path, monkeypatch):
+    monkeypatch.setitem(experts.EXPERTS, "toy", TOY)
+    told = Toy(1.5, np.array([0.3, 0.7, -0.2, 1.1]), 2.0)
+    frozen, seen = freeze_expert(TOY, told), observations(40)
+    compiled_before = len(sum_of_quotes.signatures)
+    path = tmp_path / "toy.safetensors"
+    save_frozen(frozen, path)
+    for policy in (frozen, load_frozen(path), pickle.loads(pickle.dumps(frozen))):
+        memory, chance = begin(policy, 9), SplitMix(9)
+        for observation in seen:
+            noise = (chance.uniform(), chance.uniform())
+            received, expected = quote(policy, memory, observation), toy_quote(told, observation, noise)
+            np.testing.assert_allclose(received, expected, rtol=1e-12)
+    assert {quote(frozen, memory, one).size_ask for one in seen} == {1.0, 2.0}
+    assert any(np.isnan(quote(frozen, memory, one).half_spread_ask) for one in seen)
+    flat_rule = freeze_expert(experts.get("glft"), (1.0, 0.2, 0.0, 0.0))
+    sum_of_quotes(desk_of(flat_rule), begin(flat_rule, 0), seen[0], 1)
+    sum_of_quotes(desk_of(frozen), begin(frozen, 0), seen[0], 1)
+    assert len(sum_of_quotes.signatures) == max(compiled_before, 1)
+
+
+def test_a_file_of_a_rule_that_is_in_no_table_is_refused(tmp_path):
+    save_frozen(freeze_expert(TOY, Toy(1.0, np.ones(2), 1.0)), tmp_path / "toy.safetensors")
+    with pytest.raises(DataError, match="unknown expert 'toy'"):
+        load_frozen(tmp_path / "toy.safetensors")
+
+
+def test_a_rule_must_have_a_name_of_its_own():
+    taken = replace(TOY, name="glft")
+    with pytest.raises(UsageError, match="`expert` must have a name that no other kind of policy has"):
+        freeze_expert(taken, Toy(1.0, np.ones(2), 1.0))
+    with pytest.raises(UsageError, match="`expert` must have a name that no other kind of policy has"):
+        freeze_expert(replace(TOY, name="flow"), Toy(1.0, np.ones(2), 1.0))
 
 
 @pytest.mark.parametrize(("name", "frozen"), list(every_policy()))
@@ -554,15 +692,13 @@ def test_a_file_gives_back_the_policy_bit_for_bit(name, frozen, tmp_path):
     path = tmp_path / "policy.safetensors"
     save_frozen(frozen, path)
     loaded = load_frozen(path)
-    assert loaded.network[:7] == frozen.network[:7]
     assert (loaded.kind, loaded.adapter) == (frozen.kind, frozen.adapter)
-    pairs = [
-        (loaded.coefficients, frozen.coefficients),
-        (loaded.table, frozen.table),
-        *zip(loaded.network[7:], frozen.network[7:], strict=True),
-        *zip(loaded.packed, frozen.packed, strict=True),
-    ]
-    for mine, theirs in pairs:
+    if frozen.kind is FLOW:
+        assert loaded.network[:7] == frozen.network[:7]
+        pairs = [*zip(loaded.network[7:], frozen.network[7:], strict=True)]
+    else:
+        pairs = [(loaded.coefficients, frozen.coefficients)]
+    for mine, theirs in [*pairs, *zip(loaded.packed, frozen.packed, strict=True)]:
         assert mine.dtype == theirs.dtype
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(quotes_of(loaded, observations()), quotes_of(frozen, observations()))
@@ -626,7 +762,7 @@ def rewrite(saved, tmp_path, change):
         (lambda header, arrays: "{", "header of .* must be JSON"),
         (lambda header, arrays: "[]", "another program"),
         (lambda header, arrays: header | {"format": "flowhft.policy"}, "received flowhft.policy"),
-        (lambda header, arrays: header | {"version": 1}, "must be 2; received 1"),
+        (lambda header, arrays: header | {"version": 1}, "must be one of 2, 3; received 1"),
         (lambda header, arrays: header | {"kind": "ppo"}, "ppo"),
         (lambda header, arrays: header | {"adapter": {"scale": 1.0}}, "adapter|argument"),
         (lambda header, arrays: header | {"network": None}, "fit together"),
@@ -701,9 +837,9 @@ def test_weights_that_do_not_fit_are_refused_by_name(name):
         flow(weights=weights | {name: kept[..., :-1]})
 
 
-def test_a_policy_that_no_loop_knows_is_refused():
+def test_a_rule_that_does_not_say_what_it_takes_is_refused():
     expert = experts.Expert("mine", "", experts.glft.coefficients, lambda *_: Quote(1.0, 1.0))
-    with pytest.raises(UsageError, match="received 'mine'"):
+    with pytest.raises(UsageError, match="`quote` of the expert 'mine' must annotate its first parameter"):
         freeze_expert(expert, (1.0, 2.0, 3.0, 4.0))
     with pytest.raises(UsageError, match="`coefficients` must have the shape"):
         freeze_expert(experts.get("glft"), (1.0,))

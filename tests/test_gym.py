@@ -16,6 +16,8 @@ from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 import flowhft.rl.gymnasium.sessions
 from flowhft.errors import DataError, MissingExtraError, UnknownNameError, UsageError
 from flowhft.learn.demonstrations.sensing import features_of
+from flowhft.policies.file import load_policy, save_policy
+from flowhft.policies.names import find_policy
 from flowhft.rl.gymnasium import MarketEnv, MarketVectorEnv
 from flowhft.rl.gymnasium.actor import actor_from, agents_from
 from flowhft.rl.gymnasium.sessions import stream_of
@@ -25,8 +27,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.agents_file import load_agents, save_agents
-from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import rollout
 from flowhft.types import Trajectory
 
@@ -315,9 +316,9 @@ def test_exported_weights_quote_as_they_did_in_the_environment(observation, scen
     env = MarketEnv(scenario, observation=observation)
     state = weights(env.observation_space.shape[0])
     file = tmp_path / "policy.safetensors"
-    save_agents(file, agents_from(state, env, training={"steps": 1}))
-    assert load_agents(file).scenarios == (scenario.name,)
-    agent = find_policy(str(file)).in_market(scenario)
+    save_policy(file, agents_from(state, env, training={"steps": 1}))
+    assert list(load_policy(file).core.policies) == [scenario.name]
+    agent = in_lab(find_policy(str(file)), scenario)
     judged = rollout(build(scenario), agent, paths=1, seed=5, scenario=stream_of(scenario))
     seen, _ = env.reset(seed=5)
     cut = 0
@@ -370,9 +371,9 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
     assert [info["l"] for info in model.ep_info_buffer] == [scenario.steps] * 8
     file = tmp_path / "new" / "policy.safetensors"
     export(model, file)
-    agents = load_agents(file)
+    agents = load_policy(file)
     assert agents.training["algorithm"] == "PPO"
-    agent = agents.in_market(scenario)
+    agent = in_lab(agents, scenario)
     random = np.random.default_rng(0)
     reached = 0
     for _ in range(20):
@@ -384,7 +385,7 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
         ]
         action, _ = model.predict(np.clip(seen, -10, 10).astype(np.float32), deterministic=True)
         quote, _ = agent.act(np.float32(previous), observation, jax.random.key(0))
-        np.testing.assert_allclose(np.array(quote), (1.0 + action) / scenario.fill_decay, atol=1e-4)
+        np.testing.assert_allclose(np.array(quote[:2]), (1.0 + action) / scenario.fill_decay, atol=1e-4)
         reached += np.abs(action).max() > 0.1
     assert reached > 0
     single = A2C("MlpPolicy", MarketEnv(scenario), device="cpu")
@@ -401,3 +402,62 @@ def test_stable_baselines_predicts_what_its_export_quotes(scenario, tmp_path: Pa
     export(single, file)
     with pytest.raises(UsageError, match="`VecNormalize` must leave observations alone"):
         export(PPO("MlpPolicy", VecNormalize(vector), batch_size=80, **how), file)
+
+
+# --- pulling a side ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["offset", "half_spread"])
+def test_an_agent_that_may_pull_passes_the_official_checker(action, scenario):
+    env = gymnasium.make("flowhft/Market-v0", scenario=scenario, action=action, may_pull=True)
+    assert env.action_space.shape == (4,)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_env(env.unwrapped)
+    left = [str(one.message) for one in caught if "symmetric" not in str(one.message)]
+    assert left == []
+
+
+def test_whoever_pulls_nothing_is_in_the_environment_of_those_who_may_not(scenario):
+    random = np.random.default_rng(0)
+    plain, free = (
+        MarketVectorEnv(scenario, num_envs=SESSIONS, may_pull=pull, observation="raw")
+        for pull in (False, True)
+    )
+    np.testing.assert_array_equal(plain.reset(seed=3)[0], free.reset(seed=3)[0])
+    for _ in range(5):
+        pair = random.uniform(-1.0, 1.0, (SESSIONS, 2)).astype(np.float32)
+        one = plain.step(pair)
+        other = free.step(np.concatenate([pair, random.uniform(0.0, 1.0, pair.shape)], axis=1))
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("observation", ["state", "regime", "context", "raw"])
+def test_a_side_that_is_pulled_does_not_trade_and_leaves_no_hole_in_what_is_seen(observation, scenario):
+    env = MarketVectorEnv(scenario, num_envs=SESSIONS, may_pull=True, observation=observation)
+    env.reset(seed=3)
+    eager = np.tile(np.float32([-2.0, -2.0, -0.1, 1.0]), (SESSIONS, 1))  # beyond the mid, but no bid
+    sold = 0.0
+    for _ in range(5):
+        seen, reward, _, _, info = env.step(eager)
+        assert np.isfinite(seen).all()
+        assert np.isfinite(reward).all()
+        assert np.isnan(info["half_spread_bid"]).all()
+        assert np.isfinite(info["half_spread_ask"]).all()
+        assert not info["fill_bid"].any()
+        sold += info["fill_ask"].sum()
+    assert sold > 0.0
+    for wrong, word in (
+        ([0.0, 0.0, 1.5, 0.0], "between -1 and 1; received 1.5"),
+        ([9.0, 0, 0, 0], "-5 and 5"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            env.step(np.tile(np.float32(wrong), (SESSIONS, 1)))
+    with pytest.raises(UsageError, match=r"last axis \(bid, ask, quote bid, quote ask\)"):
+        env.step(eager[:, :2])
+
+
+def test_an_agent_that_may_pull_is_not_exported_as_one_that_always_quotes(scenario):
+    with pytest.raises(UsageError, match="`may_pull` must be False for an export"):
+        agents_from(weights(), MarketEnv(scenario, may_pull=True))

@@ -10,10 +10,11 @@ from safetensors.numpy import save
 from two_experts import SENSOR, draw, trained
 
 from flowhft import features
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import DataError, UsageError
 from flowhft.flow.interpolant import Batch, noise_for
 from flowhft.flow.network import network_from
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.flow.policy import as_data
 from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.demonstrate import record
@@ -26,13 +27,14 @@ from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row, noise_scales
 from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.select import Teacher
 from flowhft.learn.settings import TrainingSettings
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.runs.archive import read_archive, write_archive
+from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.presets import paper_test, scenario_in
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.agent_view import regime_of
-from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import rollout
 from flowhft.types import Observation
 
@@ -461,12 +463,12 @@ def test_what_a_policy_is_told_can_be_built_into_it():
     policy, _ = imitate(demonstrations, sensor_for(SHORT), network, _settings(), 0)
     with pytest.raises(UsageError, match="`policy` must be told its market"):
         policy.act(policy.init(), Observation(*np.zeros(len(Observation._fields))), jax.random.key(0))
-    source = LearnedSource(policy)
-    assert source.told
+    data = as_data(policy)
+    assert data.told
     with pytest.raises(UsageError, match="`scenario` must say which market"):
-        source.freeze(None)
+        freeze(data)
     for path, scenario in ((0, SHORT), (20, LONGER)):
-        knowing = source.in_market(scenario).policy
+        knowing = in_lab(data, scenario).policy
         assert knowing.settings.features == "context"
         for step in (0, 5):
             raw = demonstrations.features[path, step]
@@ -474,7 +476,7 @@ def test_what_a_policy_is_told_can_be_built_into_it():
             built_in = knowing.draw(jnp.asarray(raw[: -len(features.REGIME)]), jax.random.key(0))
             assert np.allclose(with_it, built_in, atol=1e-6)
     assert not np.allclose(
-        source.in_market(SHORT).policy.network.input.bias, source.in_market(LONGER).policy.network.input.bias
+        in_lab(data, SHORT).policy.network.input.bias, in_lab(data, LONGER).policy.network.input.bias
     )
 
 

@@ -12,9 +12,10 @@ from program import contents, flowhft
 from flowhft.cli.learned_stages import at_dial
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.flow.normaliser import Normaliser
+from flowhft.flow.policy import as_data
 from flowhft.learn.regime.plain import plain_policy
+from flowhft.policies.names import Named
 from flowhft.policies.regime_adapter import TOLD, RegimeAdapter, shapes_of
-from flowhft.simulate.quoting.source import LearnedSource, Named
 from flowhft.studies.learned import misses, wins
 from flowhft.studies.learned.dial import BESIDE
 from flowhft.studies.learned.lineup import Member, told_premium
@@ -280,8 +281,8 @@ def test_the_page_says_that_a_policy_is_told_the_kind_of_market_only_where_it_li
     for told, listens in (("log_risk", False), ("premium", True), ("informed", True)):
         weight = np.zeros((2, len(TOLD)))
         weight[1, TOLD.index(told)] = 0.5
-        source = LearnedSource(plain_policy(SENSOR), regime._replace(weight_told=weight))
-        assert told_premium(Member(Named("flowhft", "flowhft", source), "learned")) == listens
+        policy = as_data(plain_policy(SENSOR), regime._replace(weight_told=weight))
+        assert told_premium(Member(Named("flowhft", "flowhft", policy), "learned")) == listens
 
 
 def test_sentences_follow_the_numbers_of_the_seeds():

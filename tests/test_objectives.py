@@ -20,8 +20,8 @@ from flowhft.flow import objectives
 from flowhft.flow.interpolant import Batch, lesson_error, share_out, together
 from flowhft.flow.network import embedding
 from flowhft.flow.objectives import flow_map, flow_matching, shortcut
-from flowhft.flow.settings import SamplerSettings
 from flowhft.policies.plan import euler, heun, long_steps
+from flowhft.policies.settings import SamplerSettings
 
 DEVIATION = 0.5  # s
 SLOPES, OFFSETS = jnp.array([1.0, -0.5, 0.3, 0.8]), jnp.array([0.2, 0.0, -0.4, 0.1])  # A, b

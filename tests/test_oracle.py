@@ -11,17 +11,16 @@ from scipy.optimize import minimize_scalar
 
 from flowhft.desk.compiled import begin, freeze_expert
 from flowhft.desk.compiled import quote as quote_frozen
-from flowhft.desk.compiled.policy import assemble
 from flowhft.errors import UsageError
 from flowhft.learn.frontier import objective_of
 from flowhft.policies import rules as experts
+from flowhft.policies.rule import estimates_for
 from flowhft.policies.rules import dynamic_program, linear_equation, oracle
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.closed_form import estimates_for
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Estimates, Observation
 
@@ -471,15 +470,16 @@ def test_jax_reads_the_same_rows_at_the_times_that_it_counts_up():
         np.testing.assert_allclose(np.stack(found[:2], axis=-1), expected, atol=2e-4)
 
 
-def test_at_the_desk_a_nan_is_quoted_as_nan_and_a_table_that_does_not_fit_is_refused():
+def test_at_the_desk_a_nan_is_an_error_and_a_table_that_does_not_fit_is_refused():
     coefficients = oracle.coefficients(MILD._replace(dt=0.05), 1.0)
     frozen = freeze_expert(experts.get("oracle"), coefficients)
     memory = begin(frozen, 0)
     for seen in (see(math.nan, 0.5), see(1.0, math.nan), see(math.inf, 0.5)):
-        assert np.isnan(quote_frozen(frozen, memory, seen)[:2]).all()
+        with pytest.raises(UsageError, match=r"`observation` .* must be finite numbers"):
+            quote_frozen(frozen, memory, seen)
     for wrong, message in (
-        ({"table": frozen.table[1:]}, "`table` must have the shape"),
-        ({"table": frozen.table[..., :1]}, "`table` must have the shape"),
+        ({"table": coefficients.table[1:]}, "`table` must have the shape"),
+        ({"table": coefficients.table[..., :1]}, "`table` must have the shape"),
         ({"rows": 20.5}, "`rows` must be a whole number"),
         ({"limit": math.nan}, "`limit` must be a whole number"),
         ({"bend": -1.0}, "`bend` must be positive"),
@@ -487,4 +487,4 @@ def test_at_the_desk_a_nan_is_quoted_as_nan_and_a_table_that_does_not_fit_is_ref
     ):
         changed = coefficients._replace(**wrong)
         with pytest.raises(UsageError, match=message):
-            assemble(frozen.kind, changed[:-1], frozen.adapter, table=changed.table)
+            freeze_expert(experts.get("oracle"), changed)

@@ -14,7 +14,14 @@ from scipy.optimize import minimize_scalar
 
 from flowhft.cli.main import main
 from flowhft.errors import DataError, UnknownNameError, UsageError
+from flowhft.policies.agent import VIEWS
+from flowhft.policies.agent import Agent as AgentData
+from flowhft.policies.agent import units_in as told
+from flowhft.policies.file import load_policy, save_policy
+from flowhft.policies.members import Members
+from flowhft.policies.names import find_policy
 from flowhft.rl.advantage import advantages, luck
+from flowhft.rl.agents import agent_policy, merged
 from flowhft.rl.environment import Episode, Reward, environments_of
 from flowhft.rl.ppo import CURVES, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
@@ -24,9 +31,8 @@ from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.agent import Actor, Scales
-from flowhft.simulate.quoting.agent_view import VIEWS, look, told
-from flowhft.simulate.quoting.agents_file import FORMAT, Agents, alone, load_agents, merge_agents, save_agents
-from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.agent_view import look
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import key_for, one_path
 from flowhft.types import Observation
 
@@ -196,9 +202,9 @@ def one_step():
     return environments, train(environments, (5, 2), SMALL, 0, "one step")
 
 
-def agents_of(environments, found, view="state", names=("one step",)):
+def agents_of(environments, found, view="state", name="one step"):
     scales = environments[0].scales._replace(mean=found.mean, std=found.std)
-    return alone(view, found.actor, scales, names)
+    return agent_policy(view, found.actor, scales, name)
 
 
 def test_in_one_step_the_best_quote_is_learned(one_step):
@@ -210,15 +216,15 @@ def test_in_one_step_the_best_quote_is_learned(one_step):
         return delta * -np.expm1(-orders * np.exp(-k * delta))
 
     best = minimize_scalar(lambda delta: -income(delta), bounds=(0.0, 5.0), method="bounded").x
-    agent = agents_of(environments, found).in_market(ONE_STEP)
+    agent = in_lab(agents_of(environments, found), ONE_STEP)
     start = Observation(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0)
     quote, _ = agent.act(agent.init(), start, jax.random.key(0))
-    for half_spread in (float(side) for side in quote):
+    for half_spread in (float(side) for side in quote[:2]):
         assert half_spread == pytest.approx(best, rel=0.15)
         assert income(half_spread) > 0.99 * income(best) > 1.01 * 0.99 * income(1.0 / k)
     # What validation says agrees with the closed form: five standard errors.
     kept = found.seeds.filter(pl.col("chosen")).row(0, named=True)
-    expected = sum(income(float(side)) for side in quote)
+    expected = sum(income(float(side)) for side in quote[:2])
     assert kept["pnl"] == pytest.approx(expected, abs=5.0 * kept["pnl_error"])
 
 
@@ -302,11 +308,11 @@ def test_a_rollout_repeats_what_training_saw(view):
     key = jax.random.key(3)
     reward, gain = eqx.filter_jit(judge_learner)(actor, environment, units, key, 2)
     scales = environment.scales._replace(mean=units.mean, std=units.std)
-    agents = alone(view, actor, scales)
+    agents = agent_policy(view, actor, scales)
     for path, path_key in enumerate(jax.random.split(key, 2)):
         scenario = scenarios[path % count]
         market = build(scenario, like=scenarios[:count])
-        done = eqx.filter_jit(one_path)(market, agents.in_market(scenario), market.draw(path_key), key)
+        done = eqx.filter_jit(one_path)(market, in_lab(agents, scenario), market.draw(path_key), key)
         change = np.sum(done.spread_pnl + done.inventory_pnl - done.fee)
         held = np.asarray(done.observation.inventory + done.fill.bid - done.fill.ask)
         assert change == pytest.approx(float(gain[path]), abs=1e-3)
@@ -329,61 +335,97 @@ def test_markets_take_turns_and_share_programs():
 
 def some_agents(view="state", names=("T1.HH", "T1.LL")):
     random = np.random.default_rng(5)
-    features, count = len(VIEWS[view]), max(1, len(names))
+    features = len(VIEWS[view])
 
     def numbers(*shape):
-        return random.normal(size=(count, *shape)).astype(np.float32)
+        return random.normal(size=shape).astype(np.float32)
 
-    actor = Actor((numbers(features, 3), numbers(3, 2)), (numbers(3), numbers(2)), numbers(2))
-    side = np.ones((count, 2), np.float32)
-    scales = Scales(
-        numbers(features), np.ones((count, features), np.float32), side, side, -2 * side, 3 * side
-    )
-    return Agents(view, actor, scales, names)
+    def agent(name):
+        actor = Actor((numbers(features, 3), numbers(3, 2)), (numbers(3), numbers(2)), numbers(2))
+        side = np.ones(2, np.float32)
+        scales = Scales(numbers(features), np.ones(features, np.float32), side, side, -2 * side, 3 * side)
+        return agent_policy(view, actor, scales, name)
+
+    return merged([agent(name) for name in names or ("",)], {"seed": 5})
+
+
+def agents_in(policy):
+    members = policy.core.policies if isinstance(policy.core, Members) else {"": policy}
+    return {name: member.core for name, member in members.items()}
 
 
 def test_agents_come_back_from_their_file(tmp_path):
     path = tmp_path / "agents.safetensors"
     for agents in (some_agents(), some_agents("regime", ())):
-        save_agents(path, agents)
-        again = load_agents(path)
-        assert (again.view, again.scenarios, again.layers) == (agents.view, agents.scenarios, agents.layers)
-        jax.tree.map(np.testing.assert_array_equal, again.actor, agents.actor)
-        jax.tree.map(np.testing.assert_array_equal, again.scales, agents.scales)
-    assert not again.scenarios
-    assert again.in_market(ONE_STEP).act(1.0, Observation(*[0.0] * 9), None)[0].half_spread_bid.shape == ()
+        save_policy(path, agents)
+        again = load_policy(path)
+        assert dict(again.training) == {"seed": 5}
+        for (name, one), (other_name, other) in zip(
+            agents_in(again).items(), agents_in(agents).items(), strict=True
+        ):
+            assert (name, one.view, one.layers) == (other_name, other.view, other.layers)
+            assert one.arrays.keys() == other.arrays.keys()
+            for key, value in one.arrays.items():
+                np.testing.assert_array_equal(value, other.arrays[key])
+    quoting = in_lab(again, ONE_STEP)
+    assert quoting.act(1.0, Observation(*[0.0] * 9), None)[0].half_spread_bid.shape == ()
+
+
+def test_agents_of_the_first_format_are_read(tmp_path):
+    """Arrays with a leading axis agent, names of scenarios in the header."""
+    path = tmp_path / "agents.safetensors"
+    agents = some_agents()
+    own = [agent.arrays for agent in agents_in(agents).values()]
+    arrays = {name: np.stack([one[name] for one in own]) for name in own[0]}
+    header = {"format": "flowhft.agents", "version": 1, "view": "state", "layers": [5, 3, 2]}
+    header |= {"activation": "tanh", "scenarios": list(agents_in(agents)), "training": {}}
+    write_archive(path, arrays, header)
+    for name, agent in agents_in(load_policy(path)).items():
+        for key, value in agent.arrays.items():
+            np.testing.assert_array_equal(value, agents_in(agents)[name].arrays[key])
+    write_archive(path, {n: value[:1] for n, value in arrays.items()}, header | {"scenarios": []})
+    assert load_policy(path).kind == "agent"
+    write_archive(path, arrays, header | {"scenarios": ["a"]})
+    with pytest.raises(DataError, match="must have 1 agents"):
+        load_policy(path)
+    write_archive(path, arrays, header | {"scenarios": ["a", "a"]})
+    with pytest.raises(DataError, match="`scenarios` must differ"):
+        load_policy(path)
 
 
 def test_every_scenario_has_its_own_agent():
     agents, cells = some_agents(), paper_test()
     quotes = [
-        agents.in_market(cells[name]).act(1.0, Observation(*[0.1] * 9), None)[0] for name in agents.scenarios
+        in_lab(agents, cells[name]).act(1.0, Observation(*[0.1] * 9), None)[0] for name in agents_in(agents)
     ]
     assert float(quotes[0].half_spread_bid) != float(quotes[1].half_spread_bid)
     # Half-spread = centre + scale x action, the action cut to [-2, 3]: between -1 and 4 here.
-    assert all(-1.0 <= float(side) <= 4.0 for quote in quotes for side in quote)
+    assert all(-1.0 <= float(side) <= 4.0 for quote in quotes for side in quote[:2])
     with pytest.raises(UnknownNameError, match=r"unknown scenario 'T1.HL'; did you mean 'T1.(HH|LL)'\?"):
-        agents.in_market(cells["T1.HL"])
+        in_lab(agents, cells["T1.HL"])
     with pytest.raises(UsageError, match="`scenarios` must differ"):
-        merge_agents([agents, agents], {})
-    with pytest.raises(UsageError, match="`scenarios` must name each of 2 agents"):
-        replace(agents, scenarios=("T1.HH",))
+        merged([agents, agents], {})
+    with pytest.raises(UsageError, match="must be for one scenario each"):
+        merged([agents, some_agents("regime", ())], {})
     with pytest.raises(UsageError, match="`view` must be one of state, regime"):
-        replace(agents, view="all")
+        AgentData("all", agents_in(agents)["T1.HH"].arrays)
 
 
 DAMAGE = {
-    "another version": (lambda arrays, header: header.update(version=2), "must be of version 1"),
-    "another kind": (lambda arrays, header: header.update(format="flowhft.policy"), "must hold agents"),
-    "no layers": (lambda arrays, header: header.pop("layers"), "must describe agents.*'layers'"),
-    "no such view": (lambda arrays, header: header.update(view="all"), "must describe agents.*'all'"),
-    "other sizes": (lambda arrays, header: header.update(layers=[5, 4, 2]), "`weight.0` must have shape"),
-    "three actions": (lambda arrays, header: header.update(layers=[5, 3, 3]), "from 5 features to 2 actions"),
+    "another version": (lambda arrays, header: header.update(version=9), "must be of version 2 or 3"),
+    "another kind": (lambda arrays, header: header.update(format="flowhft.ppo"), "must hold a policy"),
+    "no such kind": (lambda arrays, header: header.update(kind="oracle"), "`kind` must be one of rule, flow"),
+    "no layers": (lambda arrays, header: header.pop("layers"), "must describe a policy.*'layers'"),
+    "no such view": (lambda arrays, header: header.update(view="all"), "must describe a policy.*'all'"),
+    "other sizes": (lambda arrays, header: header.update(layers=[13, 4, 2]), "`weight.0` must have shape"),
+    "three actions": (
+        lambda arrays, header: header.update(layers=[13, 3, 3]),
+        "from 13 features to 2 actions",
+    ),
     "other activation": (
         lambda arrays, header: header.update(activation="relu"),
         "tanh between them.*'relu'",
     ),
-    "twice": (lambda arrays, header: header.update(scenarios=["a", "a"]), "`scenarios` must differ"),
     "no scale": (lambda arrays, header: arrays["scales.std"].fill(0.0), "`scales.std` must be positive"),
     "not finite": (lambda arrays, header: arrays["bias.0"].fill(np.nan), "`bias.0` must be finite"),
     "too few": (lambda arrays, header: arrays.pop("log_std"), "`log_std` must be among the arrays"),
@@ -394,21 +436,19 @@ DAMAGE = {
 def test_a_damaged_file_of_agents_is_told(what, tmp_path):
     damage, message = DAMAGE[what]
     path = tmp_path / "agents.safetensors"
-    save_agents(path, some_agents())
-    arrays, header = read_archive(path, "agents", FORMAT, 1)
+    save_policy(path, some_agents("regime", ()))
+    arrays, header = read_archive(path, "agents", {("flowhft.policy", 3)})
     damage(arrays, header)
     write_archive(path, arrays, header)
     with pytest.raises(DataError, match=message):
-        load_agents(path)
+        load_policy(path)
 
 
-def test_a_saved_agent_is_found_and_cannot_be_frozen(tmp_path):
+def test_a_saved_agent_is_found(tmp_path):
     path = tmp_path / "mine.safetensors"
-    save_agents(path, some_agents())
+    save_policy(path, some_agents())
     found = find_policy(str(path))
-    assert (found.name, found.source.told) == ("mine", True)
-    with pytest.raises(UsageError, match="cannot be frozen yet"):
-        found.frozen(None)
+    assert (found.name, found.told, found.family) == ("mine", True, "learned")
 
 
 # Settings and the command
@@ -469,7 +509,7 @@ def test_the_command_trains_keeps_and_is_judged(tmp_path, monkeypatch, capsys):
     manifest = json.loads((tmp_path / "trained" / "manifest.json").read_text())
     assert "validation episodes of a stream of their own" in manifest["summary"]["selection"]
     assert pl.read_parquet("trained/curves.parquet").height == 8
-    assert load_agents(tmp_path / "trained" / "policy.safetensors").scenarios == ("T1.HH", "T1.LL")
+    assert list(load_policy(tmp_path / "trained" / "policy.safetensors").core.policies) == ["T1.HH", "T1.LL"]
 
     assert main(["report", "trained", "--quiet"]) == 0
     page = (tmp_path / "trained" / "report.html").read_text()

@@ -11,13 +11,13 @@ import numba
 import numpy as np
 import polars as pl
 import pytest
+from lab_policies import loaded
 from program import contents, flowhft
 
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.features import NAMES, context_features, remember_nothing, sense, sensor_in_units
 from flowhft.flow.network import init_network
-from flowhft.flow.policy import load_policy, save_policy
-from flowhft.flow.settings import NetworkSettings
+from flowhft.flow.policy import as_data, save_policy
 from flowhft.learn.regime import law
 from flowhft.learn.regime.bank import Bank, Constant, make_bank
 from flowhft.learn.regime.bars import BAR, LEAST_SHARE, makers
@@ -32,14 +32,14 @@ from flowhft.learn.regime.train import train
 from flowhft.learn.regime.worlds import draw_worlds
 from flowhft.metrics.table import METRICS
 from flowhft.policies.adapter import IDENTITY
+from flowhft.policies.names import Named, find_policy
 from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at, shapes_of
+from flowhft.policies.settings import NetworkSettings
 from flowhft.scenarios.presets import paper_test, scenario_in
 from flowhft.simulate.market.market import build
 from flowhft.simulate.market.price import poisson
 from flowhft.simulate.quoting.closed_form import adapted
-from flowhft.simulate.quoting.find import find_policy
-from flowhft.simulate.quoting.regime_adapted import regime_adapted
-from flowhft.simulate.quoting.source import LearnedSource, Named
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.types import Observation
 
@@ -368,7 +368,7 @@ def test_quotes_along_a_path_are_those_of_the_policy() -> None:
     """The quotes that training judges are the ones that the policy then makes, at its inventories."""
     scenario = scenario_in("correct", "T", volatility=0.1, base_intensity=40.0)
     regime = _regime()
-    policy = regime_adapted(plain_policy(SENSOR), regime, scenario)
+    policy = in_lab(as_data(plain_policy(SENSOR), regime), scenario)
     trajectory = rollout(build(scenario), policy, paths=16, seed=0, scenario="quotes")
     seen = _seen_along(trajectory.observation)
     places = np.array([NAMES["context"].index(name) for name in SEES])
@@ -378,7 +378,7 @@ def test_quotes_along_a_path_are_those_of_the_policy() -> None:
     quotes = np.asarray(jax.vmap(lambda row: quotes_along(small, row, None))(seen[..., places]))
     inventory = trajectory.observation.inventory
     rows = law.SPREAD_OUT[inventory.astype(int) + law.LIMIT]  # from nodes to the inventory of every step
-    for side, quoted in enumerate(trajectory.quote):
+    for side, quoted in enumerate(trajectory.quote[:2]):
         np.testing.assert_allclose(np.sum(rows * quotes[..., side], axis=-1), quoted, atol=2e-4)
     assert np.ptp(inventory) >= 4
 
@@ -406,7 +406,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_file_holds_the_network(saved: Path) -> None:
-    policy, regime = load_policy(saved)
+    policy, regime = loaded(saved)
     assert isinstance(regime, RegimeAdapter)
     for value, original, shape in zip(regime, _regime(), shapes_of(8).values(), strict=True):
         np.testing.assert_array_equal(value, original)
@@ -415,10 +415,9 @@ def test_file_holds_the_network(saved: Path) -> None:
 
 
 def test_dial_behind_the_name(saved: Path) -> None:
-    source = find_policy(f"{saved}@0.3").source
-    assert isinstance(source, LearnedSource)
-    assert isinstance(source.adapter, RegimeAdapter)
-    np.testing.assert_allclose(source.adapter.told, [math.log(0.3), 0.0, 0.0], rtol=1e-6)
+    policy = find_policy(f"{saved}@0.3").as_data()
+    assert isinstance(policy.regime, RegimeAdapter)
+    np.testing.assert_allclose(policy.regime.told, [math.log(0.3), 0.0, 0.0], rtol=1e-6)
     assert find_policy(f"{saved}@0.3").name == "sensing@0.3"
     for wrong in ("0", "7", "-1", "nan", "much"):
         with pytest.raises(UsageError, match=r"trained for, 0\.02 to 1"):
@@ -433,10 +432,10 @@ def test_dial_behind_what_has_none(tmp_path: Path) -> None:
 
 
 def test_it_is_the_same_policy_everywhere(saved: Path) -> None:
-    source = find_policy(str(saved)).source
+    saved_policy = find_policy(str(saved))
     for market in ("paper", "correct"):
         cells = paper_test(market)
-        one, other = (source.in_market(cells[name]) for name in ("T1.HH", "T4.LL"))
+        one, other = (in_lab(saved_policy, cells[name]) for name in ("T1.HH", "T4.LL"))
         assert jax.tree.structure(one) == jax.tree.structure(other)
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -444,11 +443,11 @@ def test_it_is_the_same_policy_everywhere(saved: Path) -> None:
 
 def test_it_quotes_in_units_of_its_market(saved: Path) -> None:
     """The same sessions in a market of ten times smaller ticks: the same fills at ten times the distance."""
-    source = find_policy(str(saved)).source
+    saved_policy = find_policy(str(saved))
     scenario = scenario_in("correct", "T", volatility=20.0, price="additive", jump_intensity=0.0)
     fine = scenario.but(volatility=200.0, fill_decay=scenario.fill_decay / 10.0, initial_price=1000.0)
     coarse_run, fine_run = (
-        rollout(build(there), source.in_market(there), paths=16, seed=0, scenario="units")
+        rollout(build(there), in_lab(saved_policy, there), paths=16, seed=0, scenario="units")
         for there in (scenario, fine)
     )
     np.testing.assert_array_equal(coarse_run.fill.bid, fine_run.fill.bid)
@@ -459,7 +458,7 @@ def test_it_quotes_in_units_of_its_market(saved: Path) -> None:
 
 def test_it_does_not_look_at_the_intensity(saved: Path) -> None:
     scenario = paper_test("paper")["T1.HH"]
-    policy = find_policy(str(saved)).source.in_market(scenario)
+    policy = in_lab(find_policy(str(saved)), scenario)
     seen = Observation(*(jnp.float32(x) for x in (0.0, 1.0, 0.0, 2.0, 0.0, 1.0, 0.0, 30.0, 60.0, 0.0, 1.0)))
     one, other = (
         policy.act(policy.init(), seen._replace(intensity_bid=jnp.float32(x)), jax.random.key(0))[0]
@@ -469,9 +468,9 @@ def test_it_does_not_look_at_the_intensity(saved: Path) -> None:
 
 
 def test_the_policy_is_told_of_which_kind_the_market_is(saved: Path) -> None:
-    source = find_policy(str(saved)).source
+    saved_policy = find_policy(str(saved))
     told = {
-        market: source.in_market(paper_test(market)["T1.HH"]).regime.told[1:].tolist()
+        market: in_lab(saved_policy, paper_test(market)["T1.HH"]).regime.told[1:].tolist()
         for market in ("paper", "correct", "informed")
     }
     assert told == {"paper": [1.0, 0.0], "correct": [0.0, 0.0], "informed": [0.0, 1.0]}
@@ -488,9 +487,9 @@ def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
 
 def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     family = draw_family(FamilySettings(markets=("paper", "informed")), 2, 0, "held out")
-    source = LearnedSource(plain_policy(SENSOR), _regime())
-    rows = judge_dials(source, family, (0.1, 0.5), 64, 0, tmp_path)
-    ours = dataclasses.replace(find_policy("glft"), source=source.at_dial(0.5))
+    learned = as_data(plain_policy(SENSOR), _regime())
+    rows = judge_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path)
+    ours = dataclasses.replace(find_policy("glft"), policy=learned.at_dial(0.5))
     scenario = family[0]
     like = [one for one in family if market_of(one) == market_of(scenario)]
     row = rows.row(1, named=True)
@@ -498,7 +497,7 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
 
     def judged(policy: Named) -> dict[str, float]:
         market = build(scenario, like=like)
-        measures = judge(market, policy.in_market(scenario), paths=64, seed=0, scenario=scenario.name)
+        measures = judge(market, in_lab(policy, scenario), paths=64, seed=0, scenario=scenario.name)
         found = {name: METRICS[name].estimator(measures[METRICS[name].of])[0] for name in THREE}
         if scenario.hurst_exponent == 0.5:  # the mean of the moves' expectations
             mean = float(np.mean(measures["expected_pnl"]))
@@ -515,7 +514,7 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     # What was found is kept: nothing is simulated again.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowhft.learn.regime.held_out.contest", None)
-        assert judge_dials(source, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
+        assert judge_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
 
 
 def test_the_dial_that_wins_most_is_chosen_and_of_equals_the_calmer_one() -> None:
@@ -562,7 +561,7 @@ def test_command_trains_behind_a_frozen_policy(tmp_path: Path) -> None:
     assert said["update"] == 2
     assert {row["market"] for row in said["held_out"]} == {"paper", "all"}
     assert contents(out).keys() >= {"policy.safetensors", "curve.parquet", "held_out.parquet"}
-    policy, regime = load_policy(out / "policy.safetensors")
+    policy, regime = loaded(out / "policy.safetensors")
     assert isinstance(regime, RegimeAdapter)
     assert float(regime.told[0]) == pytest.approx(math.log(said["dial"]))
     np.testing.assert_array_equal(policy.network.output.weight, output.weight)  # frozen

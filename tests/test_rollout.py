@@ -1,6 +1,7 @@
 """The loop, paired random numbers, accounts, evaluation, teachers and adaptation."""
 
 import csv
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from flowhft.learn.settings import AdaptSettings, TeacherSettings
 from flowhft.metrics.measures import measure
 from flowhft.metrics.table import summarise
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.names import find_policies, find_policy, tune
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate import rollout as rollouts
@@ -20,8 +22,7 @@ from flowhft.simulate.evaluate import fingerprint, judge_scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import Adapted
-from flowhft.simulate.quoting.find import find_policies, find_policy
-from flowhft.simulate.quoting.source import tune
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge, judge_together, rollout
 
 SMALL = Scenario(
@@ -140,7 +141,7 @@ def test_the_printed_table_is_read_as_such(shared_data):
 
 
 def test_judgement_has_a_row_per_policy_and_pairs_differences():
-    policies = {name: find_policy(name).in_market for name in ("white_noise", "glft@0.05", "glft@0.5")}
+    policies = {name: partial(in_lab, find_policy(name)) for name in ("white_noise", "glft@0.05", "glft@0.5")}
     found = judge_scenario(SMALL.but(tick_value=2.0), policies, paths=400, seed=0, reference="white_noise")
     assert [row["policy"] for row in found.results] == list(policies)
     assert [row["policy"] for row in found.differences] == ["glft@0.05", "glft@0.5"]
@@ -195,8 +196,8 @@ def test_the_teacher_is_the_one_that_is_best_by_far():
     assert choices["margin_low"][0] > 0
     assert chosen["score"][0] == table["score"].max()
     best = tune(find_policies("glft,glft@3"), table)
-    assert best[0].in_market(calm).coefficients.base == closed_form("glft", calm, 0.075).coefficients.base
-    assert best[1].in_market(calm).coefficients.base == closed_form("glft", calm, 3.0).coefficients.base
+    assert in_lab(best[0], calm).coefficients.base == closed_form("glft", calm, 0.075).coefficients.base
+    assert in_lab(best[1], calm).coefficients.base == closed_form("glft", calm, 3.0).coefficients.base
 
 
 def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ from flowhft.metrics.estimators import TAIL
 from flowhft.metrics.measures import DELAYED, measure
 from flowhft.metrics.moments import BLOCK
 from flowhft.metrics.table import METRICS
+from flowhft.policies.names import find_policy
 from flowhft.runs.folder import UNFINISHED
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
@@ -44,7 +46,7 @@ from flowhft.simulate.evaluate import judge_scenario
 from flowhft.simulate.job import Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.find import find_policy
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge, rollout
 from flowhft.simulate.spans import MOST_SPANS, Span, spans_of
 from flowhft.types import Observation, Quote, no_progress
@@ -53,7 +55,7 @@ from flowhft.work.task import do_here
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
 NAMES = ("white_noise", "glft@0.05", "glft@0.5")
-POLICIES = {name: find_policy(name).in_market for name in NAMES}
+POLICIES = {name: partial(in_lab, find_policy(name)) for name in NAMES}
 
 
 def invented(

@@ -8,15 +8,18 @@ from program import flowhft
 
 from flowhft.desk.compiled import begin
 from flowhft.desk.compiled import quote as desk_quote
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import DataError, UsageError
 from flowhft.learn.settings import AdaptSettings, TuneSettings
-from flowhft.learn.tune import chosen_of, tune_in
+from flowhft.learn.tune import chosen_of, quoting, tune_in, tuned_policies
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.file import load_policy, save_policy
+from flowhft.policies.members import Members
+from flowhft.policies.names import find_policy
 from flowhft.runs.archive import write_archive
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
-from flowhft.simulate.quoting.find import find_policy
-from flowhft.simulate.quoting.tuned import FORMAT, TunedSource, load_tuned, quoting, save_tuned
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge
 from flowhft.types import Observation
 
@@ -53,30 +56,27 @@ def test_tuning_mends_an_absurd_risk_aversion_and_fresh_paths_agree(tuning):
 def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning, tmp_path):
     timid, found = tuning
     chosen = chosen_of(pl.DataFrame(found.rows), "glft")
-    save_tuned(tmp_path / "glft_tuned.safetensors", chosen, {"market": "correct"})
+    save_policy(tmp_path / "glft_tuned.safetensors", tuned_policies(chosen, {"market": "correct"}))
     named = find_policy(str(tmp_path / "glft_tuned.safetensors"))
     assert named.name == "glft_tuned"
-    assert isinstance(named.source, TunedSource)
-    assert named.source.told
+    assert isinstance(named.as_data().core, Members)
+    assert named.told
     # What the table says of fresh paths is what judging the tuned policy there gives, from the file as well.
-    for policy in (quoting(chosen["timid"], timid), named.in_market(timid)):
+    for policy in (quoting(chosen["timid"], timid), in_lab(named, timid)):
         pnl = judge(build(timid), policy, paths=400, seed=0, scenario="tune/fresh/timid")["pnl"]
         assert found.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(), rel=1e-6)
     # A chosen map of zeros would freeze right by chance: this one has every number.
-    moved = TunedSource({"timid": chosen["timid"]._replace(adapter=Adapter(1.25, 0.5, -0.25, 0.125, 0.0625))})
+    adapter = Adapter(1.25, 0.5, -0.25, 0.125, 0.0625)
+    moved = tuned_policies({"timid": chosen["timid"]._replace(adapter=adapter)}, {})
     numbers = (0.2, 0.8, 0.0, 2.0, 0.0, 0.0, 0.0, 20.0, 20.0)
-    frozen = moved.freeze(timid)
+    frozen = freeze(moved, timid)
     desk = desk_quote(frozen, begin(frozen, 0), Observation(*numbers))
-    lab, _ = moved.in_market(timid).act(
-        (), Observation(*(jnp.asarray(x, jnp.float32) for x in numbers)), None
-    )
+    lab, _ = in_lab(moved, timid).act((), Observation(*(jnp.asarray(x, jnp.float32) for x in numbers)), None)
     np.testing.assert_allclose(np.array(desk), np.array(lab), rtol=1e-5)
-    with pytest.raises(
-        UsageError, match="must be among those that the policy was tuned for, timid; received 's"
-    ):
-        named.in_market(SMALL)
-    with pytest.raises(UsageError, match="`scenario` must say which market"):
-        named.frozen(None)
+    with pytest.raises(UsageError, match=r"unknown scenario 'small'.* made scenario by scenario"):
+        in_lab(named, SMALL)
+    with pytest.raises(UsageError, match="`scenario` must say which of several policies"):
+        freeze(named)
 
 
 def test_a_file_of_the_time_before_the_slope_has_none(tmp_path):
@@ -85,27 +85,27 @@ def test_a_file_of_the_time_before_the_slope_has_none(tmp_path):
         "risk_aversion": np.array([0.5], np.float32),
         "adapter": np.array([[1.25, 0.5, -0.25, 0.125]], np.float32),
     }
-    header = {"format": FORMAT, "version": 1, "scenarios": ["a"], "experts": ["glft"]}
+    header = {"format": "flowhft.tuned", "version": 1, "scenarios": ["a"], "experts": ["glft"]}
     write_archive(path, arrays, header)
-    assert load_tuned(path).chosen["a"].adapter == Adapter(1.25, 0.5, -0.25, 0.125, 0.0)
+    assert load_policy(path).core.policies["a"].adapter == Adapter(1.25, 0.5, -0.25, 0.125, 0.0)
 
 
 @pytest.mark.parametrize(
     ("header", "risk", "words"),
     [
-        ({"scenarios": ["a"], "experts": ["nobody"]}, 1.0, "must name one known expert a scenario"),
-        ({"scenarios": ["a"], "experts": [["glft"]]}, 1.0, "must name one known expert a scenario"),
+        ({"scenarios": ["a"], "experts": ["nobody"]}, 1.0, "unknown expert 'nobody'"),
+        ({"scenarios": ["a"], "experts": [["glft"]]}, 1.0, "must describe a policy"),
         (
             {"scenarios": ["a", "a"], "experts": ["glft", "glft"]},
             1.0,
             "must name one known expert a scenario",
         ),
-        ({"experts": ["glft"]}, 1.0, "must name one known expert a scenario"),
+        ({"experts": ["glft"]}, 1.0, "header is not one: 'scenarios'"),
         ({"scenarios": ["a"], "experts": ["glft"]}, -1.0, "`risk_aversion` must be positive"),
         (
             {"scenarios": ["a"], "experts": ["glft"], "version": 9},
             1.0,
-            "must be of version 1 of tuned experts",
+            "must be of version 1 of a policy",
         ),
     ],
 )
@@ -115,9 +115,9 @@ def test_a_damaged_file_of_tuned_controls_is_refused(tmp_path, header, risk, wor
         "risk_aversion": np.array([risk], np.float32),
         "adapter": np.array([IDENTITY], np.float32),
     }
-    write_archive(path, arrays, {"format": FORMAT, "version": 1} | header)
+    write_archive(path, arrays, {"format": "flowhft.tuned", "version": 1} | header)
     with pytest.raises(DataError, match=words):
-        load_tuned(path)
+        load_policy(path)
 
 
 def test_the_command_tunes_every_scenario_and_evaluate_takes_what_it_wrote(tmp_path):

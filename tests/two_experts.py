@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flowhft.features import Sensor
-from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import TrainingSettings
+from flowhft.policies.settings import NetworkSettings
 
 SENSOR = Sensor(
     volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05

@@ -50,8 +50,8 @@ class Adapt(Command):
         from flowhft.stages.adapt import adapt, require_method
         from flowhft.stages.policies import find_saved
 
-        named, source = find_saved(self.policy)
-        require_method(named, source, self.method)
+        named = find_saved(self.policy)
+        require_method(named, self.method)
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         if self.only:

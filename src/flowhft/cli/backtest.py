@@ -166,7 +166,7 @@ class Backtest(Command):
         called, saved = policies_of(compared.policies)
         parents = {"recording": identity_of_recording(recording)} | saved
         if place.adapted:
-            adapted, _ = find_saved(self.walk.adapt, "walk.adapt")
+            adapted = find_saved(self.walk.adapt, "walk.adapt")
             parents["walk.adapt"] = identity_of(adapted.path or Path(self.walk.adapt))
             walk = replace(self.walk, adapt=adapted.remembered)
             run = run_of(replace(self, walk=walk), "backtest", parents, policies=called)

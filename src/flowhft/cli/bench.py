@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class BenchLatency(Action):
-    """Measure how long a flow policy takes from observation to quote, on this machine.
+    """Measure how long a flow policy or an agent takes from observation to quote, on this machine.
 
     One process, one thread, one call from Python at a time, everything in it: features, network, adapter.
     Beside it the network alone in plain C, compiled here, measured in turns with it.
@@ -79,23 +79,24 @@ class BenchLatency(Action):
         )
         if rows[0].ratio is None:
             note += (
-                " No comparison: the policy has noise or a warm start that the kernel lacks, or no compiler "
-                "here could build it."
+                " No comparison: the policy is an agent, has noise or a warm start that the kernel lacks, or "
+                "no compiler here could build it."
             )
         table = Table(COLUMNS, [_cells(row) for row in rows], f"microseconds a decision, {_machine()}")
         return Result(summary=summary, shown=[table, note])
 
     def _frozen(self) -> Any:
+        from flowhft.desk.compiled.freeze import freeze
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:
             raise UsageError(f"`scenario` must name one market; received '{self.scenario}'.")
-        frozen = find_policy(self.policy, frozen=True).frozen(scenarios[0])
-        if frozen.network.input_bias.size == 0:
+        frozen = freeze(find_policy(self.policy, frozen=True), scenarios[0])
+        if not frozen.has_network:
             raise UsageError(
-                f"`policy` must be a flow policy; received '{self.policy}', which has no network."
+                f"`policy` must be a flow policy or an agent; received '{self.policy}', which has no network."
             )
         return frozen
 

@@ -20,8 +20,8 @@ from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import require
-from flowhft.flow.settings import NetworkSettings, ObjectiveName
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
+from flowhft.policies.settings import NetworkSettings, ObjectiveName
 from flowhft.runs.folder import REPORT, read_json, read_table, replacing
 from flowhft.stages.settings import MOST_PATHS
 from flowhft.types import Interval

@@ -34,27 +34,27 @@ class Distil(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.flow.policy import save_policy
+        from flowhft.flow.policy import flow_policy, save_policy
         from flowhft.learn.demonstrations.dataset import sensed
         from flowhft.learn.demonstrations.lessons import choose
         from flowhft.learn.demonstrations.recorded import read_lessons, read_shown
         from flowhft.learn.imitation.distil import distil
         from flowhft.learn.imitation.examine import examination, teachers_in
         from flowhft.learn.imitation.fit import CURVE_UNITS
-        from flowhft.policies.adapter import IDENTITY, Adapter
-        from flowhft.simulate.quoting.find import find_policy
-        from flowhft.simulate.quoting.source import LearnedSource
+        from flowhft.policies.flow import flow_in, has_map
+        from flowhft.policies.names import find_policy
 
         named = find_policy(self.policy)
-        if not isinstance(named.source, LearnedSource) or named.path is None:
+        flow = flow_in(named.policy)
+        if flow is None or named.path is None:
             raise UsageError(
                 f"`policy` must be a flow policy; received '{self.policy}'. Name a .safetensors file or a "
                 "run folder of `flowhft imitate`."
             )
         require(not named.delay, "policy", "be distilled without a delay", f"'{self.policy}'")
-        teacher = named.source.policy
+        teacher = flow_policy(flow)
         require(
-            isinstance(named.source.adapter, Adapter) and named.source.adapter == IDENTITY,
+            not has_map(named.as_data()),
             "policy",
             "be distilled before it is adapted or trained",
             f"'{self.policy}', which has a map behind it",

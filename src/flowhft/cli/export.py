@@ -1,4 +1,4 @@
-"""`flowhft export`: a flow policy as an ONNX file, for other languages and runtimes."""
+"""`flowhft export`: a policy with a network as an ONNX file, for other languages and runtimes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Action):
-    """Turn a flow policy into an ONNX file for other languages and runtimes.
+    """Turn a flow policy or an agent into an ONNX file for other languages and runtimes.
 
     The file holds the normaliser, the whole sampler and the adapter; names of features and units stand in
     its metadata. Where onnxruntime is installed, it is run and compared with the policy. Needs the extra
@@ -23,7 +23,7 @@ class Export(Action):
     """
 
     policy: Positional[str]
-    """A .safetensors file or a run folder with a flow policy."""
+    """A .safetensors file or a run folder with a flow policy or an agent."""
     out: Path = Path("policy.onnx")
     """File to write."""
     scenario: str = ""
@@ -31,17 +31,18 @@ class Export(Action):
 
     def run(self, terminal: Terminal) -> Result:
         """Export, and compare."""
-        from flowhft.desk.compiled.export import inputs_of, largest_difference, save_onnx
+        from flowhft.desk.compiled.export import inputs_of, largest_difference, save_onnx, unit_of
+        from flowhft.desk.compiled.freeze import freeze
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
 
         scenarios = find_scenarios(self.scenario) if self.scenario else [None]
         if len(scenarios) != 1:
             raise UsageError(f"`scenario` must name one market; received '{self.scenario}'.")
-        frozen = find_policy(self.policy, frozen=True).frozen(scenarios[0])
+        frozen = freeze(find_policy(self.policy, frozen=True), scenarios[0])
         save_onnx(frozen, self.out)
         difference = largest_difference(frozen, self.out)
-        reach = max(1.0, float(frozen.network.action_scale.max()))
+        reach = max(1.0, unit_of(frozen))
         if difference is not None and not difference <= TOLERANCE * reach:
             raise BarMissedError(
                 f"`{self.out}` must quote like the policy to {TOLERANCE * reach:g} ticks; received a "

@@ -67,7 +67,7 @@ def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
     """Return how policies are remembered: experts as they were written, saved ones by name and content.
 
     Args:
-        found: policies as `flowhft.simulate.quoting.find.find_policies` returns them.
+        found: policies as `flowhft.policies.names.find_policies` returns them.
     """
     found = list(found)
     identities = {f"policy {p.name}": identity_of(p.path) for p in found if p.path}

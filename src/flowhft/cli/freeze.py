@@ -27,14 +27,15 @@ class Freeze(Command):
 
     def run(self, terminal: Terminal) -> Result:
         """Freeze and save."""
+        from flowhft.desk.compiled.freeze import freeze
         from flowhft.desk.compiled.store import save_frozen
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
 
         named = find_policy(self.policy)
         scenarios = find_scenarios(self.scenario) if self.scenario else []
-        if len(scenarios) > 1 or (named.source.told and not scenarios):
-            use = "is told" if named.source.told else "quotes in"
+        if len(scenarios) > 1 or (named.told and not scenarios):
+            use = "is told" if named.told else "quotes in"
             raise UsageError(
                 f"`scenario` must name the one market that {named.name} {use}; received '{self.scenario}'."
             )
@@ -43,7 +44,7 @@ class Freeze(Command):
         run = run_of(self, "freeze", parents, scenario=word, policy=named.remembered)
         path = run.folder / FILE
         if work := begin(run, terminal):
-            save_frozen(named.frozen(scenarios[0] if scenarios else None), work / FILE)
+            save_frozen(freeze(named, scenarios[0] if scenarios else None), work / FILE)
             run.finish(policy=named.name, bytes=(work / FILE).stat().st_size)
         summary = summary_of(run.folder)
         return Result(

@@ -1,6 +1,7 @@
 """`flowhft frontier`: what the exact optimum reaches at every risk aversion, and where policies stand."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ class Frontier(Command):
         prepare()
         from flowhft.learn.frontier import SHOWN, frontier
         from flowhft.policies import rules as experts
+        from flowhft.policies.names import find_policies
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.job import alike
-        from flowhft.simulate.quoting.find import find_policies
+        from flowhft.simulate.quoting.lab import in_lab
 
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
@@ -70,7 +72,7 @@ class Frontier(Command):
                             scenario,
                             swept,
                             [factor * scenario.risk_aversion for factor in self.risk_aversions],
-                            {policy.name: policy.in_market for policy in found},
+                            {policy.name: partial(in_lab, policy) for policy in found},
                             paths=self.paths,
                             seed=self.seed,
                             like=alike(scenario, scenarios),

@@ -8,8 +8,8 @@ from tyro.conf import Positional
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Terminal
-from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import DataSettings, TrainingSettings
+from flowhft.policies.settings import NetworkSettings
 from flowhft.runs.folder import write_table
 
 

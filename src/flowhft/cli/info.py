@@ -34,7 +34,7 @@ class Info(Action):
         if self.about is None:
             return _installation(self.devices)
         if not self.about.exists():
-            from flowhft.simulate.quoting.find import BUNDLED
+            from flowhft.policies.names import BUNDLED
 
             if str(self.about) in BUNDLED:
                 return _policy_file(BUNDLED[str(self.about)])

@@ -181,7 +181,7 @@ class ReproduceLearned(Command):
         if self.agents:
             identity_of_run(self.agents, "agents", "ppo")
         if set(self.sections) & set(NEEDS_POLICY):
-            from flowhft.simulate.quoting.find import find_policy
+            from flowhft.policies.names import find_policy
 
             dials = self.dials if "dial" in self.sections else ()
             settings = [at_dial(self.policy, dial) for dial in dials]

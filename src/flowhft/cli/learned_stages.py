@@ -240,8 +240,8 @@ class Stages:
         self._stage(f"worth/{market}", config, find, self._identities(members))
 
     def _dial(self) -> None:
+        from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.find import find_policy
         from flowhft.studies.learned.dial import dial_in, dials_of
 
         scenarios = find_scenarios(self.command.cells, PAPER)

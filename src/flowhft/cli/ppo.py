@@ -39,9 +39,10 @@ class Ppo(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
+        from flowhft.policies.file import load_policy, save_policy
+        from flowhft.rl.agents import merged
         from flowhft.rl.train import CURVE_UNITS, SEED_UNITS
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.agents_file import load_agents, merge_agents, save_agents
 
         scenarios = find_scenarios(self.scenarios, self.market)
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
@@ -60,7 +61,7 @@ class Ppo(Command):
                             f"{i:04d}",
                             lambda share, now, i=i: progress((i + share) / len(jobs), now),  # type: ignore[misc]
                         )
-            made = [load_agents(parts / f"{i:04d}.safetensors") for i in range(len(jobs))]
+            made = [load_policy(parts / f"{i:04d}.safetensors") for i in range(len(jobs))]
             tables = {
                 name: pl.concat([read_table(parts / f"{i:04d}.{name}.parquet") for i in range(len(jobs))])
                 for name in ("curves", "seeds")
@@ -72,7 +73,7 @@ class Ppo(Command):
                 "scenarios": [scenario.name for scenario in scenarios],
                 "parents": run.parents,
             }
-            save_agents(work / "policy.safetensors", merge_agents(made, training))
+            save_policy(work / "policy.safetensors", merged(made, training))
             write_table(work / "curves.parquet", tables["curves"], CURVE_UNITS)
             write_table(work / "seeds.parquet", tables["seeds"], SEED_UNITS)
             run.finish(
@@ -88,10 +89,11 @@ class Ppo(Command):
         self, job: list[Any], family: list[Any], work: Path, name: str, progress: Callable[[float, str], None]
     ) -> None:
         """Train one agent and leave it in the run's parts, the agent itself last."""
+        from flowhft.policies.agent import VIEWS
+        from flowhft.policies.file import save_policy
+        from flowhft.rl.agents import agent_policy
         from flowhft.rl.environment import environments_of
         from flowhft.rl.train import CURVE_UNITS, SEED_UNITS, train
-        from flowhft.simulate.quoting.agent_view import VIEWS
-        from flowhft.simulate.quoting.agents_file import alone, save_agents
 
         environments = environments_of(job, self.observation, self.ppo.inventory_penalty, family)
         title = job[0].name if len(job) == 1 else f"{len(job)} scenarios"
@@ -109,8 +111,9 @@ class Ppo(Command):
             told = table.select(pl.lit(title).alias("scenario"), pl.all())
             write_table(parts / f"{name}.{kind}.parquet", told, units)
         scales = environments[0].scales._replace(mean=found.mean, std=found.std)
-        own = (job[0].name,) if self.observation == "state" else ()
-        save_agents(parts / f"{name}.safetensors", alone(self.observation, found.actor, scales, own))
+        own = job[0].name if self.observation == "state" else ""
+        agent = agent_policy(self.observation, found.actor, scales, own)
+        save_policy(parts / f"{name}.safetensors", agent)
 
 
 def _result(folder: Path) -> Result:

@@ -17,8 +17,8 @@ from flowhft.cli.imitate import Imitate
 from flowhft.cli.terminal import Terminal
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
-from flowhft.flow.settings import NetworkSettings
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
+from flowhft.policies.settings import NetworkSettings
 from flowhft.simulate.spans import Task
 from flowhft.stages.settings import SweepSettings
 from flowhft.studies.walk_forward.settings import WalkSettings

@@ -66,6 +66,7 @@ class Simulate(Command):
         prepare()
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.market.market import build
+        from flowhft.simulate.quoting.lab import in_lab
         from flowhft.simulate.rollout import order_flow, rollout
         from flowhft.stages.policies import find_policies
 
@@ -96,7 +97,7 @@ class Simulate(Command):
                         progress(done, f"{policy.name} in {scenario.name}")
                         trajectory = rollout(
                             build(scenario),
-                            policy.in_market(scenario),
+                            in_lab(policy, scenario),
                             paths=self.paths,
                             seed=self.seed,
                             scenario=f"simulate/{scenario.name}",

@@ -38,21 +38,22 @@ class Train(Command):
         from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, held_out_table, judge_dials
         from flowhft.learn.regime.plain import plain_policy
         from flowhft.learn.regime.train import CURVE_UNITS, train
+        from flowhft.policies.flow import flow_in
+        from flowhft.policies.names import find_policy
+        from flowhft.scenarios.known import units_of
         from flowhft.scenarios.sensor import sensor_for
-        from flowhft.simulate.quoting.find import find_policy
-        from flowhft.simulate.quoting.regime_adapted import units_of
-        from flowhft.simulate.quoting.source import LearnedSource
 
         parents, remembered, base = {}, "", None
         if self.base:
             named = find_policy(self.base)
-            if not isinstance(named.source, LearnedSource) or named.path is None:
+            flow = flow_in(named.policy)
+            if flow is None or named.path is None:
                 raise UsageError(
                     f"`base` must be a flow policy; received '{self.base}'. Name a .safetensors file."
                 )
-            base = named.source.policy
+            base = flow
             require(not named.delay, "base", "be trained behind without a delay", f"'{self.base}'")
-            require(not named.source.told, "base", "not be told the market", f"'{self.base}'")
+            require(not named.told, "base", "not be told the market", f"'{self.base}'")
             require(
                 base.sampler.noise_scale == 0.0 and base.sampler.execute == 1,
                 "base",
@@ -70,23 +71,29 @@ class Train(Command):
             }
             units = units_of(families["train"][0])
             base = None if base is None else base.in_units(*units)
-            within = plain_policy(sensor_for(families["train"][0])) if base is None else base
+            within = plain_policy(sensor_for(families["train"][0])) if base is None else flow_policy(base)
             for name, part, paths in (
                 ("train", families["train"], self.family.paths),
                 ("pilot", families["held out"][:PILOT], PILOT_PATHS),
             ):
                 with terminal.stage(f"walk through random markets ({name})") as progress:
                     banks[name] = make_bank(
-                        part, paths, self.seed, within.sensor, base, self.regime.swing, progress
+                        part,
+                        paths,
+                        self.seed,
+                        within.sensor,
+                        None if base is None else within,
+                        self.regime.swing,
+                        progress,
                     )
             with terminal.stage("train") as progress:
                 trained = train(
                     banks["train"], banks["pilot"], self.regime, self.seed, work / "checkpoints", progress
                 )
-            source = LearnedSource(within, trained.regime)
+            learned = as_data(within, trained.regime)
             with terminal.stage("judge risk dials in held-out markets") as progress:
                 judged = judge_dials(
-                    source,
+                    learned,
                     families["held out"],
                     self.regime.settings_shown,
                     self.family.held_out_paths,

@@ -42,9 +42,9 @@ class Tune(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.learn.tune import Tuning, chosen_of, tune_in, units_of
+        from flowhft.learn.tune import Tuning, chosen_of, tune_in, tuned_policies, units_of
+        from flowhft.policies.file import save_policy
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.quoting.tuned import save_tuned
 
         require(len(self.policies) >= 1, "policies", "name at least one expert", "none")
         require(
@@ -81,9 +81,10 @@ class Tune(Command):
             write_table(work / "tuning.parquet", table, units)
             write_table(work / "candidates.parquet", pl.DataFrame(tried, infer_schema_length=None), units)
             about = {"market": self.market, "criterion": self.search.criterion, "seed": self.seed}
-            save_tuned(work / "policy.safetensors", chosen_of(table), about)
+            save_policy(work / "policy.safetensors", tuned_policies(chosen_of(table), about))
             for name in self.policies:
-                save_tuned(work / f"{name}_tuned.safetensors", chosen_of(table, name), about)
+                own = tuned_policies(chosen_of(table, name), about)
+                save_policy(work / f"{name}_tuned.safetensors", own)
             run.finish(
                 criterion=self.search.criterion,
                 scenarios=[scenario.name for scenario in scenarios],

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from flowhft.desk import compiled as frozen
-from flowhft.flow.settings import NetworkSettings
+from flowhft.policies import flow as flows
+from flowhft.policies.settings import NetworkSettings
 
 # Periods of the features of flow time and step size. Smooth ones: a method that differentiates in them stays
 # tame. The longest ones tell 0 from 1.
@@ -172,7 +172,7 @@ class Network(eqx.Module):
 
 def weight_shapes(settings: NetworkSettings) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of a network by its name, as a policy file holds them."""
-    return frozen.weight_shapes(
+    return flows.weight_shapes(
         feature=settings.feature_count,
         sample=settings.chunk_size,
         width=settings.width,

@@ -1,6 +1,5 @@
 """The flow policy: senses, draws a chunk of quotes, executes its first steps, and draws again."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,24 +10,21 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft import features
-from flowhft.desk.compiled import Frozen, fold
-from flowhft.errors import DataError, UsageError, require
-from flowhft.features import Sensor, sensor_in_units
+from flowhft.errors import require
+from flowhft.features import Sensor
 from flowhft.flow import objectives
-from flowhft.flow.network import Network, network_from, weight_shapes, weights_of
+from flowhft.flow.network import Network, network_from, weights_of
 from flowhft.flow.normaliser import REACH, Normaliser, scale_features, unscale_quotes
 from flowhft.flow.sampler import beginning, moved_up
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.policies import file
 from flowhft.policies.adapter import IDENTITY, Adapter, compose
+from flowhft.policies.flow import Flow
 from flowhft.policies.plan import Plan
-from flowhft.policies.regime_adapter import SEES, TOLD, RegimeAdapter
-from flowhft.policies.regime_adapter import shapes_of as regime_shapes
-from flowhft.runs.archive import read_archive, require_arrays, write_archive
+from flowhft.policies.plans import plan_of, require_sampler
+from flowhft.policies.policy import Policy
+from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.types import Observation, Quote
-
-FORMAT = "flowhft.policy"
-VERSION = 2
-_WHAT = "a flow policy"
 
 
 class Memory(NamedTuple):
@@ -48,22 +44,6 @@ class Memory(NamedTuple):
     cursor: Int[Array, ""]
     drawn: Int[Array, ""]
     noise: Float[Array, " chunk"]
-
-
-def require_sampler(sampler: SamplerSettings, settings: NetworkSettings, objective: str) -> None:
-    """Require a sampler that a network of these settings, trained by this objective, can honour.
-
-    Raises:
-        UsageError: more is executed than predicted, or the objective does not train such steps.
-        UnknownNameError: no such objective.
-    """
-    require(
-        sampler.execute <= settings.horizon,
-        "execute",
-        f"be at most the horizon of {settings.horizon} steps",
-        sampler.execute,
-    )
-    objectives.get(objective).require_sampler(sampler, settings.finest)
 
 
 class FlowPolicy(eqx.Module):
@@ -96,7 +76,7 @@ class FlowPolicy(eqx.Module):
         Raises:
             UsageError: the adaptive solver, which has no fixed number of them.
         """
-        return objectives.get(self.objective).plan(self.sampler, self.settings.finest)
+        return plan_of(self.objective, self.sampler, self.settings.finest)
 
     def with_sampler(self, sampler: SamplerSettings) -> "FlowPolicy":
         """Return the same policy, its quotes drawn in another way.
@@ -106,51 +86,14 @@ class FlowPolicy(eqx.Module):
         """
         return FlowPolicy(self.network, self.normaliser, self.sensor, self.settings, sampler, self.objective)
 
-    def in_units(self, half_spread: float, dt: float, horizon: float) -> "FlowPolicy":
-        """Return the same policy for a market of other units: it senses and quotes in units of them.
-
-        Args:
-            half_spread: unit of distance, ticks: 1 / k.
-            dt: time between two decisions, seconds.
-            horizon: length of a session, seconds.
-        """
-        factor = half_spread / self.sensor.half_spread
-        scales = self.normaliser._replace(
-            action_mean=self.normaliser.action_mean * factor,
-            action_scale=self.normaliser.action_scale * factor,
-        )
-        sensor = sensor_in_units(half_spread, dt, horizon)
-        return replace(self, normaliser=scales, sensor=sensor)
-
     def weights(self) -> dict[str, np.ndarray]:
         """Return the network's arrays by name, float32."""
         return {name: np.asarray(value) for name, value in weights_of(self.network).items()}
 
-    def freeze(self, adapter: Adapter | RegimeAdapter = IDENTITY, behind: Adapter = IDENTITY) -> Frozen:
-        """Return the policy as plain arrays for the desk: the same quotes without jax, in microseconds.
-
-        Args:
-            adapter: the map that belongs behind it, or the network that works it out.
-            behind: a map that comes after that.
-
-        Raises:
-            UsageError: the sampler is adaptive, which only the lab can be.
-        """
-        scales = self.normaliser
-        return fold(
-            self.weights(),
-            feature_mean=np.asarray(scales.feature_mean),
-            feature_std=np.asarray(scales.feature_std),
-            action_mean=np.asarray(scales.action_mean),
-            action_scale=np.asarray(scales.action_scale),
-            sensor=self.sensor,
-            feature_kind=self.settings.features,
-            plan=self.plan,
-            noise_scale=self.sampler.noise_scale,
-            held=self._holds_noise,
-            execute=self.sampler.execute,
-            **_frozen_adapter(adapter, behind),
-        )
+    def data(self) -> Flow:
+        """Return the policy as data."""
+        scales = {name: np.asarray(value) for name, value in self.normaliser._asdict().items()}
+        return Flow(self.weights(), scales, self.sensor, self.settings, self.sampler, self.objective)
 
     def init(self) -> Memory:
         """Return the memory of a session that has just begun."""
@@ -233,7 +176,7 @@ class FlowPolicy(eqx.Module):
             "policy",
             "be told its market before it quotes there",
             f"one of kind '{self.settings.features}' as it was trained",
-            "Tell it with `flowhft.flow.told.tell`.",
+            "`flowhft.policies.flow.Flow.knowing` tells it.",
         )
         sensed = features.sense(self.sensor, memory.sensed, observation)
         feature_function = features.FUNCTIONS[self.settings.features]
@@ -252,123 +195,36 @@ class FlowPolicy(eqx.Module):
         return quote, memory._replace(sensed=features.note_quote(sensed, quote), cursor=memory.cursor + 1)
 
 
-def _frozen_adapter(adapter: Adapter | RegimeAdapter, behind: Adapter) -> dict[str, Any]:
-    """Return what belongs behind a policy as the desk takes it."""
-    if isinstance(adapter, RegimeAdapter):
-        own = {"regime": RegimeAdapter(*map(np.asarray, adapter))}
-        return own | {"adapter": Adapter(*(float(value) for value in behind))}
-    return {"adapter": Adapter(*(float(value) for value in compose(behind, adapter)))}
+def flow_policy(flow: Flow) -> FlowPolicy:
+    """Return a flow as the lab runs it."""
+    scales = Normaliser(*(jnp.asarray(flow.normaliser[name]) for name in Normaliser._fields))
+    network = network_from(dict(flow.weights), flow.settings.finest)
+    return FlowPolicy(network, scales, flow.sensor, flow.settings, flow.sampler, flow.objective)
 
 
-def save_policy(
-    path: Path,
+def as_data(
     policy: FlowPolicy,
     adapter: Adapter | RegimeAdapter = IDENTITY,
     training: dict[str, Any] | None = None,
-    dial: tuple[float, ...] | None = None,
+    dial: tuple[float, float] | None = None,
     behind: Adapter = IDENTITY,
-) -> None:
-    """Write a policy with everything it needs to quote: one .safetensors file, whole or not at all.
+) -> Policy:
+    """Return a flow policy of the lab as data, with what belongs behind it.
 
     Args:
-        path: of the file.
-        policy: what to save.
+        policy: it.
         adapter: the map that belongs behind it, or the network that works it out.
         training: how it came about, for people and manifests: what JSON can hold.
         dial: of a regime adapter: lowest and highest risk dial that it was trained for.
         behind: of a regime adapter: a map that comes after it, fitted to a market, in its ticks.
     """
-    regime = adapter if isinstance(adapter, RegimeAdapter) else None
-    normaliser = {
-        f"normaliser.{name}": np.asarray(value) for name, value in policy.normaliser._asdict().items()
-    }
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "settings": policy.settings,
-        "feature_names": features.NAMES[policy.settings.features],
-        "sensor": policy.sensor,
-        "objective": policy.objective,
-        "sampler": policy.sampler,
-        "adapter": Adapter(*(float(value) for value in (behind if regime else adapter))),
-        "regime": {"sees": SEES, "told": TOLD, "dial": dial} if regime else None,
-        "training": training or {},
-    }
-    named = regime._asdict() if regime else {}
-    network = {f"regime.{name}": np.asarray(value) for name, value in named.items()}
-    write_archive(path, policy.weights() | normaliser | network, header)
+    if isinstance(adapter, RegimeAdapter):
+        regime, last = RegimeAdapter(*map(np.asarray, adapter)), behind
+    else:
+        regime, last = None, compose(behind, adapter)
+    return Policy(policy.data(), regime, Adapter(*map(float, last)), dial, training or {})
 
 
-def load_policy(path: Path) -> tuple[FlowPolicy, Adapter | RegimeAdapter]:
-    """Read a policy and the adapter that belongs behind it, or the network that works it out.
-
-    Raises:
-        DataError: the file is missing, damaged, not a policy, of an unknown version, trained on other
-            features, or its arrays do not fit its settings.
-    """
-    arrays, header = read_archive(path, _WHAT, FORMAT, VERSION)
-    try:
-        settings = NetworkSettings(**header["settings"])
-        sampler = SamplerSettings(**header["sampler"])
-        sensor = Sensor(**{name: float(value) for name, value in header["sensor"].items()})
-        adapter = Adapter(**{name: float(value) for name, value in header["adapter"].items()})
-        objective, regime = header["objective"], header.get("regime")
-        require_sampler(sampler, settings, objective)
-    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as cause:
-        raise DataError(
-            f"`{path}` must describe {_WHAT}; its header is not one: {cause} "
-            "The file was changed: make it again."
-        ) from cause
-    _require_same_inputs(path, header, settings)
-    sides = (2,)
-    shapes = weight_shapes(settings) | {
-        "normaliser.feature_mean": (settings.feature_count,),
-        "normaliser.feature_std": (settings.feature_count,),
-        "normaliser.action_mean": sides,
-        "normaliser.action_scale": sides,
-    }
-    if regime:
-        units = np.size(arrays.get("regime.bias_1", ()))
-        shapes |= {f"regime.{name}": shape for name, shape in regime_shapes(units).items()}
-    require_arrays(path, arrays, shapes, _WHAT)
-    behind: Adapter | RegimeAdapter = adapter
-    if regime:
-        behind = RegimeAdapter(*(jnp.asarray(arrays.pop(f"regime.{name}")) for name in RegimeAdapter._fields))
-    normaliser = Normaliser(*(jnp.asarray(arrays.pop(f"normaliser.{name}")) for name in Normaliser._fields))
-    network = network_from(arrays, settings.finest)
-    return FlowPolicy(network, normaliser, sensor, settings, sampler, objective), behind
-
-
-def _require_same_inputs(path: Path, header: dict[str, Any], settings: NetworkSettings) -> None:
-    """Refuse a policy that was trained on other inputs, be they as many as today's."""
-    regime = header.get("regime") or {}
-    for what, found, known in (
-        ("features", header.get("feature_names"), features.NAMES[settings.features]),
-        ("features of the regime adapter", regime.get("sees"), SEES),
-        ("numbers that the regime adapter is told", regime.get("told"), TOLD),
-    ):
-        if found is not None and list(found) != list(known):
-            changed = sorted({*map(str, found)} ^ {*known}) or ["another order"]
-            raise DataError(
-                f"the {what} of `{path}` must be those of this version of flowhft; received others: "
-                f"{', '.join(changed)}. Train it again, or use the version that trained it."
-            )
-
-
-def map_behind(path: Path) -> Adapter:
-    """Return the map that comes after a regime adapter in a policy file; none where there is no such network.
-
-    Raises:
-        DataError: as `load_policy`.
-    """
-    header = describe_policy(path)
-    return Adapter(**header["adapter"]) if header.get("regime") else IDENTITY
-
-
-def describe_policy(path: Path) -> dict[str, Any]:
-    """Return the header of a policy file: settings, sensor, objective, sampler, adapter, training.
-
-    Raises:
-        DataError: the file is missing, damaged, not a policy, or of an unknown version.
-    """
-    return read_archive(path, _WHAT, FORMAT, VERSION)[1]
+def save_policy(path: Path, policy: FlowPolicy, *behind: Any, **more: Any) -> None:
+    """Write a flow policy of the lab with what belongs behind it: arguments of `as_data`, one file."""
+    file.save_policy(path, as_data(policy, *behind, **more))

@@ -6,7 +6,6 @@ Everything here comes from `flowhft.desk.compiled`.
 import warnings
 
 from flowhft.desk.compiled import (
-    KINDS,
     Frozen,
     Memory,
     Network,
@@ -21,7 +20,6 @@ from flowhft.desk.compiled import (
 )
 
 __all__ = [
-    "KINDS",
     "Frozen",
     "Memory",
     "Network",

@@ -15,11 +15,12 @@ from flowhft.errors import require
 from flowhft.metrics.estimators import CONFIDENCE, interval
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS, summarise
+from flowhft.policies.rule import estimates_for
 from flowhft.policies.rules import Expert
 from flowhft.policies.rules.oracle import inventory_penalty
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
-from flowhft.simulate.quoting.closed_form import closed_form, estimates_for
+from flowhft.simulate.quoting.closed_form import closed_form
 from flowhft.simulate.rollout import judge_together
 from flowhft.types import Interval, Policy, Progress, no_progress
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from flowhft.errors import require
-from flowhft.flow.settings import ObjectiveName
 from flowhft.metrics.table import CRITERIA, RISK_WEIGHT
 from flowhft.policies import rules as experts
+from flowhft.policies.settings import ObjectiveName
 
 # A batch is cut into quarters (shortcut, flow_map) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32

@@ -5,7 +5,7 @@ In each scenario an expert's risk aversion is chosen on validation paths, then t
 expert as it stands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,51 @@ from flowhft.learn.adapt.turns import search_by_turns
 from flowhft.learn.adapt.worth import Worth, gain, worth_of
 from flowhft.learn.settings import TuneSettings
 from flowhft.metrics.table import interval, unit_of_score
+from flowhft.policies import rules as experts
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.members import Members
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import Rule
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
-from flowhft.simulate.quoting.tuned import Tuned, quoting
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.types import Interval, Progress, no_progress
+from flowhft.types import Policy as Quoting
+
+
+class Tuned(NamedTuple):
+    """What was chosen for one scenario.
+
+    Attributes:
+        expert: name of the closed form.
+        risk_aversion: gamma that it quotes with, 1 / (tick x lot).
+        adapter: the map behind it.
+    """
+
+    expert: str
+    risk_aversion: float
+    adapter: Adapter
+
+
+def tuned_policy(tuned: Tuned) -> Policy:
+    """Return a tuned expert as a policy."""
+    return Policy(Rule(experts.get(tuned.expert), tuned.risk_aversion), adapter=tuned.adapter)
+
+
+def tuned_policies(chosen: Mapping[str, Tuned], training: Mapping[str, Any]) -> Policy:
+    """Return a tuned expert for every scenario, as one policy.
+
+    Args:
+        chosen: by scenario.
+        training: where and on what they were tuned.
+    """
+    return Policy(Members({name: tuned_policy(one) for name, one in chosen.items()}), training=training)
+
+
+def quoting(tuned: Tuned, scenario: Scenario) -> Quoting:
+    """Return a tuned expert as it quotes in a scenario."""
+    return in_lab(tuned_policy(tuned), scenario)
 
 
 class Tuning(NamedTuple):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class OwnPolicy:
     remembers: bool
     runs: Runs
     origin: tuple[Path, str] | None = None
+    told: ClassVar[bool] = False
+    family: ClassVar[str] = "own"
 
     def init(self) -> Any:
         """Return the memory of a session that has just begun."""

@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from flowhft.policies.actor import Units as Told
+from flowhft.policies.agent import VIEWS
+from flowhft.policies.agent import units_in as told
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
 from flowhft.simulate.quoting.agent import Scales, first_spread, quote_of
-from flowhft.simulate.quoting.agent_view import VIEWS, Told, look, told
+from flowhft.simulate.quoting.agent_view import look
 from flowhft.types import Numeric
 
 # Half-spreads that an action can reach, in units of 1 / k from the risk-neutral one: 4 / k beyond the mid,

@@ -320,7 +320,7 @@ def _resume(path: Path, state: State, identity: str) -> tuple[State, np.ndarray]
     Raises:
         DataError: the checkpoint is damaged, or of another training.
     """
-    arrays, header = read_archive(path, _WHAT, CHECKPOINT_FORMAT, CHECKPOINT_VERSION)
+    arrays, header = read_archive(path, _WHAT, {(CHECKPOINT_FORMAT, CHECKPOINT_VERSION)})
     rows = arrays.pop("rows", np.zeros(0))
     expected = {name: (value.shape, value.dtype) for name, value in _named(state).items()}
     found = {name: (value.shape, value.dtype) for name, value in arrays.items()}

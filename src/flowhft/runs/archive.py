@@ -1,6 +1,7 @@
 """One safetensors file: named arrays and a JSON header. No pickle: reading a file runs nothing."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,14 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray], header: dict[str, A
 
 
 def read_archive(
-    path: Path, what: str, file_format: str, version: int
+    path: Path, what: str, known: Collection[tuple[str, int]]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read arrays and header.
 
     Args:
         path: of the file.
         what: what it should hold, in words, for messages.
-        file_format: the header's `format`.
-        version: the header's `version`.
+        known: the header's `format` and `version`: one of these.
 
     Raises:
         DataError: the file is missing, damaged, of another kind, or of another version.
@@ -66,14 +66,16 @@ def read_archive(
             f"`{path}` must hold {what}; its metadata have no readable `{HEADER}` header. "
             "Name a file that flowhft wrote."
         ) from cause
-    if found[0] != file_format:
+    versions = [version for name, version in known if name == found[0]]
+    if not versions:
+        names = ", ".join(sorted({repr(name) for name, _ in known}))
         raise DataError(
-            f"`{path}` must hold {what} (format {file_format!r}); received {found[0]!r}. Name another file."
+            f"`{path}` must hold {what} (format {names}); received {found[0]!r}. Name another file."
         )
-    if found[1] != version:
+    if found[1] not in versions:
         raise DataError(
-            f"`{path}` must be of version {version} of {what}; received {found[1]!r}. "
-            "Make it again with this version of flowhft, or use the version that wrote it."
+            f"`{path}` must be of version {' or '.join(map(str, sorted(versions)))} of {what}; received "
+            f"{found[1]!r}. Make it again with this version of flowhft, or use the version that wrote it."
         )
     return arrays, header
 
@@ -88,9 +90,13 @@ def format_of(path: Path) -> str | None:
 
 
 def require_arrays(
-    path: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], what: str
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    shapes: dict[str, tuple[int, ...]],
+    what: str,
+    number: type = np.float32,
 ) -> None:
-    """Require exactly these arrays, of these shapes, in float32 and finite.
+    """Require exactly these arrays, of these shapes, finite, and of one type of numbers.
 
     Raises:
         DataError: with the first array that differs.
@@ -104,7 +110,8 @@ def require_arrays(
         value = arrays[name]
         if value.shape != shape:
             raise DataError(f"`{name}` must have shape {shape}; received {value.shape} in `{path}`. {fix}")
-        if value.dtype != np.float32:
-            raise DataError(f"`{name}` must hold float32; received {value.dtype} in `{path}`. {fix}")
+        if value.dtype != number:
+            wanted = np.dtype(number).name
+            raise DataError(f"`{name}` must hold {wanted}; received {value.dtype} in `{path}`. {fix}")
         if not np.isfinite(value).all():
             raise DataError(f"`{name}` must be finite; received NaN or infinity in `{path}`. {fix}")

@@ -18,7 +18,7 @@ from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.checkpoint import Finished
 from flowhft.simulate.drive import judge_all, total_of
-from flowhft.simulate.hosted import in_lab, is_hosted, quotes_at
+from flowhft.simulate.hosted import as_traced, is_hosted, quotes_at
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.rollout import CHUNK, rollout
@@ -208,7 +208,7 @@ def fingerprint(
     observation = Observation(
         scenario.horizon - left, left, zero, inventory, zero, zero, zero, rate, rate, zero, zero
     )
-    policy = in_lab(policy)
+    policy = as_traced(policy)
     if is_hosted(policy):
         quote = Quote(*quotes_at(policy, np.stack(observation, axis=-1)).T)
     else:

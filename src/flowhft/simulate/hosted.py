@@ -8,7 +8,7 @@ the rounding of single precision only.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -61,7 +61,7 @@ class Traced(eqx.Module):
         return Quote(*(jnp.asarray(number, jnp.float32) for number in numbers)), memory
 
 
-def in_lab(policy: Any) -> Any:
+def as_traced(policy: Any) -> Any:
     """Return a policy as the lab runs it: a user's own that jax can trace as one that is traced.
 
     Args:
@@ -72,7 +72,7 @@ def in_lab(policy: Any) -> Any:
     return policy
 
 
-def is_hosted(policy: Any) -> bool:
+def is_hosted(policy: Any) -> TypeGuard[OwnPolicy]:
     """Whether a policy is called between the steps of a market, since no compiled loop can hold it."""
     return isinstance(policy, OwnPolicy) and policy.runs != "jax"
 
@@ -223,8 +223,9 @@ def _ask_compiled(
 def _loop(given: Any, numbers: int) -> Callable[[np.ndarray, np.ndarray], None]:
     """Return a compiled loop that asks a compiled function for every row."""
     import numba
-    from numba.np.unsafe.ndarray import to_fixed_tuple
+    from numba.np.unsafe import ndarray
 
+    to_fixed_tuple: Any = ndarray.to_fixed_tuple
     fields = len(Observation._fields)
 
     @numba.njit

@@ -19,7 +19,7 @@ from flowhft.errors import FlowhftError, require
 from flowhft.metrics.measures import PathValues, Tally, begin_tally, measures_of, tally_step
 from flowhft.policies.own import OwnPolicy
 from flowhft.runs.folder import stream
-from flowhft.simulate.hosted import in_lab, is_hosted, run_hosted
+from flowhft.simulate.hosted import as_traced, is_hosted, run_hosted
 from flowhft.simulate.market.market import Market, State, World
 from flowhft.simulate.market.orders import Orders
 from flowhft.types import Policy, Quote, Trajectory
@@ -226,7 +226,7 @@ def _run(
     require(paths >= 1, "paths", "be at least 1", paths)
     market_key, policy_key = key_for(seed, "market", scenario), key_for(seed, "policy", scenario)
     parts: list[list[Any]] = [[] for _ in policies]
-    policies = [in_lab(policy) for policy in policies]
+    policies = [as_traced(policy) for policy in policies]
     for indices, wanted in _chunks(first, paths, market.steps, chunk, room):
         worlds = _draw(market, market_key, indices)
         for policy, part in zip(policies, parts, strict=True):

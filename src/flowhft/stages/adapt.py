@@ -1,21 +1,22 @@
 """Adapt: fit the small map behind a trained policy to a market, the policy itself frozen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowhft.errors import require
-from flowhft.flow.policy import FlowPolicy, save_policy
 from flowhft.learn.adapt.adapt import Adaptation as Found
 from flowhft.learn.adapt.adapt import adapt as fitted
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
-from flowhft.policies.adapter import IDENTITY, Adapter
-from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.policies.file import save_policy
+from flowhft.policies.names import Named
 from flowhft.scenarios.presets import Preset
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.devices import prepare
+from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.stages.evaluate import scenarios_in
-from flowhft.stages.policies import Named, dial_of, find_saved, trained
+from flowhft.stages.policies import find_saved
 from flowhft.types import Progress, no_progress
 
 SEARCH, GRID, STATE, GRADIENT = AdaptSettings(), GridSettings(), StateSettings(), GradientSettings()
@@ -27,20 +28,10 @@ class Adaptation(NamedTuple):
     Attributes:
         policy: it, ready to be evaluated and replayed.
         found: the chosen map, every candidate, and the gain on the paths that chose and on fresh ones.
-        flow: the network behind it.
-        adapter: what stands behind the network: a map, or a network that works one out.
-        behind: a map behind such a network.
-        dial: lowest and highest risk dial that it was trained for; None where it has none.
-        how: as a policy file remembers it.
     """
 
     policy: Named
     found: Found
-    flow: FlowPolicy
-    adapter: Adapter | RegimeAdapter
-    behind: Adapter
-    dial: tuple[float, ...] | None
-    how: Mapping[str, Any]
 
     def save(self, path: Path | str, **more: Any) -> None:
         """Write the policy with its map as one .safetensors file.
@@ -49,8 +40,8 @@ class Adaptation(NamedTuple):
             path: of the file.
             **more: what its header says besides, what JSON can hold.
         """
-        how = {**more, **self.how}
-        save_policy(Path(path), self.flow, self.adapter, how, dial=self.dial, behind=self.behind)
+        policy = self.policy.as_data()
+        save_policy(path, replace(policy, training={**more, **policy.training}))
 
 
 def adapt(
@@ -88,11 +79,12 @@ def adapt(
         UsageError: the method cannot adapt such a policy, or not to such markets.
     """
     prepare()
-    named, source = find_saved(policy)
-    require_method(named, source, method)
+    named = find_saved(policy)
+    require_method(named, method)
+    before = named.as_data()
     markets = scenarios_in(scenarios, market)
     found = fitted(
-        [source.unadapted(scenario) for scenario in markets],
+        [unmapped_in_lab(before, scenario) for scenario in markets],
         markets,
         search,
         seed,
@@ -103,28 +95,24 @@ def adapt(
         gradient=gradient,
     )
     # A map that the policy had is replaced, not chained; a network that works out another stays.
-    senses = isinstance(source.adapter, RegimeAdapter)
-    flow = found.refitted or source.policy
-    adapter = source.adapter if senses else found.adapter
-    behind = found.adapter if senses else IDENTITY
+    core = before.core if found.refitted is None else found.refitted.data()
     how = {"method": method, "scenarios": [scenario.name for scenario in markets]}
-    after = trained(name, flow, adapter=adapter, behind=behind)
-    return Adaptation(after, found, flow, adapter, behind, dial_of(named), how)
+    after = replace(before, core=core, adapter=found.adapter, training=how)
+    return Adaptation(Named(name, name, after), found)
 
 
-def require_method(named: Named, source: Any, method: AdaptMethod) -> None:
+def require_method(named: Named, method: AdaptMethod) -> None:
     """Refuse a method that cannot adapt a policy.
 
     Args:
         named: the policy.
-        source: what it quotes with.
         method: of `adapt`.
 
     Raises:
         UsageError: it is told the market, and its last layer is to be fitted.
     """
     require(
-        not (source.told and method == "last_layer"),
+        not (named.told and method == "last_layer"),
         "policy",
         "not be told the market where its last layer is fitted",
         f"'{named.written}'",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from flowhft.errors import require
 from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
 from flowhft.metrics.moments import Moments
 from flowhft.metrics.table import CONFIDENCE
+from flowhft.policies.options import Late
 from flowhft.runs.folder import finite, write_table
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -20,7 +22,7 @@ from flowhft.simulate.devices import DeviceName, prepare
 from flowhft.simulate.drive import judge_all
 from flowhft.simulate.evaluate import equity_table, fingerprint, judgement_of, sessions_of
 from flowhft.simulate.job import InMarket, Job
-from flowhft.simulate.quoting.delayed import Late
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import CHUNK
 from flowhft.simulate.spans import Span
 from flowhft.stages.policies import Given, Lineup, lineup
@@ -181,7 +183,7 @@ def evaluate(
     prepare(device)
     markets = scenarios_in(scenarios, market)
     compared = lineup(policies, reference, scenarios=markets, delay=delay, late=late)
-    quoting = {policy.name: policy.in_market for policy in compared.policies}
+    quoting = {policy.name: partial(in_lab, policy) for policy in compared.policies}
     job = Job(markets, quoting, paths, seed, chunk=chunk)
     kept: dict[Span, Moments] = {}
     done: Finished = kept if finished is None else finished

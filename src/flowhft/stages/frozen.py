@@ -6,6 +6,7 @@ from typing import Any
 from flowhft.desk import compiled
 from flowhft.desk.compiled import Frozen
 from flowhft.desk.compiled.store import FORMAT
+from flowhft.errors import UsageError
 from flowhft.runs.archive import format_of
 from flowhft.scenarios.scenario import Scenario
 
@@ -36,4 +37,6 @@ def load_frozen(policy: Any, scenario: Scenario | None = None) -> Frozen:
     from flowhft.stages.policies import frozen_in, load_policy
 
     (frozen,) = frozen_in([load_policy(policy, frozen=True)], scenario).values()
+    if not isinstance(frozen, Frozen):
+        raise UsageError(f"`policy` must be one of flowhft's own to be frozen; received {frozen.name}.")
     return frozen

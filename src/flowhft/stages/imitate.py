@@ -9,8 +9,7 @@ import polars as pl
 
 from flowhft.errors import require
 from flowhft.flow.objectives import OBJECTIVES, Objective
-from flowhft.flow.policy import FlowPolicy, save_policy
-from flowhft.flow.settings import NetworkSettings
+from flowhft.flow.policy import FlowPolicy, as_data, save_policy
 from flowhft.learn.demonstrations.dataset import sensed
 from flowhft.learn.demonstrations.lessons import choose
 from flowhft.learn.demonstrations.recorded import Shown, read_lessons, read_shown
@@ -18,10 +17,11 @@ from flowhft.learn.imitation.examine import examination, teachers_in
 from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted
 from flowhft.learn.settings import DataSettings, TrainingSettings
+from flowhft.policies.names import Named
+from flowhft.policies.settings import NetworkSettings
 from flowhft.runs.folder import plain
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.devices import prepare
-from flowhft.stages.policies import Named, trained
 from flowhft.types import Progress, no_progress
 
 NETWORK, TRAINING, DATA = NetworkSettings(), TrainingSettings(), DataSettings()
@@ -105,7 +105,7 @@ def imitate(
     seen = sensed(shown, sensor, network.features)
     policy, curve = fitted(seen, sensor, network, training, seed, checkpoints, progress, examined=examined)
     return Imitation(
-        trained(name, policy),
+        Named(name, name, as_data(policy)),
         policy,
         curve,
         curve.row(kept_row(curve, training), named=True),

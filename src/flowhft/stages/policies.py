@@ -7,60 +7,31 @@ The one place of the stages that knows how policies are found and what they are.
     {"mine": my_function, "calm": "glft@0.01"}  the same with names of their own
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from flowhft.desk.compiled import Frozen
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import UsageError, require
-from flowhft.flow.policy import FlowPolicy, describe_policy
-from flowhft.policies.own import OwnPolicy, load_own_policy, own_policy
+from flowhft.flow.policy import FlowPolicy, as_data
+from flowhft.policies.flow import flow_in
+from flowhft.policies.names import Named, delay_all, find_policy, tune
+from flowhft.policies.options import Late, split_list
+from flowhft.policies.own import OwnPolicy, own_policy
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import Rule, rule_in
 from flowhft.policies.rules import Expert
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.hosted import in_lab, is_hosted
-from flowhft.simulate.quoting.delayed import Late
-from flowhft.simulate.quoting.find import find_policy
-from flowhft.simulate.quoting.options import split_list, split_options, with_options
-from flowhft.simulate.quoting.source import (
-    ExpertSource,
-    FrozenSource,
-    LearnedSource,
-    Named,
-    delay_all,
-    tune,
-)
-from flowhft.types import Policy
 
 # Who stays at home, and stands in every table: what every maker has to beat.
 NO_QUOTE = "no_quote"
-_OWN = re.compile(r"(?P<file>.+\.py):(?P<word>[A-Za-z_]\w*)")
 
 # Whatever names or is one or several policies.
 Given = str | Sequence[Any] | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class OwnSource:
-    """A user's own policy: the same in every market, told nothing of it.
-
-    Attributes:
-        own: it.
-    """
-
-    own: OwnPolicy
-    told = False
-
-    def in_market(self, scenario: Scenario) -> Policy:
-        """Return it as the lab runs it: traced where jax can, else as it is."""
-        return in_lab(self.own)
-
-    def freeze(self, scenario: Scenario | None) -> Frozen:
-        """Return it as it is: the desk runs it."""
-        return self.own  # type: ignore[return-value]
 
 
 class Lineup(NamedTuple):
@@ -82,7 +53,7 @@ class Lineup(NamedTuple):
     @property
     def learned(self) -> str | None:
         """The policy that a report is about: the last one that is not told the market; None without one."""
-        names = [policy.name for policy in self.policies if not policy.source.told]
+        names = [policy.name for policy in self.policies if not policy.told]
         return names[-1] if names else None
 
 
@@ -126,40 +97,22 @@ def load_policy(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
         UsageError: it is nothing that quotes.
     """
     if isinstance(thing, str | Path):
-        found = _written(str(thing), frozen)
+        found = find_policy(str(thing), frozen=frozen)
     elif isinstance(thing, Named):
         found = thing
     elif isinstance(thing, Expert):
-        found = Named(thing.name, thing.name, ExpertSource(thing))
+        found = Named(thing.name, thing.name, Policy(Rule(thing)))
+    elif isinstance(thing, Policy):
+        found = Named(name or thing.kind, name or thing.kind, thing)
     elif isinstance(thing, FlowPolicy):
-        found = Named(name or "flow", name or "flow", LearnedSource(thing))
+        found = Named(name or "flow", name or "flow", as_data(thing))
     elif isinstance(thing, Frozen):
         require(frozen, "policies", "not be frozen in the lab", name or "a frozen policy")
-        found = Named(name or "frozen", name or "frozen", FrozenSource(thing))
+        found = Named(name or "frozen", name or "frozen", thing)
     else:
         own = own_policy(thing, name)
-        found = Named(own.name, own.name, OwnSource(own))
+        found = Named(own.name, own.name, own)
     return replace(found, name=name) if name else found
-
-
-def _written(text: str, frozen: bool) -> Named:
-    """Return the policy that a user wrote: one of their own by file and name, else as it is found."""
-    bare, options = split_options(text)
-    label, _, location = bare.rpartition("=")
-    own = _OWN.fullmatch(location)
-    if own is None:
-        return find_policy(text, frozen=frozen)
-    path, word = Path(own["file"]), own["word"]
-    source = OwnSource(load_own_policy(path, word, label))
-    return Named(
-        name=label or word + options.written,
-        written=text,
-        source=with_options(text, source, options),
-        path=path,
-        delay=options.delay,
-        late=options.late,
-        options=f":{word}{options.written}",
-    )
 
 
 def lineup(
@@ -195,13 +148,6 @@ def lineup(
         found.append(find_policy(NO_QUOTE))
     found = delay_all(found, delay, late)
     for policy in found:
-        require(
-            not (policy.delay and isinstance(policy.source, OwnSource) and is_hosted(policy.source.own)),
-            "delay",
-            "be 0 steps for a policy of your own that jax does not compile",
-            f"{policy.delay} for '{policy.name}'",
-            "Write it in jax, or name it with [delay=0].",
-        )
         for scenario in scenarios if policy.path else ():
             policy.in_market(scenario)
     names = [policy.name for policy in found] + list(besides)
@@ -211,34 +157,22 @@ def lineup(
     return Lineup(found, reference)
 
 
-def _stays_at_home(policy: Named) -> bool:
+def _stays_at_home(named: Named) -> bool:
     """Whether it is `no_quote`, or takes its name."""
-    return policy.name == NO_QUOTE or (
-        isinstance(policy.source, ExpertSource) and policy.source.expert.name == NO_QUOTE
-    )
+    rule = rule_in(named.policy)
+    return named.name == NO_QUOTE or (rule is not None and rule.expert.name == NO_QUOTE)
 
 
-def frozen_in(policies: Iterable[Named], scenario: Scenario | None) -> dict[str, Frozen]:
+def frozen_in(policies: Iterable[Named], scenario: Scenario | None) -> dict[str, Frozen | OwnPolicy]:
     """Return policies as the desk runs them, by name, those told the market told this one.
 
     Raises:
         UsageError: one of them is delayed, or cannot quote at the desk.
     """
-    return {policy.name: policy.frozen(scenario) for policy in policies}
+    return {policy.name: freeze(policy, scenario) for policy in policies}
 
 
-def trained(name: str, policy: FlowPolicy, **behind: Any) -> Named:
-    """Return a policy that was just trained, under a name, as one that can be evaluated and replayed.
-
-    Args:
-        name: what tables call it.
-        policy: the flow policy.
-        **behind: maps behind it: `adapter`, `behind` (see `LearnedSource`).
-    """
-    return Named(name, name, LearnedSource(policy, **behind))
-
-
-def find_saved(given: Any, option: str = "policy") -> tuple[Named, LearnedSource]:
+def find_saved(given: Any, option: str = "policy") -> Named:
     """Return a flow policy that is to be trained on: a name, a file, a run folder, or one just trained.
 
     Args:
@@ -249,16 +183,9 @@ def find_saved(given: Any, option: str = "policy") -> tuple[Named, LearnedSource
         UsageError: it is another kind of policy, or delayed.
     """
     found = load_policy(given)
-    if not isinstance(found.source, LearnedSource):
+    if flow_in(found.policy) is None:
         raise UsageError(
             f"`{option}` must be a saved policy; received '{found.written}'. Name a .safetensors file."
         )
     require(not found.delay, option, "be adapted without a delay", f"'{found.written}'")
-    return found, found.source
-
-
-def dial_of(policy: Named) -> tuple[float, ...] | None:
-    """Return the lowest and highest risk dial that a saved policy was trained for; None where it has none."""
-    if policy.path is None:
-        return None
-    return (describe_policy(policy.path).get("regime") or {}).get("dial")
+    return found

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -28,7 +29,7 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def compiled(function: Callable) -> Any:
+def compiled(function: Callable, signature: Any = None, *, cache: bool = True) -> Any:
     """Compile an entry point of the desk with numba, once per change of its sources.
 
     Use it for a function that Python calls; what only compiled code calls needs `njit` alone. Divisions by
@@ -37,6 +38,9 @@ def compiled(function: Callable) -> Any:
 
     Args:
         function: plain arithmetic that numba can compile.
+        signature: of the only types that it is compiled for, now; others are converted. None for whatever
+            it is called with.
+        cache: whether the disk keeps it.
 
     Returns:
         The compiled function; `py_func` is the one given.
@@ -46,6 +50,30 @@ def compiled(function: Callable) -> Any:
     base = Path(chosen) if chosen else Path(__file__).parent / "__pycache__"
     try:
         config.CACHE_DIR = str(base / _digest(Path(inspect.getfile(function)).parent))
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(signature, cache=cache, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = chosen
+
+
+def covered(function: Callable) -> bool:
+    """Say whether the digest covers a function, so that the disk may keep what is compiled from it."""
+    if getattr(function, "__closure__", None) is not None or not hasattr(function, "__code__"):
+        return False
+    path = Path(function.__code__.co_filename)
+    return any(path in PACKAGE.glob(pattern) for pattern in QUOTING)
+
+
+def specialised(function: Callable, name: str, **given: Any) -> Any:
+    """Return a function with other globals under another name: numba takes globals for constants.
+
+    Unlike a closure, which numba finds changed in every process, the disk can keep it.
+
+    Args:
+        function: whose code it is.
+        name: that no other function of this code has.
+        given: its globals that are others.
+    """
+    made: Any = FunctionType(function.__code__, {**function.__globals__, **given}, name)  # type: ignore[attr-defined]
+    made.__qualname__, made.__module__ = name, function.__module__
+    made.__annotations__ = function.__annotations__
+    return made

@@ -1,6 +1,7 @@
-"""A flow policy as an ONNX model: its normaliser, its whole sampler and what is behind it in one graph.
+"""A policy with a network as an ONNX model: scales, network, sampler and what is behind it in one graph.
 
-    features (batch, feature)   as `flowhft.features` works them out, not standardised
+    features (batch, feature)   as `flowhft.features` works them out, not standardised; of an agent what
+                                `flowhft.policies.actor.look` sees
     noise (batch, sample)       standard normal numbers; only where the policy draws
     inventory (batch,)          lots; only where what is behind the policy leans with it
     time_left (batch,)          seconds; only where it leans with the time
@@ -8,7 +9,8 @@
     chunk (batch, execute, 2)   ticks: the policy's own quotes for this step and the next, before the adapter
 
 Memory stays outside: whoever runs the model senses the market with `flowhft.features`, and draws a new chunk
-once the last is executed. Half-spreads agree with those of the compiled policy to float32.
+once the last is executed; an agent's is the spread that it quoted last, before the adapter. Half-spreads
+agree with those of the compiled policy to float32.
 """
 
 import json
@@ -18,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from flowhft import __version__
-from flowhft.desk.compiled.plain import EPSILON, REACH
-from flowhft.desk.compiled.policy import FLOW, Frozen
+from flowhft.desk.compiled.actor import ACTOR
+from flowhft.desk.compiled.flow import FLOW, NO_REGIME
+from flowhft.desk.compiled.policy import Frozen
 from flowhft.desk.compiled.quote import begin, quote
 from flowhft.errors import MissingExtraError, UsageError, require
-from flowhft.features import KINDS, NAMES
-from flowhft.policies.regime_adapter import FURTHEST, SKEW_UNIT
+from flowhft.features import KINDS, NAMES, REGIME
+from flowhft.policies.actor import MOST, STATE
+from flowhft.policies.plain import EPSILON, REACH
+from flowhft.policies.regime_adapter import FURTHEST, SKEW_UNIT, RegimeAdapter
 from flowhft.runs.folder import replacing
 from flowhft.types import Observation
 
@@ -105,9 +110,33 @@ def _sampled(g: _Graph, frozen: Frozen) -> str:
     return g("Clip", x, -REACH, REACH)
 
 
+def _chunk(g: _Graph, frozen: Frozen) -> str:
+    """Return the half-spreads that a flow policy will quote, ticks, shape (batch, execute, 2)."""
+    network = frozen.network
+    rows = g("Reshape", _sampled(g, frozen), g.constant((0, -1, 2), np.int64))
+    first = g("Slice", rows, *(g.constant([value], np.int64) for value in (0, network.execute, 1)))
+    return g("Add", g("Mul", first, network.action_scale), network.action_mean, result="chunk")
+
+
+def _acted(g: _Graph, frozen: Frozen) -> str:
+    """Return the half-spreads of an agent, ticks, shape (batch, 1, 2)."""
+    actor, scales, units = frozen.parts
+    hidden = g("Clip", g("Div", g("Sub", "features", scales.mean), scales.std), -MOST, MOST)
+    for number, (weight, bias) in enumerate(zip(actor.weights, actor.biases, strict=True)):
+        hidden = g.affine(hidden, weight.T, bias)
+        hidden = hidden if number == len(actor.weights) - 1 else g("Tanh", hidden)
+    hidden = g("Min", g("Max", hidden, scales.low), scales.high)
+    spreads = g("Add", g("Mul", hidden, scales.scale * units.half_spread), scales.centre * units.half_spread)
+    return g("Reshape", spreads, g.constant((-1, 1, 2), np.int64), result="chunk")
+
+
+def _regime_of(frozen: Frozen) -> RegimeAdapter:
+    return frozen.regime if frozen.kind is FLOW else NO_REGIME
+
+
 def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
     """Return scale, offsets of bid and ask, and skew: numbers, or names of values of shape (batch,)."""
-    regime, adapter = frozen.regime, frozen.adapter
+    regime, adapter = _regime_of(frozen), frozen.adapter
     skew: Any = adapter.skew
     if adapter.slope != 0.0:
         skew = g("Add", g("Mul", "time_left", adapter.slope), adapter.skew)
@@ -128,11 +157,12 @@ def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
 
 def inputs_of(frozen: Frozen) -> dict[str, tuple[Any, ...]]:
     """Return the name and shape of every input of a policy's model; the first axis is the batch."""
-    network, adapter = frozen.network, frozen.adapter
-    senses = frozen.regime.bias_1.size > 0
-    shapes: dict[str, tuple[Any, ...]] = {"features": ("batch", network.feature_mean.size)}
-    if network.noise_scale > 0.0:
-        shapes["noise"] = ("batch", network.output_weight.shape[0])
+    adapter, flow = frozen.adapter, frozen.kind is FLOW
+    senses = _regime_of(frozen).bias_1.size > 0
+    seen = frozen.network.feature_mean.size if flow else frozen.parts.layers[0]
+    shapes: dict[str, tuple[Any, ...]] = {"features": ("batch", seen)}
+    if flow and frozen.network.noise_scale > 0.0:
+        shapes["noise"] = ("batch", frozen.network.output_weight.shape[0])
     if senses or adapter.skew != 0.0 or adapter.slope != 0.0:
         shapes["inventory"] = ("batch",)
     if adapter.slope != 0.0:
@@ -140,14 +170,21 @@ def inputs_of(frozen: Frozen) -> dict[str, tuple[Any, ...]]:
     return shapes
 
 
+def unit_of(frozen: Frozen) -> float:
+    """Return the half-spread, ticks, that a policy's network counts in: what errors are measured against."""
+    if frozen.kind is FLOW:
+        return float(frozen.network.action_scale.max())
+    return float(np.max(np.abs(frozen.parts.scales.scale)) * frozen.parts.units.half_spread)
+
+
 def onnx_model(frozen: Frozen) -> Any:
-    """Return a flow policy as an ONNX model, checked.
+    """Return a flow policy or an agent as an ONNX model, checked.
 
     Args:
         frozen: the policy.
 
     Raises:
-        UsageError: not a flow policy, or one with a warm start, which needs the chunk before.
+        UsageError: a policy without a network, or one with a warm start, which needs the chunk before.
         MissingExtraError: onnx is not installed.
     """
     try:
@@ -155,17 +192,16 @@ def onnx_model(frozen: Frozen) -> Any:
         from onnx import TensorProto, helper, numpy_helper
     except ImportError:
         raise MissingExtraError("onnx", "export") from None
-    if frozen.kind != FLOW:
+    if frozen.kind not in (FLOW, ACTOR):
         raise UsageError(
-            "`policy` must be a flow policy to be exported; received an expert: it is arithmetic."
+            "`policy` must be a flow policy or an agent to be exported; received an expert: it is arithmetic."
         )
-    network = frozen.network
-    fix = "Export it with another sampler."
-    require(network.begin == 0.0, "warm_start", "be 0 in an exported policy", network.begin, fix)
+    if frozen.kind is FLOW:
+        begin, fix = frozen.network.begin, "Export it with another sampler."
+        require(begin == 0.0, "warm_start", "be 0 in an exported policy", begin, fix)
+    execute = frozen.network.execute if frozen.kind is FLOW else 1
     g, shapes = _Graph(helper, numpy_helper), inputs_of(frozen)
-    rows = g("Reshape", _sampled(g, frozen), g.constant((0, -1, 2), np.int64))
-    first = g("Slice", rows, *(g.constant([value], np.int64) for value in (0, network.execute, 1)))
-    chunk = g("Add", g("Mul", first, network.action_scale), network.action_mean, result="chunk")
+    chunk = _chunk(g, frozen) if frozen.kind is FLOW else _acted(g, frozen)
     own = g("Gather", chunk, g.constant(0, np.int64), axis=1)
     scale, offset_bid, offset_ask, skew = _behind(g, frozen)
     lean = g("Mul", "inventory", skew) if "inventory" in shapes else 0.0
@@ -182,7 +218,7 @@ def onnx_model(frozen: Frozen) -> Any:
         g.nodes,
         "flowhft policy",
         [described(name, shape) for name, shape in shapes.items()],
-        [described("half_spreads", ("batch", 2)), described("chunk", ("batch", network.execute, 2))],
+        [described("half_spreads", ("batch", 2)), described("chunk", ("batch", execute, 2))],
         g.constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
@@ -194,6 +230,17 @@ def onnx_model(frozen: Frozen) -> Any:
 
 def _about(frozen: Frozen) -> dict[str, str]:
     """Return what whoever runs the model must know."""
+    if frozen.kind is ACTOR:
+        units = frozen.parts.units
+        seen = STATE + (REGIME if units.regime.size else ())
+        return {
+            "features": json.dumps(seen),
+            "feature_kind": "regime" if units.regime.size else "state",
+            "feature_units": json.dumps({name: float(getattr(units, name)) for name in units._fields[:4]}),
+            "units": json.dumps({"half_spreads": "ticks", "inventory": "lots", "time_left": "seconds"}),
+            "evaluations": "1",
+            "execute": "1",
+        }
     network = frozen.network
     kind = next(name for name, number in KINDS.items() if number == network.feature_kind)
     return {
@@ -240,10 +287,12 @@ def largest_difference(frozen: Frozen, path: Path, seed: int = 0) -> float | Non
     except ImportError:
         return None
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    random, memory, network = np.random.default_rng(seed), begin(frozen, seed), frozen.network
-    sensor, shapes, worst, time, mid = network.sensor, inputs_of(frozen), 0.0, 0.0, 0.0
-    while memory.cursor[1] < STEPS:
-        inventory, time_left = float(random.integers(-9, 10)), sensor.horizon * random.uniform()
+    random, memory, shapes = np.random.default_rng(seed), begin(frozen, seed), inputs_of(frozen)
+    pace, move, horizon = _market_of(frozen)
+    worst = time = mid = 0.0
+    compared = 0
+    while compared < STEPS:
+        inventory, time_left = float(random.integers(-9, 10)), horizon * random.uniform()
         counts = map(float, random.poisson(0.5, 4))
         seen = Observation(
             time,
@@ -259,16 +308,27 @@ def largest_difference(frozen: Frozen, path: Path, seed: int = 0) -> float | Non
             next(counts),
         )
         quoted = quote(frozen, memory, seen)
-        time += 0.1 * sensor.burst
-        mid += sensor.volatility * (0.1 * sensor.burst) ** 0.5 * random.normal()
-        if memory.cursor[0] != 1:  # a step of a chunk that was drawn before
+        time += pace
+        mid += move * random.normal()
+        if memory.cursor[0] > 1:  # a step of a chunk that was drawn before
             continue
+        compared += 1
         given = {"features": memory.features, "inventory": [inventory], "time_left": [time_left]}
         if "noise" in shapes:
-            given["noise"] = memory.vectors[: network.output_weight.shape[0]] / network.noise_scale
+            given["noise"] = memory.vectors[: shapes["noise"][1]] / frozen.network.noise_scale
         inputs = {
             name: np.asarray(given[name], np.float32).reshape(1, *shape[1:]) for name, shape in shapes.items()
         }
         received = session.run(["half_spreads"], inputs)[0][0]
-        worst = float(np.maximum(worst, np.max(np.abs(received - np.array(quoted)))))  # NaN stays NaN
+        worst = float(np.maximum(worst, np.max(np.abs(received - np.array(quoted[:2])))))  # NaN stays NaN
     return worst
+
+
+def _market_of(frozen: Frozen) -> tuple[float, float, float]:
+    """Return seconds a step, ticks a move and seconds a session of a market in the units of a policy."""
+    if frozen.kind is FLOW:
+        sensor = frozen.network.sensor
+        pace = 0.1 * sensor.burst
+        return pace, sensor.volatility * pace**0.5, sensor.horizon
+    units = frozen.parts.units
+    return 0.01 * units.time, 0.1 * units.price, units.time

@@ -21,39 +21,19 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from flowhft.desk.compiled.plain import PERIODS, embedding, silu
-from flowhft.desk.compiled.policy import FLOW, NO_REGIME, Frozen, Network, assemble
+from flowhft.desk.compiled.flow import FLOW, NO_REGIME, Flow
+from flowhft.desk.compiled.network import Network
+from flowhft.desk.compiled.policy import Frozen, assemble
 from flowhft.errors import UsageError, require
 from flowhft.features import KINDS as FEATURE_KINDS
 from flowhft.features import Sensor
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.flow import weight_shapes
+from flowhft.policies.plain import embedding, silu
 from flowhft.policies.plan import Plan
 from flowhft.policies.regime_adapter import RegimeAdapter
 
 Weights = Mapping[str, np.ndarray]
-
-
-def weight_shapes(feature: int, sample: int, width: int, block: int) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every weight of a network, by the lengths of its axes."""
-    return {
-        "embed.weight_1": (width, 4 * len(PERIODS)),
-        "embed.bias_1": (width,),
-        "embed.weight_2": (width, width),
-        "embed.bias_2": (width,),
-        "input.weight_x": (width, sample),
-        "input.weight_features": (width, feature),
-        "input.bias": (width,),
-        "block.modulation_weight": (block, 3 * width, width),
-        "block.modulation_bias": (block, 3 * width),
-        "block.weight_1": (block, width, width),
-        "block.bias_1": (block, width),
-        "block.weight_2": (block, width, width),
-        "block.bias_2": (block, width),
-        "output.modulation_weight": (2 * width, width),
-        "output.modulation_bias": (2 * width,),
-        "output.weight": (sample, width),
-        "output.bias": (sample,),
-    }
 
 
 def _check(weights: Weights, feature: int) -> None:
@@ -156,4 +136,4 @@ def fold(
         output_scale=np.stack(output_scale),
         output_bias=np.stack(output_bias),
     )
-    return assemble(FLOW, (), adapter, network, regime=regime)
+    return assemble(FLOW, Flow(network, regime), adapter)

@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from flowhft.desk.compiled.compiled import compiled
+from flowhft.desk.compiled.decide import Memory, Packed
+from flowhft.desk.compiled.flow import FLOW
 from flowhft.desk.compiled.fold import fold, weight_shapes
-from flowhft.desk.compiled.packing import Packed, aligned
+from flowhft.desk.compiled.packing import aligned
 from flowhft.desk.compiled.peer import LAYOUTS, Peer
 from flowhft.desk.compiled.policy import Frozen
-from flowhft.desk.compiled.quote import Memory, begin, quote
+from flowhft.desk.compiled.quote import Desk, begin, desk_of, quote
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.policies.plan import euler
 from flowhft.types import Observation
@@ -28,13 +30,13 @@ class Latency(NamedTuple):
     """Time of a decision, microseconds.
 
     Attributes:
-        width: units of a hidden layer.
+        width: units of a hidden layer, of the widest where they differ.
         evaluations: of the network, for one chunk.
         p50_us, p99_us, p999_us, max_us: quantiles of one call from Python, observation to quote.
         cold_us: median of such calls after other data went through the caches.
         loop_us: median of the mean over a batch within a compiled loop.
         c_rows_us, c_rows_p99_us: median and 99th percentile of the network alone in C, its matrices row by
-            row; None without a compiler, and for a policy with noise or a warm start, which they lack.
+            row; None without a compiler, for an agent, and for a policy with noise or a warm start.
         c_columns_us, c_columns_p99_us: the same with the matrices column by column.
         ratio: p50_us over the median of the faster of the two.
     """
@@ -99,11 +101,11 @@ def _observations(count: int) -> list[Observation]:
 
 
 @compiled
-def _quote_batch(frozen: Frozen, memory: Memory, observation: Observation, calls: int) -> float:
+def _quote_batch(desk: Desk, memory: Memory, observation: Observation, calls: int) -> float:
     """Quote again and again; the sum is returned so that no quote is optimised away."""
     total = 0.0
     for _ in range(calls):
-        total += quote(frozen, memory, observation).half_spread_bid
+        total += quote(desk, memory, observation).half_spread_bid
     return total
 
 
@@ -126,8 +128,8 @@ def _cold(frozen: Frozen, memory: Memory, observation: Observation) -> Float[np.
 
 
 def _peers(frozen: Frozen) -> list[Peer]:
-    if frozen.network.noise_scale > 0.0 or frozen.network.begin > 0.0:
-        return []  # it works out more than they do
+    if frozen.kind is not FLOW or frozen.network.noise_scale > 0.0 or frozen.network.begin > 0.0:
+        return []  # it is another network, or works out more than they do
     try:
         return [Peer(frozen.network, layout) for layout in LAYOUTS]
     except OSError:  # no compiler, or one that cannot: the policy is measured all the same
@@ -141,7 +143,7 @@ def _elsewhere(frozen: Frozen) -> Frozen:
 
 
 def measure_latency(frozen: Frozen, calls: int) -> Latency:
-    """Measure a flow policy, beside its peers in C if it quotes without noise and warm start.
+    """Measure a policy with a network; a flow policy without noise and warm start beside its peers in C.
 
     Args:
         frozen: the policy.
@@ -149,9 +151,9 @@ def measure_latency(frozen: Frozen, calls: int) -> Latency:
     """
     peers, memory = _peers(frozen), begin(frozen, 0)
     seen = _observations(max(calls // ROUNDS, 2))
-    features = np.zeros(frozen.network.feature_mean.size, np.float32)
+    features = np.zeros(memory.features.size, np.float32)
     _from_python(frozen, memory, seen)
-    _quote_batch(frozen, memory, seen[0], 1)
+    _quote_batch(desk_of(frozen), memory, seen[0], 1)
     quoted: list[np.ndarray] = []
     looped: list[float] = []
     of_peers: list[list[np.ndarray]] = [[] for _ in peers]
@@ -165,18 +167,22 @@ def measure_latency(frozen: Frozen, calls: int) -> Latency:
             places.append(peer.move())
             peer.time(features, WARM)
             times.append(peer.time(features, len(seen)))
+        desk = desk_of(frozen)
         for _ in range(4):
             started = time.perf_counter_ns()
-            _quote_batch(frozen, memory, seen[0], BATCH)
+            _quote_batch(desk, memory, seen[0], BATCH)
             looped.append((time.perf_counter_ns() - started) / BATCH)
     p50, p99, p999, longest = np.quantile(np.concatenate(quoted), (0.5, 0.99, 0.999, 1.0)) / 1e3
     found = {
         peer.layout: np.quantile(np.concatenate(times), (0.5, 0.99)) / 1e3
         for peer, times in zip(peers, of_peers, strict=True)
     }
+    flow = frozen.kind is FLOW
+    width = frozen.network.input_bias.size if flow else max(frozen.parts.layers[1:-1], default=0)
+    evaluations = len(frozen.network.steps) if flow else 1
     latency = Latency(
-        width=frozen.network.input_bias.size,
-        evaluations=len(frozen.network.steps),
+        width=width,
+        evaluations=evaluations,
         p50_us=float(p50),
         p99_us=float(p99),
         p999_us=float(p999),

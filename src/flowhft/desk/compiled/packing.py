@@ -1,4 +1,4 @@
-"""Pack a policy into two flat arrays, in the order in which compiled code reads them.
+"""Pack a flow policy into two flat arrays, in the order in which compiled code reads them.
 
 A call from Python costs time for every array that it passes, and more for a tuple around them: the many
 arrays of a policy would cost more than the network behind them. Packed, two are passed.
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
+from flowhft.desk.compiled.decide import Packed
 from flowhft.desk.compiled.network import Network
 from flowhft.features import Sensor
 from flowhft.policies.adapter import Adapter
@@ -24,9 +25,8 @@ TILE = 64  # numbers of a tile: four vector registers of the widest kind
 HALF_TILE = TILE // 2  # all vectors are padded to a multiple of it
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
-# The header: one number a place.
+# The header: one number a place, the adapter's first.
 (
-    KIND,
     FEATURE_KIND,
     FEATURE,
     WIDTH,
@@ -41,23 +41,9 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
     SEEN,
     UNIT,
     HALF_SPREAD,
-    ADAPTER,
-) = range(16)
-SENSOR = ADAPTER + len(Adapter._fields)
-COEFFICIENTS = SENSOR + len(Sensor._fields)
-HEADER = COEFFICIENTS + 4  # the most that an expert has
-
-
-class Packed(NamedTuple):
-    """A policy in two flat arrays.
-
-    Attributes:
-        numbers: the header and all that is float64.
-        weights: all that is float32, tiled and padded.
-    """
-
-    numbers: Float[np.ndarray, " number"]
-    weights: Float32[np.ndarray, " weight"]
+    SENSOR,
+) = range(len(Adapter._fields), len(Adapter._fields) + 15)
+HEADER = SENSOR + len(Sensor._fields)
 
 
 class Places(NamedTuple):
@@ -70,7 +56,6 @@ class Places(NamedTuple):
         action: mean and scale of the half-spreads, four numbers, in `numbers`.
         steps: four numbers an evaluation, in `numbers`.
         columns, regime_mean, regime_deviation: the features that the regime adapter sees, in `numbers`.
-        table: of an oracle, in `numbers`.
         input_features, input_sample, input_bias: first layer, in `weights`, like all that follows.
         blocks: two matrices a block.
         modulation: four vectors a block and evaluation.
@@ -90,7 +75,6 @@ class Places(NamedTuple):
     columns: int
     regime_mean: int
     regime_deviation: int
-    table: int
     input_features: int
     input_sample: int
     input_bias: int
@@ -123,7 +107,6 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
     columns = steps + 4 * evaluation
     regime_mean = columns + seen
     regime_deviation = regime_mean + seen
-    table = regime_deviation + seen
     input_sample = feature * padded
     input_bias = input_sample + sample * padded
     blocks = input_bias + padded
@@ -147,7 +130,6 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
         columns,
         regime_mean,
         regime_deviation,
-        table,
         0,
         input_sample,
         input_bias,
@@ -166,7 +148,7 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
     )
 
 
-def _padded(array: np.ndarray) -> np.ndarray:
+def pad(array: np.ndarray) -> np.ndarray:
     """Return the array with its last axis padded by zeros to a multiple of `HALF_TILE`."""
     missing = -array.shape[-1] % HALF_TILE
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)])
@@ -174,7 +156,7 @@ def _padded(array: np.ndarray) -> np.ndarray:
 
 def tiled(matrix: Float32[np.ndarray, "row column"]) -> Float32[np.ndarray, " weight"]:
     """Return a matrix tile by tile, each column after column, its rows padded: see `HALF_TILE`."""
-    columns = _padded(matrix.T)
+    columns = pad(matrix.T)
     rows = range(0, columns.shape[1], TILE)
     return np.concatenate([columns[:, :0].ravel(), *(columns[:, row : row + TILE].ravel() for row in rows)])
 
@@ -189,19 +171,11 @@ def aligned(parts: list[np.ndarray]) -> Float32[np.ndarray, " weight"]:
     return whole
 
 
-def pack(
-    kind: int,
-    coefficients: Float[np.ndarray, " coefficient"],
-    adapter: Adapter,
-    network: Network,
-    table: Float[np.ndarray, "time inventory side"],
-    regime: RegimeAdapter,
-) -> Packed:
-    """Pack a policy that was checked: the fields of a `flowhft.desk.compiled.policy.Frozen`."""
+def pack(network: Network, regime: RegimeAdapter, adapter: Adapter) -> Packed:
+    """Pack a flow policy that was checked."""
     width, sample = network.input_sample.shape
     seen = np.flatnonzero(np.any(regime.weight_1 != 0.0, axis=0))
     header = np.zeros(HEADER)
-    header[KIND] = kind
     header[FEATURE_KIND] = network.feature_kind
     header[FEATURE] = network.feature_mean.size
     header[WIDTH], header[SAMPLE] = width, sample
@@ -209,36 +183,34 @@ def pack(
     header[EXECUTE], header[NOISE_SCALE], header[HELD] = network.execute, network.noise_scale, network.held
     header[BEGIN], header[START] = network.begin, network.start
     header[SEEN], header[UNIT], header[HALF_SPREAD] = seen.size, regime.bias_1.size, regime.half_spread
-    header[ADAPTER:SENSOR] = adapter
-    header[SENSOR:COEFFICIENTS] = network.sensor
-    header[COEFFICIENTS : COEFFICIENTS + coefficients.size] = coefficients
+    header[: len(adapter)] = adapter
+    header[SENSOR:HEADER] = network.sensor
     numbers = [
         header,
         network.feature_mean,
         network.feature_std,
-        network.action_mean if width else np.zeros(2),
-        network.action_scale if width else np.zeros(2),
+        network.action_mean,
+        network.action_scale,
         network.steps,
         seen,
         regime.mean[seen],
         regime.std[seen],
-        table,
     ]
     told = regime.bias_1 + regime.weight_told @ regime.told
     weights = [
         tiled(network.input_features),
         tiled(network.input_sample),
-        _padded(network.input_bias),
+        pad(network.input_bias),
         *(tiled(matrix) for pair in zip(network.weight_1, network.weight_2, strict=True) for matrix in pair),
-        _padded(network.modulation),
-        _padded(network.output_weight),
-        _padded(network.output_scale),
-        _padded(network.output_bias),
+        pad(network.modulation),
+        pad(network.output_weight),
+        pad(network.output_scale),
+        pad(network.output_bias),
         tiled(regime.weight_1[:, seen]),
-        _padded(told),
+        pad(told),
         tiled(regime.weight_2),
-        _padded(regime.bias_2),
-        _padded(regime.weight_3),
-        _padded(regime.bias_3),
+        pad(regime.bias_2),
+        pad(regime.weight_3),
+        pad(regime.bias_3),
     ]
     return Packed(np.concatenate([part.ravel() for part in numbers], dtype=np.float64), aligned(weights))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from flowhft.desk.compiled.policy import Network
+from flowhft.desk.compiled.network import Network
 
 SOURCE = Path(__file__).with_name("peer.c")
 FLAGS = ("-O3", "-ffast-math", "-fPIC")

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from flowhft.desk.compiled.packing import HALF_SPREAD, HALF_TILE, SEEN, UNIT, Packed, Places
+from flowhft.desk.compiled.decide import Packed
+from flowhft.desk.compiled.packing import HALF_SPREAD, HALF_TILE, SEEN, UNIT, Places
 from flowhft.desk.compiled.vectors import ANY_ORDER, product, rows_product, squash
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.regime_adapter import FURTHEST, OUTPUTS, SKEW_UNIT

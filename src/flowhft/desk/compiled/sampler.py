@@ -5,6 +5,7 @@ from jaxtyping import Float, Float32, Int64, UInt64
 from numba import njit
 
 from flowhft.desk.compiled.chance import normal_pair
+from flowhft.desk.compiled.decide import Packed
 from flowhft.desk.compiled.packing import (
     BEGIN,
     BLOCK,
@@ -16,11 +17,10 @@ from flowhft.desk.compiled.packing import (
     SAMPLE,
     START,
     WIDTH,
-    Packed,
     Places,
 )
-from flowhft.desk.compiled.plain import REACH
 from flowhft.desk.compiled.vectors import ANY_ORDER, add_gated, norm, product, rows_product, silu
+from flowhft.policies.plain import REACH
 
 # Vectors of a chunk and of a layer that `sample_chunk` needs: the first two are remembered, the last is zero.
 CHUNKS, LAYERS = 5, 5

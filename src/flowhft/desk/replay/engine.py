@@ -15,7 +15,7 @@ import polars as pl
 from jaxtyping import Float, Int
 from numba import njit
 
-from flowhft.desk.compiled import Frozen, Memory, begin, compiled, quote
+from flowhft.desk.compiled import Desk, Frozen, Memory, begin, compiled, desk_of, quote
 from flowhft.desk.replay.events import exchange_events
 from flowhft.desk.replay.latency import (
     Delays,
@@ -116,7 +116,7 @@ class Market(NamedTuple):
 
 @compiled
 def _trade(
-    venue: Venue, frozen: Frozen, memory: Memory, tape: Tape, rules: Rules, account: Account
+    venue: Venue, desk: Desk, memory: Memory, tape: Tape, rules: Rules, account: Account
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Let one policy quote through a recording.
 
@@ -149,7 +149,7 @@ def _trade(
         filled_bid = columns[4, step - 1] if step else 0.0
         filled_ask = columns[5, step - 1] if step else 0.0
         seen = observe(tape, step, rules.horizon_ns, inventory / unit, owned, filled_bid, filled_ask)
-        wanted = quote(frozen, memory, seen)
+        wanted = quote(desk, memory, seen)
 
         # A policy that does not know (NaN), or wants to be far away, does not quote.
         bid, ask = NO_PRICE, NO_PRICE
@@ -314,7 +314,7 @@ def trade(
     account = open_account(rules)
     venue = open_venue(market.events, settings, market.latencies)
     try:
-        columns, fills, code, step = _trade(venue, frozen, begin(frozen, seed), tape, rules, account)
+        columns, fills, code, step = _trade(venue, desk_of(frozen), begin(frozen, seed), tape, rules, account)
     finally:
         close_venue(venue)
     if code >= FAILED:

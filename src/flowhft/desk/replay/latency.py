@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from flowhft.desk.compiled import Frozen, Memory, begin, compiled, quote
+from flowhft.desk.compiled import Desk, Frozen, Memory, begin, compiled, desk_of, quote
 from flowhft.desk.replay.events import exchange_order
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import Tape, observe
@@ -27,12 +27,12 @@ ROUNDING_US = 100.0
 
 
 @compiled
-def _quote_batch(frozen: Frozen, memory: Memory, tape: Tape, horizon_ns: int, start: int) -> float:
+def _quote_batch(desk: Desk, memory: Memory, tape: Tape, horizon_ns: int, start: int) -> float:
     """Quote on consecutive observations; the sum is returned so that no quote is optimised away."""
     total = 0.0
     for i in range(BATCH):
         step = (start + i) % len(tape.time_ns)
-        spread = quote(frozen, memory, observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0))
+        spread = quote(desk, memory, observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0))
         total += spread.half_spread_bid + spread.half_spread_ask
     return total
 
@@ -48,13 +48,13 @@ def measure_latency(frozen: Frozen, tape: Tape, horizon: float) -> Float[np.ndar
     Returns:
         Mean time of a quote in each batch, shape (batch,), after one batch to warm up.
     """
-    memory = begin(frozen, 0)
+    desk, memory = desk_of(frozen), begin(frozen, 0)
     horizon_ns = round(horizon * 1e9)
-    _quote_batch(frozen, memory, tape, horizon_ns, 0)
+    _quote_batch(desk, memory, tape, horizon_ns, 0)
     taken = np.empty(BATCHES)
     for batch in range(BATCHES):
         started = time.perf_counter_ns()
-        _quote_batch(frozen, memory, tape, horizon_ns, batch * BATCH)
+        _quote_batch(desk, memory, tape, horizon_ns, batch * BATCH)
         taken[batch] = time.perf_counter_ns() - started
     return taken * (1e-3 / BATCH)
 

@@ -1,7 +1,7 @@
-"""What a flow policy learns, one file a method: a loss, and the plan by which its minimiser is sampled.
+"""What a flow policy learns, one file a method: a loss, and the sampler that suits it.
 
-`loss` works on a batch, since methods differ in how they share it out; a `Plan` says where the network is
-asked for one chunk and what is done with its answers. `OBJECTIVES` is the table of names.
+`loss` works on a batch, since methods differ in how they share it out. How its minimiser is sampled is a row
+of `flowhft.policies.plans`. `OBJECTIVES` is the table of names.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import UnknownNameError, require
+from flowhft.errors import UnknownNameError
 from flowhft.flow.adaptive import integrate_adaptively
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import VelocityField
@@ -22,8 +22,8 @@ from flowhft.flow.objectives import (
     shortcut,
 )
 from flowhft.flow.sampler import follow
-from flowhft.flow.settings import SamplerSettings
-from flowhft.policies.plan import Plan
+from flowhft.policies.plans import plan_of
+from flowhft.policies.settings import SamplerSettings
 
 Loss = Callable[[VelocityField, VelocityField, PRNGKeyArray, Batch], Float[Array, ""]]
 
@@ -36,38 +36,13 @@ class Objective:
         name: what the command line calls it.
         summary: one line for people.
         loss: (network, ema, key, batch) -> scalar; `ema` is the running average of the network.
-        plan: (sampler, finest) -> the evaluations that draw a chunk; raises UsageError for a sampler that the
-            objective does not train.
         sampler: the sampler that suits it.
-        adaptive: whether it learns the velocity of a flow, which an adaptive solver can integrate.
     """
 
     name: str
     summary: str
     loss: Loss
-    plan: Callable[[SamplerSettings, int], Plan]
     sampler: SamplerSettings
-    adaptive: bool = False
-
-    def require_sampler(self, sampler: SamplerSettings, finest: int) -> None:
-        """Require a sampler that this objective trains.
-
-        Args:
-            sampler: how a chunk is to be drawn.
-            finest: of the network.
-
-        Raises:
-            UsageError: it does not.
-        """
-        if sampler.solver != "adaptive":
-            self.plan(sampler, finest)
-            return
-        require(
-            self.adaptive,
-            "solver",
-            f"be euler for a {self.name} policy: only flow_matching and rectified ones take adaptive steps",
-            repr(sampler.solver),
-        )
 
     def carry(
         self,
@@ -82,11 +57,11 @@ class Objective:
             network: trained by this objective.
             x: noise, or at the warm start's flow time (1 - t) noise + t (the chunk that is known).
             features: scaled.
-            sampler: one that passed `require_sampler`.
+            sampler: one that passed `flowhft.policies.plans.require_sampler`.
         """
         if sampler.solver == "adaptive":
             return integrate_adaptively(network, x, features, sampler.warm_start, sampler.tolerance)
-        return follow(network, self.plan(sampler, network.finest), x, features)
+        return follow(network, plan_of(self.name, sampler, network.finest), x, features)
 
 
 OBJECTIVES = {
@@ -96,44 +71,36 @@ OBJECTIVES = {
             "flow_matching",
             "the velocity from noise to quotes, integrated in several steps",
             flow_matching.loss,
-            flow_matching.plan,
             flow_matching.DEFAULT_SAMPLER,
-            adaptive=True,
         ),
         Objective(
             "shortcut",
             "steps that know their size, 1, 2, 4, ... of them",
             shortcut.loss,
-            shortcut.plan,
             shortcut.DEFAULT_SAMPLER,
         ),
         Objective(
             "flow_map",
             "jumps between any two flow times, any number of them",
             flow_map.loss,
-            flow_map.plan,
             flow_map.DEFAULT_SAMPLER,
         ),
         Objective(
             "rectified",
             "the velocity of paths that another flow has straightened, for one step",
             rectified.loss,
-            rectified.plan,
             rectified.DEFAULT_SAMPLER,
-            adaptive=True,
         ),
         Objective(
             "regression",
             "the mean quote, at once (a control)",
             regression.loss,
-            regression.plan,
             regression.DEFAULT_SAMPLER,
         ),
         Objective(
             "minimal_iterative",
             "the mean quote, and a second look at it (a control)",
             minimal_iterative.loss,
-            minimal_iterative.plan,
             minimal_iterative.DEFAULT_SAMPLER,
         ),
     )

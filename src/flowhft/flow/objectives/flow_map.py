@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import require
 from flowhft.flow.interpolant import (
     SHARED,
     Batch,
@@ -19,24 +18,13 @@ from flowhft.flow.interpolant import (
 )
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import flow_matching
-from flowhft.flow.settings import SamplerSettings
-from flowhft.policies.plan import Plan, long_steps
+from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 DISTILLED_SHARE = 4  # one sample in four learns jumps, the others match the flow
 # Share of the jumps that begin in the noise, at t = 0: those that a sampler of few steps lives on. Drawn
 # uniformly alone, the one jump of one evaluation is a corner that is never asked for.
 FROM_NOISE = 0.5
-
-
-def plan(sampler: SamplerSettings, finest: int) -> Plan:
-    """Return the sampler: jumps of equal length, any number of them, from any flow time.
-
-    Raises:
-        UsageError: a solver other than Euler's: a jump is exact already, there is no derivative to correct.
-    """
-    require(sampler.solver == "euler", "solver", "be euler for a flow_map policy", repr(sampler.solver))
-    return long_steps(sampler.steps, sampler.warm_start)
 
 
 def distillation(

@@ -4,29 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import require
 from flowhft.flow.interpolant import Batch, Lesson, between, flat, groups_of, lesson_error, noise_for
 from flowhft.flow.network import VelocityField
-from flowhft.flow.settings import SamplerSettings
-from flowhft.policies import plan as plans
+from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=8)
-
-
-def plan(sampler: SamplerSettings, finest: int) -> plans.Plan:
-    """Return the integrator: any number of steps, each asked for the velocity itself.
-
-    Raises:
-        UsageError: the adaptive solver, whose evaluations depend on what the network answers.
-    """
-    require(
-        sampler.solver in plans.INTEGRATORS,
-        "solver",
-        f"be one of {', '.join(plans.INTEGRATORS)} where the number of evaluations must be known beforehand",
-        repr(sampler.solver),
-        "Choose another solver before freezing the policy.",
-    )
-    return plans.INTEGRATORS[sampler.solver](sampler.steps, sampler.warm_start)
 
 
 def lesson(key: PRNGKeyArray, batch: Batch, step_size: float = 0.0) -> Lesson:

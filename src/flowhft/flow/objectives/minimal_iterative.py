@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import require
 from flowhft.flow.interpolant import (
     Batch,
     Lesson,
@@ -21,30 +20,11 @@ from flowhft.flow.interpolant import (
 )
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import regression
-from flowhft.flow.settings import SamplerSettings
-from flowhft.policies.plan import Evaluation, Plan
+from flowhft.policies.plans import SECOND_TIME
+from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=2)
-SECOND_TIME = 0.9  # flow time of the second look: its noise has a standard deviation of 0.1
 FIRST_SHARE = 2  # one sample in two learns the first look
-
-
-def plan(sampler: SamplerSettings, finest: int) -> Plan:
-    """Return the sampler: a = u(0, 0, 1), then u(0.9 a + 0.1 noise, 0.9, 0.1) is the chunk.
-
-    Raises:
-        UsageError: other than two steps, a warm start, or a solver other than Euler's.
-    """
-    for name, value, only in (
-        ("steps", sampler.steps, 2),
-        ("solver", sampler.solver, "euler"),
-        ("warm_start", sampler.warm_start, 0.0),
-    ):
-        require(value == only, name, f"be {only} for a minimal_iterative policy, which looks twice", value)
-    # x stays the noise until the second answer replaces it.
-    first = Evaluation(0.0, 1.0, 1.0, 0.0, 1.0 - SECOND_TIME, SECOND_TIME)
-    second = Evaluation(SECOND_TIME, 1.0 - SECOND_TIME, 0.0, 1.0, 0.0, 0.0)
-    return Plan(begin=0.0, start=0.0, evaluations=(first, second))
 
 
 def second_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:

@@ -22,12 +22,10 @@ from flowhft.flow.interpolant import (
 )
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import flow_matching
-from flowhft.flow.settings import SamplerSettings
+from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 BEGINNING_SHARE = 2  # one sample in two begins in the noise, where one evaluation asks; the others anywhere
-
-plan = flow_matching.plan
 
 
 def beginning_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.errors import require
 from flowhft.flow.interpolant import (
     SHARED,
     Batch,
@@ -20,32 +19,10 @@ from flowhft.flow.interpolant import (
 )
 from flowhft.flow.network import VelocityField
 from flowhft.flow.objectives import flow_matching
-from flowhft.flow.settings import SamplerSettings, is_power_of_two
-from flowhft.policies.plan import Plan, long_steps
+from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 BOOTSTRAP_SHARE = 4  # one sample in four bootstraps, the others match the flow
-
-
-def plan(sampler: SamplerSettings, finest: int) -> Plan:
-    """Return the sampler: every step asked at its own size.
-
-    A step size d that was learned is 1, 1/2, 1/4, ..., 1/finest, on the grid of its multiples. So `steps` is
-    a power of two, or, from a warm start, whatever makes (1 - warm_start) / steps such a step.
-
-    Raises:
-        UsageError: steps that were not trained, or a solver other than Euler's (a shortcut is a whole step
-            already: there is no derivative to correct).
-    """
-    require(sampler.solver == "euler", "solver", "be euler for a shortcut policy", repr(sampler.solver))
-    inverse = sampler.steps / (1.0 - sampler.warm_start)
-    fits = inverse <= finest and inverse.is_integer() and is_power_of_two(int(inverse))
-    if sampler.warm_start == 0.0:
-        wanted = f"be a power of two up to {finest}, the steps that this shortcut policy has learned"
-        require(fits, "steps", wanted, sampler.steps, "A flow_map policy takes any number of steps.")
-    wanted = f"be 1 less `steps` times a step of 1, 1/2, 1/4, ..., 1/{finest} for a shortcut policy"
-    require(fits, "warm_start", wanted, f"{sampler.warm_start} with {sampler.steps} steps")
-    return long_steps(sampler.steps, sampler.warm_start)
 
 
 def bootstrap_lesson(ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Lesson:

@@ -36,7 +36,7 @@ def adapted_nodes(
 ) -> Float[Array, "node side"]:
     """Return the half-spreads at the nodes with an adapter behind them, ticks."""
     seen = moment.observation._replace(inventory=jnp.asarray(NODES, jnp.float32))
-    return jnp.stack(adapt_quote(adapter, Quote(base[:, 0], base[:, 1]), seen), axis=-1)
+    return jnp.stack(adapt_quote(adapter, Quote(base[:, 0], base[:, 1]), seen)[:2], axis=-1)
 
 
 def score_of(law: Law, settings: AdaptSettings) -> Float[Array, ""]:

@@ -14,7 +14,8 @@ from flowhft.flow.interpolant import Batch
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_features, scale_quotes
 from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.demonstrations.sensing import features_along
-from flowhft.simulate.quoting.agent_view import regime_of
+from flowhft.scenarios.known import regime_of
+from flowhft.types import Quote
 
 
 class Demonstrations(NamedTuple):
@@ -222,10 +223,10 @@ def sensed(shown: Sequence[Shown], sensor: Sensor, kind: str) -> Demonstrations:
     for steps in sorted({steps for _, steps in shapes}):  # sessions of one length share a program
         alike = [i for i, shape in enumerate(shapes) if shape[1] == steps]
         observation, quote = jax.tree.map(
-            lambda *parts: np.concatenate(parts), *((shown[i].observation, shown[i].quote) for i in alike)
+            lambda *parts: np.concatenate(parts), *((shown[i].observation, shown[i].quote[:2]) for i in alike)
         )
         rows = np.concatenate([np.arange(firsts[i], firsts[i + 1]) for i in alike])
-        features[rows, :steps, :seen] = features_along(sensor, sensed_kind, observation, quote)
+        features[rows, :steps, :seen] = features_along(sensor, sensed_kind, observation, Quote(*quote))
         quotes[rows, :steps] = np.stack(quote, axis=-1)
     names = list(dict.fromkeys(one.scenario.name for one in shown))
     paths = [count for count, _ in shapes]

@@ -70,11 +70,12 @@ def record(lesson: Lesson, seed: int, like: Sequence[Scenario] = ()) -> Trajecto
     )
     widest = FURTHEST / scenario.fill_decay
     bid, ask, size_bid, size_ask = trajectory.quote
-    cut = [
-        np.where(size > 0.0, np.fmin(side, widest), widest)  # fmin: what is not quoted is the furthest too
+    # fmin: what is not quoted is the furthest too.
+    bid, ask = (
+        np.where(size > 0.0, np.fmin(side, widest), widest)
         for side, size in ((bid, size_bid), (ask, size_ask))
-    ]
-    return trajectory._replace(quote=Quote(*cut, size_bid, size_ask))
+    )
+    return trajectory._replace(quote=Quote(bid, ask, size_bid, size_ask))
 
 
 def to_table(trajectory: Trajectory, first: int) -> pl.DataFrame:

@@ -48,7 +48,7 @@ def read_checkpoint(path: Path, like: PyTree, columns: int) -> tuple[PyTree, Cur
     Raises:
         DataError: the checkpoint is damaged, of another version, or of another training.
     """
-    arrays, _ = read_archive(path, _WHAT, FORMAT, VERSION)
+    arrays, _ = read_archive(path, _WHAT, {(FORMAT, VERSION)})
     curve = arrays.pop("curve", np.zeros(0))
     if curve.size == 0:  # it ended before the first row
         curve = curve.reshape(0, columns)

@@ -11,13 +11,12 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import require
-from flowhft.flow.policy import FlowPolicy
+from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.learn.select import Teacher
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
-from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.quoting import closed_form, in_lab
 from flowhft.simulate.rollout import judge
 from flowhft.types import Policy
 
@@ -111,11 +110,11 @@ def examination(
 
 def _results(teachers: Sequence[Teacher], paths: int, seed: int, policy: FlowPolicy | None = None) -> Results:
     """Let a policy trade the sessions of an examination, or, where there is none, the teachers."""
-    source = None if policy is None else LearnedSource(policy)
+    data = None if policy is None else as_data(policy)
 
     def quoting(teacher: Teacher) -> Policy:
-        if source is not None:
-            return source.in_market(teacher.scenario)
+        if data is not None:
+            return in_lab(data, teacher.scenario)
         return closed_form(teacher.expert, teacher.scenario, teacher.risk_aversion)
 
     results = [

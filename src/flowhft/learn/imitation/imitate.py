@@ -13,12 +13,12 @@ from flowhft.flow import objectives
 from flowhft.flow.network import Network, init_network
 from flowhft.flow.normaliser import hide
 from flowhft.flow.policy import FlowPolicy, require_sampler
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
 from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.imitation.examine import Examination
 from flowhft.learn.imitation.fit import fit
 from flowhft.learn.settings import TrainingSettings
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.runs.folder import plain, stream
 from flowhft.types import Progress, no_progress
 

@@ -26,12 +26,12 @@ from flowhft.learn.regime.worlds import draw_worlds
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.policies import rules as experts
 from flowhft.policies.regime_adapter import SEES
+from flowhft.policies.rule import coefficients_in
 from flowhft.runs.folder import stream
+from flowhft.scenarios.known import informed_in, premium_in
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import FURTHEST_MOVE, Market, build
 from flowhft.simulate.market.world import World
-from flowhft.simulate.quoting.closed_form import coefficients_in
-from flowhft.simulate.quoting.regime_adapted import informed_in, premium_in
 from flowhft.simulate.rollout import one_path
 from flowhft.types import Observation, Policy, Progress, Quote, no_progress
 

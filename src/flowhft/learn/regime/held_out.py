@@ -16,12 +16,13 @@ from flowhft.learn.regime.family import market_of
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS
+from flowhft.policies.policy import Policy
 from flowhft.runs.folder import read_json, write_json
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.types import Progress, no_progress
 
 THREE = ("pnl", "sharpe", "max_drawdown")
@@ -55,7 +56,7 @@ def _summary(measures: Mapping[str, PathValues], mean_from: str) -> Summary:
 
 
 def _judged(
-    source: LearnedSource,
+    policy: Policy,
     scenario: Scenario,
     like: Sequence[Scenario],
     dials: Sequence[float],
@@ -65,7 +66,7 @@ def _judged(
     """Return a row per dial in one scenario: our metrics beside the best expert's, metric by metric."""
     market = market_of(scenario)
     experts = [closed_form(name, scenario) for name in EXPERTS[market]]
-    ours = [source.at_dial(dial).in_market(scenario) for dial in dials]
+    ours = [in_lab(policy.at_dial(dial), scenario) for dial in dials]
     built = build(scenario, like=list(like))
     found = contest(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
     # The mean with every move's expectation in place of the move is the same with less chance in it; it is
@@ -90,7 +91,7 @@ def _judged(
 
 
 def judge_dials(
-    source: LearnedSource,
+    policy: Policy,
     family: Sequence[Scenario],
     dials: Sequence[float],
     paths: int,
@@ -101,7 +102,7 @@ def judge_dials(
     """Judge a policy at several dials in every scenario of a family.
 
     Args:
-        source: the policy, with a regime adapter.
+        policy: with a regime adapter.
         family: from `flowhft.learn.regime.family.draw_family`.
         dials: risk dials.
         paths: sessions of each scenario, the same for every dial and expert.

@@ -6,7 +6,7 @@ from flowhft.features import Sensor
 from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 
 
 def plain_policy(sensor: Sensor) -> FlowPolicy:

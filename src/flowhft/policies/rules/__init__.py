@@ -3,14 +3,16 @@
 Every expert is a pair of functions: `coefficients(estimates, risk_aversion)` does the logarithms and
 roots with numpy, or solves for the exact optimum and tabulates it (the oracles);
 `quote(coefficients, observation, noise)` is arithmetic on numbers that numpy, numba (`numba.njit(quote)`)
-and jax run alike. `EXPERTS` is the table of names.
+and jax run alike. `EXPERTS` is the table of names: a file and a row are all that a rule needs to quote in the
+lab and at the desk.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from inspect import signature
+from typing import Any, Literal, get_type_hints
 
-from flowhft.errors import UnknownNameError
+from flowhft.errors import UnknownNameError, UsageError
 from flowhft.policies.rules import avellaneda_stoikov, glft, no_quote, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
@@ -35,7 +37,10 @@ class Expert:
         told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
         family: what it is compared as: a rule, a bound or a baseline.
-        noisy: whether its quotes are drawn with `noise`; the others do not look at it.
+        noisy: whether `quote` draws: its `noise` is two uniform numbers then, else zeros.
+        unpack: (numbers) -> coefficients, from all their numbers in one flat array; None where every
+            coefficient is one number. Plain arithmetic that numba compiles too.
+        check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.
     """
 
     name: str
@@ -46,6 +51,26 @@ class Expert:
     told_everything: bool = False
     family: Family = "rule"
     noisy: bool = False
+    unpack: Callable[[Any], Any] | None = None
+    check: Callable[[Any], None] | None = None
+
+    @property
+    def form(self) -> type:
+        """Return the named tuple of its coefficients: what `quote` annotates its first parameter with.
+
+        Raises:
+            UsageError: it annotates it with something else.
+        """
+        try:
+            form = get_type_hints(self.quote)[next(iter(signature(self.quote).parameters))]
+        except (NameError, KeyError, StopIteration, TypeError, ValueError):
+            form = None
+        if not (isinstance(form, type) and issubclass(form, tuple) and hasattr(form, "_fields")):
+            raise UsageError(
+                f"`quote` of the expert '{self.name}' must annotate its first parameter with the named tuple "
+                f"of its coefficients; received {form}. Annotate it, as flowhft.policies.rules.glft does."
+            )
+        return form
 
 
 EXPERTS = {
@@ -108,6 +133,8 @@ EXPERTS = {
             oracle.coefficients,
             oracle.quote,
             family="bound",
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_told",
@@ -116,6 +143,8 @@ EXPERTS = {
             oracle.quote,
             told_everything=True,
             family="bound",
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_continuous",
@@ -123,6 +152,8 @@ EXPERTS = {
             oracle.coefficients_continuous,
             oracle.quote,
             family="bound",
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_stationary",
@@ -130,6 +161,8 @@ EXPERTS = {
             oracle.coefficients_stationary,
             oracle.quote,
             family="bound",
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
         Expert(
             "oracle_cara",
@@ -137,6 +170,8 @@ EXPERTS = {
             oracle.coefficients_exponential,
             oracle.quote,
             family="bound",
+            unpack=oracle.unpack,
+            check=oracle.check,
         ),
     )
 }

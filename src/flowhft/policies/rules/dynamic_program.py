@@ -1,8 +1,8 @@
 """The exact quotes of a market in steps: dynamic programming over steps left and inventory.
 
 In a step of dt each side is filled by at most one order, with probability 1 - exp(-A exp(-k delta) dt), the
-two sides independently, and inventory after the fills bears the step's drift and penalty. With U_q = mu dt q -
-phi dt q^2 + V_q(next), a bid that is filled with probability p brings
+two sides independently, and inventory after the fills bears the step's drift and penalty. With U_q = mu dt q
+- phi dt q^2 + V_q(next), a bid that is filled with probability p brings
 
     p (delta - cost + gain)     gain = (1 - p_ask)(U_{q+1} - U_q) + p_ask (U_q - U_{q-1})
 

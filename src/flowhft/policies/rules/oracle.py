@@ -119,6 +119,29 @@ def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Num
     )
 
 
+def unpack(numbers: Float[np.ndarray, " number"]) -> Coefficients:
+    """Return the coefficients from all their numbers in one flat array, those of the table last."""
+    rows, limit = numbers[2], numbers[3]
+    table = numbers[4:].reshape((int(rows) + 2, 2 * int(limit) + 1, 2))
+    return Coefficients(numbers[0], numbers[1], rows, limit, table)
+
+
+def check(coefficients: Coefficients) -> None:
+    """Refuse a table that `quote` would read beyond its end.
+
+    Raises:
+        UsageError: a number or a shape that cannot be.
+    """
+    rows, limit = float(coefficients.rows), float(coefficients.limit)
+    for name, value in (("rows", rows), ("limit", limit)):
+        require(value >= 1.0 and value.is_integer(), name, "be a whole number from 1 up", value)
+    for name in ("horizon", "bend"):
+        value = float(getattr(coefficients, name))
+        require(0.0 < value < np.inf, name, "be positive and finite", value)
+    shape, received = (int(rows) + 2, 2 * int(limit) + 1, 2), np.shape(coefficients.table)
+    require(received == shape, "table", f"have the shape {shape}", received)
+
+
 def _limit(estimates: Estimates) -> int:
     """Return the most orders that may be held."""
     size, most = estimates.order_size, estimates.inventory_limit

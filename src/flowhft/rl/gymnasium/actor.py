@@ -9,15 +9,15 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from flowhft.errors import require
+from flowhft.policies.policy import Policy
+from flowhft.rl.agents import agent_policy
 from flowhft.rl.gymnasium.env import MarketEnv
 from flowhft.rl.gymnasium.sight import scales_for
 from flowhft.rl.gymnasium.vector import MarketVectorEnv
 from flowhft.simulate.quoting.agent import Actor
-from flowhft.simulate.quoting.agents_file import Agents
 
 # Names in the state of Stable-Baselines3's ActorCriticPolicy: layers of the actor at even places, what lies
 # between them at odd ones; then the mean of the Gaussian.
@@ -54,7 +54,7 @@ def agents_from(
     *,
     everywhere: bool = False,
     training: dict[str, Any] | None = None,
-) -> Agents:
+) -> Policy:
     """Return the agent that has learned these weights in an environment.
 
     Args:
@@ -64,8 +64,7 @@ def agents_from(
         training: how it came about, for people and manifests: what JSON can hold.
 
     Returns:
-        What `flowhft.simulate.quoting.agents_file.save_agents` writes: quotes the mean action, cut to the
-        action space.
+        A policy that quotes the mean action, cut to the action space.
 
     Raises:
         UsageError: the environment's observation or action is one that `flowhft.simulate.quoting.agent` does
@@ -75,17 +74,11 @@ def agents_from(
     view = settings.observation
     require(view in ("state", "regime"), "observation", "be state or regime for an export", repr(view))
     require(settings.action == "offset", "action", "be offset for an export", repr(settings.action))
+    fix = "A saved agent always quotes both sides: train it without."
+    require(not settings.may_pull, "may_pull", "be False for an export", settings.may_pull, fix)
     actor = actor_from(weights)
     scales = scales_for(view, settings.largest_offset, scenario)
     sizes = (actor.weights[0].shape[0], actor.weights[-1].shape[1])
     wanted = (len(scales.mean), 2)
     require(sizes == wanted, "weights", f"lead from {wanted[0]} features to 2 actions", sizes)
-    # One agent: every array gets the leading axis that a set of agents has.
-    actor, scales = jax.tree.map(lambda array: array[None], (actor, scales))
-    return Agents(
-        view,
-        actor,
-        scales,
-        () if everywhere else (scenario.name,),
-        training or {},
-    )
+    return agent_policy(view, actor, scales, "" if everywhere else scenario.name, training)

@@ -80,7 +80,7 @@ class MarketEnv(gymnasium.Env):
         """Quote for one step.
 
         Args:
-            action: (bid, ask), see `EnvSettings.action`.
+            action: (bid, ask), see `EnvSettings.action`; and what `EnvSettings.may_pull` puts behind it.
 
         Returns:
             Observation, reward, terminated (the horizon is reached), truncated (never), info.
@@ -89,7 +89,7 @@ class MarketEnv(gymnasium.Env):
         require(
             self._sessions.running, "step", "follow a reset", "a session that is not running", "Call reset()."
         )
-        news = self._sessions.step(as_actions(action, (2,))[None])
+        news = self._sessions.step(as_actions(action, self._sessions.action_space.low.shape)[None])
         return news.observation[0], float(news.reward[0]), not self._sessions.running, False, _own(news)
 
     def close(self) -> None:

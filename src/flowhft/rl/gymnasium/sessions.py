@@ -22,6 +22,7 @@ from flowhft.simulate.quoting.agent import quote_of
 from flowhft.simulate.rollout import key_for
 from flowhft.types import Quote
 
+SIDES = ("bid", "ask")
 # What a step tells beside observation and reward, in the units of `Trajectory`.
 INFO = (
     "mid_price",
@@ -83,6 +84,13 @@ def _begin(
     return _pack(now), worlds, seen
 
 
+def pulled(quote: Quote, quoted: Float[Array, " side"]) -> Quote:
+    """Return a quote without the sides of which the agent wants none: those below 0."""
+    bid = jnp.where(quoted[0] < 0.0, jnp.nan, quote.half_spread_bid)
+    ask = jnp.where(quoted[1] < 0.0, jnp.nan, quote.half_spread_ask)
+    return quote._replace(half_spread_bid=bid, half_spread_ask=ask)
+
+
 @partial(jax.jit, static_argnames="action", donate_argnames="now")
 def _step(
     action: Act,
@@ -92,21 +100,23 @@ def _step(
     now: Float[Array, "number path"],
     worlds: World,
     index: Int[Array, ""],
-    actions: Float[Array, "path side"],
+    actions: Float[Array, "path action"],
 ) -> tuple[Float[Array, "number path"], Float[Array, "path feature"], Float[Array, "number path"]]:
     """Advance every session by one step; return where they stand, what is seen, and reward and `INFO`.
 
-    States and memories travel as one array: with few sessions a call costs what its arrays cost.
+    States and memories travel as one array: with few sessions a call costs what its arrays cost. What an
+    agent sees of its previous spread is the one that it meant, whether or not it pulled a side.
     """
 
-    def one(now: tuple, world: World, pair: Float[Array, " side"]) -> tuple[tuple, Array, tuple]:
+    def one(now: tuple, world: World, pair: Float[Array, " action"]) -> tuple[tuple, Array, tuple]:
         state, memory = now
         state = state._replace(time=clock)
-        quote = Quote(pair[0], pair[1])
+        meant = Quote(pair[0], pair[1])
         if action == "offset":
-            quote = quote_of(sight.scales, sight.told, pair)
+            meant = quote_of(sight.scales, sight.told, pair[:2])
+        quote = meant if pair.size == len(SIDES) else pulled(meant, pair[len(SIDES) :])
         state, outcome = market.step(state, quote, world)
-        seen, memory = sight.see(sight.note(memory, quote), market.observe(state))
+        seen, memory = sight.see(sight.note(memory, meant), market.observe(state))
         gain = outcome.spread_pnl + outcome.inventory_pnl - outcome.fee
         reward = gain - inventory_penalty * state.inventory**2 * market.dt
         info = (
@@ -174,16 +184,17 @@ class Sessions:
         """Advance all sessions by one step.
 
         Args:
-            actions: float32, shape (path, side), within the action space.
+            actions: float32, shape (path, action), within the action space.
 
         Raises:
             UsageError: a number that is none or beyond the action space.
         """
-        low, high = self.action_space.low[0], self.action_space.high[0]
-        fine = (actions >= low) & (actions <= high)
-        if not fine.all():
+        lows, highs = self.action_space.low, self.action_space.high
+        fine = (actions >= lows) & (actions <= highs)
+        for path, place in np.argwhere(~fine)[:1]:
             fix = "Clip it, for example by gymnasium.wrappers.ClipAction, or raise `largest_offset`."
-            require(False, "action", f"lie between {low:g} and {high:g}", f"{actions[~fine][0]:g}", fix)
+            rule = f"lie between {lows[place]:g} and {highs[place]:g}"
+            require(False, "action", rule, f"{actions[path, place]:g}", fix)
         self._now, seen, told = _step(
             self.settings.action,
             self._market,
@@ -215,7 +226,8 @@ def as_actions(value: object, shape: tuple[int, ...]) -> np.ndarray:
         actions = np.asarray(value, np.float32)
     except (TypeError, ValueError):
         require(False, "action", "be numbers", repr(value))
-    require(actions.shape == shape, "action", f"have shape {shape}, last axis (bid, ask)", actions.shape)
+    axis = "(bid, ask)" if shape[-1] == len(SIDES) else "(bid, ask, quote bid, quote ask)"
+    require(actions.shape == shape, "action", f"have shape {shape}, last axis {axis}", actions.shape)
     return actions
 
 

@@ -33,6 +33,10 @@ class EnvSettings:
     """phi of the reward, change of equity - phi inventory^2 dt, ticks / (lot x second); the paper's
     lambda is phi dt."""
 
+    may_pull: bool = False
+    """Whether the agent may leave a side unquoted: two more numbers (bid, ask) from -1 to 1 stand behind the
+    action, and a side is not quoted in the step for which its own is below 0."""
+
     def __post_init__(self) -> None:
         for name, allowed in (("observation", See.__args__), ("action", Act.__args__)):  # type: ignore[attr-defined]
             value = getattr(self, name)
@@ -51,12 +55,15 @@ class EnvSettings:
         )
 
     def action_space(self, scenario: Scenario) -> Box:
-        """Return the space of one action, (bid, ask)."""
+        """Return the space of one action, (bid, ask), and behind it whether each is quoted."""
         most = np.float32(self.largest_offset)
-        if self.action == "offset":
-            return Box(-most, most, (2,), np.float32)
-        k = scenario.fill_decay
-        return Box(np.float32((1.0 - most) / k), np.float32((1.0 + most) / k), (2,), np.float32)
+        low, high = -most, most
+        if self.action == "half_spread":
+            k = scenario.fill_decay
+            low, high = np.float32((1.0 - most) / k), np.float32((1.0 + most) / k)
+        if not self.may_pull:
+            return Box(low, high, (2,), np.float32)
+        return Box(np.array([low, low, -1.0, -1.0], np.float32), np.array([high, high, 1.0, 1.0], np.float32))
 
 
 def one_scenario(scenario: str | Path | Scenario, market: Preset) -> Scenario:

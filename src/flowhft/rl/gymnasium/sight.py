@@ -14,11 +14,14 @@ from jaxtyping import Array, Float
 
 from flowhft import features
 from flowhft.features import Memory, Sensor
+from flowhft.policies.actor import Units as Told
+from flowhft.policies.agent import VIEWS
+from flowhft.policies.agent import units_in as told
 from flowhft.rl.gymnasium.settings import EnvSettings
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.quoting.agent import MOST, Scales, first_spread, scaled
-from flowhft.simulate.quoting.agent_view import VIEWS, Told, look, told
+from flowhft.simulate.quoting.agent_view import look
 from flowhft.types import Numeric, Observation, Quote
 
 # Lots by which inventory and cash are divided.

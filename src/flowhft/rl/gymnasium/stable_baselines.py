@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from flowhft.errors import MissingExtraError, UsageError, require
+from flowhft.policies.file import save_policy
 from flowhft.rl.gymnasium.actor import agents_from
 from flowhft.rl.gymnasium.env import MarketEnv
 from flowhft.rl.gymnasium.vector import MarketVectorEnv
-from flowhft.simulate.quoting.agents_file import save_agents
 
 try:
     import stable_baselines3
@@ -140,7 +140,7 @@ def export(model: BaseAlgorithm, path: Path, *, everywhere: bool = False) -> Non
         "scenario": env.scenario.name,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_agents(path, agents_from(weights, env, everywhere=everywhere, training=training))
+    save_policy(path, agents_from(weights, env, everywhere=everywhere, training=training))
 
 
 def _market_of(model: BaseAlgorithm) -> MarketEnv | MarketVectorEnv:

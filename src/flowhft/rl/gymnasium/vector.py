@@ -87,7 +87,7 @@ class MarketVectorEnv(VectorEnv):
         """Quote for one step in every environment.
 
         Args:
-            actions: float32, shape (num_envs, 2), see `EnvSettings.action`.
+            actions: float32, shape (num_envs, 2), see `EnvSettings.action`; or 4, see `EnvSettings.may_pull`.
 
         Returns:
             Observations (num_envs, feature), rewards, terminated, truncated (never), info; arrays of shape
@@ -95,7 +95,9 @@ class MarketVectorEnv(VectorEnv):
         """
         require(not self.closed, "env", "be open", "a closed one", "Make a new environment.")
         require(self._sessions.running, "step", "follow a reset", "no session", "Call reset().")
-        news = self._sessions.step(as_actions(actions, (self.num_envs, 2)))
+        news = self._sessions.step(
+            as_actions(actions, (self.num_envs, *self._sessions.action_space.low.shape))
+        )
         observation: np.ndarray = news.observation
         info: dict[str, Any] = news.info
         ended = not self._sessions.running

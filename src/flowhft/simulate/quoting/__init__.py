@@ -1,29 +1,13 @@
-"""Policies in the lab: experts, learned policies and adapters as things that quote in a rollout.
+"""Policies as jax runs them: any object with `init` and `act` for one path (see `flowhft.types.Policy`).
 
-A policy is any object with `init() -> memory` and `act(memory, observation, key) -> (quote, memory)` for
-one path (see `flowhft.types.Policy`). A *source* turns a scenario into the policy that quotes there, since
-experts are told the market and learned policies are not.
-
-closed_form   an expert with its coefficients as a policy; another policy with an adapter behind it
-source        what every kind of source offers, the kinds that exist, and a source with its name
-tuned         closed forms fitted scenario by scenario, and their file
-delayed       another policy whose decisions reach the market some steps later
-options       what stands in brackets behind a name: `runs/x[steps=1,execute=4]`, `glft[delay=2]`
-find          what a user writes (`glft@0.01`, `label=runs/x`) -> named policies
+lab             policies as data -> what quotes in a scenario: `in_lab`
+closed_form     a rule with its coefficients; another policy with an adapter behind it
+agent           the actor network that reinforcement learning left behind
+regime_adapted  a flow policy with the network behind it that works out a map for every moment
+delayed         another policy whose decisions reach the market some steps later
 """
 
 from flowhft.simulate.quoting.closed_form import Adapted, ClosedForm, closed_form
-from flowhft.simulate.quoting.find import find_policies, find_policy
-from flowhft.simulate.quoting.source import Named, Source, delay_all, tune
+from flowhft.simulate.quoting.lab import in_lab
 
-__all__ = [
-    "Adapted",
-    "ClosedForm",
-    "Named",
-    "Source",
-    "closed_form",
-    "delay_all",
-    "find_policies",
-    "find_policy",
-    "tune",
-]
+__all__ = ["Adapted", "ClosedForm", "closed_form", "in_lab"]

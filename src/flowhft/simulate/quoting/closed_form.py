@@ -5,15 +5,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import Adapter, adapt_quote
+from flowhft.policies.rule import coefficients_in
 from flowhft.policies.rules import Expert
 from flowhft.scenarios.scenario import Scenario
-from flowhft.scenarios.total_law import total_estimates
-from flowhft.types import Estimates, Observation, Policy, Quote
+from flowhft.types import Observation, Policy, Quote
 
 
 class ClosedForm(eqx.Module):
@@ -56,27 +55,6 @@ class Adapted(eqx.Module):
         """Return the adapted quote."""
         quote, memory = self.policy.act(memory, observation, key)
         return adapt_quote(self.adapter, quote, observation), memory
-
-
-def estimates_for(expert: Expert, scenario: Scenario) -> Estimates:
-    """Return what an expert is told about a scenario: stated, raw, or everything."""
-    if expert.told_everything:
-        return total_estimates(scenario)
-    return scenario.raw_estimates() if expert.as_run else scenario.estimates()
-
-
-def coefficients_in(expert: Expert, scenario: Scenario, risk_aversion: float | None = None) -> tuple:
-    """Return an expert's coefficients for a scenario, numpy float64.
-
-    Args:
-        expert: told what `estimates_for` it says.
-        scenario: where it will quote.
-        risk_aversion: gamma, 1 / (tick x lot); the scenario's own if none is given.
-    """
-    told = estimates_for(expert, scenario)
-    gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
-    coefficients = expert.coefficients(told, gamma)
-    return type(coefficients)(*map(np.float64, coefficients))
 
 
 def closed_form(expert: Expert | str, scenario: Scenario, risk_aversion: float | None = None) -> ClosedForm:

@@ -1,16 +1,16 @@
 """Decision delay: a quote stands in the market some steps after the observation that it was decided on."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import require
+from flowhft.policies.options import Late
+from flowhft.policies.own import OwnPolicy, own_policy
 from flowhft.types import Observation, Policy, Quote
-
-# What is late: the distances from the mid, which something faster keeps at the mid, or the prices themselves.
-Late = Literal["quotes", "prices"]
 
 
 class Memory(NamedTuple):
@@ -18,14 +18,13 @@ class Memory(NamedTuple):
 
     Attributes:
         within: memory of the policy within.
-        bid, ask: (delay,): decisions that are on their way, the next one to stand first: half-spreads, from
-            the mid or, if prices are late, from the session's first mid price; ticks.
+        sent: (delay, 4): decisions that are on their way, the next one to stand first: the fields of a
+            `Quote`, half-spreads from the mid or, if prices are late, from the session's first mid price.
         decided: quotes that were decided so far.
     """
 
     within: Any
-    bid: Float[Array, " delay"]
-    ask: Float[Array, " delay"]
+    sent: Float[Array, "delay field"]
     decided: Int[Array, ""]
 
 
@@ -66,22 +65,55 @@ class Delayed(eqx.Module):
 
     def init(self) -> Memory:
         """Return the memory of a session that has just begun: nothing is on its way."""
-        nothing = jnp.zeros(self.delay, jnp.float32)
-        return Memory(self.policy.init(), nothing, nothing, jnp.zeros((), jnp.int32))
+        nothing = jnp.zeros((self.delay, len(Quote._fields)), jnp.float32)
+        return Memory(self.policy.init(), nothing, jnp.zeros((), jnp.int32))
 
     def act(self, memory: Memory, observation: Observation, key: PRNGKeyArray) -> tuple[Quote, Memory]:
         """Return the quote that stands now, and send the one that is decided now on its way."""
         quote, within = self.policy.act(memory.within, observation, key)
-        origin = observation.mid_price if self.late == "prices" else jnp.zeros(())
-        bid, ask = quote.half_spread_bid - origin, quote.half_spread_ask + origin
-        first = memory.decided == 0
-        bids, asks = jnp.where(first, bid, memory.bid), jnp.where(first, ask, memory.ask)
-        standing = Quote(bids[0] + origin, asks[0] - origin)
-        sent = Memory(within, jnp.append(bids[1:], bid), jnp.append(asks[1:], ask), memory.decided + 1)
-        return standing, sent
+        fields = [jnp.asarray(field, jnp.float32) for field in _moved(quote, self.late, observation, -1.0)]
+        decided = jnp.stack(fields)
+        sent = jnp.where(memory.decided == 0, decided, memory.sent)
+        standing = _moved(Quote(*sent[0]), self.late, observation, 1.0)
+        return standing, Memory(within, jnp.concatenate([sent[1:], decided[None]]), memory.decided + 1)
 
 
-def delayed(policy: Policy, steps: int, late: Late = "quotes") -> Policy:
+@dataclass(frozen=True)
+class DelayedOwn:
+    """A user's own policy whose decisions are late in the same way: plain Python, like what it calls.
+
+    Attributes:
+        policy: who decides.
+        delay: steps from a decision to the market, at least 1.
+        late: what is late, `quotes` or `prices`.
+    """
+
+    policy: OwnPolicy
+    delay: int
+    late: Late
+
+    def init(self) -> tuple[Any, tuple[Quote, ...]]:
+        """Return the memory of a session that has just begun: nothing is on its way."""
+        return self.policy.init(), ()
+
+    def act(self, memory: Any, observation: Observation, key: Any) -> tuple[Quote, Any]:
+        """Return the quote that stands now, and send the one that is decided now on its way."""
+        within, sent = memory
+        quote, within = self.policy.act(within, observation, key)
+        decided = _moved(quote, self.late, observation, -1.0)
+        first, *others = sent or (decided,) * self.delay
+        return _moved(first, self.late, observation, 1.0), (within, (*others, decided))
+
+
+def _moved(quote: Quote, late: Late, observation: Observation, sign: float) -> Quote:
+    """Return a quote measured from the first mid (`sign` -1) or this one again (1), if prices are late."""
+    origin = sign * observation.mid_price if late == "prices" else 0.0
+    return Quote(
+        quote.half_spread_bid + origin, quote.half_spread_ask - origin, quote.size_bid, quote.size_ask
+    )
+
+
+def delayed(policy: Any, steps: int, late: Late = "quotes") -> Any:
     """Return a policy whose decisions reach the market some steps later; itself where there is no delay.
 
     Args:
@@ -93,4 +125,6 @@ def delayed(policy: Policy, steps: int, late: Late = "quotes") -> Policy:
         UsageError: a negative number of steps, or something else that is late.
     """
     require(steps >= 0, "delay", "be 0 steps or more", steps)
+    if steps and isinstance(policy, OwnPolicy):
+        return own_policy(DelayedOwn(policy, steps, late), policy.name)
     return Delayed(policy, steps, late) if steps else policy

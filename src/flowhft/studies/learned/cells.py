@@ -1,6 +1,7 @@
 """Every policy of the line-up in the test cells of one market, on the same random numbers."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from flowhft.metrics import moments
@@ -10,6 +11,7 @@ from flowhft.simulate.checkpoint import Finished
 from flowhft.simulate.drive import total_of
 from flowhft.simulate.evaluate import columns
 from flowhft.simulate.job import Job
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.studies.learned.lineup import Member
 from flowhft.studies.learned.wins import COMPARED, UTILITY, oriented
 from flowhft.types import Interval
@@ -27,7 +29,7 @@ def job_of(
         seed: of the run; the paths are those of its stream "learned", met by nothing that chooses.
         chunk: paths simulated at once.
     """
-    policies = {member.name: member.policy.in_market for member in members}
+    policies = {member.name: partial(in_lab, member.policy) for member in members}
     return Job(list(scenarios), policies, paths, seed, "learned", chunk)
 
 

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.flow.policy import FORMAT, describe_policy
 from flowhft.metrics.table import summarise
-from flowhft.runs.archive import format_of
+from flowhft.policies.names import Named
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.source import Named
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
 from flowhft.studies.learned.lineup import AS_RAW, OURS, Member, closed_forms
 from flowhft.studies.learned.targets import FINETUNED
@@ -35,9 +34,7 @@ def dials_of(policy: Named, settings: int = SETTINGS) -> list[float]:
         policy: one of `flowhft train`; for others there are no settings.
         settings: how many.
     """
-    if policy.path is None or format_of(policy.path) != FORMAT:
-        return []
-    span = (describe_policy(policy.path).get("regime") or {}).get("dial")
+    span = getattr(policy.policy, "dial", None)
     return [float(f"{value:.3g}") for value in np.geomspace(span[0], span[1], settings)] if span else []
 
 
@@ -70,9 +67,9 @@ def dial_in(
     rows: list[tuple[str, float | None]] = [(OURS, value) for value, _ in settings]
     rows += [(BOUND, gamma) for gamma in RISK_AVERSIONS] + [(member.name, None) for member in shown]
     policies = [
-        *(policy.in_market(scenario) for _, policy in settings),
+        *(in_lab(policy, scenario) for _, policy in settings),
         *(closed_form(BOUND, scenario, gamma) for gamma in RISK_AVERSIONS),
-        *(member.policy.in_market(scenario) for member in shown),
+        *(in_lab(member.policy, scenario) for member in shown),
     ]
     found = judge_together(
         build(scenario, like=list(like) or None),

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from flowhft.features import Sensor
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, ObjectiveName, SamplerSettings
+from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.imitation.distil import distil
 from flowhft.learn.imitation.fidelity import relative_differences, told_demonstrations
 from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
+from flowhft.policies.settings import NetworkSettings, ObjectiveName, SamplerSettings
 from flowhft.scenarios.presets import Preset
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.studies import DISTILLED, FINEST
@@ -126,7 +126,7 @@ def faithful_in(
     """
     asked = [(o, steps) for o in policies for steps in ASKED.get(o, settings.evaluations)]
     quoting = [
-        LearnedSource(policies[objective].with_sampler(SamplerSettings(steps=steps))).in_market(cell)
+        in_lab(as_data(policies[objective].with_sampler(SamplerSettings(steps=steps))), cell)
         for objective, steps in asked
     ]
     teacher, *learned = judge_together(

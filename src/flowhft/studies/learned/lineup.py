@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 
 from flowhft.learn.regime.bars import BAR
-from flowhft.policies.regime_adapter import RegimeAdapter
-from flowhft.simulate.quoting.find import find_policy
-from flowhft.simulate.quoting.source import LearnedSource, Named
+from flowhft.policies.names import Named, find_policy
+from flowhft.policies.policy import Policy
 
 Role = Literal["learned", "expert", "fitted", "oracle"]
 
@@ -60,7 +59,7 @@ def saved(name: str, where: str, role: Role = "learned") -> Member:
 
     Args:
         name: what tables call it.
-        where: what `flowhft.simulate.quoting.find.find_policy` takes.
+        where: what `flowhft.policies.names.find_policy` takes.
         role: see `Member`.
     """
     return Member(find_policy(f"{name}={where}"), role)
@@ -72,10 +71,10 @@ def base_of(member: Member) -> Member | None:
     Args:
         member: a saved policy.
     """
-    source = member.policy.source
-    if not isinstance(source, LearnedSource) or not isinstance(source.adapter, RegimeAdapter):
+    policy = member.policy.policy
+    if not isinstance(policy, Policy) or policy.regime is None:
         return None
-    return Member(replace(member.policy, name=PRETRAINED, source=LearnedSource(source.policy)), "learned")
+    return Member(replace(member.policy, name=PRETRAINED, policy=Policy(policy.core)), "learned")
 
 
 def told_premium(member: Member) -> bool:
@@ -84,7 +83,7 @@ def told_premium(member: Member) -> bool:
     Args:
         member: of the line-up.
     """
-    source = member.policy.source
-    if not isinstance(source, LearnedSource) or not isinstance(source.adapter, RegimeAdapter):
+    policy = member.policy.policy
+    if not isinstance(policy, Policy) or policy.regime is None:
         return False
-    return bool(np.any(np.asarray(source.adapter.weight_told)[:, 1:]))  # all but the dial; 0: not told
+    return bool(np.any(policy.regime.weight_told[:, 1:]))  # all but the dial; 0: not told

@@ -20,7 +20,7 @@ def trained_again(policies: Sequence[str], controls: Sequence[str]) -> dict[str,
     """Return trainings of the policy and of its control: name in a judgement -> whose, which, and itself.
 
     Args:
-        policies: what `flowhft.simulate.quoting.find.find_policy` takes, the one that the page is about
+        policies: what `flowhft.policies.names.find_policy` takes, the one that the page is about
             first.
         controls: likewise, of the plain network.
     """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowhft.flow.settings import ObjectiveName, SamplerSettings
+from flowhft.policies.settings import ObjectiveName, SamplerSettings
 from flowhft.studies.learned.settings import StudySettings
 
 BEST = "best"  # the expert of most utility in each training scenario

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.compiled.latency import measure_latency
 from flowhft.features import Sensor
-from flowhft.flow.policy import FlowPolicy
-from flowhft.flow.settings import NetworkSettings, SamplerSettings
+from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
@@ -20,6 +20,7 @@ from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS, score
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.runs.folder import stream
 from flowhft.scenarios.presets import Preset, find_scenarios, paper_train
 from flowhft.scenarios.scenario import Scenario
@@ -27,7 +28,7 @@ from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.quoting.source import LearnedSource
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.studies import BEST, DISTILLED, FINEST, TEACHERS, Variant
 from flowhft.studies.learned.wins import THREE
@@ -123,7 +124,7 @@ def demonstrations_for(
             lesson = Lesson(scenario, expert, 1.0, chosen=True, first=first, paths=settings.sessions)
             trajectory = record(lesson, seed, like=room.scenarios)
             seen.append(features_of(sensor, variant.features, trajectory))
-            quoted.append(np.stack(trajectory.quote, axis=-1).astype(np.float32))
+            quoted.append(np.stack(trajectory.quote[:2], axis=-1).astype(np.float32))
     whole = np.resize(np.arange(len(seen) * settings.sessions), settings.scenarios * settings.sessions)
     return Demonstrations(np.concatenate(seen)[whole], np.concatenate(quoted)[whole]), sensor
 
@@ -190,16 +191,18 @@ def try_variant(
     """
     policies = [train(room, variant, settings, seed, number) for number in range(settings.seeds)]
     asked = [(number, sampler) for sampler in variant.samplers for number in range(settings.seeds)]
-    quoting = [LearnedSource(policies[number].with_sampler(sampler)) for number, sampler in asked]
+    quoting = [as_data(policies[number].with_sampler(sampler)) for number, sampler in asked]
     timed: dict[SamplerSettings, float] = {}
     if variant.study == TIMED:  # of the network alone: whatever its weights are
         for sampler in variant.samplers:
-            timed[sampler] = measure_latency(policies[0].with_sampler(sampler).freeze(), TIMED_CALLS).p50_us
+            timed[sampler] = measure_latency(
+                freeze(as_data(policies[0].with_sampler(sampler))), TIMED_CALLS
+            ).p50_us
     rows = []
     for cell in room.cells:
         found = contest(
             build(cell, like=list(room.cells)),
-            [source.in_market(cell) for source in quoting],
+            [in_lab(policy, cell) for policy in quoting],
             paths=settings.paths,
             seed=seed,
             scenario=f"studies/judge/{cell.name}",

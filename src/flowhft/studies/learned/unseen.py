@@ -9,6 +9,7 @@ from flowhft.scenarios.presets import Preset, scenario_in, stress
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
 from flowhft.studies.learned.lineup import Member, closed_forms, oracle
 from flowhft.studies.learned.wins import THREE, makers_of, oriented
@@ -58,7 +59,7 @@ def unseen_in(
     everyone = [*members, *closed_forms(BAR), oracle()]
     found = judge_together(
         build(scenario, like=list(like) or None),
-        [member.policy.in_market(scenario) for member in everyone],
+        [in_lab(member.policy, scenario) for member in everyone],
         paths=paths,
         seed=seed,
         scenario=f"unseen/{scenario.name}",

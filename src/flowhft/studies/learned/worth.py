@@ -24,6 +24,7 @@ from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
 from flowhft.studies.learned.lineup import ORACLE, Member, closed_forms
 from flowhft.types import Interval, Policy
@@ -87,7 +88,7 @@ def worth_in(
     """
     experts = closed_forms(BAR)
     everyone = [*members, *experts]
-    quoting = [member.policy.in_market(scenario) for member in everyone]
+    quoting = [in_lab(member.policy, scenario) for member in everyone]
     blind = [blinded(policy) for policy in quoting[: len(members)]]
     oracles = [closed_form(ORACLE, scenario, gamma) for gamma in RISK_AVERSIONS]
     stream = f"worth/{scenario.name}"

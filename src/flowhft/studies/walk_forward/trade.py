@@ -14,6 +14,7 @@ import polars as pl
 from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate
 from flowhft.calibrate.scenario import scenario_of
 from flowhft.desk.compiled import Frozen
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.replay.engine import Replayed, replay
 from flowhft.desk.replay.latency import as_received
 from flowhft.desk.replay.settings import ReplaySettings
@@ -23,7 +24,9 @@ from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
 from flowhft.metrics.measures import each, inventory_after
-from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.policies.names import tune
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import rule_in
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Contract, contract_in, value, worth
@@ -31,9 +34,10 @@ from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
+from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.simulate.spans import Task
 from flowhft.stages.costs import slowest, sweep_costs
-from flowhft.stages.policies import LearnedSource, Lineup, find_saved, frozen_in, lineup, tune
+from flowhft.stages.policies import Lineup, find_saved, frozen_in, lineup
 from flowhft.stages.settings import SweepSettings
 from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.studies.walk_forward.windows import Window
@@ -64,7 +68,7 @@ class Place(NamedTuple):
 
     recording: Recording
     lineup: Lineup
-    adapted: LearnedSource | None
+    adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
 
     @property
@@ -110,7 +114,7 @@ class WalkWork:
             recording: of the walk.
             reference: the policy that differences are taken against; empty for the first.
         """
-        adapted = find_saved(self.walk.adapt, "walk.adapt")[1] if self.walk.adapt else None
+        adapted = find_saved(self.walk.adapt, "walk.adapt").as_data() if self.walk.adapt else None
         besides = [ADAPTED] if adapted else []
         compared = lineup(self.policies, reference, frozen=True, besides=besides)
         if adapted and ADAPTED in compared.names:
@@ -216,15 +220,14 @@ class WalkWork:
             rows = pl.DataFrame(select_in(scenario, many, seed).candidates)
             policies = tune(policies, rows)
             chosen["risk_aversions"] = {
-                policy.name: policy.source.risk_aversions.get(scenario.name)
+                policy.name: rule.risk_aversions.get(scenario.name)
                 for policy in policies
-                if hasattr(policy.source, "risk_aversions")
+                if (rule := rule_in(policy.policy)) is not None
             }
         frozen = frozen_in(policies, scenario)
         if place.adapted:
-            source = place.adapted
             fitted = adapt(
-                [source.unadapted(scenario)],
+                [unmapped_in_lab(place.adapted, scenario)],
                 [scenario],
                 AdaptSettings(paths=self.walk.paths, fresh_paths=self.walk.paths),
                 seed,
@@ -232,9 +235,7 @@ class WalkWork:
                 state=StateSettings(generations=self.walk.generations),
             )
             # A network that works out an adapter from what it senses stays, the map comes after it.
-            behind = isinstance(source.adapter, RegimeAdapter)
-            changed: dict[str, Any] = {"behind" if behind else "adapter": fitted.adapter}
-            frozen[ADAPTED] = replace(source, **changed).freeze(scenario)
+            frozen[ADAPTED] = freeze(replace(place.adapted, adapter=fitted.adapter), scenario)
             chosen |= {"adapter": fitted.adapter, "gain": fitted.fresh}
         return frozen, chosen
 

@@ -53,7 +53,7 @@ def velocity(
     """Return the velocity at a flow time, for a step size.
 
     Args:
-        weights: by name, see `flowhft.desk.compiled.fold.weight_shapes`.
+        weights: by name, see `flowhft.policies.flow.weight_shapes`.
         x: chunk of scaled half-spreads, flat: step by step, bid then ask.
         features: standardised.
         flow_time: 0 noise, 1 data.

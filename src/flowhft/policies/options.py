@@ -7,13 +7,14 @@ an option of a flow policy, and of every policy `delay` (steps from a decision t
 
 import typing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from flowhft.errors import UnknownNameError, UsageError, require
-from flowhft.flow.settings import SamplerSettings
-from flowhft.simulate.quoting.delayed import Late
-from flowhft.simulate.quoting.source import LearnedSource, Source
+from flowhft.policies.flow import flow_in
+from flowhft.policies.settings import SamplerSettings
 
+# What is late: the distances from the mid, which something faster keeps at the mid, or the prices themselves.
+Late = Literal["quotes", "prices"]
 KINDS: dict[str, Any] = {**typing.get_type_hints(SamplerSettings), "delay": int, "late": Late}
 
 
@@ -95,23 +96,23 @@ def _value(option: str, text: str) -> Any:
         raise
 
 
-def with_options(name: str, source: Source, options: Options) -> Source:
-    """Return a source whose policy draws its quotes as the options say.
+def with_options(name: str, policy: Any, options: Options) -> Any:
+    """Return a policy that draws its quotes as the options say.
 
     Args:
         name: as the user wrote it, for the message.
-        source: what quotes.
+        policy: what quotes.
         options: from `split_options`; `delay` and `late` are not looked at.
 
     Raises:
-        UsageError: the source draws no quotes by a sampler, or not by one like this.
+        UsageError: the policy draws no quotes by a sampler, or not by one like this.
     """
     if not options.sampler:
-        return source
-    if not isinstance(source, LearnedSource):
+        return policy
+    flow = flow_in(policy)
+    if flow is None:
         raise UsageError(
             f"`{next(iter(options.sampler))}` must stand behind a flow policy, which has a sampler; received "
             f"'{name}'. Leave it out, or name the flow policy's own file or run folder."
         )
-    sampler = replace(source.policy.sampler, **options.sampler)
-    return replace(source, policy=source.policy.with_sampler(sampler))
+    return replace(policy, core=flow.with_sampler(replace(flow.sampler, **options.sampler)))

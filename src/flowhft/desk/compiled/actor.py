@@ -1,0 +1,201 @@
+"""Agents at the desk: an actor (`flowhft.policies.actor`) with its scales and units, compiled."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from flowhft.desk.compiled.decide import NO_FAULT, NOWHERE, OUTPUT, SENSED, Decide, Memory, Packed, remember
+from flowhft.desk.compiled.exact import refuse_nan, require_shape
+from flowhft.desk.compiled.kind import Arrays, Kind
+from flowhft.desk.compiled.packing import HALF_TILE, aligned, pad, tiled
+from flowhft.desk.compiled.vectors import product, tanh
+from flowhft.errors import require
+from flowhft.policies.actor import MOST, STATE, Actor, Scales, Units, first_spread, state
+from flowhft.policies.adapter import Adapter, adapt_quote
+from flowhft.types import Observation, Quote
+
+SIDES = 2
+_STATE, _SIDES = len(STATE), SIDES
+# Places in the numbers: the adapter, layers, units, sizes of the layers; then what `_packed` says.
+_LAYERS = len(Adapter._fields)
+_UNITS = _LAYERS + 1
+_SIZES = _UNITS + 4
+_numpy_rules = njit(error_model="numpy")
+_state, _adapt_quote = _numpy_rules(state), _numpy_rules(adapt_quote)
+
+
+class Acting(NamedTuple):
+    """An agent that quotes.
+
+    Attributes:
+        actor: its network.
+        scales: between features, network and half-spreads.
+        units: in which it sees and quotes, and the numbers of the regime that it is given.
+    """
+
+    actor: Actor
+    scales: Scales
+    units: Units
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Return the sizes of the layers, from features to actions."""
+        return (self.actor.weights[0].shape[0], *(weight.shape[1] for weight in self.actor.weights))
+
+
+@njit
+def _padded(count: int) -> int:
+    return (count + HALF_TILE - 1) // HALF_TILE * HALF_TILE
+
+
+@njit(error_model="numpy")
+def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> Quote:
+    n, weights, vectors = packed.numbers, packed.weights, memory.vectors
+    layers, feature = int(n[_LAYERS]), int(n[_SIZES])
+    regime = _SIZES + layers + 1
+    mean = regime + feature - _STATE
+    deviation = mean + feature
+    sides = deviation + feature
+    units = Units(n[_UNITS], n[_UNITS + 1], n[_UNITS + 2], n[_UNITS + 3], n[regime:mean])
+    for i, value in enumerate(_state(units, seen, memory.state[SENSED])):
+        memory.features[i] = value
+    for i in range(_STATE, feature):
+        memory.features[i] = n[regime + i - _STATE]
+    for i in range(feature):
+        value = (memory.features[i] - n[mean + i]) / n[deviation + i]
+        value = MOST if value > MOST else value  # not min and max, so that NaN stays NaN
+        vectors[i] = -MOST if value < -MOST else value
+    half = vectors.size // 2
+    here, there, place = 0, half, 0
+    for layer in range(layers):
+        columns, rows = int(n[_SIZES + layer]), _padded(int(n[_SIZES + layer + 1]))
+        bias = place + columns * rows
+        product(weights, place, vectors, here, columns, weights, bias, vectors, there, rows)
+        if layer < layers - 1:
+            tanh(vectors, there, there + rows)
+        here, there, place = there, here, bias + rows
+    bid, ask = float(vectors[here]), float(vectors[here + 1])
+    low, high = sides + 2 * _SIDES, sides + 3 * _SIDES
+    bid = n[high] if bid > n[high] else (n[low] if bid < n[low] else bid)
+    ask = n[high + 1] if ask > n[high + 1] else (n[low + 1] if ask < n[low + 1] else ask)
+    own = Quote(
+        units.half_spread * (n[sides] + n[sides + _SIDES] * bid),
+        units.half_spread * (n[sides + 1] + n[sides + _SIDES + 1] * ask),
+        1.0,
+        1.0,
+    )
+    memory.state[SENSED] = own.half_spread_bid + own.half_spread_ask
+    return own
+
+
+def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, int]:
+    n = packed.numbers
+    own = _own_quote(packed, memory, seen)
+    wanted = _adapt_quote(Adapter(n[0], n[1], n[2], n[3], n[4]), own, seen)
+    if np.isfinite(wanted.half_spread_bid) and np.isfinite(wanted.half_spread_ask):
+        return wanted, NO_FAULT
+    return NOWHERE, OUTPUT
+
+
+def _singles(values: Any) -> np.ndarray:
+    return np.array(values, np.float32, order="C")
+
+
+def _checked(parts: Acting) -> Acting:
+    """Refuse arrays that do not fit together: compiled code would read beyond them."""
+    actor, scales, units = parts
+    given = Acting(
+        Actor(
+            tuple(map(_singles, actor.weights)), tuple(map(_singles, actor.biases)), _singles(actor.log_std)
+        ),
+        Scales(*map(_singles, scales)),
+        Units(*map(float, units[:4]), _singles(units.regime)),
+    )
+    weights, biases = given.actor.weights, given.actor.biases
+    require(len(weights) >= 1 and len(weights) == len(biases), "biases", "be one a layer", len(biases))
+    for number, weight in enumerate(weights):
+        require(weight.ndim == 2 and weight.size > 0, f"weight.{number}", "be a matrix", weight.shape)
+    layers = given.layers
+    feature = _STATE + given.units.regime.size
+    require(layers[0] == feature, "weight.0", f"have a row for each of {feature} features", weights[0].shape)
+    require(layers[-1] == SIDES, "weights", "end with two actions", layers)
+    for number, shape in enumerate(itertools.pairwise(layers)):
+        require_shape(f"weight.{number}", weights[number], shape)
+        require_shape(f"bias.{number}", biases[number], shape[1:])
+    for name, value in given.scales._asdict().items():
+        require_shape(f"scales.{name}", value, (feature if name in ("mean", "std") else SIDES,))
+    require(bool(np.all(given.scales.std > 0.0)), "scales.std", "be positive everywhere", scales.std)
+    for name, unit in zip(Units._fields[:4], given.units[:4], strict=True):
+        require(0.0 < unit < np.inf, f"units.{name}", "be positive and finite", unit)
+    refuse_nan(given)
+    return given
+
+
+def _packed(parts: Acting, adapter: Adapter) -> Packed:
+    actor, scales, units = parts
+    numbers = [
+        adapter,
+        [len(actor.weights)],
+        units[:4],
+        parts.layers,
+        units.regime,
+        scales.mean,
+        scales.std,
+        scales.centre,
+        scales.scale,
+        scales.low,
+        scales.high,
+    ]
+    weights = [
+        array
+        for weight, bias in zip(actor.weights, actor.biases, strict=True)
+        for array in (tiled(weight.T), pad(bias))
+    ]
+    return Packed(np.concatenate([np.asarray(part, np.float64) for part in numbers]), aligned(weights))
+
+
+def _memory(parts: Acting, packed: Packed, seed: int) -> Memory:
+    widest = -(-max(parts.layers) // HALF_TILE) * HALF_TILE
+    first = float(first_spread(parts.scales, parts.units))
+    return remember(seed, [first], parts.layers[0], vectors=2 * widest)
+
+
+def _write(parts: Acting) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    actor, scales, units = parts
+    arrays = {f"weight.{number}": weight for number, weight in enumerate(actor.weights)}
+    arrays |= {f"bias.{number}": bias for number, bias in enumerate(actor.biases)}
+    arrays |= {f"scales.{name}": value for name, value in scales._asdict().items()}
+    arrays |= {"log_std": actor.log_std, "regime": units.regime}
+    named = {name: getattr(units, name) for name in Units._fields[:4]}
+    return {"layers": len(actor.weights), "units": named}, arrays
+
+
+def _read(header: Mapping[str, Any], arrays: Arrays) -> Acting:
+    layers = range(int(header["layers"]))
+    actor = Actor(
+        tuple(arrays[f"weight.{number}"] for number in layers),
+        tuple(arrays[f"bias.{number}"] for number in layers),
+        arrays["log_std"],
+    )
+    scales = Scales(*(arrays[f"scales.{name}"] for name in Scales._fields))
+    return Acting(actor, scales, Units(**header["units"], regime=arrays["regime"]))
+
+
+def _actor() -> Kind:
+    """Return the one kind of this file, as another process finds it."""
+    return ACTOR
+
+
+ACTOR = Kind(
+    name="actor",
+    decide=Decide("actor", lambda: _numpy_rules(_quote)),
+    checked=_checked,
+    pack=_packed,
+    memory=_memory,
+    write=_write,
+    read=_read,
+    again=(_actor, ()),
+)

@@ -1,0 +1,85 @@
+"""The desk's executor: policies as data -> plain arrays that quote in microseconds, without the lab."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flowhft.desk.compiled.flow import NO_REGIME
+from flowhft.desk.compiled.fold import fold
+from flowhft.desk.compiled.policy import Frozen, freeze_actor, freeze_expert
+from flowhft.desk.compiled.store import load_frozen
+from flowhft.errors import UsageError
+from flowhft.policies.actor import IN_TICKS
+from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.policies.agent import Agent
+from flowhft.policies.flow import Flow
+from flowhft.policies.names import FoldedFile, Named
+from flowhft.policies.own import OwnPolicy
+from flowhft.policies.policy import Policy
+from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.policies.rule import Rule
+from flowhft.scenarios.scenario import Scenario
+
+
+def _rule(rule: Rule, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
+    return freeze_expert(rule.expert, rule.coefficients, adapter)
+
+
+def _flow(flow: Flow, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
+    sampler = flow.sampler
+    return fold(
+        flow.weights,
+        sensor=flow.sensor,
+        feature_kind=flow.settings.features,
+        plan=flow.plan,
+        noise_scale=sampler.noise_scale,
+        held=sampler.noise == "held" and sampler.noise_scale > 0.0,
+        execute=sampler.execute,
+        adapter=adapter,
+        regime=regime,
+        **flow.normaliser,
+    )
+
+
+def _agent(agent: Agent, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
+    return freeze_actor(agent.actor, agent.scales, agent.units or IN_TICKS, adapter)
+
+
+# Kind of what works out a quote -> what the desk runs. Another network is a row.
+EXECUTORS: dict[str, Callable[[Any, RegimeAdapter, Adapter], Frozen]] = {
+    Rule.kind: _rule,
+    Flow.kind: _flow,
+    Agent.kind: _agent,
+}
+
+
+def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: Scenario | None = None) -> Any:
+    """Return a policy as it quotes in a scenario, as plain arrays for the desk.
+
+    Args:
+        policy: as data, or as a user names it.
+        scenario: the market; None for a policy that is the same everywhere.
+
+    Returns:
+        A `Frozen`; a user's own policy, and what is frozen already, as it is.
+
+    Raises:
+        UsageError: it must be told a scenario, was not made for this one, is delayed, or has no fixed number
+            of evaluations.
+    """
+    if isinstance(policy, Named):
+        if policy.delay:
+            raise UsageError(
+                f"`delay` must be 0 steps at the desk, whose market has latencies of its own; received "
+                f"{policy.delay} for '{policy.name}'. Set the latencies of the replay instead."
+            )
+        return freeze(policy.policy, scenario)
+    if isinstance(policy, FoldedFile):
+        return load_frozen(policy.path)
+    if isinstance(policy, OwnPolicy | Frozen):
+        return policy
+    there = policy.in_market(scenario)
+    regime = NO_REGIME if there.regime is None else RegimeAdapter(*map(np.asarray, there.regime))
+    adapter = IDENTITY if there.adapter is None else Adapter(*map(float, there.adapter))
+    return EXECUTORS[there.kind](there.core, regime, adapter)

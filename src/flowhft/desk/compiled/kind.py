@@ -1,0 +1,41 @@
+"""A kind of policy at the desk: how its parts are checked, packed, remembered, kept, and how it decides."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowhft.desk.compiled.decide import Decide, Memory, Packed
+from flowhft.policies.adapter import Adapter
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the desk must know of a kind; a rule makes its own (see `flowhft.desk.compiled.rule`).
+
+    Attributes:
+        name: in files.
+        decide: its compiled decision.
+        checked: (parts) -> the same, of exact types, or a `UsageError`.
+        pack: (parts, adapter) -> the two arrays that the decision reads.
+        memory: (parts, packed, seed) -> the memory of a session that has just begun.
+        write: (parts) -> what a file's header says of them, and arrays by name.
+        read: (header, arrays) -> parts.
+        again: (function, arguments) that give it in another process.
+    """
+
+    name: str
+    decide: Decide
+    checked: Callable[[Any], Any]
+    pack: Callable[[Any, Adapter], Packed]
+    memory: Callable[[Any, Packed, int], Memory]
+    write: Callable[[Any], tuple[dict[str, Any], dict[str, np.ndarray]]]
+    read: Callable[[Mapping[str, Any], Arrays], Any]
+    again: tuple[Callable, tuple]
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        """Let another process make it again: compiled functions do not travel."""
+        return self.again
