@@ -159,7 +159,7 @@ def test_a_frozen_file_quotes_without_the_lab(tmp_path, market):
     from flowhft.desk.compiled import save_frozen
 
     frozen = flowhft.load_frozen("glft", market)
-    save_frozen(tmp_path / "frozen.safetensors", frozen)
+    save_frozen(frozen, tmp_path / "frozen.safetensors")
     (tmp_path / "jax.py").write_text("raise ImportError('the desk reached jax')\n")
     code = (
         "import sys, flowhft\n"
@@ -245,6 +245,60 @@ def test_scenarios_that_cannot_be_are_refused():
             flowhft.evaluate("glft", scenarios, 10)
     with pytest.raises(UnknownNameError, match="unknown scenario 'T9'"):
         flowhft.evaluate("glft", [SOLO, "T9"], 10)
+
+
+# Your own
+
+
+def test_your_own_policy_stands_beside_experts():
+    found = flowhft.evaluate({"mine": leaning, "glft": "glft"}, "T1.LL", 20)
+    assert found.results["policy"].to_list() == ["mine", "glft", NO_QUOTE]
+    mine = found.results.filter(policy="mine").to_dicts()[0]
+    assert mine["fills"] > 0
+    assert mine["half_spread"] == pytest.approx(0.5, abs=1e-6)  # leaning moves both sides alike
+    assert flowhft.evaluate([leaning], "T1.LL", 20).results["pnl"][0] == mine["pnl"]
+
+
+def test_your_own_file_is_named_on_the_command_line_and_remembered_by_its_content(tmp_path):
+    file = tmp_path / "my_policy.py"
+    file.write_text("def lean(seen):\n    return 0.5 + 0.2 * seen.inventory, 0.5 - 0.2 * seen.inventory\n")
+    arguments = ("evaluate", "--scenarios", "T1.LL", "--paths", "20", "--quiet", "--out", tmp_path / "run")
+    said = program(*arguments, "--policies", f"mine={file}:lean,glft")
+    assert said.code == 0, said.err
+    written = read_table(tmp_path / "run" / "results.parquet")
+    assert_frame_equal(written, flowhft.evaluate({"mine": leaning, "glft": "glft"}, "T1.LL", 20).results)
+    before = manifest(tmp_path / "run")
+    assert len(before["parents"]["policy mine"]) == 16
+    assert "mine:lean" in before["config"]["policies"]
+    assert str(tmp_path) not in json.dumps(before["config"])
+    file.write_text(file.read_text().replace("0.5", "0.6"))
+    assert program(*arguments, "--policies", f"mine={file}:lean,glft").code == 0
+    after = manifest(tmp_path / "run")
+    assert after["parents"]["policy mine"] != before["parents"]["policy mine"]
+    assert after["fingerprint"] != before["fingerprint"]
+    assert not written.equals(read_table(tmp_path / "run" / "results.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{file}:laen", "unknown policy in my_policy.py 'laen'; did you mean 'lean'?"),
+        ("{file}[steps=1]:lean", "`policies` must"),
+        ("m={file}:lean[steps=2]", "`steps` must stand behind a flow policy"),
+        (
+            "m={file}:lean[delay=2]",
+            "`delay` must be 0 steps for a policy of your own that jax does not compile",
+        ),
+        ("m={file}x:lean", "unknown policy"),
+        ("m=none.py:lean", "must be a Python file with a policy; there is none"),
+    ],
+)
+def test_your_own_policy_named_wrongly_is_refused_in_one_line(tmp_path, written, words):
+    file = tmp_path / "my_policy.py"
+    file.write_text("def lean(seen):\n    return 0.5, 0.5\n")
+    said = program("evaluate", "--scenarios", "T1.LL", "--policies", written.format(file=file))
+    assert said.code in (2, 3)
+    assert words in said.err
 
 
 # Who stays at home
