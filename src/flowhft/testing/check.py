@@ -115,14 +115,23 @@ def observations(scenario: Scenario, steps: int, seed: int) -> list[Observation]
     mid = cash = inventory = 0.0
     fills, found = (0.0, 0.0), []
     for i in range(steps):
-        orders = random.poisson(min(rate * dt, 50.0), size=2).astype(float)
-        time = i * dt
+        bid, ask = random.poisson(min(rate * dt, 50.0), size=2)
+        intensities = rate * random.uniform(0.5, 2.0, size=2)
         found.append(
             Observation(
-                time, scenario.horizon - time, mid, inventory, cash, *map(float, orders),
-                rate * random.uniform(0.5, 2.0), rate * random.uniform(0.5, 2.0), *fills,
+                time=i * dt,
+                time_left=scenario.horizon - i * dt,
+                mid_price=mid,
+                inventory=inventory,
+                cash=cash,
+                arrivals_bid=float(bid),
+                arrivals_ask=float(ask),
+                intensity_bid=float(intensities[0]),
+                intensity_ask=float(intensities[1]),
+                filled_bid=fills[0],
+                filled_ask=fills[1],
             )
-        )  # fmt: skip
+        )
         fills = (float(random.integers(0, 2)), float(random.integers(0, 2)))
         inventory += fills[0] - fills[1]
         cash -= (fills[0] - fills[1]) * mid
