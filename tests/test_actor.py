@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 from program import flowhft
 
-from flowhft.desk.compiled import begin, desk_of, freeze_actor, load_frozen, quote, save_frozen
+from flowhft.desk.compiled import begin, desk_of, freeze_actor, load_frozen, quote
 from flowhft.desk.compiled.actor import ACTOR
 from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
 from flowhft.desk.compiled.vectors import tanh
-from flowhft.errors import DataError, FlowhftError, UsageError
+from flowhft.errors import FlowhftError, UsageError
 from flowhft.features import REGIME
 from flowhft.policies.actor import (
     IN_TICKS,
@@ -29,6 +30,8 @@ from flowhft.policies.actor import (
     scaled,
 )
 from flowhft.policies.adapter import IDENTITY, Adapter, adapt_quote
+from flowhft.policies.file import save_policy
+from flowhft.rl.agents import agent_policy
 from flowhft.simulate.quoting.agent import Agent
 from flowhft.types import Observation
 
@@ -126,8 +129,10 @@ def test_tanh_is_that_of_numpy():
 def test_a_file_gives_back_the_agent_bit_for_bit(tmp_path):
     seen = observations()
     for number, name in enumerate(LAYERS):
-        frozen = freeze_actor(*agent_of(name, bool(number % 2)), Adapter(1.1, 0.1, 0.2, 0.0, 0.0))
-        save_frozen(frozen, tmp_path / "agent.safetensors")
+        actor, scales, units = agent_of(name, bool(number % 2))
+        last = Adapter(1.1, 0.1, 0.2, 0.0, 0.0)
+        frozen = freeze_actor(actor, scales, units, last)
+        save_policy(tmp_path / "agent.safetensors", told_agent(actor, scales, units, last))
         loaded = load_frozen(tmp_path / "agent.safetensors")
         assert (loaded.kind, loaded.adapter) == (ACTOR, frozen.adapter)
         for mine, theirs in zip(loaded.packed, frozen.packed, strict=True):
@@ -135,6 +140,12 @@ def test_a_file_gives_back_the_agent_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(desk_quotes(loaded, seen), desk_quotes(frozen, seen))
     assert desk_of(frozen).decide == desk_of(loaded).decide
     assert len(ACTOR.decide.compiled.signatures) == 1
+
+
+def told_agent(actor, scales, units, adapter=IDENTITY):
+    """Return an agent as a policy that was told its market already."""
+    policy = agent_policy("regime" if len(units.regime) else "state", actor, scales)
+    return replace(policy, core=replace(policy.core, units=units), adapter=adapter)
 
 
 @pytest.mark.parametrize(
@@ -163,20 +174,6 @@ def test_an_agent_that_cannot_be_is_refused(change, message):
         freeze_actor(*change(*agent_of("two", False)))
 
 
-def test_a_file_whose_parts_do_not_fit_is_a_data_error(tmp_path):
-    from safetensors.numpy import load_file, save_file
-
-    path = tmp_path / "agent.safetensors"
-    save_frozen(freeze_actor(*agent_of("two", False)), path)
-    content = path.read_bytes()
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["flowhft"])
-    for change in ({"layers": 2}, {"layers": None}, {"units": {}}, {"units": {"half_spread": 1.0}}):
-        save_file(load_file(path), tmp_path / "other.safetensors", {"flowhft": json.dumps(header | change)})
-        with pytest.raises(DataError, match="must hold a policy whose parts fit together"):
-            load_frozen(tmp_path / "other.safetensors")
-
-
 def test_an_output_that_is_no_number_is_an_error():
     actor, scales, units = agent_of("linear", False)
     frozen = freeze_actor(actor, scales._replace(high=np.array([np.inf, np.inf])), units)
@@ -199,7 +196,7 @@ def test_an_onnx_model_quotes_like_the_agent(told, tmp_path):
 
 
 def test_the_commands_take_agents(tmp_path):
-    save_frozen(freeze_actor(*agent_of("odd", False)), tmp_path / "agent.safetensors")
+    save_policy(tmp_path / "agent.safetensors", told_agent(*agent_of("odd", False)))
     (row,) = flowhft("bench", "latency", tmp_path / "agent.safetensors", "--calls", 100, "--json").json[
         "rows"
     ]

@@ -23,6 +23,7 @@ from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
 from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.settings import AdaptSettings, GridSettings, TrainingSettings
+from flowhft.policies.file import save_policy
 from flowhft.policies.rules import EXPERTS, glft
 from flowhft.policies.settings import NetworkSettings
 from flowhft.recordings.parts import split
@@ -156,10 +157,9 @@ def test_the_old_name_of_frozen_policies_works_and_says_so():
 
 
 def test_a_frozen_file_quotes_without_the_lab(tmp_path, market):
-    from flowhft.desk.compiled import save_frozen
-
     frozen = flowhft.load_frozen("glft", market)
-    save_frozen(frozen, tmp_path / "frozen.safetensors")
+    told = flowhft.load_policy("glft").as_data().in_market(market)
+    save_policy(tmp_path / "frozen.safetensors", told)
     (tmp_path / "jax.py").write_text("raise ImportError('the desk reached jax')\n")
     code = (
         "import sys, flowhft\n"

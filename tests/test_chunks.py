@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from folded_files import save_folded
 from program import flowhft
 
-from flowhft.desk.compiled import begin, load_frozen, quote, save_frozen
+from flowhft.desk.compiled import begin, load_frozen, quote
 from flowhft.desk.compiled.chance import normal_pair
 from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import UnknownNameError, UsageError
@@ -153,7 +154,7 @@ def test_the_desk_begins_chunks_as_the_lab_does(sampler, tmp_path):
         memory = memory._replace(noise=jnp.float32(sampler.noise_scale) * jnp.ravel(jnp.float32(drawn)))
     keys = jax.random.split(jax.random.key(0), len(observations.time))
     ours = quotes_of(policy, observations, keys, memory)
-    save_frozen(freeze(as_data(policy)), tmp_path / "frozen.safetensors")
+    save_folded(freeze(as_data(policy)), tmp_path / "frozen.safetensors")
     frozen = load_frozen(tmp_path / "frozen.safetensors")
     remembered = begin(frozen, 7)
     theirs = [

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from folded_files import save_folded
 from program import flowhft
 
-from flowhft.desk.compiled import begin, fold, freeze_expert, quote, save_frozen, weight_shapes
+from flowhft.desk.compiled import begin, fold, freeze_expert, quote, weight_shapes
 from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
 from flowhft.desk.compiled.latency import untrained
 from flowhft.desk.compiled.peer import LAYOUTS, Peer, compiler
@@ -142,7 +143,7 @@ def test_an_untrained_policy_has_the_shape_asked_for():
 
 
 def test_bench_latency_measures_what_is_named(tmp_path):
-    save_frozen(policy(plan=euler(3)), tmp_path / "small.safetensors")
+    save_folded(policy(plan=euler(3)), tmp_path / "small.safetensors")
     found = flowhft("bench", "latency", tmp_path / "small.safetensors", "--calls", 100, "--json").json
     (row,) = found["rows"]
     assert (row["width"], row["evaluations"]) == (WIDTH, 3)
@@ -153,7 +154,7 @@ def test_bench_latency_measures_what_is_named(tmp_path):
 
 def test_export_writes_a_model_and_compares_it(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    save_frozen(policy(), tmp_path / "small.safetensors")
+    save_folded(policy(), tmp_path / "small.safetensors")
     said = flowhft("export", tmp_path / "small.safetensors", "--out", tmp_path / "small.onnx", "--json").json
     assert said["inputs"] == ["features"]
     assert said["bytes"] == (tmp_path / "small.onnx").stat().st_size

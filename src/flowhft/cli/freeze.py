@@ -1,4 +1,4 @@
-"""`flowhft freeze`: a policy as plain arrays that quote in microseconds."""
+"""`flowhft freeze`: a policy told its market, which quotes in microseconds without the lab."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,10 @@ FILE = "frozen.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Freeze(Command):
-    """Turn a policy into plain arrays that quote in microseconds, without jax.
+    """Tell a policy its market, for the desk: it quotes in microseconds, without jax.
 
-    Writes frozen.safetensors, which `flowhft backtest` takes, and any program by `flowhft.desk.compiled`.
+    Writes frozen.safetensors, which every command takes like any other policy, and any program by
+    `flowhft.load_frozen`.
     """
 
     policy: Positional[str]
@@ -28,7 +29,7 @@ class Freeze(Command):
     def run(self, terminal: Terminal) -> Result:
         """Freeze and save."""
         from flowhft.desk.compiled.freeze import freeze
-        from flowhft.desk.compiled.store import save_frozen
+        from flowhft.policies.file import save_policy
         from flowhft.policies.names import find_policy
         from flowhft.scenarios.presets import find_scenarios
 
@@ -44,7 +45,9 @@ class Freeze(Command):
         run = run_of(self, "freeze", parents, scenario=word, policy=named.remembered)
         path = run.folder / FILE
         if work := begin(run, terminal):
-            save_frozen(freeze(named, scenarios[0] if scenarios else None), work / FILE)
+            there = scenarios[0] if scenarios else None
+            freeze(named, there)  # refuses what the desk cannot quote with
+            save_policy(work / FILE, named.as_data().in_market(there))
             run.finish(policy=named.name, bytes=(work / FILE).stat().st_size)
         summary = summary_of(run.folder)
         return Result(

@@ -15,7 +15,6 @@ from flowhft.desk.compiled import (
     freeze_expert,
     load_frozen,
     quote,
-    save_frozen,
     weight_shapes,
 )
 
@@ -29,7 +28,6 @@ __all__ = [
     "freeze_expert",
     "load_frozen",
     "quote",
-    "save_frozen",
     "weight_shapes",
 ]
 

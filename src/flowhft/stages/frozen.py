@@ -5,9 +5,7 @@ from typing import Any
 
 from flowhft.desk import compiled
 from flowhft.desk.compiled import Frozen
-from flowhft.desk.compiled.store import FORMAT
 from flowhft.errors import UsageError
-from flowhft.runs.archive import format_of
 from flowhft.scenarios.scenario import Scenario
 
 
@@ -32,8 +30,8 @@ def load_frozen(policy: Any, scenario: Scenario | None = None) -> Frozen:
         >>> wanted.half_spread_bid > wanted.half_spread_ask  # long: it would rather sell
         True
     """
-    if isinstance(policy, str | Path) and Path(policy).is_file() and format_of(Path(policy)) == FORMAT:
-        return compiled.load_frozen(Path(policy))
+    if scenario is None and isinstance(policy, str | Path) and Path(policy).is_file():
+        return compiled.load_frozen(policy)
     from flowhft.stages.policies import frozen_in, load_policy
 
     (frozen,) = frozen_in([load_policy(policy, frozen=True)], scenario).values()

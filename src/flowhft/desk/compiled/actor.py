@@ -1,7 +1,6 @@
 """Agents at the desk: an actor (`flowhft.policies.actor`) with its scales and units, compiled."""
 
 import itertools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from numba import njit
 
 from flowhft.desk.compiled.decide import NO_FAULT, NOWHERE, OUTPUT, SENSED, Decide, Memory, Packed, remember
 from flowhft.desk.compiled.exact import refuse_nan, require_shape
-from flowhft.desk.compiled.kind import Arrays, Kind
+from flowhft.desk.compiled.kind import Kind
 from flowhft.desk.compiled.packing import HALF_TILE, aligned, pad, tiled
 from flowhft.desk.compiled.vectors import product, tanh
 from flowhft.errors import require
@@ -169,39 +168,11 @@ def _memory(parts: Acting, packed: Packed, seed: int) -> Memory:
     return remember(seed, [first], parts.layers[0], vectors=2 * widest)
 
 
-def _write(parts: Acting) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    actor, scales, units = parts
-    arrays = {f"weight.{number}": weight for number, weight in enumerate(actor.weights)}
-    arrays |= {f"bias.{number}": bias for number, bias in enumerate(actor.biases)}
-    arrays |= {f"scales.{name}": value for name, value in scales._asdict().items()}
-    arrays |= {"log_std": actor.log_std, "regime": units.regime}
-    named = {name: getattr(units, name) for name in Units._fields[:4]}
-    return {"layers": len(actor.weights), "units": named}, arrays
-
-
-def _read(header: Mapping[str, Any], arrays: Arrays) -> Acting:
-    layers = range(int(header["layers"]))
-    actor = Actor(
-        tuple(arrays[f"weight.{number}"] for number in layers),
-        tuple(arrays[f"bias.{number}"] for number in layers),
-        arrays["log_std"],
-    )
-    scales = Scales(*(arrays[f"scales.{name}"] for name in Scales._fields))
-    return Acting(actor, scales, Units(**header["units"], regime=arrays["regime"]))
-
-
-def _actor() -> Kind:
-    """Return the one kind of this file, as another process finds it."""
-    return ACTOR
-
-
 ACTOR = Kind(
     name="actor",
     decide=Decide("actor", lambda: _numpy_rules(_quote)),
     checked=_checked,
     pack=_packed,
     memory=_memory,
-    write=_write,
-    read=_read,
     again=(_actor, ()),
 )

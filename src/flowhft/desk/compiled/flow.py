@@ -209,26 +209,6 @@ def _memory(parts: Flow, packed: Packed, seed: int) -> Memory:
     )
 
 
-def _write(parts: Flow) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    network, regime = parts
-    header: dict[str, Any] = {
-        "network": {
-            "sensor": network.sensor._asdict(),
-            "features": next(name for name, value in features.KINDS.items() if value == network.feature_kind),
-            "start": network.start,
-            "begin": network.begin,
-            "held": network.held,
-            "execute": network.execute,
-            "noise_scale": network.noise_scale,
-        }
-    }
-    arrays = {name: getattr(network, name) for name in _ARRAYS}
-    if regime.bias_1.size > 0:
-        header["half_spread"] = regime.half_spread
-        arrays |= {f"{_REGIME}{name}": getattr(regime, name) for name in _REGIME_ARRAYS}
-    return header, arrays
-
-
 def _read(whole: Mapping[str, Any], arrays: Arrays) -> Flow:
     header = whole["network"]
     for name in _ARRAYS:  # a conversion would hide that the file was written by something else
@@ -262,7 +242,6 @@ FLOW = Kind(
     checked=_checked,
     pack=_packed,
     memory=_memory,
-    write=_write,
     read=_read,
     again=(_flow, ()),
 )

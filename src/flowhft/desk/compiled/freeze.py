@@ -1,6 +1,7 @@
 """The desk's executor: policies as data -> plain arrays that quote in microseconds, without the lab."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,17 +9,19 @@ import numpy as np
 from flowhft.desk.compiled.flow import NO_REGIME
 from flowhft.desk.compiled.fold import fold
 from flowhft.desk.compiled.policy import Frozen, freeze_actor, freeze_expert
-from flowhft.desk.compiled.store import load_frozen
+from flowhft.desk.compiled.store import load_folded
 from flowhft.errors import UsageError
 from flowhft.policies.actor import IN_TICKS
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.agent import Agent
+from flowhft.policies.file import load_policy
 from flowhft.policies.flow import Flow
-from flowhft.policies.names import FoldedFile, Named
+from flowhft.policies.names import FOLDED, FoldedFile, Named
 from flowhft.policies.own import OwnPolicy
 from flowhft.policies.policy import Policy
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.rule import Rule
+from flowhft.runs.archive import format_of
 from flowhft.scenarios.scenario import Scenario
 
 
@@ -76,10 +79,25 @@ def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: S
             )
         return freeze(policy.policy, scenario)
     if isinstance(policy, FoldedFile):
-        return load_frozen(policy.path)
+        return load_folded(policy.path)
     if isinstance(policy, OwnPolicy | Frozen):
         return policy
     there = policy.in_market(scenario)
     regime = NO_REGIME if there.regime is None else RegimeAdapter(*map(np.asarray, there.regime))
     adapter = IDENTITY if there.adapter is None else Adapter(*map(float, there.adapter))
     return EXECUTORS[there.kind](there.core, regime, adapter)
+
+
+def load_frozen(path: Path | str) -> Frozen:
+    """Read a policy for the desk: of `flowhft freeze`, or any other that need not be told a market.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another kind or version.
+        UsageError: the policy must be told a market first.
+    """
+    path = Path(path)
+    frozen: Frozen = load_folded(path) if format_of(path) == FOLDED else freeze(load_policy(path))
+    return frozen

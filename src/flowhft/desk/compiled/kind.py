@@ -22,9 +22,9 @@ class Kind:
         checked: (parts) -> the same, of exact types, or a `UsageError`.
         pack: (parts, adapter) -> the two arrays that the decision reads.
         memory: (parts, packed, seed) -> the memory of a session that has just begun.
-        write: (parts) -> what a file's header says of them, and arrays by name.
-        read: (header, arrays) -> parts.
         again: (function, arguments) that give it in another process.
+        read: (header, arrays) -> parts, from files of the time when the desk had a format of its own; None
+            for kinds that are younger.
     """
 
     name: str
@@ -32,9 +32,8 @@ class Kind:
     checked: Callable[[Any], Any]
     pack: Callable[[Any, Adapter], Packed]
     memory: Callable[[Any, Packed, int], Memory]
-    write: Callable[[Any], tuple[dict[str, Any], dict[str, np.ndarray]]]
-    read: Callable[[Mapping[str, Any], Arrays], Any]
     again: tuple[Callable, tuple]
+    read: Callable[[Mapping[str, Any], Arrays], Any] | None = None
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         """Let another process make it again: compiled functions do not travel."""

@@ -115,10 +115,6 @@ def _memory(parts: Rule, packed: Packed, seed: int) -> Memory:
     return remember(seed)
 
 
-def _write(parts: Rule) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    return {}, {"coefficients": parts.coefficients}
-
-
 @cache
 def kind_of_rule(expert: Expert) -> Kind:
     """Return the kind of a rule. Nothing is compiled before the first quote.
@@ -152,7 +148,6 @@ def kind_of_rule(expert: Expert) -> Kind:
         checked=_checked,
         pack=_pack,
         memory=_memory,
-        write=_write,
         read=read,
         again=(kind_of_rule, (expert,)),
     )

@@ -1,7 +1,8 @@
-"""Keep a frozen policy in a file: safetensors for the arrays, a JSON header for everything else.
+"""Frozen policies from the time when the desk had a format of its own: folded networks and bare coefficients.
 
 Nothing in the file is executed when it is read, and nothing in it is trusted: shapes are checked against each
-other before compiled code may index by them.
+other before compiled code may index by them. Today a policy told its market is a policy like any other, in
+the one format of `flowhft.policies.file`.
 """
 
 import json
@@ -9,39 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from flowhft.desk.compiled.policy import Frozen, assemble, kind_of
 from flowhft.errors import DataError, UsageError
 from flowhft.policies.adapter import Adapter
-from flowhft.runs.folder import replacing
+from flowhft.policies.names import FOLDED
 
-FORMAT = "flowhft.frozen"
-VERSION = 3
-READABLE = (2, VERSION)
+FORMAT = FOLDED
+VERSION = 2
 _METADATA_KEY = "flowhft"
 
 
-def save_frozen(frozen: Frozen, path: Path | str) -> None:
-    """Write a frozen policy, whole or not at all.
+def load_folded(path: Path | str) -> Frozen:
+    """Read a policy that was frozen by flowhft 0.1 or before.
 
     Args:
-        frozen: the policy.
-        path: of the file, by custom ending in .safetensors.
-    """
-    said, arrays = frozen.kind.write(frozen.parts)
-    about = {"format": FORMAT, "version": VERSION, "kind": frozen.kind.name}
-    header = about | {"adapter": frozen.adapter._asdict()} | said
-    with replacing(Path(path)) as temporary:
-        # Written by Python: safetensors' own writer neither says that a disk is full nor heeds the umask.
-        temporary.write_bytes(save(arrays, {_METADATA_KEY: json.dumps(header)}))
-
-
-def load_frozen(path: Path | str) -> Frozen:
-    """Read a frozen policy: bit for bit the one that was saved.
-
-    Args:
-        path: of a file that `save_frozen` wrote.
+        path: of the file.
 
     Raises:
         DataError: the file is missing, damaged, of another format or version, or its parts do not fit.
@@ -61,6 +45,8 @@ def load_frozen(path: Path | str) -> Frozen:
         ) from cause
     try:
         kind = kind_of(header["kind"])
+        if kind.read is None:
+            raise UsageError(f"no such file was ever written for the kind '{kind.name}'.")
         return assemble(kind, kind.read(header, arrays), Adapter(**header["adapter"]))
     except (UsageError, KeyError, TypeError, ValueError, AttributeError) as cause:
         raise DataError(
@@ -81,9 +67,9 @@ def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             f"`{path}` must have the format '{FORMAT}'; received {found or 'a file of another program'}. "
             "Name a file that was written by freezing a policy."
         )
-    if header.get("version") not in READABLE:
+    if header.get("version") != VERSION:
         raise DataError(
-            f"the version of `{path}` must be one of {', '.join(map(str, READABLE))}; received "
-            f"{header.get('version')}. Freeze the policy again with this version of flowhft."
+            f"the version of `{path}` must be {VERSION}; received {header.get('version')}. "
+            "Freeze the policy again with this version of flowhft."
         )
     return header
