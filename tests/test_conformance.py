@@ -10,14 +10,18 @@ from numba import njit
 
 from flowhft.desk import compiled as desk
 from flowhft.features import sensor_in_units
+from flowhft.policies import file
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.agent import VIEWS, Agent
+from flowhft.policies.file import save_policy
 from flowhft.policies.flow import NORMALISER, Flow, weight_shapes
 from flowhft.policies.members import Members
 from flowhft.policies.policy import Policy
+from flowhft.policies.reference import Reference
 from flowhft.policies.rules import EXPERTS, Expert
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.scenarios.presets import find_scenarios
+from flowhft.stages.policies import load_policy
 from flowhft.testing import CheckError, check, check_policy
 from flowhft.types import Estimates, Numeric, Observation, Quote
 
@@ -166,3 +170,23 @@ def test_the_check_can_fail(monkeypatch):
     monkeypatch.setattr(check, "quote", wrong)
     with pytest.raises(CheckError, match="numpy against numba: quotes must be the same to"):
         check_policy("glft")
+
+
+def test_a_policy_that_was_told_its_market_stays_as_it_is_in_every_other(tmp_path):
+    """A policy that senses quotes in units of its market; told one, and kept, it quotes in those for good."""
+    elsewhere = MARKET.but(name="elsewhere", fill_decay=0.2 * MARKET.fill_decay)
+    for given in ("flowhft", "glft", "agents, one a scenario"):
+        policy = load_policy(KINDS.get(given, given)).as_data()
+        path = tmp_path / "told.safetensors"
+        save_policy(path, policy.in_market(MARKET))
+        told = file.load_policy(path)
+        assert told.settled
+        assert not told.told
+        seen = Observation(0.3, 0.7, 0.5, 2.0, -1.0, 1.0, 0.0, 20.0, 30.0)
+        quotes = []
+        for market in (MARKET, elsewhere):
+            reference = Reference(told.in_market(market))
+            quotes.append(reference.act(reference.init(), seen)[0])
+        assert quotes[0] == quotes[1]
+        own = Reference(policy.in_market(MARKET))
+        assert own.act(own.init(), seen)[0] == quotes[0]

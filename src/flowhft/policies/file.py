@@ -98,6 +98,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def _described(policy: Policy) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return header and arrays of a policy."""
     header: dict[str, Any] = {"kind": policy.kind, "training": dict(policy.training)}
+    if policy.settled:
+        header["settled"] = True
     if policy.adapter is not None:
         header["adapter"] = Adapter(*map(float, policy.adapter))
     arrays: dict[str, np.ndarray] = {}
@@ -146,13 +148,9 @@ def _policy(path: Path, header: Mapping[str, Any], arrays: dict[str, np.ndarray]
     if told:
         regime = RegimeAdapter(*(arrays.pop(REGIME + name) for name in RegimeAdapter._fields))
     span = told and told.get("dial")
-    return Policy(
-        kind.from_file(header, arrays),
-        regime,
-        last,
-        (float(span[0]), float(span[1])) if span else None,
-        training,
-    )
+    dial = (float(span[0]), float(span[1])) if span else None
+    settled = header.get("settled", False) is True
+    return Policy(kind.from_file(header, arrays), regime, last, dial, training, settled)
 
 
 def _require_same_inputs(path: Path, header: Mapping[str, Any]) -> None:

@@ -61,6 +61,7 @@ class Policy:
         adapter: the map that comes last, in ticks, or None.
         dial: lowest and highest risk dial that `regime` was trained for, or None.
         training: how it came about, for people and manifests: what JSON can hold.
+        settled: whether it was told its market already, and stays as it is in every other.
     """
 
     core: Core
@@ -68,6 +69,7 @@ class Policy:
     adapter: Adapter | None = None
     dial: tuple[float, float] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    settled: bool = False
 
     @property
     def kind(self) -> str:
@@ -82,13 +84,14 @@ class Policy:
     @property
     def told(self) -> bool:
         """Whether it must be told the scenario that it quotes in, rather than having to sense it."""
-        return self.core.told
+        return self.core.told and not self.settled
 
     def in_market(self, scenario: Scenario | None) -> "Policy":
         """Return it as it quotes in a scenario, told what it is told there; executors take nothing else.
 
         A rule has its coefficients then, a set of members is one of them, and a policy with a regime adapter
-        senses and quotes in the market's units and knows of which kind it is, no more.
+        senses and quotes in the market's units and knows of which kind it is, no more. One that is settled
+        stays as it is.
 
         Args:
             scenario: the market; None where it is the same everywhere.
@@ -96,6 +99,8 @@ class Policy:
         Raises:
             UsageError: it must be told a scenario and is not, or was not made for this one.
         """
+        if self.settled:
+            return self
         there = self.core.in_market(scenario)
         regime, core = self.regime, there.core
         if regime is not None and scenario is not None:
@@ -107,7 +112,7 @@ class Policy:
         adapter = self.adapter
         if there.adapter is not None:
             adapter = there.adapter if adapter is None else compose(adapter, there.adapter)
-        return replace(self, core=core, regime=regime, adapter=adapter)
+        return replace(self, core=core, regime=regime, adapter=adapter, settled=True)
 
     def at_dial(self, dial: float) -> "Policy":
         """Return the same policy at another risk dial; only one with a regime adapter has one.
