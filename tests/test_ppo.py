@@ -13,6 +13,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from flowhft.cli.main import main
+from flowhft.desk.compiled import begin as desk_memory
+from flowhft.desk.compiled import quote
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.rl.advantage import advantages, luck
 from flowhft.rl.environment import Episode, Reward, environments_of
@@ -213,12 +215,12 @@ def test_in_one_step_the_best_quote_is_learned(one_step):
     agent = agents_of(environments, found).in_market(ONE_STEP)
     start = Observation(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0)
     quote, _ = agent.act(agent.init(), start, jax.random.key(0))
-    for half_spread in (float(side) for side in quote):
+    for half_spread in (float(side) for side in quote[:2]):
         assert half_spread == pytest.approx(best, rel=0.15)
         assert income(half_spread) > 0.99 * income(best) > 1.01 * 0.99 * income(1.0 / k)
     # What validation says agrees with the closed form: five standard errors.
     kept = found.seeds.filter(pl.col("chosen")).row(0, named=True)
-    expected = sum(income(float(side)) for side in quote)
+    expected = sum(income(float(side)) for side in quote[:2])
     assert kept["pnl"] == pytest.approx(expected, abs=5.0 * kept["pnl_error"])
 
 
@@ -402,13 +404,20 @@ def test_a_damaged_file_of_agents_is_told(what, tmp_path):
         load_agents(path)
 
 
-def test_a_saved_agent_is_found_and_cannot_be_frozen(tmp_path):
+def test_a_saved_agent_is_found_and_quotes_frozen_as_in_the_lab(tmp_path):
     path = tmp_path / "mine.safetensors"
     save_agents(path, some_agents())
     found = find_policy(str(path))
     assert (found.name, found.source.told) == ("mine", True)
-    with pytest.raises(UsageError, match="cannot be frozen yet"):
+    with pytest.raises(UsageError, match="`scenario` must say which market these agents are told"):
         found.frozen(None)
+    scenario = paper_test()["T1.LL"]
+    agent, frozen = found.in_market(scenario), found.frozen(scenario)
+    remembered, memory = agent.init(), desk_memory(frozen, 0)
+    for step in range(5):
+        seen = Observation(0.1 * step, 1.0, 0.3 * step, step - 2.0, 1.5 * step, 0.0, 1.0, 3.0, 3.0)
+        own, remembered = agent.act(remembered, seen, None)
+        np.testing.assert_allclose(quote(frozen, memory, seen)[:2], own[:2], rtol=1e-5)
 
 
 # Settings and the command
