@@ -13,6 +13,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from flowhft.cli.main import main
+from flowhft.desk.compiled import begin as desk_memory
+from flowhft.desk.compiled import freeze, quote
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.policies.agent import VIEWS
 from flowhft.policies.agent import Agent as AgentData
@@ -444,11 +446,20 @@ def test_a_damaged_file_of_agents_is_told(what, tmp_path):
         load_policy(path)
 
 
-def test_a_saved_agent_is_found(tmp_path):
+def test_a_saved_agent_is_found_and_quotes_frozen_as_in_the_lab(tmp_path):
     path = tmp_path / "mine.safetensors"
     save_policy(path, some_agents())
     found = find_policy(str(path))
     assert (found.name, found.told, found.family) == ("mine", True, "learned")
+    with pytest.raises(UsageError, match="`scenario` must say which of several policies"):
+        freeze(found)
+    scenario = paper_test()["T1.LL"]
+    agent, frozen = in_lab(found, scenario), freeze(found, scenario)
+    remembered, memory = agent.init(), desk_memory(frozen, 0)
+    for step in range(5):
+        seen = Observation(0.1 * step, 1.0, 0.3 * step, step - 2.0, 1.5 * step, 0.0, 1.0, 3.0, 3.0)
+        own, remembered = agent.act(remembered, seen, None)
+        np.testing.assert_allclose(quote(frozen, memory, seen)[:2], own[:2], rtol=1e-5)
 
 
 # Settings and the command

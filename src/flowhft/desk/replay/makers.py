@@ -1,5 +1,6 @@
 """Who quotes in a replay: what numba runs, in the compiled loop; a user's plain Python, in one of its own."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -171,7 +172,7 @@ class PythonMaker:
     def _ask(
         self, memory: Any, observation: Observation, chance: np.random.Generator, where: str
     ) -> tuple[Quote, Any]:
-        if not np.isfinite(observation).all():
+        if not math.isfinite(sum(observation)):
             refuse(self.name, OBSERVATION, observation, where)
         with _said_by_user(self.name, where):
             return self.policy.act(memory, observation, chance)
