@@ -132,7 +132,7 @@ def test_without_risk_and_drift_the_half_spread_is_one_over_k(expert):
     late = 0.5 * quiet.intensity * quiet.dt * math.exp(-1.0) / 1.5
     # Far from the end even a bound of 30 lots is felt, by half of a squared angle of pi / 62.
     rel = 0.01 if expert == "oracle_stationary" else 1e-6
-    np.testing.assert_allclose(quotes, 1.0 / 1.5 + late, rtol=rel)
+    np.testing.assert_allclose(quotes[:2], 1.0 / 1.5 + late, rtol=rel)
 
 
 @pytest.mark.parametrize(("drift", "closed"), [(0.0, "glft"), (0.003, "glft_drift"), (-0.003, "glft_drift")])
