@@ -143,8 +143,10 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
     if activity is None:
         activity = Activity(nothing, nothing, nothing, nothing, nothing)
     bid, ask = is_quoted(*step.quote[::2]), is_quoted(*step.quote[1::2])
-    half_spread_bid = library.where(bid, step.quote.half_spread_bid, 0.0)
-    half_spread_ask = library.where(ask, step.quote.half_spread_ask, 0.0)
+    one_side = library.where(bid, step.quote.half_spread_bid, 0.0) + library.where(
+        ask, step.quote.half_spread_ask, 0.0
+    )
+    both_sides = step.quote.half_spread_bid + step.quote.half_spread_ask
     return Tally(
         steps=tally.steps + 1,
         spread_pnl=spread_pnl,
@@ -161,7 +163,7 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
         square_inventory=tally.square_inventory + inventory * inventory,
         absolute_inventory=tally.absolute_inventory + size,
         max_inventory=library.maximum(tally.max_inventory, size),
-        half_spread=tally.half_spread + 0.5 * (half_spread_bid + half_spread_ask),
+        half_spread=tally.half_spread + 0.5 * library.where(bid & ask, both_sides, one_side),
         quoted=tally.quoted + 0.5 * (1.0 * bid + 1.0 * ask),
         adverse_move=tally.adverse_move - change * move,
         inventory=tally.inventory + inventory,

@@ -36,6 +36,8 @@ INFO = (
     "inventory_pnl",
     "fee",
 )
+# What it tells besides where a side may be pulled: 1 where it was quoted, 0 where not.
+PULLED = ("quoted_bid", "quoted_ask")
 
 
 class News(NamedTuple):
@@ -44,7 +46,8 @@ class News(NamedTuple):
     Attributes:
         observation: float32, shape (path, feature).
         reward: tick x lot, float32, shape (path,).
-        info: by name, shape (path,): `INFO`, and equity since the session began, tick x lot, float64.
+        info: by name, shape (path,): `INFO`, `PULLED` if sides may be pulled, and equity since the session
+            began, tick x lot, float64.
     """
 
     observation: np.ndarray
@@ -102,7 +105,7 @@ def _step(
     index: Int[Array, ""],
     actions: Float[Array, "path action"],
 ) -> tuple[Float[Array, "number path"], Float[Array, "path feature"], Float[Array, "number path"]]:
-    """Advance every session by one step; return where they stand, what is seen, and reward and `INFO`.
+    """Advance every session by one step; return where they stand, what is seen, and reward and info.
 
     States and memories travel as one array: with few sessions a call costs what its arrays cost. What an
     agent sees of its previous spread is the one that it meant, whether or not it pulled a side.
@@ -123,15 +126,16 @@ def _step(
             state.mid_price,
             state.cash,
             state.inventory,
-            quote.half_spread_bid,
-            quote.half_spread_ask,
+            meant.half_spread_bid,
+            meant.half_spread_ask,
             outcome.fill.bid,
             outcome.fill.ask,
             outcome.spread_pnl,
             outcome.inventory_pnl,
             outcome.fee,
         )
-        return (state, memory), seen, (reward, *info)
+        told = () if quote is meant else tuple(1.0 - jnp.isnan(side) for side in quote[: len(SIDES)])
+        return (state, memory), seen, (reward, *info, *told)
 
     like, _ = jax.eval_shape(_start, market, sight)
     world = jax.tree.map(lambda values: values[index], worlds)
@@ -155,6 +159,7 @@ class Sessions:
         self._sight, self.names, self.observation_space = sight_for(settings, scenario)
         self.action_space = settings.action_space(scenario)
         self._market = build(scenario)
+        self._told = INFO + PULLED if settings.may_pull else INFO
         self._penalty = jnp.float32(settings.inventory_penalty)
         self._indices = [jnp.int32(step) for step in range(scenario.steps)]
         self._now: Any = None
@@ -178,7 +183,7 @@ class Sessions:
         self._now, self._worlds, seen = _begin(self._market, self._sight, key, paths)
         self._index = 0
         self._equity = np.zeros(self.count)
-        return self._news(seen, np.zeros((1 + len(INFO), self.count), np.float32))
+        return self._news(seen, np.zeros((1 + len(self._told), self.count), np.float32))
 
     def step(self, actions: np.ndarray) -> News:
         """Advance all sessions by one step.
@@ -210,7 +215,7 @@ class Sessions:
 
     def _news(self, seen: Float[Array, "path feature"], told: np.ndarray) -> News:
         reward, *rest = told
-        info = dict(zip(INFO, rest, strict=True))
+        info = dict(zip(self._told, rest, strict=True))
         self._equity = self._equity + info["spread_pnl"] + info["inventory_pnl"] - info["fee"]
         info["equity"] = self._equity.copy()  # what is told is the caller's, who may change it
         return News(np.array(seen), reward, info)
