@@ -6,6 +6,7 @@ are hftbacktest's own are written from its documentation of the models.
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,10 @@ class Slow:
     settings: ReplaySettings
     half_spread: float
     skew: float
+    sizes: Callable[[float], tuple[float, float]] = lambda inventory: (
+        1.0,
+        1.0,
+    )  # of inventory in orders; NaN: none
     books: dict[int, dict[int, int]] = field(default_factory=lambda: {BUY: {}, SELL: {}})
     queues: dict[tuple[int, int], list[list]] = field(default_factory=dict)  # of single orders: [id, left]
     standing: dict[int, int] = field(default_factory=dict)  # at the venue, by side: number
@@ -235,6 +240,7 @@ class Slow:
         working: dict[int, int] = {}
         leaving: dict[int, int] = {}
         left: dict[int, int] = {}
+        sent: dict[int, int] = {}  # lots, by number
         fills: list[tuple] = []
         steps: list[tuple[float, ...]] = []  # inventory before, spread PnL, inventory PnL, fee
         cash = fee = 0.0
@@ -279,25 +285,33 @@ class Slow:
                     SELL: max(wanted[SELL], best_bid[step] + 1),
                 }
             before = (inventory, cash, fee)
+            bid_size, ask_size = self.sizes(inventory / lots)
+            asked = {
+                side: 0 if math.isnan(size) else round(size * lots)
+                for side, size in ((BUY, bid_size), (SELL, ask_size))
+            }
             now = times[step] + decision
             if decision:
                 self._until(now)
                 learn()
             for side, price in wanted.items():
-                old = working.get(side)
+                old, size = working.get(side), asked[side]
+                if old is None and size == 0:
+                    continue
                 if old is not None:
                     change = abs(self.venue[old].price - price)
-                    if change == 0:
+                    resized = size != sent[old]
+                    if change == 0 and not resized:
                         continue
-                    if change < settings.minimum_change:
+                    if change < settings.minimum_change and not resized:
                         counts["kept"] += 1
                         continue
                     if side in leaving or old not in self.known:
                         counts["waited"] += 1
                         continue
                 at_risk = sum(left[slots[side]] for slots in (working, leaving) if side in slots)
-                fits = side * inventory + at_risk + lots <= settings.inventory_limit * lots
-                if fits and settings.order_rate is not None:
+                fits = side * inventory + at_risk + size <= settings.inventory_limit * lots
+                if size and fits and settings.order_rate is not None:
                     since = now - times[0]
                     budget = min(
                         float(settings.order_burst),
@@ -311,14 +325,16 @@ class Slow:
                     self._request(old, "cancel", now)
                     counts["cancelled"] += 1
                     leaving[side] = working.pop(side)
+                if size == 0:
+                    continue
                 if not fits:
                     counts["limited"] += 1
                     continue
                 budget -= 1.0
                 numbers += 1
                 counts["submitted"] += 1
-                self.venue[numbers] = Order(side, price, lots)
-                working[side], left[numbers] = numbers, lots
+                self.venue[numbers] = Order(side, price, size)
+                working[side], left[numbers], sent[numbers] = numbers, size, size
                 self._request(numbers, "new", now)
             self._until(times[step + 1])
             learn()

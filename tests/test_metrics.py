@@ -49,7 +49,7 @@ def trade(seed: int, paths: int, steps: int, fee_rate: float = 0.1) -> tuple[Tra
     zero = np.zeros((paths, steps))
     trajectory = Trajectory(
         observation=Observation(zero, zero, mid[:, :-1], held, zero, zero, zero, zero, zero, zero, zero),
-        quote=Quote(bid, ask),
+        quote=Quote(bid, ask, np.ones_like(bid), np.ones_like(ask)),
         fill=Fill(bought, sold),
         spread_pnl=bought * bid + sold * ask,
         inventory_pnl=(held + bought - sold) * np.diff(mid, axis=1),

@@ -1,9 +1,10 @@
 """The replay against a slow replayer, fill by fill, on a few hundred small random markets."""
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from slow_replay import Slow
 from flowhft.desk.compiled import Frozen, freeze_expert
 from flowhft.desk.replay.engine import OrderCounts, replay
 from flowhft.desk.replay.settings import QueueModel, ReplaySettings
-from flowhft.policies.rules import EXPERTS, glft
+from flowhft.policies.rules import EXPERTS, Expert, glft
 from flowhft.recordings import read_recording
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import (
@@ -28,6 +29,7 @@ from flowhft.recordings.ticks import (
     TRADE,
     Recording,
 )
+from flowhft.types import Observation, Quote
 
 MS = 1_000_000
 LEVEL_MODELS = [name for name in get_args(QueueModel) if name != "l3_fifo"]
@@ -48,6 +50,33 @@ LATE = replace(BASE, order_latency_ms=7.0, response_latency_ms=11.0, decision_la
 def constant(half_spread: float, skew: float) -> Frozen:
     """A policy with half-spreads of `half_spread` +- skew x inventory."""
     return freeze_expert(EXPERTS["glft"], glft.Coefficients(half_spread - skew / 2, skew, 0.0, 0.0))
+
+
+class Sized(NamedTuple):
+    half_spread: float
+    skew: float
+
+
+def sized(coefficients: Sized, observation: Observation, noise: tuple) -> Quote:
+    """Half-spreads as those of `constant`; more to shed a position, nothing to add to a large one."""
+    held = observation.inventory
+    lean = coefficients.skew * held
+    bid = math.nan if held >= 2.0 else coefficients.half_spread + lean
+    size_bid = 2.0 if held < 0.0 else (0.6 if held > 0.0 else 1.0)
+    size_ask = 0.0 if held <= -2.0 else (1.7 if held > 0.0 else (0.5 if held < 0.0 else 1.0))
+    return Quote(bid, coefficients.half_spread - lean, size_bid, size_ask)
+
+
+def sizes(held: float) -> tuple[float, float]:
+    """The same for the slow replayer, written another way."""
+    if held == 0.0:
+        return 1.0, 1.0
+    if held > 0.0:
+        return (math.nan if held >= 2.0 else 0.6), 1.7
+    return 2.0, (math.nan if held <= -2.0 else 0.5)
+
+
+SIZED = Expert("sized", "of a test", lambda estimates, gamma: Sized(1.0, gamma), sized)
 
 
 class Market:
@@ -184,15 +213,18 @@ def market(seed: int, settings: ReplaySettings, half_spread: float) -> tuple:
     return recording, settings, half_spread, 0.25 * (seed % 3)
 
 
-def compare(settings: ReplaySettings, half_spread: float = 0.5) -> int:
+def compare(settings: ReplaySettings, half_spread: float = 0.5, *, varied: bool = False) -> int:
     """Replay random markets both ways; return the number of fills."""
-    return sum(agree(*market(seed, settings, half_spread)) for seed in range(TAPES))
+    return sum(agree(*market(seed, settings, half_spread), varied=varied) for seed in range(TAPES))
 
 
-def agree(recording: Recording, settings: ReplaySettings, half_spread: float, skew: float) -> int:
+def agree(
+    recording: Recording, settings: ReplaySettings, half_spread: float, skew: float, *, varied: bool = False
+) -> int:
     """Replay a recording both ways, compare all that comes out, and return the number of fills."""
-    ours = replay(recording, {"it": constant(half_spread, skew)}, settings)["it"]
-    slow = Slow(recording, settings, half_spread, skew).run()
+    policy = freeze_expert(SIZED, Sized(half_spread, skew)) if varied else constant(half_spread, skew)
+    ours = replay(recording, {"it": policy}, settings)["it"]
+    slow = Slow(recording, settings, half_spread, skew, **({"sizes": sizes} if varied else {})).run()
     columns = ("exchange_time_ns", "side", "price", "lots", "maker")
     assert list(ours.fills.select(columns).iter_rows()) == slow["fills"]
     assert ours.orders == OrderCounts(**slow["counts"])
@@ -223,6 +255,18 @@ def test_the_markets_tell_the_queues_apart() -> None:
     }
     for one, other in itertools.combinations(LEVEL_MODELS, 2):
         assert filled[one] != filled[other], (one, other)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["instant", "late"])
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
+def test_sizes_and_sides_that_are_not_quoted(partial: bool, late: bool) -> None:
+    assert compare(replace(LATE if late else BASE, partial_fills=partial), varied=True) > 4 * TAPES
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_sizes_under_a_tight_limit_and_a_budget(limit: int) -> None:
+    hygiene = replace(LATE, order_rate=12.0, order_burst=3, inventory_limit=limit, queue_model="l3_fifo")
+    assert compare(hygiene, varied=True) > TAPES
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["instant", "late"])

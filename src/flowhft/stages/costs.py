@@ -12,6 +12,7 @@ from flowhft.desk.replay.engine import Replayed, replay
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.metrics.bootstrap import SAMPLES, draw_blocks
+from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.ticks import Recording
 from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, Trajectory, no_progress
@@ -22,7 +23,7 @@ COST_UNITS = {"maker_fee_bps": "bps", "latency_ms": "ms", "fills": "lots a sessi
 
 def sweep_costs(
     recording: Recording,
-    policies: Mapping[str, Frozen],
+    policies: Mapping[str, Frozen | OwnPolicy],
     settings: ReplaySettings,
     sweep: SweepSettings,
     seed: int,

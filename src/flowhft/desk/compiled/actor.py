@@ -112,7 +112,13 @@ def _checked(parts: Acting) -> Acting:
             tuple(map(_singles, actor.weights)), tuple(map(_singles, actor.biases)), _singles(actor.log_std)
         ),
         Scales(*map(_singles, scales)),
-        Units(*map(float, units[:4]), _singles(units.regime)),
+        units._replace(
+            half_spread=float(units.half_spread),
+            time=float(units.time),
+            price=float(units.price),
+            cash=float(units.cash),
+            regime=_singles(units.regime),
+        ),
     )
     weights, biases = given.actor.weights, given.actor.biases
     require(len(weights) >= 1 and len(weights) == len(biases), "biases", "be one a layer", len(biases))

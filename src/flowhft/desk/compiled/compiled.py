@@ -73,7 +73,7 @@ def specialised(function: Callable, name: str, **given: Any) -> Any:
         name: that no other function of this code has.
         given: its globals that are others.
     """
-    made: Any = FunctionType(function.__code__, {**function.__globals__, **given}, name)  # type: ignore[attr-defined]
+    made: Any = FunctionType(function.__code__, {**function.__globals__, **given}, name)
     made.__qualname__, made.__module__ = name, function.__module__
     made.__annotations__ = function.__annotations__
     return made

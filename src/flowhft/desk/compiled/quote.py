@@ -13,7 +13,7 @@ quote, before the adapter.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -59,13 +59,13 @@ def begin(frozen: Frozen, seed: int) -> Memory:
     return frozen.kind.memory(frozen.parts, frozen.packed, seed)
 
 
-def quote(frozen: Frozen, memory: Memory, observation: Observation) -> Quote:
+def quote(frozen: Any, memory: Memory, observation: Observation) -> Quote:
     """Return the policy's quote for an observation, and change its memory in place.
 
     Compiled loops call it likewise, with a `Desk`; there a fault is an error without details.
 
     Args:
-        frozen: the policy.
+        frozen: the policy, a `Frozen`.
         memory: from `begin`, of this policy and this session.
         observation: what the market maker sees, finite numbers of any type.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numba import njit
-from numba.np.unsafe.ndarray import to_fixed_tuple
+from numba.np.unsafe import ndarray
 
 from flowhft.desk.compiled.chance import uniform
 from flowhft.desk.compiled.compiled import covered, specialised
@@ -38,10 +38,15 @@ class Rule(NamedTuple):
 _rule: Any = None
 _unpack: Any = None
 _form, _count, _noisy = tuple, 0, False
+_as_tuple: Any = ndarray.to_fixed_tuple
 
 
 def _unpacked(numbers: Float[np.ndarray, " number"]) -> tuple:
-    return _form(*to_fixed_tuple(numbers, _count))
+    return _form(*_as_tuple(numbers, _count))
+
+
+def _nothing(numbers: Float[np.ndarray, " number"]) -> tuple:
+    return _form()
 
 
 def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, int]:
@@ -53,7 +58,8 @@ def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, in
 
 def _compiled_quote(expert: Expert) -> Any:
     form, numpy_rules = expert.form, njit(error_model="numpy")
-    unpacked = specialised(_unpacked, "unpacked", _form=form, _count=len(form._fields))  # type: ignore[attr-defined]
+    generic = _unpacked if form._fields else _nothing  # type: ignore[attr-defined]
+    unpacked = specialised(generic, "unpacked", _form=form, _count=len(form._fields))  # type: ignore[attr-defined]
     given = {
         "_rule": numpy_rules(expert.quote),
         "_unpack": numpy_rules(expert.unpack or unpacked),

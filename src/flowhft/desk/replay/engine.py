@@ -1,66 +1,60 @@
-"""The replay: frozen policies quote into a recording, and hftbacktest says which of their orders fill.
+"""The replay: policies quote into a recording, and hftbacktest says which of their orders fill.
 
-One compiled loop serves every policy. At each decision it shows the policy what the tape shows plus its
-own inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends
-what has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the
-venue's book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
+At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
+inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
+has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the venue's
+book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
-from numba import njit
 
-from flowhft.desk.compiled import Desk, Frozen, Memory, begin, compiled, desk_of, quote
+from flowhft.desk.compiled import Frozen, compiled
 from flowhft.desk.replay.events import exchange_events
-from flowhft.desk.replay.latency import (
-    Delays,
-    as_received,
-    charged_latency,
-    delays,
-    measure_latency,
-    order_latencies,
+from flowhft.desk.replay.latency import Delays, as_received, charged_latency, delays, order_latencies
+from flowhft.desk.replay.loop import (
+    BOUGHT,
+    CANCELLATIONS,
+    CASH,
+    FEE,
+    HALF_SPREAD_ASK,
+    HALF_SPREAD_BID,
+    INVENTORY,
+    INVENTORY_PNL,
+    ORDERS,
+    SIZE_ASK,
+    SIZE_BID,
+    SOLD,
+    SPREAD_PNL,
+    STANDING_ASK,
+    STANDING_BID,
+    TURNOVER,
+    open_run,
 )
+from flowhft.desk.replay.makers import Maker, maker_of
 from flowhft.desk.replay.order_events import order_events
-from flowhft.desk.replay.orders import (
-    ASK,
-    BID,
-    CANCELLED,
-    FILL_COLUMNS,
-    NO_PRICE,
-    ORDER_ID,
-    SUBMITTED,
-    WORKING,
-    Account,
-    OrderCounts,
-    Rules,
-    collect,
-    open_account,
-    send,
-    with_room,
-)
+from flowhft.desk.replay.orders import OrderCounts, Rules, open_account
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow, Tape, observe, read_tape
-from flowhft.desk.replay.venue import FAILED, MAY_TAKE, POST_ONLY, Venue, advance, close_venue, open_venue
+from flowhft.desk.replay.venue import FAILED, MAY_TAKE, POST_ONLY, close_venue, open_venue
 from flowhft.errors import DataError, FlowhftError, require
+from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
-from flowhft.recordings.instrument import worth
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
 
 OBSERVED = len(Observation._fields)  # a number of its own: compiled code cannot ask a class for its fields
-FARTHEST = 1e9  # ticks from the mid; prices stay whole numbers that 64 bits hold
 
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
 CRUMB = 1e-6
-
-_worth = njit(worth)
 
 
 class Replayed(NamedTuple):
@@ -114,89 +108,9 @@ class Market(NamedTuple):
     tape: Tape
 
 
-@compiled
-def _trade(
-    venue: Venue, desk: Desk, memory: Memory, tape: Tape, rules: Rules, account: Account
-) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Let one policy quote through a recording.
-
-    Returns:
-        Columns by step (inventory, cash, half_spread_bid, half_spread_ask, bought, sold, spread_pnl,
-        inventory_pnl, fee, and those of `Activity` but latency), fills, the library's error code (0 for none)
-        and the step where it came up.
-    """
-    steps = len(tape.time_ns) - 1
-    columns = np.zeros((14, steps))
-    fills: np.ndarray = np.empty((64, FILL_COLUMNS), np.int64)
-    count = 0
-    reference = rules.reference
-    first_worth = _worth(0.5 * (tape.best_bid[0] + tape.best_ask[0]), reference)
-    unit = float(rules.order_lots)
-    venue.elapse(venue.pointer, 0)  # sets the clock to the first event
-    code = advance(venue, tape.time_ns[0])
-    for step in range(steps):
-        if code >= FAILED:
-            return columns, fills[:count], code, step
-        if count + 8 > len(fills):  # two collections of four orders
-            fills = with_room(fills)
-        mid = 0.5 * (tape.best_bid[step] + tape.best_ask[step])
-        inventory, cash, fee, traded = (
-            account.inventory[0], account.cash[0], account.fee[0], account.traded[0]
-        )  # fmt: skip
-        submitted, cancelled = account.counts[SUBMITTED], account.counts[CANCELLED]
-        before = count
-        owned = (cash + inventory * first_worth - fee) / unit
-        filled_bid = columns[4, step - 1] if step else 0.0
-        filled_ask = columns[5, step - 1] if step else 0.0
-        seen = observe(tape, step, rules.horizon_ns, inventory / unit, owned, filled_bid, filled_ask)
-        wanted = quote(desk, memory, seen)
-
-        # A policy that does not know (NaN), or wants to be far away, does not quote.
-        bid, ask = NO_PRICE, NO_PRICE
-        if -FARTHEST < wanted.half_spread_bid < min(mid, FARTHEST):
-            bid = int(np.floor(mid - wanted.half_spread_bid))
-        if -FARTHEST < wanted.half_spread_ask < FARTHEST:
-            ask = int(np.ceil(mid + wanted.half_spread_ask))
-        if rules.time_in_force == POST_ONLY:
-            bid = min(bid, tape.best_ask[step] - 1)
-            ask = ask if ask == NO_PRICE else max(ask, tape.best_bid[step] + 1)
-        if rules.decision_latency_ns > 0:
-            code = advance(venue, tape.time_ns[step] + rules.decision_latency_ns)
-            count = collect(venue, account, rules, fills, count, step)
-        now = tape.time_ns[step] + rules.decision_latency_ns - tape.time_ns[0]
-        code = max(code, send(venue, account, rules, BID, bid, now))
-        code = max(code, send(venue, account, rules, ASK, ask, now))
-        columns[9, step] = account.slots[BID, WORKING, ORDER_ID] != 0
-        columns[10, step] = account.slots[ASK, WORKING, ORDER_ID] != 0
-        columns[11, step] = account.counts[SUBMITTED] - submitted
-        columns[12, step] = account.counts[CANCELLED] - cancelled
-        code = max(code, advance(venue, tape.time_ns[step + 1]))
-        count = collect(venue, account, rules, fills, count, step)
-
-        bought = sold = 0
-        for fill in range(before, count):
-            if fills[fill, 2] > 0:
-                bought += fills[fill, 4]
-            else:
-                sold += fills[fill, 4]
-        at_mid = _worth(mid, reference)
-        at_next = _worth(0.5 * (tape.best_bid[step + 1] + tape.best_ask[step + 1]), reference)
-        columns[0, step] = inventory / unit
-        columns[1, step] = owned
-        columns[2, step] = wanted.half_spread_bid
-        columns[3, step] = wanted.half_spread_ask
-        columns[4, step] = bought / unit
-        columns[5, step] = sold / unit
-        columns[6, step] = (account.cash[0] - cash + (bought - sold) * at_mid) / unit
-        columns[7, step] = account.inventory[0] * (at_next - at_mid) / unit
-        columns[8, step] = (account.fee[0] - fee) / unit
-        columns[13, step] = (account.traded[0] - traded) / unit
-    return columns, fills[:count], code, steps
-
-
 def replay(
     recording: Recording,
-    policies: dict[str, Frozen],
+    policies: Mapping[str, Frozen | OwnPolicy],
     settings: ReplaySettings,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -213,7 +127,7 @@ def replay(
 
     Args:
         recording: with a snapshot of the full book.
-        policies: by name.
+        policies: by name: frozen ones, and users' own that plain Python or numba runs.
         settings: of the replay.
         seed: of policies that draw.
         progress: told after each policy.
@@ -223,13 +137,15 @@ def replay(
     Raises:
         DataError: the recording is too short, has a break or no snapshot, or not what the queue or latency
             model needs.
-        UsageError: a policy takes longer to decide than the time between two decisions.
+        UsageError: a policy takes longer to decide than the time between two decisions, is one that jax runs,
+            or returns no quote.
+        FlowhftError: a network gives no finite half-spreads, or a user's policy raises, which is its cause.
     """
     market = prepare(recording, settings, flow)
     replayed = {}
-    for done, (name, frozen) in enumerate(policies.items()):
+    for done, (name, policy) in enumerate(policies.items()):
         progress(done / len(policies), f"replaying {name}")
-        replayed[name] = trade(market, name, frozen, settings, stream(seed, "replay", name), reference)
+        replayed[name] = trade(market, name, policy, settings, stream(seed, "replay", name), reference)
     progress(1.0, "replayed")
     return replayed
 
@@ -266,7 +182,7 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
 def trade(
     market: Market,
     name: str,
-    frozen: Frozen,
+    policy: Frozen | OwnPolicy,
     settings: ReplaySettings,
     seed: int,
     reference: float = 0.0,
@@ -276,7 +192,7 @@ def trade(
     Args:
         market: from `prepare`.
         name: of the policy, for errors.
-        frozen: the policy.
+        policy: a frozen one, or a user's own.
         settings: of the replay.
         seed: of its own stream of random numbers, where it draws.
         reference: see `replay`.
@@ -284,11 +200,11 @@ def trade(
     Raises:
         UsageError: the policy takes longer to decide than the time between two decisions.
     """
-    tape = market.tape
+    tape, maker = market.tape, maker_of(name, policy)
     measured = np.zeros(0)
     latency = settings.decision_latency_us
     if latency is None:
-        measured = measure_latency(frozen, tape, settings.session)
+        measured = measure_latency(maker, tape, settings.session)
         latency = charged_latency(measured)
         require(
             latency < 1e6 * settings.interval,
@@ -306,15 +222,16 @@ def trade(
         time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
         maker_fee=1e-4 * settings.maker_fee_bps,
         taker_fee=1e-4 * settings.taker_fee_bps,
-        quantity=settings.order_lots - (CRUMB if settings.partial_fills else 0.0),
+        crumb=CRUMB if settings.partial_fills else 0.0,
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
         order_burst=float(settings.order_burst),
         reference=float(reference),
     )
     account = open_account(rules)
     venue = open_venue(market.events, settings, market.latencies)
+    run = open_run(venue, tape, rules, account)
     try:
-        columns, fills, code, step = _trade(venue, desk_of(frozen), begin(frozen, seed), tape, rules, account)
+        fills, code, step = maker.trade(run, seed)
     finally:
         close_venue(venue)
     if code >= FAILED:
@@ -322,23 +239,24 @@ def trade(
             f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
             f"{step:,}. Report it with the settings of the replay."
         )
+    columns = run.columns
     seen = _observations(tape, rules.horizon_ns, columns)
     path = columns[:, None, :]
     return Replayed(
         trajectory=Trajectory(
             observation=Observation(*seen[:, None, :]),
-            quote=Quote(path[2], path[3], np.ones_like(path[2]), np.ones_like(path[3])),
-            fill=Fill(path[4], path[5]),
-            spread_pnl=path[6],
-            inventory_pnl=path[7],
-            fee=path[8],
+            quote=Quote(path[HALF_SPREAD_BID], path[HALF_SPREAD_ASK], path[SIZE_BID], path[SIZE_ASK]),
+            fill=Fill(path[BOUGHT], path[SOLD]),
+            spread_pnl=path[SPREAD_PNL],
+            inventory_pnl=path[INVENTORY_PNL],
+            fee=path[FEE],
             mid_after=(tape.mid_price[1:] - tape.mid_price[0])[None, :],
             activity=Activity(
-                standing_bid=path[9],
-                standing_ask=path[10],
-                orders=path[11],
-                cancellations=path[12],
-                turnover=path[13],
+                standing_bid=path[STANDING_BID],
+                standing_ask=path[STANDING_ASK],
+                orders=path[ORDERS],
+                cancellations=path[CANCELLATIONS],
+                turnover=path[TURNOVER],
                 latency_us=_latency_us(market, settings, latency, columns)[None, :],
             ),
         ),
@@ -359,7 +277,12 @@ def _latency_us(
         leaves = market.tape.time_ns[:-1] + 1e3 * decision_us
         took = 1e-3 * (market.latencies["exch_ts"] - market.latencies["req_ts"])
         order = np.interp(leaves, market.latencies["req_ts"], took)
-    return np.where(columns[11] + columns[12] > 0.0, decision_us + order, np.nan)
+    return np.where(columns[ORDERS] + columns[CANCELLATIONS] > 0.0, decision_us + order, np.nan)
+
+
+def measure_latency(maker: Maker, tape: Tape, session: float) -> Float[np.ndarray, " batch"]:
+    """Return the mean time of a decision in each of several batches, microseconds."""
+    return maker.latency(tape, session)
 
 
 @compiled
@@ -368,9 +291,11 @@ def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
     steps = lived.shape[1]
     columns = np.empty((OBSERVED, steps))
     for step in range(steps):
-        filled_bid = lived[4, step - 1] if step else 0.0
-        filled_ask = lived[5, step - 1] if step else 0.0
-        seen = observe(tape, step, horizon_ns, lived[0, step], lived[1, step], filled_bid, filled_ask)
+        filled_bid = lived[BOUGHT, step - 1] if step else 0.0
+        filled_ask = lived[SOLD, step - 1] if step else 0.0
+        seen = observe(
+            tape, step, horizon_ns, lived[INVENTORY, step], lived[CASH, step], filled_bid, filled_ask
+        )
         for column, value in enumerate(seen):
             columns[column, step] = value
     return columns

@@ -1,9 +1,9 @@
 """Delays: of the market data, of our orders and of the answers to them, and of the policy's decisions.
 
-How long a policy takes to decide is measured on this machine, the only clock in the replay, outside its loop.
+How long a policy takes to decide is measured on this machine (`flowhft.desk.replay.makers`), the only clock
+in the replay, outside its loop.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,51 +12,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from flowhft.desk.compiled import Desk, Frozen, Memory, begin, compiled, desk_of, quote
 from flowhft.desk.replay.events import exchange_order
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.desk.replay.tape import Tape, observe
 from flowhft.errors import DataError
 from flowhft.recordings.ticks import SNAPSHOT, Recording
 
-BATCH = (
-    32  # quotes timed together, so that neither the clock nor the call into compiled code is what is measured
-)
-BATCHES = 64
 ROUNDING_US = 100.0
-
-
-@compiled
-def _quote_batch(desk: Desk, memory: Memory, tape: Tape, horizon_ns: int, start: int) -> float:
-    """Quote on consecutive observations; the sum is returned so that no quote is optimised away."""
-    total = 0.0
-    for i in range(BATCH):
-        step = (start + i) % len(tape.time_ns)
-        spread = quote(desk, memory, observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0))
-        total += spread.half_spread_bid + spread.half_spread_ask
-    return total
-
-
-def measure_latency(frozen: Frozen, tape: Tape, horizon: float) -> Float[np.ndarray, " sample"]:
-    """Return the time of one decision in microseconds, over batches of recorded observations.
-
-    Args:
-        frozen: the policy.
-        tape: the observations to quote on.
-        horizon: of a session, seconds.
-
-    Returns:
-        Mean time of a quote in each batch, shape (batch,), after one batch to warm up.
-    """
-    desk, memory = desk_of(frozen), begin(frozen, 0)
-    horizon_ns = round(horizon * 1e9)
-    _quote_batch(desk, memory, tape, horizon_ns, 0)
-    taken = np.empty(BATCHES)
-    for batch in range(BATCHES):
-        started = time.perf_counter_ns()
-        _quote_batch(desk, memory, tape, horizon_ns, batch * BATCH)
-        taken[batch] = time.perf_counter_ns() - started
-    return taken * (1e-3 / BATCH)
 
 
 def charged_latency(measured: Float[np.ndarray, " sample"]) -> float:

@@ -11,24 +11,25 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from flowhft.desk.replay.venue import (
-    ASSET,
     CANCELED,
     EXPIRED,
     FAILED,
     FILLED,
-    LIMIT,
-    NO_WAIT,
     NONE,
     Venue,
+    cancel,
+    forget_done,
     look_up,
+    submit,
 )
 from flowhft.recordings.instrument import value, worth
 
 BID, ASK = 0, 1
 WORKING, LEAVING = 0, 1  # an order that stands or is on its way, and one whose cancellation is under way
-ORDER_ID, PRICE, LEFT = 0, 1, 2  # what a slot holds: 0 for no order, ticks, lots
+ORDER_ID, PRICE, LEFT, LOTS = 0, 1, 2, 3  # what a slot holds: 0 for no order, ticks, lots left, lots sent
 NO_PRICE = -(2**62)
 _worth, _value = njit(worth), njit(value)
+MOST_LOTS = 1e15  # of an order: beyond it no limit lets anything through, and numbers stay whole
 FILL_COLUMNS = 6  # step, exchange time, side, price, lots, whether it was made (1) or taken (0)
 
 
@@ -43,7 +44,7 @@ class Rules(NamedTuple):
     time_in_force: int
     maker_fee: float
     taker_fee: float
-    quantity: float
+    crumb: float  # lots that an order is short of its size, see `flowhft.desk.replay.engine`
     order_rate_per_ns: float
     order_burst: float
     reference: float  # of an inverse contract, ticks; 0 for a linear one
@@ -56,7 +57,7 @@ class OrderCounts(NamedTuple):
         submitted: new orders.
         cancelled: cancellations sent.
         rejected: orders that the venue refused lest they trade on arrival.
-        kept: quotes that moved by less than the minimum change, so that the order stayed.
+        kept: quotes of the same size that moved by less than the minimum change, so that the order stayed.
         held_back: quotes that moved while the order budget was spent, so that the order stayed.
         waited: quotes that moved while the venue had not answered the side's last request.
         limited: quotes that were not sent because the inventory limit could have been exceeded.
@@ -83,7 +84,7 @@ class Account(NamedTuple):
         fee: tick x lot paid so far.
         traded: tick x lot of all that was bought and sold.
         budget: new orders that may be sent, and when that was so, ns since the first decision.
-        slots: the orders, by side, state (working, leaving) and column (number, price, lots left).
+        slots: the orders, by side, state (working, leaving) and column (number, price, lots left, lots sent).
         counts: see `OrderCounts`.
     """
 
@@ -104,7 +105,7 @@ def open_account(rules: Rules) -> Account:
         fee=np.zeros(1),
         traded=np.zeros(1),
         budget=np.array([rules.order_burst, 0.0]),
-        slots=np.zeros((2, 2, 3), np.int64),
+        slots=np.zeros((2, 2, 4), np.int64),
         counts=np.zeros(len(OrderCounts._fields), np.int64),
     )
 
@@ -147,7 +148,7 @@ def collect(venue: Venue, account: Account, rules: Rules, fills: np.ndarray, cou
                 slot[ORDER_ID] = slot[LEFT] = 0
                 done = True
     if done:
-        venue.forget(venue.pointer, ASSET)
+        forget_done(venue)
     return count
 
 
@@ -163,8 +164,17 @@ def _affordable(account: Account, rules: Rules, now: int) -> bool:
 
 
 @njit
-def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, now: int) -> int:
-    """Bring one side's order to a price, or withdraw it where the price is `NO_PRICE`.
+def lots_of(size: float, rules: Rules) -> int:
+    """Return the lots of the recording in a size in orders; 0 where it is none."""
+    lots = size * rules.order_lots
+    if not lots > 0.0:
+        return 0
+    return round(min(lots, MOST_LOTS))
+
+
+@njit
+def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, lots: int, now: int) -> int:
+    """Bring one side's order to a price and size, or withdraw it where the price is `NO_PRICE`.
 
     A cancellation and the order that takes its place leave together and arrive in this order, so the venue
     never holds two. Until we hear, though, the first may have been filled: a new order is sent only where the
@@ -177,6 +187,7 @@ def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, no
         rules: of the replay.
         side: `BID` or `ASK`.
         price: ticks.
+        lots: of the recording, at least one.
         now: ns since the first decision.
 
     Returns:
@@ -187,9 +198,10 @@ def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, no
     stands = working[ORDER_ID] != 0
     if stands:
         change = abs(price - working[PRICE])
-        if change == 0:
+        resized = price != NO_PRICE and lots != working[LOTS]
+        if change == 0 and not resized:
             return 0
-        if price != NO_PRICE and change < rules.minimum_change:
+        if price != NO_PRICE and change < rules.minimum_change and not resized:
             account.counts[KEPT] += 1
             return 0
         if leaving[ORDER_ID] != 0 or look_up(venue, working[ORDER_ID]).asked != NONE:
@@ -199,12 +211,12 @@ def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, no
         return 0
     # Of the order that is to go all may still fill, and of one that is going already.
     exposed = sign * account.inventory[0] + working[LEFT] + leaving[LEFT]
-    fits = exposed + rules.order_lots <= rules.limit_lots
+    fits = exposed + lots <= rules.limit_lots
     if price != NO_PRICE and fits and not _affordable(account, rules, now):
         account.counts[HELD_BACK] += 1
         return 0
     if stands:
-        code = venue.cancel(venue.pointer, ASSET, working[ORDER_ID], NO_WAIT)
+        code = cancel(venue, working[ORDER_ID])
         if code >= FAILED:
             return code
         account.counts[CANCELLED] += 1
@@ -218,11 +230,8 @@ def send(venue: Venue, account: Account, rules: Rules, side: int, price: int, no
     account.budget[0] -= 1.0
     account.counts[SUBMITTED] += 1
     number = account.counts[SUBMITTED]
-    working[ORDER_ID], working[PRICE], working[LEFT] = number, price, rules.order_lots
-    place = venue.buy if side == BID else venue.sell
-    return place(
-        venue.pointer, ASSET, number, float(price), rules.quantity, rules.time_in_force, LIMIT, NO_WAIT
-    )
+    working[ORDER_ID], working[PRICE], working[LEFT], working[LOTS] = number, price, lots, lots
+    return submit(venue, side == BID, number, price, lots - rules.crumb, rules.time_in_force)
 
 
 @njit

@@ -2,7 +2,7 @@
 
 The library's own numba classes call the same functions, but through addresses that numba burns into the
 code, so that nothing which uses them can be kept on disk and every process compiles for ten seconds. Here
-the addresses travel as arguments: compiled once, loaded ever after.
+the addresses travel as numbers: compiled once, loaded ever after.
 """
 
 import ctypes
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, njit
-from numba.core.types import WrapperAddressProtocol, float64, int64
+from numba.core.types import float64, int64
 
+from flowhft.desk.compiled.address import function_at
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import MissingExtraError
 
@@ -33,27 +34,11 @@ ASSET = 0  # the library can trade several at once; we trade one
 NO_WAIT = 0
 
 
-class Foreign(WrapperAddressProtocol):
-    """A C function as a value that compiled code can be given.
-
-    Every whole number is declared with 64 bits, also where C takes a byte: it fills the register or the
-    place on the stack that the byte is read from.
-    """
-
-    def __init__(self, function: Any, signature: Any) -> None:
-        self._address = ctypes.cast(function, ctypes.c_void_p).value or 0
-        self._signature = signature
-
-    def __wrapper_address__(self) -> int:
-        return self._address
-
-    def signature(self) -> Any:
-        """Return the function's numba signature."""
-        return self._signature
-
-
 class Venue(NamedTuple):
-    """An exchange with our side of the wire to it: a pointer, and the functions to call with it.
+    """An exchange with our side of the wire to it: a pointer, and the addresses of functions to call with it.
+
+    Every whole number of theirs is declared with 64 bits, also where C takes a byte: it fills the register or
+    the place on the stack that the byte is read from.
 
     Attributes:
         pointer: the library's backtest.
@@ -67,14 +52,14 @@ class Venue(NamedTuple):
     """
 
     pointer: int
-    elapse: Any
-    now: Any
-    orders: Any
-    order: Any
-    buy: Any
-    sell: Any
-    cancel: Any
-    forget: Any
+    elapse: int
+    now: int
+    orders: int
+    order: int
+    buy: int
+    sell: int
+    cancel: int
+    forget: int
 
 
 class OrderState(NamedTuple):
@@ -97,7 +82,15 @@ class OrderState(NamedTuple):
     maker: bool
 
 
-_SUBMIT = int64(int64, int64, int64, float64, float64, int64, int64, int64)
+_elapse = _orders = _order = _forget = function_at(int64(int64, int64))
+_now = function_at(int64(int64))
+_submit = function_at(int64(int64, int64, int64, float64, float64, int64, int64, int64))
+_cancel = function_at(int64(int64, int64, int64, int64))
+
+
+def _address(function: Any) -> int:
+    """Return the address of a C function."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarray | None = None) -> Venue:
@@ -130,14 +123,14 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
     asset = asset.partial_fill_exchange() if settings.partial_fills else asset.no_partial_fill_exchange()
     return Venue(
         pointer=hftbacktest.build_hashmap_backtest([asset]),
-        elapse=Foreign(binding.hashmapbt_elapse, int64(int64, int64)),
-        now=Foreign(binding.hashmapbt_current_timestamp, int64(int64)),
-        orders=Foreign(binding.hashmapbt_orders, int64(int64, int64)),
-        order=Foreign(binding.orders_get, int64(int64, int64)),
-        buy=Foreign(binding.hashmapbt_submit_buy_order, _SUBMIT),
-        sell=Foreign(binding.hashmapbt_submit_sell_order, _SUBMIT),
-        cancel=Foreign(binding.hashmapbt_cancel, int64(int64, int64, int64, int64)),
-        forget=Foreign(binding.hashmapbt_clear_inactive_orders, int64(int64, int64)),
+        elapse=_address(binding.hashmapbt_elapse),
+        now=_address(binding.hashmapbt_current_timestamp),
+        orders=_address(binding.hashmapbt_orders),
+        order=_address(binding.orders_get),
+        buy=_address(binding.hashmapbt_submit_buy_order),
+        sell=_address(binding.hashmapbt_submit_sell_order),
+        cancel=_address(binding.hashmapbt_cancel),
+        forget=_address(binding.hashmapbt_clear_inactive_orders),
     )
 
 
@@ -149,13 +142,52 @@ def close_venue(venue: Venue) -> None:
 @njit
 def advance(venue: Venue, time_ns: int) -> int:
     """Let the venue's time run until `time_ns`; return the library's code."""
-    return venue.elapse(venue.pointer, max(time_ns - venue.now(venue.pointer), 0))
+    elapse, now = _elapse(venue.elapse), _now(venue.now)
+    return elapse(venue.pointer, max(time_ns - now(venue.pointer), 0))
+
+
+@njit
+def begin_time(venue: Venue) -> int:
+    """Set the venue's clock to its first event; return the library's code."""
+    elapse = _elapse(venue.elapse)
+    return elapse(venue.pointer, 0)
+
+
+@njit
+def submit(venue: Venue, buys: bool, number: int, price: int, quantity: float, time_in_force: int) -> int:
+    """Send a limit order; return the library's code.
+
+    Args:
+        venue: that it goes to.
+        buys: whether it is a bid.
+        number: that it is known by from now on.
+        price: ticks.
+        quantity: lots of the recording.
+        time_in_force: `POST_ONLY` or `MAY_TAKE`.
+    """
+    place = _submit(venue.buy if buys else venue.sell)
+    return place(venue.pointer, ASSET, number, float(price), quantity, time_in_force, LIMIT, NO_WAIT)
+
+
+@njit
+def cancel(venue: Venue, number: int) -> int:
+    """Send the cancellation of an order; return the library's code."""
+    withdraw = _cancel(venue.cancel)
+    return withdraw(venue.pointer, ASSET, number, NO_WAIT)
+
+
+@njit
+def forget_done(venue: Venue) -> None:
+    """Drop orders that are done."""
+    forget = _forget(venue.forget)
+    forget(venue.pointer, ASSET)
 
 
 @njit
 def look_up(venue: Venue, number: int) -> OrderState:
     """Return what we know of an order that was sent and not forgotten."""
-    address = venue.order(venue.orders(venue.pointer, ASSET), number)
+    orders, order_of = _orders(venue.orders), _order(venue.order)
+    address = order_of(orders(venue.pointer, ASSET), number)
     order = carray(address_as_void_pointer(address), 1, order_dtype)[0]
     return OrderState(
         int(order.status),

@@ -37,7 +37,7 @@ class Expert:
         told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
         family: what it is compared as: a rule, a bound or a baseline.
-        noisy: whether `quote` draws: its `noise` is two uniform numbers then, else zeros.
+        noisy: whether its quotes are drawn with `noise`; the others do not look at it.
         unpack: (numbers) -> coefficients, from all their numbers in one flat array; None where every
             coefficient is one number. Plain arithmetic that numba compiles too.
         check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.

@@ -121,9 +121,8 @@ def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Num
 
 def unpack(numbers: Float[np.ndarray, " number"]) -> Coefficients:
     """Return the coefficients from all their numbers in one flat array, those of the table last."""
-    rows, limit = numbers[2], numbers[3]
-    table = numbers[4:].reshape((int(rows) + 2, 2 * int(limit) + 1, 2))
-    return Coefficients(numbers[0], numbers[1], rows, limit, table)
+    rows = numbers[2]
+    return Coefficients(numbers[0], numbers[1], rows, numbers[3], numbers[4:].reshape((int(rows) + 2, -1, 2)))
 
 
 def check(coefficients: Coefficients) -> None:
@@ -132,14 +131,15 @@ def check(coefficients: Coefficients) -> None:
     Raises:
         UsageError: a number or a shape that cannot be.
     """
-    rows, limit = float(coefficients.rows), float(coefficients.limit)
-    for name, value in (("rows", rows), ("limit", limit)):
-        require(value >= 1.0 and value.is_integer(), name, "be a whole number from 1 up", value)
-    for name in ("horizon", "bend"):
+    rows = float(coefficients.rows)
+    require(rows >= 1.0 and rows.is_integer(), "rows", "be a whole number from 1 up", rows)
+    for name in ("horizon", "bend", "limit"):
         value = float(getattr(coefficients, name))
         require(0.0 < value < np.inf, name, "be positive and finite", value)
-    shape, received = (int(rows) + 2, 2 * int(limit) + 1, 2), np.shape(coefficients.table)
-    require(received == shape, "table", f"have the shape {shape}", received)
+    shape = np.shape(coefficients.table)
+    columns = shape[1] if len(shape) == 3 else 0
+    fits = columns >= 3 and columns % 2 == 1 and shape == (int(rows) + 2, columns, 2)
+    require(fits, "table", f"have the shape ({int(rows) + 2}, an odd number from 3 up, 2)", shape)
 
 
 def _limit(estimates: Estimates) -> int:

@@ -25,6 +25,7 @@ from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
 from flowhft.metrics.measures import each, inventory_after
 from flowhft.policies.names import tune
+from flowhft.policies.own import OwnPolicy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import rule_in
 from flowhft.recordings.book import first_mid
@@ -211,7 +212,7 @@ class WalkWork:
 
     def _frozen(
         self, place: Place, scenario: Scenario, seed: int
-    ) -> tuple[dict[str, Frozen], dict[str, Any]]:
+    ) -> tuple[dict[str, Frozen | OwnPolicy], dict[str, Any]]:
         """Return every policy as it quotes in the market before the window, and what was chosen for it."""
         chosen: dict[str, Any] = {}
         policies = place.lineup.policies
