@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 from program import flowhft as program
+from program import manifest
 
 import flowhft
 from flowhft.errors import UnknownNameError, UsageError
@@ -24,6 +25,7 @@ from flowhft.learn.demonstrations.lessons import Lesson
 from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.settings import AdaptSettings, GridSettings, TrainingSettings
 from flowhft.policies.file import save_policy
+from flowhft.policies.plans import PLANS
 from flowhft.policies.rules import EXPERTS, glft
 from flowhft.policies.settings import NetworkSettings
 from flowhft.recordings.parts import split
@@ -257,6 +259,8 @@ def test_your_own_policy_stands_beside_experts():
     assert mine["fills"] > 0
     assert mine["half_spread"] == pytest.approx(0.5, abs=1e-6)  # leaning moves both sides alike
     assert flowhft.evaluate([leaning], "T1.LL", 20).results["pnl"][0] == mine["pnl"]
+    late = flowhft.evaluate({"mine": leaning}, "T1.LL", 20, delay=5).results.filter(policy="mine")
+    assert late["pnl"][0] != mine["pnl"]
 
 
 def test_your_own_file_is_named_on_the_command_line_and_remembered_by_its_content(tmp_path):
@@ -283,12 +287,7 @@ def test_your_own_file_is_named_on_the_command_line_and_remembered_by_its_conten
     ("written", "words"),
     [
         ("{file}:laen", "unknown policy in my_policy.py 'laen'; did you mean 'lean'?"),
-        ("{file}[steps=1]:lean", "`policies` must"),
         ("m={file}:lean[steps=2]", "`steps` must stand behind a flow policy"),
-        (
-            "m={file}:lean[delay=2]",
-            "`delay` must be 0 steps for a policy of your own that jax does not compile",
-        ),
         ("m={file}x:lean", "unknown policy"),
         ("m=none.py:lean", "must be a Python file with a policy; there is none"),
     ],
@@ -371,7 +370,7 @@ def test_a_replay_of_what_it_calibrates_on_says_that_it_is_in_sample(recording):
 
 
 def test_imitate_takes_an_objective_of_your_own(shown):
-    mine = replace(OBJECTIVES["regression"], name="my_regression")
+    mine = replace(OBJECTIVES["regression"], name="my_regression", plan=PLANS["regression"])
     network = NetworkSettings(horizon=2, width=8, blocks=1)
     training = TrainingSettings(updates=20, batch=32, examine_scenarios=0, checkpoint_every=10)
     try:
@@ -386,6 +385,9 @@ def test_imitate_takes_an_objective_of_your_own(shown):
         assert both["pnl"][0] == both["pnl"][1]  # the same arithmetic under two names
     finally:
         OBJECTIVES.pop("my_regression", None)
+        PLANS.pop("my_regression", None)
+    with pytest.raises(UsageError, match="`plan` must say how a new objective is sampled; received None"):
+        flowhft.imitate(shown, objective=replace(mine, plan=None), network=network, training=training)
 
 
 def test_a_policy_is_imitated_adapted_saved_and_found_again(shown, tmp_path):
@@ -397,7 +399,7 @@ def test_a_policy_is_imitated_adapted_saved_and_found_again(shown, tmp_path):
     search, grid = AdaptSettings(paths=8, fresh_paths=8), GridSettings(scales=(1.0,), offsets=(-0.1, 0.0))
     adapted = flowhft.adapt(learned.policy, SOLO, method="paper", search=search, grid=grid)
     again = flowhft.adapt(tmp_path / "imitated.safetensors", SOLO, method="paper", search=search, grid=grid)
-    assert adapted.adapter == again.adapter
+    assert adapted.found.adapter == again.found.adapter
     adapted.save(tmp_path / "adapted.safetensors")
     found = flowhft.evaluate(
         {"now": adapted.policy, "saved": str(tmp_path / "adapted.safetensors")}, SOLO, 20

@@ -3,7 +3,7 @@
 A row for every objective (`flowhft.flow.objectives`), so that a policy can be drawn from where jax is not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from flowhft.errors import UnknownNameError, require
 from flowhft.policies.plan import INTEGRATORS, Evaluation, Plan, long_steps
@@ -97,7 +97,7 @@ def two_looks(sampler: SamplerSettings, finest: int) -> Plan:
     return Plan(begin=0.0, start=0.0, evaluations=(first, second))
 
 
-PLANS: Mapping[str, PlanOf] = {
+PLANS: dict[str, PlanOf] = {
     "flow_matching": integrated,
     "shortcut": shortcuts,
     "flow_map": jumps,

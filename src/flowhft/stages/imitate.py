@@ -18,6 +18,7 @@ from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted
 from flowhft.learn.settings import DataSettings, TrainingSettings
 from flowhft.policies.names import Named
+from flowhft.policies.plans import PLANS
 from flowhft.policies.settings import NetworkSettings
 from flowhft.runs.folder import plain
 from flowhft.scenarios.sensor import sensor_for
@@ -114,13 +115,18 @@ def imitate(
 
 
 def _known(objective: str | Objective) -> str:
-    """Return the name of an objective; one that is not in the table is put there.
+    """Return the name of an objective; one that is not in the tables is put there, with its plan.
 
     Raises:
-        UsageError: another one has its name.
+        UsageError: another one has its name, or nothing says how it is sampled.
     """
     if isinstance(objective, str):
         return objective
-    known = OBJECTIVES.setdefault(objective.name, objective)
+    known = OBJECTIVES.get(objective.name, objective)
     require(known is objective, "objective", "have a name of its own", f"'{objective.name}'", "Rename it.")
+    if objective.plan is not None:
+        PLANS.setdefault(objective.name, objective.plan)
+    fix = "Give it one of `flowhft.policies.plans`, or one like these."
+    require(objective.name in PLANS, "plan", "say how a new objective is sampled", objective.plan, fix)
+    OBJECTIVES[objective.name] = objective
     return objective.name

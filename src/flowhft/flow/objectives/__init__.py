@@ -22,7 +22,7 @@ from flowhft.flow.objectives import (
     shortcut,
 )
 from flowhft.flow.sampler import follow
-from flowhft.policies.plans import plan_of
+from flowhft.policies.plans import PlanOf, plan_of
 from flowhft.policies.settings import SamplerSettings
 
 Loss = Callable[[VelocityField, VelocityField, PRNGKeyArray, Batch], Float[Array, ""]]
@@ -37,12 +37,15 @@ class Objective:
         summary: one line for people.
         loss: (network, ema, key, batch) -> scalar; `ema` is the running average of the network.
         sampler: the sampler that suits it.
+        plan: how its minimiser is sampled, of an objective that is not in this table; None for the row of its
+            name in `flowhft.policies.plans`.
     """
 
     name: str
     summary: str
     loss: Loss
     sampler: SamplerSettings
+    plan: PlanOf | None = None
 
     def carry(
         self,
