@@ -105,13 +105,13 @@ def test_evaluate_prints_the_rows_that_programs_read(shop):
     found = said_by(shop, "evaluate")
     needed = {"scenario", "policy", "paths", "pnl", "pnl_low", "pnl_high", "sharpe", "max_drawdown"}
     assert all(needed <= row.keys() for row in found["results"])
-    assert [row["policy"] for row in found["results"]] == ["glft", "white_noise", "learned"]
-    assert all(
-        row["paths"] == 40 and row["pnl_low"] < row["pnl"] < row["pnl_high"] for row in found["results"]
-    )
+    assert [row["policy"] for row in found["results"]] == ["glft", "white_noise", "learned", "no_quote"]
+    *trading, home = found["results"]
+    assert all(row["paths"] == 40 and row["pnl_low"] < row["pnl"] < row["pnl_high"] for row in trading)
+    assert home["pnl_low"] == home["pnl"] == home["pnl_high"] == 0.0
     assert found["reference"] == "glft"
     pnl = {row["policy"]: row["pnl"] for row in found["results"]}
-    assert [row["policy"] for row in found["differences"]] == ["white_noise", "learned"]
+    assert [row["policy"] for row in found["differences"]] == ["white_noise", "learned", "no_quote"]
     for row in found["differences"]:
         assert row["reference"] == "glft"
         assert row["pnl"] == pytest.approx(pnl[row["policy"]] - pnl["glft"], abs=1e-9)
@@ -128,7 +128,7 @@ def test_what_is_distilled_quotes_at_once(shop):
 
 def test_one_policy_differs_from_nothing(shop, tmp_path):
     said = flowhft(
-        *("evaluate", "--scenarios", shop / "solo.toml", "--policies", "glft", "--paths", "40"),
+        *("evaluate", "--scenarios", shop / "solo.toml", "--policies", "no_quote", "--paths", "40"),
         *("--out", tmp_path / "run", "--json", "--quiet"),
     )
     assert said.json["differences"] == []
@@ -140,8 +140,9 @@ def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(
     files = f"{shop / 'mixed.toml'}, {shop / 'solo.toml'}"
     arguments = ("evaluate", "--scenarios", files, "--policies", "glft", "--paths", "20")
     found = flowhft(*arguments, "--out", tmp_path / "run", "--json", "--quiet").json
-    assert [row["scenario"] for row in found["results"]] == ["relative", "additive", "solo"]
-    assert [row["currency"] for row in found["results"]] == ["price units", "USD", "price units"]
+    rows = [row for row in found["results"] if row["policy"] == "glft"]
+    assert [row["scenario"] for row in rows] == ["relative", "additive", "solo"]
+    assert [row["currency"] for row in rows] == ["price units", "USD", "price units"]
     table = flowhft(*arguments, "--out", tmp_path / "run", "--quiet").out
     assert "money in the currency of the scenario" in table  # no one currency holds for the column
 
@@ -306,7 +307,7 @@ REFUSED = [
     (3, "calibrate {shop}/freeze/manifest.json", "must be a file of a known layout; its name is of none."),
     (3, "calibrate {shop}/solo.toml", "unknown table 'name'; it must be one of depth, quotes, recording"),
     (3, f"{EVALUATE} none.toml", "`none.toml` does not exist."),
-    (3, f"{JUDGE} none.safetensors", "must be a file that holds a flow policy; there is none."),
+    (3, f"{JUDGE} none.safetensors", "must be a file that holds a policy; there is none."),
     (3, f"{JUDGE} {{shop}}/solo.toml", "must be a whole safetensors file;"),
     (3, f"{JUDGE} {{shop}}/evaluate", "must hold a policy; it has no policy.safetensors or frozen.safet"),
     (3, f"{JUDGE} glft --teachers {{shop}}/imitate", "`teachers` must be a run folder of `flowhft demonstr"),
@@ -344,7 +345,7 @@ REFUSED = [
     ),
     (2, f"{JUDGE} ,", "`policies` must name at least one policy; received ','."),
     (2, f"{JUDGE} {{shop}}/freeze", "`policies` must not be frozen but for a backtest;"),
-    (2, f"{JUDGE} glft --reference gltf", "`reference` must be one of glft; received 'gltf'."),
+    (2, f"{JUDGE} glft --reference gltf", "`reference` must be one of glft, no_quote; received 'gltf'."),
     (
         2,
         f"{JUDGE} glft --market papr",

@@ -399,7 +399,7 @@ def test_the_command_walks_and_goes_on_where_it_was(tmp_path):
     assert windows["window"].n_unique() == 4
     assert found["folder"] == str(tmp_path / "walk")
     costs = read_table(tmp_path / "walk" / "costs.parquet")
-    assert costs.height == 4
+    assert costs.height == 6  # three policies at two fees, no_quote among them
     at_cost = costs.filter(pl.col("policy") == "glft").sort("maker_fee_bps")["pnl"].to_list()
     results = {
         row["policy"]: row for row in read_table(tmp_path / "walk" / "results.parquet").iter_rows(named=True)

@@ -52,7 +52,10 @@ def axis_of(table: pl.DataFrame) -> tuple[float, float]:
         low=pl.min_horizontal("half_spread_bid", "half_spread_ask"),
         high=pl.max_horizontal("half_spread_bid", "half_spread_ask"),
     )
-    ends = both.group_by("policy").agg(pl.col("low").min(), pl.col("high").max())
+    ends = both.filter(pl.col("low").is_finite() & pl.col("high").is_finite())
+    ends = ends.group_by("policy").agg(pl.col("low").min(), pl.col("high").max())
+    if ends.is_empty():  # nobody quotes
+        return -1.0, 1.0
     learned = ends.filter(pl.col("policy").map_elements(is_learned, return_dtype=pl.Boolean))
     low, high = (
         float(np.nanmedian((learned if learned.height else ends)[end].to_numpy())) for end in ("low", "high")
