@@ -4,8 +4,8 @@
 
 GLFT three times on the bundled recording, a decision every 0.1 s: in plain Python, the same function compiled
 by numba, and frozen. Events of the market between two decisions pass in all of them, and cost what they cost
-(`venue alone`: the time with nobody trading, per decision). In simulation the same in a cell of the paper, the
-expert in jax instead of frozen. Medians over rounds in which all take turns.
+(`venue alone`: the time with nobody trading, per decision). In simulation the same in a cell of the paper,
+the expert in jax instead of frozen. Medians over rounds in which all take turns.
 """
 
 import json
@@ -47,7 +47,7 @@ def mine(seen: Observation) -> Quote:
 
 
 def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each work, all taking turns; the first round, which compiles, is not counted."""
+    """Return the median seconds of each work, all taking turns; a first round, which compiles, aside."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for round_ in range(rounds + 1):
         for name, work in works.items():
