@@ -24,6 +24,7 @@ from flowhft.runs.folder import UNFINISHED, read_table, write_json, write_table
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
+from flowhft.work.task import do_here
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
 OWN = SHORT.but(name="own fills", exciter="own_fills", self_excitation=2.0, decay=5.0, exact_decay=False)

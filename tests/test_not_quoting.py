@@ -219,8 +219,8 @@ def test_who_stays_at_home_earns_nothing_and_meets_the_same_market():
     assert [one["pnl"].any() for one in together] == [False, True, False]
 
 
-def test_the_half_spread_is_averaged_where_a_side_is_quoted():
-    """A bid at 1 in every step and an ask at 4 in every third: 12 quotes of 1 and 4 of 4."""
+def test_the_half_spread_is_averaged_where_both_sides_are_quoted():
+    """A bid at 1 in every step and an ask at 4 in every third."""
     script = np.array([[1.0, 4.0 if step % 3 == 0 else math.nan, 1.0, 1.0] for step in range(STEPS)])
     trajectory = rollout(build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds")
     for measures in (
@@ -228,7 +228,7 @@ def test_the_half_spread_is_averaged_where_a_side_is_quoted():
         judge(build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds"),
     ):
         found = summarise(measures)
-        assert found["half_spread"].value == pytest.approx((12 * 1.0 + 4 * 4.0) / 16)
+        assert found["half_spread"].value == pytest.approx(2.5)
         assert found["quoting_ratio"].value == pytest.approx(1.0 / 3.0)
     size = np.where(np.isnan(script[:, 1]), 0.0, 1.0)
     no_size = np.stack([script[:, 0], np.full(STEPS, 4.0), np.ones(STEPS), size], axis=1)
@@ -239,7 +239,7 @@ def test_the_half_spread_is_averaged_where_a_side_is_quoted():
         np.testing.assert_array_equal(values, same[name], err_msg=name)
 
 
-@pytest.mark.parametrize(("bid", "ask"), [(math.inf, 1.0), (1.0, -math.inf), (math.inf, -math.inf)])
+@pytest.mark.parametrize(("bid", "ask"), [(math.inf, 1.0), (math.inf, -math.inf), (math.nan, math.inf)])
 def test_an_infinite_half_spread_is_an_error_with_policy_and_path(bid, ask):
     script = np.tile(np.array([1.0, 1.0, 1.0, 1.0], np.float32), (STEPS, 1))
     script[7, :2] = bid, ask

@@ -142,11 +142,10 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
     activity = step.activity
     if activity is None:
         activity = Activity(nothing, nothing, nothing, nothing, nothing)
-    bid, ask = is_quoted(*step.quote[::2]), is_quoted(*step.quote[1::2])
-    one_side = library.where(bid, step.quote.half_spread_bid, 0.0) + library.where(
-        ask, step.quote.half_spread_ask, 0.0
-    )
-    both_sides = step.quote.half_spread_bid + step.quote.half_spread_ask
+    # Half the spread of a step, where there is one: asked of the sum, so that no term has another use
+    # and compilers go on fusing them.
+    half_spread = 0.5 * (step.quote.half_spread_bid + step.quote.half_spread_ask)
+    quoted = is_quoted(half_spread, step.quote.size_bid) & (step.quote.size_ask > 0.0)
     return Tally(
         steps=tally.steps + 1,
         spread_pnl=spread_pnl,
@@ -163,8 +162,8 @@ def tally_step(tally: Tally, step: Trajectory) -> Tally:
         square_inventory=tally.square_inventory + inventory * inventory,
         absolute_inventory=tally.absolute_inventory + size,
         max_inventory=library.maximum(tally.max_inventory, size),
-        half_spread=tally.half_spread + 0.5 * library.where(bid & ask, both_sides, one_side),
-        quoted=tally.quoted + 0.5 * (1.0 * bid + 1.0 * ask),
+        half_spread=tally.half_spread + library.where(quoted, half_spread, 0.0),
+        quoted=tally.quoted + 1.0 * quoted,
         adverse_move=tally.adverse_move - change * move,
         inventory=tally.inventory + inventory,
         standing=tally.standing + library.minimum(activity.standing_bid, activity.standing_ask),

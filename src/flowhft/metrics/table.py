@@ -184,7 +184,7 @@ METRICS: dict[str, Metric] = {
             "half_spread",
             "Half-spread quoted",
             "ticks",
-            "Mean over paths, steps and sides of the half-spread quoted, where a side is quoted.",
+            "Mean over paths, steps and sides of the half-spread quoted, in steps with a bid and an ask.",
             0,
             "half_spread",
             RATIO,

@@ -257,7 +257,7 @@ def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) ->
         sides = np.stack([found.quote.half_spread_bid, found.quote.half_spread_ask])
         wrong = np.isinf(sides).any(axis=(0, -1))
     elif isinstance(found, Tally):
-        wrong = ~np.isfinite(found.half_spread)
+        wrong = ~np.isfinite(found.half_spread) | ~np.isfinite(found.spread_pnl)  # infinity x no fill is NaN
     else:
         return
     for path in np.flatnonzero(wrong)[:1]:
