@@ -64,7 +64,7 @@ def quotes_at_nodes(policy: Policy, moment: Moment) -> Float[Array, "node side"]
 
     def ask(inventory: Float[Array, ""]) -> Float[Array, " side"]:
         seen = moment.observation._replace(inventory=inventory)
-        return jnp.stack(policy.act(moment.memory, seen, moment.key)[0])
+        return jnp.stack(policy.act(moment.memory, seen, moment.key)[0][:2])
 
     return jax.vmap(ask)(jnp.asarray(NODES, jnp.float32))
 
