@@ -110,7 +110,7 @@ def _watch(
 
     def quoted(base: Policy, memory: Any, observation: Observation) -> tuple[Any, Array]:
         def at(inventory: Array) -> Array:
-            return jnp.stack(base.act(memory, observation._replace(inventory=inventory), key)[0])
+            return jnp.stack(base.act(memory, observation._replace(inventory=inventory), key)[0][:2])
 
         return base.act(memory, observation, key)[1], jax.vmap(at)(nodes)
 
