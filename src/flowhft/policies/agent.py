@@ -54,6 +54,7 @@ class Agent:
     units: Units | None = None
     kind: ClassVar[str] = "agent"
     family: ClassVar[str] = "learned"
+    draws: ClassVar[bool] = False
     number: ClassVar[type] = np.float32
 
     def __post_init__(self) -> None:

@@ -73,6 +73,11 @@ class Flow:
         require_sampler(self.sampler, self.settings, self.objective)
 
     @property
+    def draws(self) -> bool:
+        """Whether its quotes are drawn with chance."""
+        return self.sampler.noise_scale > 0.0
+
+    @property
     def told(self) -> bool:
         """Whether it must be told the market that it quotes in: only a control is."""
         return self.settings.features == TOLD

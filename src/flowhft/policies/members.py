@@ -25,6 +25,11 @@ class Members:
         require(len(self.policies) > 0, "policies", "hold at least one member", "none")
 
     @property
+    def draws(self) -> bool:
+        """Whether their quotes are drawn with chance."""
+        return any(policy.draws for policy in self.policies.values())
+
+    @property
     def family(self) -> str:
         """Return what they are; one answers for all."""
         return next(iter(self.policies.values())).family

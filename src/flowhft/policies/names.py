@@ -42,8 +42,14 @@ class FoldedFile:
     """
 
     path: Path
+    kind = "folded"
     told = False
+    draws = True  # it may: its file alone says
     family = "learned"
+
+    def in_market(self, scenario: Scenario | None) -> "FoldedFile":
+        """Return it as it is: it was told before."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Named:
     Attributes:
         name: what tables call it.
         written: how the user wrote it.
-        policy: what quotes: a `Policy`, an `OwnPolicy`, a `FoldedFile`, or what was frozen already.
+        policy: what quotes: a `Policy`, an `OwnPolicy`, a `FoldedFile`, or a `Frozen` of the desk.
         path: the file of a saved policy or of a user's own, or None.
         delay: steps from a decision to the market, or None where the user did not say.
         late: what is late (see `flowhft.simulate.quoting.delayed`), or None where the user did not say.
@@ -79,12 +85,12 @@ class Named:
     @property
     def told(self) -> bool:
         """Whether it is told the scenario, as rules are, rather than having to sense it."""
-        return bool(getattr(self.policy, "told", False))
+        return bool(self.policy.told)
 
     @property
     def family(self) -> str:
         """Return what a row of a table is that shows it: see `flowhft.policies.policy.Family`."""
-        return str(getattr(self.policy, "family", "learned"))
+        return str(self.policy.family)
 
     def as_data(self) -> Policy:
         """Return the policy as data.
@@ -105,7 +111,7 @@ class Named:
         Raises:
             UsageError: it must be told a scenario and is not, or was not made for this one.
         """
-        return self.policy.in_market(scenario) if isinstance(self.policy, Policy) else self.policy
+        return self.policy.in_market(scenario)
 
 
 def find_policy(text: str, *, frozen: bool = False) -> Named:

@@ -42,8 +42,14 @@ class OwnPolicy:
     remembers: bool
     runs: Runs
     origin: tuple[Path, str] | None = None
+    kind: ClassVar[str] = "own"
     told: ClassVar[bool] = False
+    draws: ClassVar[bool] = True  # it may: nobody knows
     family: ClassVar[str] = "own"
+
+    def in_market(self, scenario: Any) -> "OwnPolicy":
+        """Return it as it is: it is told nothing of a market."""
+        return self
 
     def init(self) -> Any:
         """Return the memory of a session that has just begun."""

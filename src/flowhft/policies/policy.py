@@ -40,6 +40,10 @@ class Core(Protocol):
     def told(self) -> bool:
         """Whether it must be told the scenario that it quotes in, as rules are."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether its quotes are drawn with chance."""
+
     def in_market(self, scenario: Scenario | None) -> "Policy":
         """Return it as it quotes in a scenario.
 
@@ -80,6 +84,11 @@ class Policy:
     def family(self) -> str:
         """Return what a row of a table is that shows it: see `Family`."""
         return self.core.family
+
+    @property
+    def draws(self) -> bool:
+        """Whether its quotes are drawn with chance."""
+        return self.core.draws
 
     @property
     def told(self) -> bool:

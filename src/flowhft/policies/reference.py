@@ -4,6 +4,7 @@ What a researcher would write from the definitions. The lab's executor and the d
 (`flowhft.testing.check_policy`); nothing trades with it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,20 +24,6 @@ from flowhft.policies.rule import Rule
 from flowhft.types import Observation, Quote
 
 
-class Memory(NamedTuple):
-    """What the reference remembers between two decisions of one session.
-
-    Attributes:
-        sensed: of a flow, its running estimates; of an agent, the spread quoted last, ticks.
-        chunk: of a flow, the scaled half-spreads that are being quoted, shape (horizon, side).
-        cursor: steps of the chunk that were quoted.
-    """
-
-    sensed: Any
-    chunk: Float[np.ndarray, "horizon side"]
-    cursor: int
-
-
 class Reference:
     """A policy in a market, in plain numpy; only one that draws no chance.
 
@@ -44,60 +31,64 @@ class Reference:
         policy: as it quotes in a scenario (`Policy.in_market`).
 
     Raises:
-        UsageError: its quotes are drawn with chance.
+        UsageError: its quotes are drawn with chance, or it is of a kind that has no reference.
     """
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        core = policy.core
-        noisy = core.expert.noisy if isinstance(core, Rule) else False
-        if noisy or (isinstance(core, Flow) and core.sampler.noise_scale > 0.0):
+        if policy.draws or policy.kind not in EXECUTORS:
             raise UsageError(
-                "`policy` must quote without chance to have a reference; received one that draws."
+                f"`policy` must quote without chance and be of a kind with a reference; received kind "
+                f"'{policy.kind}'{', which draws' if policy.draws else ''}."
             )
+        self.policy = policy
+        self._begin, self._decide = EXECUTORS[policy.kind]
 
-    def init(self) -> Memory:
+    def init(self) -> Any:
         """Return the memory of a session that has just begun."""
-        core = self.policy.core
-        if isinstance(core, Flow):
-            chunk = np.zeros((core.settings.horizon, 2), np.float32)
-            return Memory(features.remember_nothing(core.sensor), chunk, core.sampler.execute)
-        nothing = np.zeros((0, 2), np.float32)
-        if isinstance(core, Agent):
-            return Memory(actor.first_spread(core.scales, core.units or IN_TICKS), nothing, 0)
-        return Memory(None, nothing, 0)
+        return self._begin(self.policy.core)
 
-    def act(self, memory: Memory, observation: Observation, key: Any = None) -> tuple[Quote, Memory]:
+    def act(self, memory: Any, observation: Observation, key: Any = None) -> tuple[Quote, Any]:
         """Return the quote for an observation of plain floats, and the memory for the next one."""
-        quote, memory = self._own(memory, observation)
-        core, regime = self.policy.core, self.policy.regime
-        if regime is not None:
-            flow: Any = core
-            seen = features.context_features(flow.sensor, memory.sensed, observation)
-            quote = adapt_quote(adapter_at(regime, np.array(seen, np.float32)), quote, observation)
+        quote, memory = self._decide(self.policy.core, memory, observation)
+        core: Any = self.policy.core
+        if self.policy.regime is not None:
+            seen = features.context_features(core.sensor, memory.sensed, observation)
+            found = adapter_at(self.policy.regime, np.array(seen, np.float32))
+            quote = adapt_quote(found, quote, observation)
         if self.policy.adapter is not None:
             quote = adapt_quote(self.policy.adapter, quote, observation)
         return Quote(*map(float, quote)), memory
 
-    def _own(self, memory: Memory, observation: Observation) -> tuple[Quote, Memory]:
-        """Return the quote before any map."""
-        core = self.policy.core
-        if isinstance(core, Rule):
-            return core.expert.quote(core.coefficients, observation, (0.0, 0.0)), memory
-        if isinstance(core, Agent):
-            units = core.units or IN_TICKS
-            seen = actor.look(units, observation, memory.sensed)
-            action = actor.forward(
-                core.actor.weights, core.actor.biases, actor.scaled(core.scales.mean, core.scales.std, seen)
-            )
-            quote = actor.quote_of(core.scales, units, action)
-            return quote, memory._replace(sensed=quote.half_spread_bid + quote.half_spread_ask)
-        if not isinstance(core, Flow):
-            raise UsageError(f"`policy` must be of a kind with a reference; received '{self.policy.kind}'.")
-        return _flow(core, memory, observation)
+
+def _rule(rule: Rule, memory: None, observation: Observation) -> tuple[Quote, None]:
+    """Return the quote of a rule."""
+    return rule.expert.quote(rule.coefficients, observation, (0.0, 0.0)), None
 
 
-def _flow(flow: Flow, memory: Memory, observation: Observation) -> tuple[Quote, Memory]:
+def _agent(agent: Agent, memory: float, observation: Observation) -> tuple[Quote, float]:
+    """Return the quote of an agent, which remembers the spread that it quoted last, ticks."""
+    units, scales = agent.units or IN_TICKS, agent.scales
+    seen = actor.scaled(scales.mean, scales.std, actor.look(units, observation, memory))
+    action = actor.forward(agent.actor.weights, agent.actor.biases, seen)
+    quote = actor.quote_of(scales, units, action)
+    return quote, quote.half_spread_bid + quote.half_spread_ask
+
+
+class Chunk(NamedTuple):
+    """What a flow remembers between two decisions of one session.
+
+    Attributes:
+        sensed: its running estimates.
+        chunk: scaled half-spreads that are being quoted, shape (horizon, side).
+        cursor: steps of the chunk that were quoted.
+    """
+
+    sensed: features.Memory
+    chunk: Float[np.ndarray, "horizon side"]
+    cursor: int
+
+
+def _flow(flow: Flow, memory: Chunk, observation: Observation) -> tuple[Quote, Chunk]:
     """Return the quote of a flow: its chunk goes on, or a new one is drawn from what it senses now."""
     sensed = features.sense(flow.sensor, memory.sensed, observation)
     chunk, cursor = memory.chunk, memory.cursor
@@ -106,10 +97,24 @@ def _flow(flow: Flow, memory: Memory, observation: Observation) -> tuple[Quote, 
         seen = np.array(features.FUNCTIONS[flow.settings.features](flow.sensor, sensed, observation))
         standard = standardise(seen, scales["feature_mean"], scales["feature_std"])
         moved = np.concatenate([chunk[cursor:], np.repeat(chunk[-1:], cursor, axis=0)])[: len(chunk)]
-        known = moved if warm else np.zeros_like(chunk)
-        chunk = sample(flow.weights, standard, (warm * known).ravel().astype(np.float32), flow.plan)
+        chunk = sample(flow.weights, standard, (warm * moved).ravel().astype(np.float32), flow.plan)
         cursor = 0
     scaled = np.clip(chunk[cursor], -REACH, REACH)
     bid, ask = scaled * scales["action_scale"] + scales["action_mean"]
     quote = Quote(float(bid), float(ask))
-    return quote, Memory(features.note_quote(sensed, quote), chunk, cursor + 1)
+    return quote, Chunk(features.note_quote(sensed, quote), chunk, cursor + 1)
+
+
+# Kind of what works out a quote -> how a session begins, and how it decides.
+EXECUTORS: dict[str, tuple[Callable[[Any], Any], Callable[..., tuple[Quote, Any]]]] = {
+    Rule.kind: (lambda rule: None, _rule),
+    Agent.kind: (lambda agent: actor.first_spread(agent.scales, agent.units or IN_TICKS), _agent),
+    Flow.kind: (
+        lambda flow: Chunk(
+            features.remember_nothing(flow.sensor),
+            np.zeros((flow.settings.horizon, 2), np.float32),
+            flow.sampler.execute,
+        ),
+        _flow,
+    ),
+}

@@ -41,6 +41,11 @@ class Rule:
         return self.expert.family
 
     @property
+    def draws(self) -> bool:
+        """Whether its quotes are drawn with chance."""
+        return self.expert.noisy
+
+    @property
     def told(self) -> bool:
         """Whether it must still be told a scenario."""
         return self.coefficients is None

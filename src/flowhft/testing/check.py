@@ -89,8 +89,7 @@ def check_policy(
             second(observation._replace(inventory=observation.inventory + 3.0))
         _same(f"{one.name}, beside another session", quotes[one.name], apart, seen, 0.0)
     checked.append("same seed, same quotes, whatever other sessions do")
-    drawn = _draws(named)
-    if len(sessions) > 1 and not drawn:
+    if len(sessions) > 1 and not named.policy.draws:
         (first_name, expected), *others = quotes.items()
         for name, found in others:
             _same(f"{first_name} against {name}", expected, found, seen, TOLERANCE * unit)
@@ -142,7 +141,7 @@ def observations(scenario: Scenario, steps: int, seed: int) -> list[Observation]
 def _sessions(named: Named, scenario: Scenario, seed: int) -> Iterator[Session]:
     """Yield every way in which a policy can quote."""
     policy = named.policy
-    if isinstance(policy, Policy) and not _draws(named):
+    if isinstance(policy, Policy) and not named.policy.draws:
         reference = Reference(policy.in_market(scenario))
         yield Session("numpy", lambda: _explicit(reference, None))
     if isinstance(policy, OwnPolicy):
@@ -206,13 +205,6 @@ def _in_jax(named: Named, scenario: Scenario, seed: int) -> Callable[[Observatio
 def _run(session: Session, seen: Sequence[Observation]) -> list[Quote]:
     decide = session.begin()
     return [decide(observation) for observation in seen]
-
-
-def _draws(named: Named) -> bool:
-    """Whether its quotes are drawn with chance."""
-    core = getattr(named.policy, "core", None)
-    noisy = getattr(getattr(core, "expert", None), "noisy", False)
-    return bool(noisy or getattr(getattr(core, "sampler", None), "noise_scale", 0.0) > 0.0)
 
 
 def _equal(one: Quote, other: Quote, tolerance: float) -> bool:

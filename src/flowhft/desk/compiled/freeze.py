@@ -25,12 +25,12 @@ from flowhft.runs.archive import format_of
 from flowhft.scenarios.scenario import Scenario
 
 
-def _rule(rule: Rule, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
-    return freeze_expert(rule.expert, rule.coefficients, adapter)
+def _rule(policy: Policy, rule: Rule) -> Frozen:
+    return freeze_expert(rule.expert, rule.coefficients, _last(policy))
 
 
-def _flow(flow: Flow, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
-    sampler = flow.sampler
+def _flow(policy: Policy, flow: Flow) -> Frozen:
+    sampler, regime = flow.sampler, policy.regime
     return fold(
         flow.weights,
         sensor=flow.sensor,
@@ -39,18 +39,23 @@ def _flow(flow: Flow, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
         noise_scale=sampler.noise_scale,
         held=sampler.noise == "held" and sampler.noise_scale > 0.0,
         execute=sampler.execute,
-        adapter=adapter,
-        regime=regime,
+        adapter=_last(policy),
+        regime=NO_REGIME if regime is None else RegimeAdapter(*map(np.asarray, regime)),
         **flow.normaliser,
     )
 
 
-def _agent(agent: Agent, regime: RegimeAdapter, adapter: Adapter) -> Frozen:
-    return freeze_actor(agent.actor, agent.scales, agent.units or IN_TICKS, adapter)
+def _agent(policy: Policy, agent: Agent) -> Frozen:
+    return freeze_actor(agent.actor, agent.scales, agent.units or IN_TICKS, _last(policy))
+
+
+def _last(policy: Policy) -> Adapter:
+    """Return the map that comes last."""
+    return IDENTITY if policy.adapter is None else Adapter(*map(float, policy.adapter))
 
 
 # Kind of what works out a quote -> what the desk runs. Another network is a row.
-EXECUTORS: dict[str, Callable[[Any, RegimeAdapter, Adapter], Frozen]] = {
+EXECUTORS: dict[str, Callable[[Policy, Any], Frozen]] = {
     Rule.kind: _rule,
     Flow.kind: _flow,
     Agent.kind: _agent,
@@ -78,14 +83,12 @@ def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: S
                 f"{policy.delay} for '{policy.name}'. Set the latencies of the replay instead."
             )
         return freeze(policy.policy, scenario)
-    if isinstance(policy, FoldedFile):
-        return load_folded(policy.path)
     if isinstance(policy, OwnPolicy | Frozen):
         return policy
+    if isinstance(policy, FoldedFile):
+        return load_folded(policy.path)
     there = policy.in_market(scenario)
-    regime = NO_REGIME if there.regime is None else RegimeAdapter(*map(np.asarray, there.regime))
-    adapter = IDENTITY if there.adapter is None else Adapter(*map(float, there.adapter))
-    return EXECUTORS[there.kind](there.core, regime, adapter)
+    return EXECUTORS[there.kind](there, there.core)
 
 
 def load_frozen(path: Path | str) -> Frozen:

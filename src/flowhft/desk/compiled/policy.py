@@ -47,6 +47,12 @@ class Frozen(NamedTuple):
     adapter: Adapter
     packed: Packed
     decide: Decide
+    # What is asked of everything that quotes, see `flowhft.policies.policy.Policy`; it may draw: nobody knows.
+    told, family, draws = False, "learned", True
+
+    def in_market(self, scenario: Any) -> "Frozen":
+        """Return it as it is: it was told before."""
+        return self
 
     @property
     def has_network(self) -> bool:

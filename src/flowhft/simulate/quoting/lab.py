@@ -26,20 +26,28 @@ from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
 from flowhft.types import Policy as Quoting
 
 
-def _rule(rule: Rule) -> Quoting:
+def _rule(policy: Policy, rule: Rule) -> Quoting:
     numbers = (jnp.asarray(number, jnp.float32) for number in rule.coefficients)
     return ClosedForm(type(rule.coefficients)(*numbers), rule.expert)
 
 
-def _agent(agent: Agent) -> Quoting:
+def _flow(policy: Policy, flow: Flow) -> Quoting:
+    within = flow_policy(flow)
+    if policy.regime is None:
+        return within
+    regime = RegimeAdapter(*(jnp.asarray(part, jnp.float32) for part in policy.regime))
+    return RegimeAdapted(within, regime)
+
+
+def _agent(policy: Policy, agent: Agent) -> Quoting:
     parts = (agent.actor, agent.scales, agent.units or IN_TICKS)
     return agents.Agent(*jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), parts))
 
 
-# Kind of what works out a quote -> what jax runs. Another network is a row.
-EXECUTORS: dict[str, Callable[[Any], Quoting]] = {
+# Kind of what works out a quote -> what jax runs, before the map that comes last. Another network is a row.
+EXECUTORS: dict[str, Callable[[Policy, Any], Quoting]] = {
     Rule.kind: _rule,
-    Flow.kind: flow_policy,
+    Flow.kind: _flow,
     Agent.kind: _agent,
 }
 
@@ -58,15 +66,13 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
         UsageError: it must be told a scenario, was not made for this one, or can only quote at the desk.
     """
     if isinstance(policy, Named):
-        quoting = in_lab(policy.policy, scenario)
-        return delayed(quoting, policy.delay, policy.late or "quotes") if policy.delay else quoting
-    if isinstance(policy, FoldedFile):
+        return delayed(in_lab(policy.policy, scenario), policy.delay or 0, policy.late or "quotes")
+    there: Any = policy.in_market(scenario)
+    if there.kind == OwnPolicy.kind:
+        return as_traced(there)
+    if there.kind not in EXECUTORS:
         raise UsageError("`policies` must not be frozen in the lab. Name the policy that it was frozen from.")
-    if isinstance(policy, OwnPolicy):
-        return as_traced(policy)
-    there = policy.in_market(scenario)
-    quoting = unmapped_in_lab(there, scenario)
-    last = there.adapter
+    quoting, last = unmapped_in_lab(there, scenario), there.adapter
     if there.regime is not None:
         return quoting if last in (None, IDENTITY) else adapted(quoting, last)
     # A flow without a map has one that does nothing: then one program serves it with and without.
@@ -82,8 +88,4 @@ def unmapped_in_lab(policy: Policy, scenario: Scenario | None) -> Any:
         scenario: see `in_lab`.
     """
     there = policy.in_market(scenario)
-    if there.regime is None:
-        return EXECUTORS[there.kind](there.core)
-    flow: Any = there.core  # nothing else has such a network behind it
-    regime = RegimeAdapter(*(jnp.asarray(part, jnp.float32) for part in there.regime))
-    return RegimeAdapted(flow_policy(flow), regime)
+    return EXECUTORS[there.kind](there, there.core)
