@@ -47,8 +47,21 @@ class Frozen(NamedTuple):
     adapter: Adapter
     packed: Packed
     decide: Decide
-    # What is asked of everything that quotes, see `flowhft.policies.policy.Policy`; it may draw: nobody knows.
-    told, family, draws = False, "learned", True
+
+    @property
+    def told(self) -> bool:
+        """Whether it must be told a market: it was told before."""
+        return False
+
+    @property
+    def family(self) -> str:
+        """Return what it is taken for, see `flowhft.policies.policy.Family`."""
+        return "learned"
+
+    @property
+    def draws(self) -> bool:
+        """Whether its quotes may be drawn with chance: nobody knows."""
+        return True
 
     def in_market(self, scenario: Any) -> "Frozen":
         """Return it as it is: it was told before."""
