@@ -46,12 +46,14 @@ from flowhft.policies import adapter as adapters
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.file import save_policy
+from flowhft.policies.names import find_policy
 from flowhft.policies.plan import Evaluation, Plan, euler, heun, long_steps
 from flowhft.policies.policy import Policy
 from flowhft.policies.regime_adapter import SEES, RegimeAdapter, adapter_at
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
 from flowhft.policies.rule import Rule
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
+from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.quoting.regime_adapted import RegimeAdapted
 from flowhft.types import Estimates, Observation, Quote
 
@@ -897,3 +899,12 @@ def test_a_file_of_the_version_before_is_still_read(name, tmp_path):
 
     loaded = load_frozen(rewrite(tmp_path / "new.safetensors", tmp_path, before))
     np.testing.assert_array_equal(quotes_of(loaded, observations()), quotes_of(frozen, observations()))
+
+
+def test_a_folded_file_quotes_at_the_desk_alone(saved):
+    with pytest.raises(UsageError, match="`policies` must not be frozen but for a backtest"):
+        find_policy(str(saved))
+    named = find_policy(str(saved), frozen=True)
+    np.testing.assert_array_equal(quotes_of(freeze(named), observations()), quotes_of(flow(), observations()))
+    with pytest.raises(UsageError, match="`policies` must not be frozen in the lab"):
+        in_lab(named, None)
