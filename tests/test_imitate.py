@@ -279,7 +279,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_network_before_it(tmp_pat
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     (checkpoint,) = tmp_path.iterdir()
     assert f"The network before it is kept in `{checkpoint}`" in str(told.value)
-    arrays, _ = read_archive(checkpoint, "", checkpoints.FORMAT, checkpoints.VERSION)
+    arrays, _ = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
     failed = int(str(told.value).split("at update ")[1].split(",")[0])
     assert arrays["state.update"] == failed - 1
     assert all(np.isfinite(value).all() for value in arrays.values())
@@ -315,7 +315,7 @@ def test_a_checkpoint_of_another_version_is_a_data_error(tmp_path):
     demonstrations, settings = _demonstrations(), _settings()
     imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     (checkpoint,) = tmp_path.iterdir()
-    arrays, header = read_archive(checkpoint, "", checkpoints.FORMAT, checkpoints.VERSION)
+    arrays, header = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
     write_archive(checkpoint, arrays, header | {"version": 1})
     with pytest.raises(DataError, match="must be of version 2 of the checkpoint of a training; received 1"):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
@@ -401,7 +401,7 @@ def test_training_ends_early_and_returns_to_the_best_network(tmp_path):
     with pytest.raises(Interrupted):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "again", stop)
     (checkpoint,) = (tmp_path / "again").iterdir()
-    arrays, _ = read_archive(checkpoint, "", checkpoints.FORMAT, checkpoints.VERSION)
+    arrays, _ = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
     prefix = "state.ema."
     weights = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
     assert _same(policy.network, network_from(weights, TINY.finest))

@@ -70,6 +70,7 @@ class Rule:
             "expert": self.expert.name,
             "risk_aversion": self.risk_aversion,
             "risk_aversions": dict(self.risk_aversions),
+            "has_coefficients": self.coefficients is not None,
         }, arrays
 
     @classmethod
@@ -84,7 +85,7 @@ class Rule:
         expert = rules.get(header["expert"])
         own = {name.removeprefix(COEFFICIENT): value for name, value in arrays.items()}
         numbers = {name: value if value.ndim else value[()] for name, value in own.items()}
-        coefficients = expert.form(**numbers) if numbers else None
+        coefficients = expert.form(**numbers) if header.get("has_coefficients") else None
         chosen = {str(name): float(value) for name, value in header["risk_aversions"].items()}
         fixed = header["risk_aversion"]
         for risk in (*chosen.values(), *(() if fixed is None else (fixed,))):
