@@ -72,6 +72,7 @@ def test_the_demo_tells_the_whole_story(whole):
         "shortcut",
         "flowhft",
         "adapted",
+        "no_quote",
     ]
     for rows in (found["simulation"], found["recording"]):
         assert [row["policy"] for row in rows] == policies

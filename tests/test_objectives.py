@@ -21,6 +21,7 @@ from flowhft.flow.interpolant import Batch, lesson_error, share_out, together
 from flowhft.flow.network import embedding
 from flowhft.flow.objectives import flow_map, flow_matching, shortcut
 from flowhft.policies.plan import euler, heun, long_steps
+from flowhft.policies.plans import plan_of, require_sampler
 from flowhft.policies.settings import SamplerSettings
 
 DEVIATION = 0.5  # s
@@ -349,14 +350,14 @@ def test_plans_stay_inside_the_flow_and_add_up_to_it(plan):
 )
 def test_samplers_that_were_not_learned_are_refused(name, sampler, message):
     with pytest.raises(UsageError, match=message):
-        objectives.get(name).require_sampler(SamplerSettings(**sampler), FINEST)
+        require_sampler(SamplerSettings(**sampler), NetworkSettings(finest=FINEST), name)
 
 
 def test_an_adaptive_sampler_has_no_plan_and_says_so():
     sampler = SamplerSettings(solver="adaptive")
-    objectives.get("flow_matching").require_sampler(sampler, FINEST)
+    require_sampler(sampler, NetworkSettings(finest=FINEST), "flow_matching")
     with pytest.raises(UsageError, match=r"`solver` must be one of euler, heun .* before freezing"):
-        objectives.get("flow_matching").plan(sampler, FINEST)
+        plan_of("flow_matching", sampler, FINEST)
 
 
 # --- two experts: 70 % quote +1, 30 % quote -1, or the reverse where the feature is -1
