@@ -22,7 +22,7 @@ from flowhft.flow.network import embedding
 from flowhft.flow.objectives import flow_map, flow_matching, shortcut
 from flowhft.policies.plan import euler, heun, long_steps
 from flowhft.policies.plans import plan_of, require_sampler
-from flowhft.policies.settings import SamplerSettings
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
 
 DEVIATION = 0.5  # s
 SLOPES, OFFSETS = jnp.array([1.0, -0.5, 0.3, 0.8]), jnp.array([0.2, 0.0, -0.4, 0.1])  # A, b
