@@ -531,7 +531,7 @@ def test_the_command_trains_keeps_and_is_judged(tmp_path, monkeypatch, capsys):
     judged = ["evaluate", "--scenarios", "T1.HH", "--market", "paper", "--policies", "trained"]
     assert main([*judged, "--paths", "16", "--out", "judged", "--json", "--quiet"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
-    assert [row["policy"] for row in results] == ["trained"]
+    assert [row["policy"] for row in results] == ["trained", "no_quote"]
     judged[2] = "T2.HH"
     assert main([*judged, "--paths", "16", "--out", "other"]) == 2
     assert "unknown scenario 'T2.HH'" in capsys.readouterr().err
