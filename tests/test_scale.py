@@ -115,9 +115,9 @@ def test_the_expected_shortfall_errs_by_the_square_of_the_pilots_error():
     exact = metrics.METRICS["expected_shortfall"].estimator(values)[0]
     density = np.exp(-0.5 * 1.6449**2) / np.sqrt(2 * np.pi)
     errors = []
+    paths = invented(len(values), names=("a",))
     for i in range(40):
         pnl = np.roll(values, 500 * i)
-        paths = {"a": {**invented(len(values), names=("a",))["a"], "pnl": pnl}} if i == 0 else paths
         paths["a"]["pnl"] = pnl
         column = np.minimum(pnl - np.quantile(pnl[:500], TAIL), 0.0) / TAIL
         errors.append(np.mean(column) + np.quantile(pnl[:500], TAIL) - exact)

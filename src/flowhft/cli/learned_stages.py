@@ -142,6 +142,7 @@ class Stages:
 
     def _crew(self) -> Any:
         """Return who judges, as a context: a Ray cluster or this process."""
+        from flowhft.simulate.devices import prepare
         from flowhft.work.cluster import cluster
         from flowhft.work.task import do_here
 

@@ -129,6 +129,7 @@ class ReproduceReal(Command):
 
     def _outcomes(self, prefixes: Mapping[str, Path], folder: Path, progress: Any) -> dict[str, Any]:
         """Run the stages of every recording, several recordings at a time."""
+        from flowhft.simulate.devices import prepare
         from flowhft.simulate.spans import Span, Task
         from flowhft.work.pool import PoolCrew, cores_for
         from flowhft.work.task import do_here

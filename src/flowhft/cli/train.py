@@ -1,6 +1,6 @@
 """`flowhft train`: train the network that adapts a frozen policy to whatever market it senses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of, run_of, summary_of
@@ -32,12 +32,13 @@ class Train(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.flow.policy import save_policy
+        from flowhft.flow.policy import as_data, flow_policy
         from flowhft.learn.regime.bank import make_bank
         from flowhft.learn.regime.family import draw_family
         from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, held_out_table, judge_dials
         from flowhft.learn.regime.plain import plain_policy
         from flowhft.learn.regime.train import CURVE_UNITS, train
+        from flowhft.policies.file import save_policy
         from flowhft.policies.flow import flow_in
         from flowhft.policies.names import find_policy
         from flowhft.scenarios.known import units_of
@@ -103,7 +104,7 @@ class Train(Command):
                 )
             table = held_out_table(judged)
             dial = choose_dial(table)
-            regime = source.at_dial(dial).adapter
+            chosen = learned.at_dial(dial)
             write_table(work / "curve.parquet", trained.curve, CURVE_UNITS)
             write_table(work / "held_out.parquet", table, TABLE_UNITS)
             about = {
@@ -113,7 +114,8 @@ class Train(Command):
                 "base": remembered,
                 "parents": run.parents,
             }
-            save_policy(work / "policy.safetensors", within, regime, about, dial=self.regime.dial)
+            trained_for = replace(chosen, dial=self.regime.dial, training=about)
+            save_policy(work / "policy.safetensors", trained_for)
             run.finish(dial=dial, **trained.curve.row(-1, named=True))
         summary = summary_of(run.folder)
         table = read_table(run.folder / "held_out.parquet")

@@ -122,7 +122,7 @@ def judge_dials(
         if kept is not None and kept.is_file():
             rows += read_json(kept)
             continue
-        found = _judged(source, scenario, like[market_of(scenario)], dials, paths, seed)
+        found = _judged(policy, scenario, like[market_of(scenario)], dials, paths, seed)
         if kept is not None:
             write_json(kept, found)
         rows += found
