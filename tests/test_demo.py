@@ -167,13 +167,13 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
 
 
 def test_another_configuration_withdraws_the_old_conclusion_first(whole, config, tmp_path, monkeypatch):
-    from flowhft.learn.adapt import adapt
+    from flowhft.stages import adapt
 
     def interrupt(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
     folder = shutil.copytree(whole[0], tmp_path / "demo")
-    monkeypatch.setattr(adapt, "adapt", interrupt)
+    monkeypatch.setattr(adapt, "fitted", interrupt)
     said = flowhft("demo", "--config", config, "--state.generations", "2", "--out", folder, "--quiet")
     assert said.code == 130
     assert said.err.strip().startswith(f"interrupted; finished stages are in {folder};")

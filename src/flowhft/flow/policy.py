@@ -206,7 +206,7 @@ def as_data(
     policy: FlowPolicy,
     adapter: Adapter | RegimeAdapter = IDENTITY,
     training: dict[str, Any] | None = None,
-    dial: tuple[float, float] | None = None,
+    dial: tuple[float, ...] | None = None,
     behind: Adapter = IDENTITY,
 ) -> Policy:
     """Return a flow policy of the lab as data, with what belongs behind it.

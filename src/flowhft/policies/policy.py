@@ -71,7 +71,7 @@ class Policy:
     core: Core
     regime: RegimeAdapter | None = None
     adapter: Adapter | None = None
-    dial: tuple[float, float] | None = None
+    dial: tuple[float, ...] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     settled: bool = False
 
