@@ -30,7 +30,6 @@ from flowhft.desk.compiled import (
     freeze_expert,
     load_frozen,
     packing,
-    plain,
     quote,
     vectors,
     weight_shapes,
@@ -43,6 +42,7 @@ from flowhft.flow.network import network_from
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.policies import adapter as adapters
+from flowhft.policies import plain
 from flowhft.policies import rules as experts
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.file import save_policy

@@ -62,7 +62,7 @@ def one_session(**changes: Any) -> Trajectory:
         observation=Observation(
             zero, zero, np.array([[0.0, -2.0, -3.0]]), np.array([[0.0, 1.0, 0.0]]), *(zero,) * 7
         ),
-        quote=Quote(np.array([[1.5, 1.0, 1.0]]), np.array([[2.0, 3.0, 1.0]])),
+        quote=Quote(np.array([[1.5, 1.0, 1.0]]), np.array([[2.0, 3.0, 1.0]]), *np.ones((2, 1, 3))),
         fill=Fill(np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 1.0, 0.0]])),
         spread_pnl=np.array([[1.0, 3.0, 0.0]]),
         inventory_pnl=np.array([[-2.0, 0.0, 0.0]]),

@@ -136,7 +136,7 @@ def test_the_command_tunes_every_scenario_and_evaluate_takes_what_it_wrote(tmp_p
         *("--out", tmp_path / "judged"),
     )
     pnl = {(row["scenario"], row["policy"]): row["pnl"] for row in judged.json["results"]}
-    assert {policy for _, policy in pnl} == {"tuned", "glft_tuned"}
+    assert {policy for _, policy in pnl} == {"tuned", "glft_tuned", "no_quote"}
     assert pnl["v0.2", "tuned"] == pnl["v0.2", "glft_tuned"]  # one expert was tuned: it is the best
     assert flowhft("report", tmp_path / "tune").code == 0
     assert "Tuning gains beyond chance" in (tmp_path / "tune" / "report.html").read_text()

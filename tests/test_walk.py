@@ -189,7 +189,7 @@ def trajectory(steps: int, bought: dict[int, float], mid: np.ndarray | None = No
     observed = {name: zeros for name in Observation._fields} | {"inventory": held}
     path = Trajectory(
         observation=Observation(**observed),
-        quote=Quote(zeros, zeros),
+        quote=Quote(zeros, zeros, zeros + 1.0, zeros + 1.0),
         fill=Fill(np.maximum(fills, 0.0), np.maximum(-fills, 0.0)),
         spread_pnl=0.25 * np.abs(fills),
         inventory_pnl=np.arange(steps, dtype=float),
