@@ -27,8 +27,9 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 
-from flowhft.desk.compiled import Desk, Memory, Network, begin, desk_of, fold, plain, quote, weight_shapes  # noqa: E402
+from flowhft.desk.compiled import Desk, Memory, Network, begin, desk_of, fold, quote, weight_shapes  # noqa: E402
 from flowhft.features import NAMES, Sensor  # noqa: E402
+from flowhft.policies import plain  # noqa: E402
 from flowhft.policies.plan import euler  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
 
