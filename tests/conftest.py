@@ -1,7 +1,10 @@
 """What every test shares: compile caches, a reproducible hypothesis, the recordings beside the repository."""
 
+import gc
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the recordings in {folder}")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_one_module() -> Iterator[None]:
+    """Let go of compiled programs after every module.
+
+    A process that keeps those of all of them runs out of memory mappings, and XLA then ends it.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
