@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from flowhft.desk.compiled import Frozen, fold, freeze_expert, weight_shapes
+from flowhft.desk.compiled.freeze import freeze
 from flowhft.desk.replay.engine import prepare, replay, trade
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.venue import advance, close_venue, open_venue
@@ -90,7 +91,7 @@ def main() -> None:
         "glft": freeze_expert(
             EXPERTS["glft"], EXPERTS["glft"].coefficients(ESTIMATES, 0.1 * ESTIMATES.fill_decay)
         ),
-        "flowhft": find_policy("flowhft").frozen(MARKET),
+        "flowhft": freeze(find_policy("flowhft"), MARKET),
         f"flow, width {WIDTH}, 1 step": random_flow(1),
         f"flow, width {WIDTH}, 4 steps": random_flow(4),
     }
