@@ -16,13 +16,10 @@ from flowhft.desk.compiled.actor import ACTOR
 from flowhft.desk.compiled.export import inputs_of, largest_difference, onnx_model, save_onnx
 from flowhft.desk.compiled.vectors import tanh
 from flowhft.errors import FlowhftError, UsageError
-from flowhft.features import REGIME
+from flowhft.features import IN_TICKS, REGIME, STATE, Units
 from flowhft.policies.actor import (
-    IN_TICKS,
-    STATE,
     Actor,
     Scales,
-    Units,
     first_spread,
     forward,
     look,
@@ -49,12 +46,14 @@ def scales_of(feature, random):
     )
 
 
-def agent_of(name, told, seed=0):
+def agent_of(name, told, seed=0, actions=2):
     random = np.random.default_rng(seed)
     units = Units(0.7, 2.0, 3.0, 4.0, random.normal(size=len(REGIME))) if told else IN_TICKS
-    sizes = (len(STATE) + len(units.regime), *LAYERS[name], 2)
+    sizes = (len(STATE) + len(units.regime), *LAYERS[name], actions)
     weights = [random.normal(size=shape) / shape[0] ** 0.5 for shape in itertools.pairwise(sizes)]
-    actor = Actor(tuple(weights), tuple(0.3 * random.normal(size=size) for size in sizes[1:]), np.zeros(2))
+    actor = Actor(
+        tuple(weights), tuple(0.3 * random.normal(size=size) for size in sizes[1:]), np.zeros(actions)
+    )
     return jax.tree.map(np.float32, (actor, scales_of(sizes[0], random), units))
 
 
@@ -153,7 +152,10 @@ def told_agent(actor, scales, units, adapter=IDENTITY):
     [
         (lambda a, s, u: (a._replace(biases=a.biases[:1]), s, u), "`biases` must be one a layer"),
         (lambda a, s, u: (a._replace(weights=(a.weights[0][1:], *a.weights[1:])), s, u), "row for each of 5"),
-        (lambda a, s, u: (a._replace(weights=(*a.weights[:2], a.weights[2][:, :1])), s, u), "two actions"),
+        (
+            lambda a, s, u: (a._replace(weights=(*a.weights[:2], a.weights[2][:, :1])), s, u),
+            "end with 2 actions",
+        ),
         (
             lambda a, s, u: (a._replace(weights=(a.weights[0], a.weights[1][1:], a.weights[2])), s, u),
             "`weight.1`",
@@ -182,14 +184,15 @@ def test_an_output_that_is_no_number_is_an_error():
         quote(frozen, begin(frozen, 0), observations(1)[0]._replace(time=50.0, cash=50.0))
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_an_onnx_model_quotes_like_the_agent(told, tmp_path):
+@pytest.mark.parametrize(("told", "actions"), [(False, 2), (True, 2), (False, 4)])
+def test_an_onnx_model_quotes_like_the_agent(told, actions, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    frozen = freeze_actor(*agent_of("two", told), Adapter(1.2, 0.1, -0.2, 0.05, 0.01))
+    parts = agent_of("two", told, actions=actions)
+    frozen = freeze_actor(*parts, Adapter(1.2, 0.1, -0.2, 0.05, 0.01))
     save_onnx(frozen, tmp_path / "agent.onnx")
     assert set(inputs_of(frozen)) == {"features", "inventory", "time_left"}
     assert largest_difference(frozen, tmp_path / "agent.onnx") < 5e-6
-    other = freeze_actor(*agent_of("two", told), Adapter(1.2, 0.11, -0.2, 0.05, 0.01))
+    other = freeze_actor(*parts, Adapter(1.2, 0.11, -0.2, 0.05, 0.01))
     assert largest_difference(other, tmp_path / "agent.onnx") > 5e-3
     said = {entry.key: entry.value for entry in onnx_model(frozen).metadata_props}
     assert json.loads(said["features"]) == [*STATE, *(REGIME if told else ())]

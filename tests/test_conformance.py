@@ -1,5 +1,6 @@
 """Every kind of policy is the same thing everywhere: a new kind joins by a row."""
 
+import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+import flowhft
 from flowhft.desk import compiled as desk
+from flowhft.desk.compiled.freeze import freeze
+from flowhft.errors import FlowhftError
 from flowhft.features import sensor_in_units
 from flowhft.policies import file
 from flowhft.policies.adapter import Adapter
@@ -68,10 +72,10 @@ def a_flow(features: str = "context", **sampler) -> Flow:
     return Flow(weights, normaliser, sensor, settings, chosen, "flow_matching")
 
 
-def an_agent(view: str) -> Agent:
+def an_agent(view: str, actions: int = 2) -> Agent:
     random = np.random.default_rng(1)
-    sizes = (len(VIEWS[view]), 7, 5, 2)
-    arrays = {"log_std": np.zeros(2)}
+    sizes = (len(VIEWS[view]), 7, 5, actions)
+    arrays = {"log_std": np.zeros(actions)}
     for n, (before, after) in enumerate(itertools.pairwise(sizes)):
         arrays |= {f"weight.{n}": 0.4 * random.standard_normal((before, after))}
         arrays |= {f"bias.{n}": 0.1 * random.standard_normal(after)}
@@ -95,6 +99,7 @@ KINDS = {
     "its control": "flowhft_plain@0.3",
     "agent": Policy(an_agent("state")),
     "agent, told": Policy(an_agent("regime"), adapter=LAST),
+    "agent that pulls": Policy(an_agent("state", 4), adapter=LAST),
     "agents, one a scenario": Policy(Members({MARKET.name: Policy(an_agent("state"))})),
     "a file and a row": TOY,
 }
@@ -112,6 +117,47 @@ def test_a_policy_is_the_same_thing_everywhere(kind):
     assert any("the same quotes in numpy, numba, jax" in line for line in said) == (
         kind not in ("white_noise", "flow, noise")
     )
+
+
+def test_the_agent_that_pulls_does_so_at_times():
+    reference, asked = Reference(KINDS["agent that pulls"]), []
+    memory = reference.init()
+    for step in range(40):
+        seen = Observation(
+            0.02 * step, 1 - 0.02 * step, 0.3 * step - 5.0, step - 20.0, 4.0 * step - 70.0, *[1.0] * 4
+        )
+        quote, memory = reference.act(memory, seen)
+        asked.append(quote[:2])
+    pulled = np.isnan(asked)
+    assert 0 < pulled.sum() < pulled.size
+    assert memory > 0.0  # the spread that was meant
+
+
+def broken(policy: Policy, **arrays) -> Policy:
+    """Return a policy whose arrays are other numbers, everywhere the same in each."""
+    field = "arrays" if isinstance(policy.core, Agent) else "weights"
+    own = dict(getattr(policy.core, field))
+    for name, value in arrays.items():
+        own[name] = np.full_like(own[name], value)
+    return dataclasses.replace(policy, core=dataclasses.replace(policy.core, **{field: own}))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize(
+    ("kind", "arrays"),
+    [
+        ("agent that pulls", {"bias.1": 50.0, "weight.2": 3e38}),
+        ("flow, context", {"output.weight": 3e38, "output.bias": -3e38, "output.modulation_bias": 3e38}),
+    ],
+)
+def test_a_network_that_gives_no_number_is_an_error_in_lab_and_at_the_desk(kind, arrays):
+    policy = broken(KINDS[kind], **arrays)
+    with pytest.raises(FlowhftError, match=r"must be finite.* received (NaN|infinity) in path 0 of"):
+        flowhft.evaluate({"broken": policy}, [MARKET], paths=2)
+    frozen = freeze(policy, MARKET)
+    seen = Observation(0.3, 0.7, 1.5, 2.0, -3.0, 1.0, 0.0, 20.0, 30.0)
+    with pytest.raises(FlowhftError, match="its network gave others"):
+        desk.quote(frozen, desk.begin(frozen, 0), seen)
 
 
 def mine(observation):

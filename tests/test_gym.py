@@ -54,17 +54,19 @@ def quotes(expert: Trajectory, path: slice | int, step: int) -> np.ndarray:
     return np.stack([side[path, step] for side in expert.quote[:2]], axis=-1)
 
 
-def weights(features: int = 5, hidden: tuple[int, ...] = (8, 8), seed: int = 0) -> dict[str, np.ndarray]:
+def weights(
+    features: int = 5, hidden: tuple[int, ...] = (8, 8), seed: int = 0, actions: int = 2
+) -> dict[str, np.ndarray]:
     """Return the state of a policy as Stable-Baselines3 names it, matrices (out, in)."""
     random = np.random.default_rng(seed)
     sizes = (features, *hidden)
-    state = {"log_std": np.zeros(2, np.float32)}
+    state = {"log_std": np.zeros(actions, np.float32)}
     for n, (before, after) in enumerate(itertools.pairwise(sizes)):
         state[f"mlp_extractor.policy_net.{2 * n}.weight"] = random.normal(size=(after, before))
         state[f"mlp_extractor.policy_net.{2 * n}.bias"] = random.normal(size=after)
         state[f"mlp_extractor.value_net.{2 * n}.weight"] = random.normal(size=(after, before))
-    state["action_net.weight"] = 2.0 * random.normal(size=(2, hidden[-1]))  # at times beyond the reach
-    state["action_net.bias"] = random.normal(size=2)
+    state["action_net.weight"] = 2.0 * random.normal(size=(actions, hidden[-1]))  # at times beyond the reach
+    state["action_net.bias"] = random.normal(size=actions)
     return state
 
 
@@ -460,6 +462,28 @@ def test_a_side_that_is_pulled_does_not_trade_and_leaves_no_hole_in_what_is_seen
         env.step(eager[:, :2])
 
 
-def test_an_agent_that_may_pull_is_not_exported_as_one_that_always_quotes(scenario):
-    with pytest.raises(UsageError, match="`may_pull` must be False for an export"):
-        agents_from(weights(), MarketEnv(scenario, may_pull=True))
+def test_an_agent_that_may_pull_is_exported_as_one_that_does(scenario, tmp_path):
+    """The policy trades in the lab what its network's mean actions trade in the environment."""
+    env = MarketVectorEnv(scenario, num_envs=SESSIONS, may_pull=True, observation="state")
+    state, (seen, _) = weights(actions=4), env.reset(seed=3)
+    state["action_net.bias"][2:] -= perceptron(state, seen[0])[2:] - 0.05  # now and then below 0
+    path = tmp_path / "agent.safetensors"
+    save_policy(path, agents_from(state, env))
+    agent = in_lab(load_policy(path), scenario)
+    steps = []
+    count = scenario.steps - 1  # the last step tells of the session that begins then
+    for _ in range(count):
+        action = np.stack([perceptron(state, one) for one in seen])
+        low, high = env.single_action_space.low, env.single_action_space.high
+        seen, _, _, _, info = env.step(np.clip(action, low, high).astype(np.float32))
+        steps.append(info)
+    lived = rollout(build(scenario), agent, paths=SESSIONS, seed=3, scenario=stream_of(scenario))
+    for side in ("bid", "ask"):
+        quoted = np.stack([info[f"quoted_{side}"] for info in steps], axis=1)
+        assert 0.0 < quoted.mean() < 1.0
+        sides = getattr(lived.quote, f"half_spread_{side}")[:, :count]
+        np.testing.assert_array_equal(~np.isnan(sides), quoted == 1.0)
+        meant = np.stack([info[f"half_spread_{side}"] for info in steps], axis=1)
+        np.testing.assert_allclose(sides[quoted == 1.0], meant[quoted == 1.0], rtol=1e-4)
+        filled = np.stack([info[f"fill_{side}"] for info in steps], axis=1)
+        np.testing.assert_array_equal(getattr(lived.fill, side)[:, :count], filled)

@@ -1,8 +1,12 @@
 """The kinds of features: what a policy sees of its memory and of an observation, in numbers of order one."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flowhft.features.fractional import HURST, WEIGHTS
 from flowhft.features.memory import LAST, REACHING, Memory
 from flowhft.features.sensor import Sensor
+from flowhft.features.state import STATE, state_features
 from flowhft.types import Numeric, Observation
 
 PAPER = 0
@@ -43,6 +47,7 @@ NAMES = {
     ),
 }
 NAMES["told"] = (*NAMES["context"], *(f"told_{name}" for name in REGIME))
+NAMES |= {"state": STATE, "regime": STATE + REGIME}  # of agents
 _ONE, _FIVE, _TWENTY = WEIGHTS
 
 
@@ -137,4 +142,10 @@ def paper_features(sensor: Sensor, memory: Memory, observation: Observation) -> 
     )
 
 
-FUNCTIONS = {"paper": paper_features, "context": context_features}
+# Kind -> (sensor or units, memory, observation) -> features. `told` and `regime` are `context` and `state`
+# with the numbers of `REGIME` behind them, which nobody can sense.
+FUNCTIONS: dict[str, Callable[[Any, Any, Observation], tuple[Numeric, ...]]] = {
+    "paper": paper_features,
+    "context": context_features,
+    "state": state_features,
+}

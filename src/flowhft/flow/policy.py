@@ -160,6 +160,11 @@ class FlowPolicy(eqx.Module):
         chunk = self.carry(raw_features, noise, moved_up(memory.chunk, self.sampler.execute))
         return memory._replace(chunk=chunk, cursor=jnp.zeros_like(memory.cursor), drawn=memory.drawn + 1)
 
+    @property
+    def always_quotes(self) -> bool:
+        """Whether it quotes both sides at all times."""
+        return True
+
     def act(self, memory: Memory, observation: Observation, key: PRNGKeyArray) -> tuple[Quote, Memory]:
         """Return the quote for this observation and the memory for the next one.
 

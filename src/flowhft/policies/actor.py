@@ -11,19 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from flowhft.features import LastSpread, Units, state_features
 from flowhft.types import Numeric, Observation, Quote
 
 MOST = 10.0  # scaled features are clipped here: what was never seen in training should not saturate
-STATE = ("time", "cash", "inventory", "mid_price", "previous_spread")
+SIDES = 2
 
 
 class Actor(NamedTuple):
     """A multilayer perceptron, tanh between its layers: scaled features in, mean action out.
 
+    The action is a number a side, or two: the last two then say whether each side is quoted.
+
     Attributes:
         weights: one matrix a layer, shape (in, out).
         biases: one vector a layer, shape (out,).
-        log_std: logarithm of the action's standard deviation, with which it explored, shape (side,).
+        log_std: logarithm of the action's standard deviation, with which it explored, shape (action,).
     """
 
     weights: tuple[Numeric, ...]
@@ -51,48 +54,10 @@ class Scales(NamedTuple):
     high: Numeric
 
 
-class Units(NamedTuple):
-    """The units in which an actor sees and quotes, and the numbers of the regime, if it is given any.
-
-    Attributes:
-        half_spread: unit of half-spreads, ticks.
-        time: unit of time, seconds.
-        price: unit of the mid price's way since the session began, ticks.
-        cash: unit of cash, tick x lot.
-        regime: numbers behind the state, shape (regime,); empty for an actor that is given none.
-    """
-
-    half_spread: Numeric
-    time: Numeric
-    price: Numeric
-    cash: Numeric
-    regime: Numeric
-
-
-# Everything stays in ticks, seconds and lots.
-IN_TICKS = Units(1.0, 1.0, 1.0, 1.0, np.zeros(0, np.float32))
-
-
-def state(units: Units, observation: Observation, previous_spread: Numeric) -> tuple[Numeric, ...]:
-    """Return the numbers named in `STATE`, in an actor's units; those of the regime come behind them.
-
-    Args:
-        units: of the actor.
-        observation: of one path.
-        previous_spread: that the actor quoted last, ticks, full width.
-    """
-    return (
-        observation.time / units.time,
-        observation.cash / units.cash,
-        observation.inventory,
-        observation.mid_price / units.price,
-        previous_spread / units.half_spread,
-    )
-
-
 def look(units: Units, observation: Observation, previous_spread: Numeric) -> Float[np.ndarray, " feature"]:
-    """Return what an actor sees, before its scales, in numpy: `state` and the regime, shape (feature,)."""
-    return np.concatenate([state(units, observation, previous_spread), units.regime]).astype(np.float32)
+    """Return what an actor sees, before its scales, in numpy: the state and the regime, shape (feature,)."""
+    seen = state_features(units, LastSpread(previous_spread), observation)
+    return np.concatenate([seen, units.regime]).astype(np.float32)
 
 
 def scaled(mean: Numeric, std: Numeric, features: Numeric) -> Numeric:
@@ -127,6 +92,39 @@ def quote_of(scales: Scales, units: Units, action: Numeric) -> Quote:
     """Return the quote that an action, shape (side,), stands for."""
     spreads = scales.centre + scales.scale * action.clip(scales.low, scales.high)
     return Quote(units.half_spread * spreads[0], units.half_spread * spreads[1])
+
+
+def pulled(meant: Quote, wishes: Numeric, library: Any = np) -> Quote:
+    """Return a quote without the sides that the agent pulls: those whose own number is below 0.
+
+    Args:
+        meant: half-spreads, ticks.
+        wishes: whether each side is to be quoted, shape (side,).
+        library: of the arrays: numpy, or jax.numpy.
+
+    Returns:
+        NaN for a side that is pulled; infinity, which no policy may quote, where the network gave no number.
+    """
+
+    def side(half_spread: Numeric, wish: Numeric) -> Numeric:
+        known = library.isfinite(half_spread) & library.isfinite(wish)
+        return library.where(known, library.where(wish < 0.0, np.nan, half_spread), np.inf)
+
+    return meant._replace(
+        half_spread_bid=side(meant.half_spread_bid, wishes[0]),
+        half_spread_ask=side(meant.half_spread_ask, wishes[1]),
+    )
+
+
+def decided(scales: Scales, units: Units, output: Numeric, library: Any = np) -> tuple[Quote, Numeric]:
+    """Return the quote that a network's output stands for, and the spread that the agent remembers.
+
+    An output of four numbers says in the last two whether each side is quoted (`pulled`); the spread that is
+    remembered is the one that was meant, ticks.
+    """
+    meant = quote_of(scales, units, output[:SIDES])
+    quote = meant if len(output) == SIDES else pulled(meant, output[SIDES:], library)
+    return quote, meant.half_spread_bid + meant.half_spread_ask
 
 
 def first_spread(scales: Scales, units: Units) -> Numeric:

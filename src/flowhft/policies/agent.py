@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Float32
 
 from flowhft.errors import UnknownNameError, UsageError, require
-from flowhft.features import REGIME
-from flowhft.policies.actor import IN_TICKS, STATE, Actor, Scales, Units
+from flowhft.features import IN_TICKS, NAMES, STATE, Units
+from flowhft.policies.actor import SIDES, Actor, Scales
 from flowhft.policies.policy import Policy
 from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.scenario import Scenario
 
 ACTIVATION = "tanh"
 # View -> the names of its features, in their order.
-VIEWS: dict[str, tuple[str, ...]] = {"state": STATE, "regime": STATE + REGIME}
-SIDES = 2
+VIEWS: dict[str, tuple[str, ...]] = {view: NAMES[view] for view in ("state", "regime")}
+ACTIONS = (SIDES, 2 * SIDES)  # numbers that a network may end with, see `flowhft.policies.actor.Actor`
 
 
 def units_in(view: str, scenario: Scenario) -> Units:
@@ -43,7 +43,7 @@ class Agent:
     Attributes:
         view: what it sees, a key of `VIEWS`.
         arrays: float32, for layers of sizes n_0, ..., n_L: `weight.i` (n_i, n_i+1), `bias.i` (n_i+1,),
-            `log_std` (2,), `scales.mean` and `scales.std` (n_0,), `scales.centre`, `scales.scale`,
+            `log_std` (n_L,), `scales.mean` and `scales.std` (n_0,), `scales.centre`, `scales.scale`,
             `scales.low` and `scales.high` (2,): half-spread = unit (centre + scale min(max(action, low),
             high)).
         units: in a market: what it is told there; None before.
@@ -118,13 +118,13 @@ class Agent:
         """Return the name and shape of every array that a file with this header holds."""
         layers = [int(size) for size in header["layers"]]
         features = len(VIEWS[header["view"]])
-        fits = len(layers) > 1 and min(layers) >= 1 and (layers[0], layers[-1]) == (features, SIDES)
+        fits = len(layers) > 1 and min(layers) >= 1 and layers[0] == features and layers[-1] in ACTIONS
         if not fits or header["activation"] != ACTIVATION:
             raise UsageError(
-                f"layers must lead from {features} features to {SIDES} actions, {ACTIVATION} between them; "
-                f"received {layers} with {header['activation']!r}."
+                f"layers must lead from {features} features to 2 actions, or 4 where sides may be pulled, "
+                f"{ACTIVATION} between them; received {layers} with {header['activation']!r}."
             )
-        shapes: dict[str, tuple] = {"log_std": (SIDES,)}
+        shapes: dict[str, tuple] = {"log_std": (layers[-1],)}
         for n, (before, after) in enumerate(itertools.pairwise(layers)):
             shapes |= {f"weight.{n}": (before, after), f"bias.{n}": (after,)}
         for name in Scales._fields:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from flowhft import features
 from flowhft.errors import UsageError
 from flowhft.policies import actor
-from flowhft.policies.actor import IN_TICKS
 from flowhft.policies.adapter import adapt_quote
 from flowhft.policies.agent import Agent
 from flowhft.policies.flow import Flow
@@ -67,11 +66,9 @@ def _rule(rule: Rule, memory: None, observation: Observation) -> tuple[Quote, No
 
 def _agent(agent: Agent, memory: float, observation: Observation) -> tuple[Quote, float]:
     """Return the quote of an agent, which remembers the spread that it quoted last, ticks."""
-    units, scales = agent.units or IN_TICKS, agent.scales
+    units, scales = agent.units or features.IN_TICKS, agent.scales
     seen = actor.scaled(scales.mean, scales.std, actor.look(units, observation, memory))
-    action = actor.forward(agent.actor.weights, agent.actor.biases, seen)
-    quote = actor.quote_of(scales, units, action)
-    return quote, quote.half_spread_bid + quote.half_spread_ask
+    return actor.decided(scales, units, actor.forward(agent.actor.weights, agent.actor.biases, seen))
 
 
 class Chunk(NamedTuple):
@@ -108,7 +105,7 @@ def _flow(flow: Flow, memory: Chunk, observation: Observation) -> tuple[Quote, C
 # Kind of what works out a quote -> how a session begins, and how it decides.
 EXECUTORS: dict[str, tuple[Callable[[Any], Any], Callable[..., tuple[Quote, Any]]]] = {
     Rule.kind: (lambda rule: None, _rule),
-    Agent.kind: (lambda agent: actor.first_spread(agent.scales, agent.units or IN_TICKS), _agent),
+    Agent.kind: (lambda agent: actor.first_spread(agent.scales, agent.units or features.IN_TICKS), _agent),
     Flow.kind: (
         lambda flow: Chunk(
             features.remember_nothing(flow.sensor),

@@ -4,7 +4,7 @@ Nothing here imports jax, so that a command line can show its help at once.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from flowhft.errors import require
 from flowhft.features import NAMES
@@ -12,6 +12,8 @@ from flowhft.features import NAMES
 ObjectiveName = Literal[
     "flow_matching", "shortcut", "flow_map", "rectified", "regression", "minimal_iterative"
 ]
+
+FeaturesName = Literal["context", "paper", "told"]
 
 
 def is_power_of_two(number: int) -> bool:
@@ -23,7 +25,7 @@ def is_power_of_two(number: int) -> bool:
 class NetworkSettings:
     """Shape of the velocity network."""
 
-    features: Literal["context", "paper", "told"] = "context"
+    features: FeaturesName = "context"
     """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper,
     `told` is `context` and the numbers of the scenario, which only a simulation knows: a control."""
     horizon: int = 16
@@ -36,9 +38,8 @@ class NetworkSettings:
     """Most steps of a shortcut sampler, a power of two: its ladder is 1, 2, 4, ... up to this."""
 
     def __post_init__(self) -> None:
-        require(
-            self.features in NAMES, "features", f"be one of {', '.join(sorted(NAMES))}", repr(self.features)
-        )
+        known = get_args(FeaturesName)
+        require(self.features in known, "features", f"be one of {', '.join(known)}", repr(self.features))
         require(self.horizon >= 1, "horizon", "be at least 1 step", self.horizon)
         require(self.width >= 2, "width", "be at least 2 units", self.width)
         require(self.blocks >= 1, "blocks", "be at least 1", self.blocks)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from flowhft.policies.actor import Units as Told
+from flowhft.features import Units as Told
 from flowhft.policies.agent import VIEWS
 from flowhft.policies.agent import units_in as told
 from flowhft.scenarios.scenario import Scenario

@@ -242,7 +242,9 @@ def _run(
 
 
 def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) -> None:
-    """Refuse what a policy did whose half-spreads were infinite: a network's output that is no number.
+    """Refuse what a policy did whose half-spreads are not those of a quote: its network gave no number.
+
+    Infinity is no half-spread; NaN leaves a side unquoted, and only those may say so who know how.
 
     Args:
         policy: who quoted.
@@ -253,20 +255,23 @@ def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) ->
     Raises:
         FlowhftError: naming the policy and the path.
     """
+    while hasattr(policy, "policy"):  # behind adapters and delays
+        policy = policy.policy
+    always = bool(getattr(policy, "always_quotes", False))
     if isinstance(found, Trajectory):
         sides = np.stack([found.quote.half_spread_bid, found.quote.half_spread_ask])
-        wrong = np.isinf(sides).any(axis=(0, -1))
+        wrong = (~np.isfinite(sides) if always else np.isinf(sides)).any(axis=(0, -1))
     elif isinstance(found, Tally):
         wrong = ~np.isfinite(found.half_spread) | ~np.isfinite(found.spread_pnl)  # infinity x no fill is NaN
+        wrong |= always & (np.asarray(found.quoted) < found.steps)
     else:
         return
     for path in np.flatnonzero(wrong)[:1]:
-        while hasattr(policy, "policy"):  # behind adapters and delays
-            policy = policy.policy
         kind = getattr(policy, "name", type(policy).__name__)
+        rule, received = ("be finite", "NaN") if always else ("be finite, or NaN for no quote", "infinity")
         raise FlowhftError(
-            f"`half_spread` of the policy {kind} must be finite, or NaN for no quote; received infinity in "
-            f"path {first + path} of '{scenario}'. What its network works out there is no number."
+            f"`half_spread` of the policy {kind} must {rule}; received {received} in path {first + path} of "
+            f"'{scenario}'. What its network works out there is no number."
         )
 
 

@@ -1,6 +1,7 @@
 """Agents at the desk: an actor (`flowhft.policies.actor`) with its scales and units, compiled."""
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,18 +13,19 @@ from flowhft.desk.compiled.kind import Kind
 from flowhft.desk.compiled.packing import HALF_TILE, aligned, pad, tiled
 from flowhft.desk.compiled.vectors import product, tanh
 from flowhft.errors import require
-from flowhft.policies.actor import MOST, STATE, Actor, Scales, Units, first_spread, state
+from flowhft.features import STATE, LastSpread, Units, state_features
+from flowhft.policies.actor import MOST, SIDES, Actor, Scales, first_spread
 from flowhft.policies.adapter import Adapter, adapt_quote
+from flowhft.policies.agent import ACTIONS
 from flowhft.types import Observation, Quote
 
-SIDES = 2
 _STATE, _SIDES = len(STATE), SIDES
 # Places in the numbers: the adapter, layers, units, sizes of the layers; then what `_packed` says.
 _LAYERS = len(Adapter._fields)
 _UNITS = _LAYERS + 1
 _SIZES = _UNITS + 4
 _numpy_rules = njit(error_model="numpy")
-_state, _adapt_quote = _numpy_rules(state), _numpy_rules(adapt_quote)
+_state, _adapt_quote = _numpy_rules(state_features), _numpy_rules(adapt_quote)
 
 
 class Acting(NamedTuple):
@@ -51,7 +53,8 @@ def _padded(count: int) -> int:
 
 
 @njit(error_model="numpy")
-def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> Quote:
+def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, float, float]:
+    """Return the quote that was meant, and whether each side is quoted: a number that is not below 0."""
     n, weights, vectors = packed.numbers, packed.weights, memory.vectors
     layers, feature = int(n[_LAYERS]), int(n[_SIZES])
     regime = _SIZES + layers + 1
@@ -59,7 +62,7 @@ def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> Quote:
     deviation = mean + feature
     sides = deviation + feature
     units = Units(n[_UNITS], n[_UNITS + 1], n[_UNITS + 2], n[_UNITS + 3], n[regime:mean])
-    for i, value in enumerate(_state(units, seen, memory.state[SENSED])):
+    for i, value in enumerate(_state(units, LastSpread(memory.state[SENSED]), seen)):
         memory.features[i] = value
     for i in range(_STATE, feature):
         memory.features[i] = n[regime + i - _STATE]
@@ -87,16 +90,19 @@ def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> Quote:
         1.0,
     )
     memory.state[SENSED] = own.half_spread_bid + own.half_spread_ask
-    return own
+    if int(n[_SIZES + layers]) == _SIDES:
+        return own, 0.0, 0.0
+    return own, float(vectors[here + _SIDES]), float(vectors[here + _SIDES + 1])
 
 
 def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, int]:
     n = packed.numbers
-    own = _own_quote(packed, memory, seen)
+    own, wish_bid, wish_ask = _own_quote(packed, memory, seen)
     wanted = _adapt_quote(Adapter(n[0], n[1], n[2], n[3], n[4]), own, seen)
-    if np.isfinite(wanted.half_spread_bid) and np.isfinite(wanted.half_spread_ask):
-        return wanted, NO_FAULT
-    return NOWHERE, OUTPUT
+    bid, ask = wanted.half_spread_bid, wanted.half_spread_ask
+    if not (np.isfinite(bid) and np.isfinite(ask) and np.isfinite(wish_bid) and np.isfinite(wish_ask)):
+        return NOWHERE, OUTPUT
+    return Quote(math.nan if wish_bid < 0.0 else bid, math.nan if wish_ask < 0.0 else ask, 1.0, 1.0), NO_FAULT
 
 
 def _singles(values: Any) -> np.ndarray:
@@ -126,7 +132,8 @@ def _checked(parts: Acting) -> Acting:
     layers = given.layers
     feature = _STATE + given.units.regime.size
     require(layers[0] == feature, "weight.0", f"have a row for each of {feature} features", weights[0].shape)
-    require(layers[-1] == SIDES, "weights", "end with two actions", layers)
+    rule = "end with 2 actions, or 4 where sides may be pulled"
+    require(layers[-1] in ACTIONS, "weights", rule, layers)
     for number, shape in enumerate(itertools.pairwise(layers)):
         require_shape(f"weight.{number}", weights[number], shape)
         require_shape(f"bias.{number}", biases[number], shape[1:])

@@ -5,7 +5,7 @@
     noise (batch, sample)       standard normal numbers; only where the policy draws
     inventory (batch,)          lots; only where what is behind the policy leans with it
     time_left (batch,)          seconds; only where it leans with the time
- -> half_spreads (batch, 2)     ticks, bid and ask: the quote now
+ -> half_spreads (batch, 2)     ticks, bid and ask: the quote now; NaN for a side that is not quoted
     chunk (batch, execute, 2)   ticks: the policy's own quotes for this step and the next, before the adapter
 
 Memory stays outside: whoever runs the model senses the market with `flowhft.features`, and draws a new chunk
@@ -25,8 +25,8 @@ from flowhft.desk.compiled.flow import FLOW, NO_REGIME
 from flowhft.desk.compiled.policy import Frozen
 from flowhft.desk.compiled.quote import begin, quote
 from flowhft.errors import MissingExtraError, UsageError, require
-from flowhft.features import KINDS, NAMES, REGIME
-from flowhft.policies.actor import MOST, STATE
+from flowhft.features import KINDS, NAMES
+from flowhft.policies.actor import MOST, SIDES
 from flowhft.policies.plain import EPSILON, REACH
 from flowhft.policies.regime_adapter import FURTHEST, SKEW_UNIT, RegimeAdapter
 from flowhft.runs.folder import replacing
@@ -118,16 +118,21 @@ def _chunk(g: _Graph, frozen: Frozen) -> str:
     return g("Add", g("Mul", first, network.action_scale), network.action_mean, result="chunk")
 
 
-def _acted(g: _Graph, frozen: Frozen) -> str:
-    """Return the half-spreads of an agent, ticks, shape (batch, 1, 2)."""
+def _acted(g: _Graph, frozen: Frozen) -> tuple[str, str | None]:
+    """Return what an agent means to quote, ticks, shape (batch, 1, 2), and whether it does, (batch, 2)."""
     actor, scales, units = frozen.parts
     hidden = g("Clip", g("Div", g("Sub", "features", scales.mean), scales.std), -MOST, MOST)
     for number, (weight, bias) in enumerate(zip(actor.weights, actor.biases, strict=True)):
         hidden = g.affine(hidden, weight.T, bias)
         hidden = hidden if number == len(actor.weights) - 1 else g("Tanh", hidden)
+    wishes = None
+    if frozen.parts.layers[-1] > SIDES:
+        parts = (g.constant([value], np.int64) for value in (SIDES, 2 * SIDES, 1))
+        wishes = g("Slice", hidden, *parts)
+        hidden = g("Slice", hidden, *(g.constant([value], np.int64) for value in (0, SIDES, 1)))
     hidden = g("Min", g("Max", hidden, scales.low), scales.high)
     spreads = g("Add", g("Mul", hidden, scales.scale * units.half_spread), scales.centre * units.half_spread)
-    return g("Reshape", spreads, g.constant((-1, 1, 2), np.int64), result="chunk")
+    return g("Reshape", spreads, g.constant((-1, 1, 2), np.int64), result="chunk"), wishes
 
 
 def _regime_of(frozen: Frozen) -> RegimeAdapter:
@@ -201,7 +206,7 @@ def onnx_model(frozen: Frozen) -> Any:
         require(begin == 0.0, "warm_start", "be 0 in an exported policy", begin, fix)
     execute = frozen.network.execute if frozen.kind is FLOW else 1
     g, shapes = _Graph(helper, numpy_helper), inputs_of(frozen)
-    chunk = _chunk(g, frozen) if frozen.kind is FLOW else _acted(g, frozen)
+    chunk, wishes = (_chunk(g, frozen), None) if frozen.kind is FLOW else _acted(g, frozen)
     own = g("Gather", chunk, g.constant(0, np.int64), axis=1)
     scale, offset_bid, offset_ask, skew = _behind(g, frozen)
     lean = g("Mul", "inventory", skew) if "inventory" in shapes else 0.0
@@ -209,7 +214,10 @@ def onnx_model(frozen: Frozen) -> Any:
     for place, (offset, sign) in enumerate(((offset_bid, "Add"), (offset_ask, "Sub"))):
         moved = g("Add", g("Mul", g.row(own, place), scale), offset)
         sides.append(g("Unsqueeze", g(sign, moved, lean), g.constant([1], np.int64)))
-    g("Concat", *sides, result="half_spreads", axis=1)
+    if wishes is None:
+        g("Concat", *sides, result="half_spreads", axis=1)
+    else:
+        g("Where", g("Less", wishes, 0.0), np.nan, g("Concat", *sides, axis=1), result="half_spreads")
 
     def described(name: str, shape: tuple[Any, ...]) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -232,10 +240,10 @@ def _about(frozen: Frozen) -> dict[str, str]:
     """Return what whoever runs the model must know."""
     if frozen.kind is ACTOR:
         units = frozen.parts.units
-        seen = STATE + (REGIME if units.regime.size else ())
+        kind = "regime" if units.regime.size else "state"
         return {
-            "features": json.dumps(seen),
-            "feature_kind": "regime" if units.regime.size else "state",
+            "features": json.dumps(NAMES[kind]),
+            "feature_kind": kind,
             "feature_units": json.dumps({name: float(getattr(units, name)) for name in units._fields[:4]}),
             "units": json.dumps({"half_spreads": "ticks", "inventory": "lots", "time_left": "seconds"}),
             "evaluations": "1",
@@ -320,7 +328,10 @@ def largest_difference(frozen: Frozen, path: Path, seed: int = 0) -> float | Non
             name: np.asarray(given[name], np.float32).reshape(1, *shape[1:]) for name, shape in shapes.items()
         }
         received = session.run(["half_spreads"], inputs)[0][0]
-        worst = float(np.maximum(worst, np.max(np.abs(received - np.array(quoted[:2])))))  # NaN stays NaN
+        expected = np.array(quoted[:2])
+        both_pulled = np.isnan(received) & np.isnan(expected)
+        apart = np.where(both_pulled, 0.0, np.abs(received - expected))
+        worst = float(np.maximum(worst, np.max(apart)))  # NaN stays NaN
     return worst
 
 

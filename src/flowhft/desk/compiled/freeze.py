@@ -11,7 +11,7 @@ from flowhft.desk.compiled.fold import fold
 from flowhft.desk.compiled.policy import Frozen, freeze_actor, freeze_expert
 from flowhft.desk.compiled.store import load_folded
 from flowhft.errors import UsageError
-from flowhft.policies.actor import IN_TICKS
+from flowhft.features import IN_TICKS
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.agent import Agent
 from flowhft.policies.file import load_policy

@@ -13,7 +13,8 @@ from flowhft.desk.compiled.kind import Kind
 from flowhft.desk.compiled.network import Network
 from flowhft.desk.compiled.rule import Rule, flat, kind_of_rule
 from flowhft.errors import UsageError, require
-from flowhft.policies.actor import IN_TICKS, Actor, Scales, Units
+from flowhft.features import IN_TICKS, Units
+from flowhft.policies.actor import Actor, Scales
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.rules import EXPERTS, Expert, get

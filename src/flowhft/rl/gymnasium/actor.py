@@ -64,7 +64,8 @@ def agents_from(
         training: how it came about, for people and manifests: what JSON can hold.
 
     Returns:
-        A policy that quotes the mean action, cut to the action space.
+        A policy that quotes the mean action, cut to the action space; where sides may be pulled, one is not
+        quoted while the mean of its own number is below 0.
 
     Raises:
         UsageError: the environment's observation or action is one that `flowhft.simulate.quoting.agent` does
@@ -74,11 +75,9 @@ def agents_from(
     view = settings.observation
     require(view in ("state", "regime"), "observation", "be state or regime for an export", repr(view))
     require(settings.action == "offset", "action", "be offset for an export", repr(settings.action))
-    fix = "A saved agent always quotes both sides: train it without."
-    require(not settings.may_pull, "may_pull", "be False for an export", settings.may_pull, fix)
     actor = actor_from(weights)
     scales = scales_for(view, settings.largest_offset, scenario)
     sizes = (actor.weights[0].shape[0], actor.weights[-1].shape[1])
-    wanted = (len(scales.mean), 2)
-    require(sizes == wanted, "weights", f"lead from {wanted[0]} features to 2 actions", sizes)
+    wanted = (len(scales.mean), *settings.action_space(scenario).shape)
+    require(sizes == wanted, "weights", f"lead from {wanted[0]} features to {wanted[1]} actions", sizes)
     return agent_policy(view, actor, scales, "" if everywhere else scenario.name, training)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from flowhft.errors import require
+from flowhft.policies.actor import pulled
 from flowhft.rl.gymnasium.settings import Act, EnvSettings
 from flowhft.rl.gymnasium.sight import Sight, sight_for
 from flowhft.scenarios.scenario import Scenario
@@ -87,13 +88,6 @@ def _begin(
     return _pack(now), worlds, seen
 
 
-def pulled(quote: Quote, quoted: Float[Array, " side"]) -> Quote:
-    """Return a quote without the sides of which the agent wants none: those below 0."""
-    bid = jnp.where(quoted[0] < 0.0, jnp.nan, quote.half_spread_bid)
-    ask = jnp.where(quoted[1] < 0.0, jnp.nan, quote.half_spread_ask)
-    return quote._replace(half_spread_bid=bid, half_spread_ask=ask)
-
-
 @partial(jax.jit, static_argnames="action", donate_argnames="now")
 def _step(
     action: Act,
@@ -117,7 +111,7 @@ def _step(
         meant = Quote(pair[0], pair[1])
         if action == "offset":
             meant = quote_of(sight.scales, sight.told, pair[:2])
-        quote = meant if pair.size == len(SIDES) else pulled(meant, pair[len(SIDES) :])
+        quote = meant if pair.size == len(SIDES) else pulled(meant, pair[len(SIDES) :], jnp)
         state, outcome = market.step(state, quote, world)
         seen, memory = sight.see(sight.note(memory, meant), market.observe(state))
         gain = outcome.spread_pnl + outcome.inventory_pnl - outcome.fee

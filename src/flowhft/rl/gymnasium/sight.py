@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from flowhft import features
 from flowhft.features import Memory, Sensor
-from flowhft.policies.actor import Units as Told
+from flowhft.features import Units as Told
 from flowhft.policies.agent import VIEWS
 from flowhft.policies.agent import units_in as told
 from flowhft.rl.gymnasium.settings import EnvSettings

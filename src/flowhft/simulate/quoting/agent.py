@@ -10,8 +10,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flowhft.features import Units
 from flowhft.policies import actor
-from flowhft.policies.actor import MOST, Actor, Scales, Units, first_spread, quote_of, scaled
+from flowhft.policies.actor import MOST, SIDES, Actor, Scales, decided, first_spread, quote_of, scaled
 from flowhft.simulate.quoting.agent_view import look
 from flowhft.types import Numeric, Observation, Quote
 
@@ -41,6 +42,11 @@ class Agent(eqx.Module):
     told: Units
 
     @property
+    def always_quotes(self) -> bool:
+        """Whether it quotes both sides at all times: it has no numbers that say otherwise."""
+        return self.actor.biases[-1].shape[-1] == SIDES
+
+    @property
     def sees_price(self) -> bool:
         """Whether quotes depend on the mid price: they do, it is part of the state."""
         return True
@@ -53,5 +59,5 @@ class Agent(eqx.Module):
         """Return the quote for this observation, and the spread quoted last for the next one."""
         seen = look(self.told, observation, memory)
         features = scaled(self.scales.mean, self.scales.std, seen)
-        quote = quote_of(self.scales, self.told, forward(self.actor.weights, self.actor.biases, features))
-        return quote, quote.half_spread_bid + quote.half_spread_ask
+        output = forward(self.actor.weights, self.actor.biases, features)
+        return decided(self.scales, self.told, output, jnp)

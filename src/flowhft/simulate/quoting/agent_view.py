@@ -1,9 +1,9 @@
-"""What an agent sees of an observation, in jax: the arithmetic is that of `flowhft.policies.actor`."""
+"""What an agent sees of an observation, in jax: the arithmetic is that of `flowhft.features`."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from flowhft.policies.actor import Units, state
+from flowhft.features import LastSpread, Units, state_features
 from flowhft.types import Numeric, Observation
 
 
@@ -11,14 +11,13 @@ def look(units: Units, observation: Observation, previous_spread: Numeric) -> Fl
     """Return what an agent sees, before its scales.
 
     Args:
-        units: of the market, or `flowhft.policies.actor.IN_TICKS`.
+        units: of the market, or `flowhft.features.IN_TICKS`.
         observation: of one path.
         previous_spread: that the agent quoted last, ticks, full width.
 
     Returns:
         The features named in `flowhft.policies.agent.VIEWS`, shape (feature,).
     """
-    numbers = jnp.stack(
-        [jnp.asarray(number, jnp.float32) for number in state(units, observation, previous_spread)]
-    )
+    seen = state_features(units, LastSpread(previous_spread), observation)
+    numbers = jnp.stack([jnp.asarray(number, jnp.float32) for number in seen])
     return jnp.concatenate([numbers, jnp.asarray(units.regime, jnp.float32)])

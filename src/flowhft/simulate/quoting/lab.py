@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from flowhft.errors import UsageError
+from flowhft.features import IN_TICKS
 from flowhft.flow.policy import flow_policy
-from flowhft.policies.actor import IN_TICKS
 from flowhft.policies.adapter import IDENTITY
 from flowhft.policies.agent import Agent
 from flowhft.policies.flow import Flow
