@@ -10,12 +10,12 @@ from flowhft.calibrate.adverse_selection import HORIZONS, fit_adverse_selection,
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.fill_curve import Bursts
 from flowhft.calibrate.scenario import natural_dt, price_law, scenario_of
-from flowhft.cli.calibrate import left_out_of
 from flowhft.recordings.book import TopOfBook
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.formats.sample import sample_recording
 from flowhft.scenarios.presets import grid_around
 from flowhft.scenarios.scenario import MOST_CARRIED
+from flowhft.stages.folders.calibrate import left_out_of
 
 SECOND = 1_000_000_000
 

@@ -589,7 +589,7 @@ def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_pat
     process = begin_process(*command, *settings, "--out", folder)
     try:
         deadline = time.monotonic() + 90.0
-        while not (found := list(folder.glob(f"{UNFINISHED}/*/checkpoints/*.safetensors"))):
+        while not (found := list(folder.glob(f"{UNFINISHED}/*/checkpoints/*.arrays"))):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)

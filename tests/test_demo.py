@@ -1,5 +1,6 @@
 """The demo from end to end, tiny: the whole line, an interruption late in it, and what a rerun then makes."""
 
+import importlib
 import shutil
 import signal
 import time
@@ -9,7 +10,10 @@ import polars as pl
 import pytest
 from program import Said, begin_process, contents, flowhft, manifest
 
+from flowhft.cli.backtest import Backtest
+from flowhft.cli.main import COMMANDS
 from flowhft.runs.folder import MANIFEST, UNFINISHED
+from flowhft.stages.folders import backtest
 
 TINY = """
 demonstrations = 4
@@ -107,6 +111,23 @@ def test_a_finished_demo_elsewhere_is_found_finished(whole, config, tmp_path):
     ]
     assert results(folder) == results(whole[0])
     assert f"The run folder is {folder}" in said.out
+
+
+def test_the_demo_calls_the_functions_that_commands_call(whole, config, tmp_path, monkeypatch):
+    folder, called = shutil.copytree(whole[0], tmp_path / "moved"), []
+
+    def spied(function):
+        return lambda *arguments: (called.append(function), function(*arguments))[1]
+
+    commands = [stage.split("/")[0] for stage in STAGES]
+    replay_once = backtest.run
+    for name in commands:
+        module = importlib.import_module(f"flowhft.stages.folders.{name}")
+        monkeypatch.setattr(module, "run", spied(module.run))
+    assert flowhft("demo", "--config", config, "--out", folder, "--quiet").code == 0
+    kinds = [getattr(importlib.import_module(COMMANDS[name][0]), COMMANDS[name][1]) for name in commands]
+    # Walking forward is a study: the command `backtest` reaches the stage through it.
+    assert called == [replay_once if kind is Backtest else kind.stage for kind in kinds]
 
 
 def alike(one, other):

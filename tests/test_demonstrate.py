@@ -9,7 +9,6 @@ import pytest
 from program import contents, flowhft, manifest
 
 from flowhft import features
-from flowhft.cli.demonstrate import note_silence
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.learn.demonstrations import lessons as lesson_plans
@@ -24,6 +23,7 @@ from flowhft.runs.folder import UNFINISHED, read_table, write_json, write_table
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
+from flowhft.stages.notes import note_silence
 from flowhft.work.task import do_here
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps

@@ -155,7 +155,7 @@ def test_an_interrupted_distillation_resumes_to_the_same_bits_and_another_never_
     other = replace(policy, network=jax.tree.map(lambda w: w + rng.normal(), policy.network))
     with pytest.raises(Interrupted):
         distil(other, demonstrations, settings, 0, tmp_path, interrupt)
-    assert len(list(tmp_path.glob("training-*.safetensors"))) == 2
+    assert len(list(tmp_path.glob("training-*.arrays"))) == 2
 
 
 def test_a_policy_that_begins_elsewhere_or_sees_something_else_is_refused(policy):

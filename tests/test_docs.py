@@ -45,10 +45,9 @@ from flowhft.runs import folder as runs
 from flowhft.scenarios.files import scenario_from_table
 from flowhft.scenarios.scenario import MOST_CARRIED, MOST_IN_STEP, Scenario
 from flowhft.simulate.market.tick_settings import TickSettings
-from flowhft.stages.settings import BLOCK_SECONDS, SweepSettings
+from flowhft.stages.settings import BLOCK_SECONDS, SweepSettings, WalkSettings
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.realism import resemblance
-from flowhft.studies.walk_forward.settings import WalkSettings
 from flowhft.types import Estimates, Observation, Quote, Trajectory
 
 ROOT = Path(__file__).parents[1]

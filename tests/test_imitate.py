@@ -20,7 +20,6 @@ from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
 from flowhft.learn.demonstrations.recorded import Shown
-from flowhft.learn.imitation import checkpoint as checkpoints
 from flowhft.learn.imitation.examine import Results, examination, examine, gap_between
 from flowhft.learn.imitation.fidelity import random_markets, relative_differences
 from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row, noise_scales
@@ -28,7 +27,7 @@ from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.select import Teacher
 from flowhft.learn.settings import TrainingSettings
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
-from flowhft.runs.archive import read_archive, write_archive
+from flowhft.runs.resume import ARRAYS, Finished
 from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.presets import paper_test, scenario_in
 from flowhft.scenarios.sensor import sensor_for
@@ -140,6 +139,10 @@ def test_padding_changes_nothing():
 # --- resuming
 
 
+def saved_in(checkpoint):
+    return Finished(checkpoint.parent, ARRAYS)[checkpoint.stem]
+
+
 class Interrupted(Exception):
     pass
 
@@ -209,7 +212,7 @@ def test_a_damaged_checkpoint_is_a_data_error(tmp_path):
     imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     (checkpoint,) = tmp_path.iterdir()
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(DataError, match="whole safetensors file"):
+    with pytest.raises(DataError, match="must be what an interrupted run kept; it is damaged"):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
 
 
@@ -279,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_network_before_it(tmp_pat
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     (checkpoint,) = tmp_path.iterdir()
     assert f"The network before it is kept in `{checkpoint}`" in str(told.value)
-    arrays, _ = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
+    arrays = saved_in(checkpoint)
     failed = int(str(told.value).split("at update ")[1].split(",")[0])
     assert arrays["state.update"] == failed - 1
     assert all(np.isfinite(value).all() for value in arrays.values())
@@ -293,13 +296,13 @@ def test_an_interrupted_save_loses_nothing(tmp_path, monkeypatch):
     whole, _ = imitate(demonstrations, SENSOR, TINY, settings, 0)
     saves = []
 
-    def full(arrays, metadata):
+    def full(arrays):
         saves.append(1)
         if len(saves) == 2:
             raise OSError(28, "No space left on device")
-        return save(arrays, metadata)
+        return save(arrays)
 
-    monkeypatch.setattr("flowhft.runs.archive.save", full)
+    monkeypatch.setattr("flowhft.runs.resume.save", full)
     with pytest.raises(OSError, match="No space left"):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1  # the checkpoint of update 10, and no half of the next one
@@ -311,13 +314,13 @@ def test_an_interrupted_save_loses_nothing(tmp_path, monkeypatch):
     assert _same(whole, resumed)
 
 
-def test_a_checkpoint_of_another_version_is_a_data_error(tmp_path):
+def test_a_checkpoint_with_other_arrays_is_a_data_error(tmp_path):
     demonstrations, settings = _demonstrations(), _settings()
     imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
     (checkpoint,) = tmp_path.iterdir()
-    arrays, header = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
-    write_archive(checkpoint, arrays, header | {"version": 1})
-    with pytest.raises(DataError, match="must be of version 2 of the checkpoint of a training; received 1"):
+    arrays = saved_in(checkpoint)
+    Finished(tmp_path, ARRAYS)[checkpoint.stem] = arrays | {"state.update": np.zeros(2)}
+    with pytest.raises(DataError, match=r"must hold the checkpoint of this training; .* Delete it"):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path)
 
 
@@ -401,7 +404,7 @@ def test_training_ends_early_and_returns_to_the_best_network(tmp_path):
     with pytest.raises(Interrupted):
         imitate(demonstrations, SENSOR, TINY, settings, 0, tmp_path / "again", stop)
     (checkpoint,) = (tmp_path / "again").iterdir()
-    arrays, _ = read_archive(checkpoint, "", {(checkpoints.FORMAT, checkpoints.VERSION)})
+    arrays = saved_in(checkpoint)
     prefix = "state.ema."
     weights = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
     assert _same(policy.network, network_from(weights, TINY.finest))

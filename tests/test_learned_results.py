@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 
-from flowhft.cli.learned_stages import at_dial
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import as_data
@@ -28,6 +27,7 @@ from flowhft.studies.learned.repeats import (
     with_wins,
 )
 from flowhft.studies.learned.sentences import sentences_of
+from flowhft.studies.learned.stages import at_dial
 from flowhft.studies.learned.summaries import compare_variants
 from flowhft.studies.learned.targets import cell_targets, imitation_targets, surely_apart
 from flowhft.studies.learned.wins import THREE, counts_of, makers_of, oriented, wins_of

@@ -250,24 +250,24 @@ class Stopped(Exception):
 
 def test_a_stopped_training_resumes_to_the_same_bits(one_step, tmp_path):
     environments, whole = one_step
-    checkpoint = tmp_path / "checkpoint.safetensors"
 
     def stop(share, now):
         if share > 0.4:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(environments, (5, 2), SMALL, 0, "one step", checkpoint, stop)
+        train(environments, (5, 2), SMALL, 0, "one step", tmp_path, stop)
     shares = []
     resumed = train(
-        environments, (5, 2), SMALL, 0, "one step", checkpoint, lambda share, now: shares.append(share)
+        environments, (5, 2), SMALL, 0, "one step", tmp_path, lambda share, now: shares.append(share)
     )
     assert min(shares) > 0.3
     jax.tree.map(np.testing.assert_array_equal, resumed.actor, whole.actor)
     assert resumed.curves.equals(whole.curves)
     assert resumed.seeds.equals(whole.seeds)
-    with pytest.raises(DataError, match="Delete it to begin again"):
-        train(environments, (5, 2), SMALL, 1, "one step", checkpoint)
+    with pytest.raises(Stopped):  # of another seed: it begins afresh, beside this one
+        train(environments, (5, 2), SMALL, 1, "one step", tmp_path, stop)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_loss_that_is_not_finite_is_told(one_step):

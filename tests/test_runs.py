@@ -158,6 +158,29 @@ def test_the_manifest_is_the_last_file_and_an_interrupted_run_has_none(tmp_path,
     assert sorted(path.name for path in tmp_path.iterdir()) == [".flowhft-unfinished", "numbers.json"]
 
 
+def test_what_a_kill_within_the_end_of_a_run_leaves_is_tidied_up(tmp_path, monkeypatch):
+    run = run_in(tmp_path)
+    write_json(run.begin() / "numbers.json", [1])
+    (tmp_path / ".manifest.json.77.part").write_text("half")
+    assert [path.name for path in run_in(tmp_path).begin().iterdir()] == ["numbers.json"]
+
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run.finish()
+    assert run.finished
+    other = tmp_path / UNFINISHED / "other.json"
+    other.write_text("{}")  # unfinished work of other options is not ours to remove
+    run.tidy()
+    assert sorted(path.name for path in (tmp_path / UNFINISHED).iterdir()) == ["other.json"]
+    other.unlink()
+    run.tidy()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "numbers.json"]
+
+
 @pytest.mark.parametrize("damage", [b"", None])
 def test_a_result_that_was_changed_is_not_finished(tmp_path, damage):
     run = run_in(tmp_path)

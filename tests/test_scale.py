@@ -36,10 +36,11 @@ from flowhft.metrics.moments import BLOCK
 from flowhft.metrics.table import METRICS
 from flowhft.policies.names import find_policy
 from flowhft.runs.folder import UNFINISHED
+from flowhft.runs.resume import Finished
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate import spans as plan
-from flowhft.simulate.checkpoint import Checkpoints
+from flowhft.simulate.checkpoint import checkpoints
 from flowhft.simulate.devices import prepare
 from flowhft.simulate.drive import judge_all, total_of
 from flowhft.simulate.evaluate import judge_scenario
@@ -273,16 +274,14 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(shop, whole, tmp_path):
     kept[2].write_bytes(damaged)
     said = flowhft(*command(shop, folder))
     assert (said.code, said.out) == (3, "")
-    assert f"`{kept[2]}` must hold 16,384 judged paths as they were written; it is damaged" in said.err
-    assert "Delete this file and run the same command again: only its paths are judged anew." in said.err
+    assert f"`{kept[2]}` must be what an interrupted run kept; it is damaged" in said.err
+    assert "Delete it and run the same command again: only that part is worked out anew." in said.err
     kept[2].unlink()
 
     # How it is cut and on what it runs is not what it is; what is finished is not done again.
-    done, write = [], Checkpoints.__setitem__
+    done, write = [], Finished.__setitem__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            Checkpoints, "__setitem__", lambda self, *now: (done.append(now[0]), write(self, *now))[1]
-        )
+        patch.setattr(Finished, "__setitem__", lambda self, *now: (done.append(now[0]), write(self, *now))[1])
         resumed = flowhft(*command(shop, folder, "--chunk", "5000")).json
     assert len(done) == 14 - len(kept) + 1
     assert Span(0, 2, 2 * BLOCK, BLOCK) in done
@@ -290,15 +289,12 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(shop, whole, tmp_path):
     assert {**resumed, "folder": ""} == {**whole[1], "folder": ""}
 
 
-def test_a_checkpoint_of_other_paths_is_damaged_too(tmp_path):
-    finished = Checkpoints(tmp_path)
-    finished[Span(0, 0, 0, 500)] = in_blocks(invented(500), 500)
-    assert finished[Span(0, 0, 0, 500)].paths == 500
-    with pytest.raises(DataError, match="must hold 400 judged paths"):
-        finished[Span(0, 0, 0, 400)]
-    finished.path(Span(0, 0, 0, 500)).write_bytes(b"")
-    with pytest.raises(DataError, match="it is damaged"):
-        finished[Span(0, 0, 0, 500)]
+def test_what_another_evaluation_finished_is_not_taken_for_this_one(tmp_path):
+    finished = checkpoints(tmp_path)
+    judge_all(Job([SHORT], POLICIES, 40, seed=0), finished)
+    assert finished[Span(0, 0, 0, 40)].paths == 40
+    with pytest.raises(DataError, match="must be of this evaluation; received 40 paths where it has 30"):
+        judge_all(Job([SHORT], POLICIES, 30, seed=0), finished)
 
 
 def test_json_and_table_hold_every_metric(whole):

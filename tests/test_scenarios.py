@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from program import flowhft
 
-from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UsageError
 from flowhft.scenarios.files import read_scenarios, scenarios_to_toml
@@ -25,6 +24,7 @@ from flowhft.scenarios.presets import (
     stress,
 )
 from flowhft.scenarios.scenario import MOST_CARRIED, Scenario
+from flowhft.stages.notes import note_losses
 
 ROOT = Path(__file__).parents[1]
 

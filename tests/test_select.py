@@ -8,11 +8,9 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 
-from flowhft.cli.folder import kept
-from flowhft.cli.select import teachers_from
-from flowhft.errors import DataError, UsageError
+from flowhft.errors import UsageError
 from flowhft.learn import select
-from flowhft.learn.select import Selection, candidates_in, select_in, select_teachers, teachers_of, wins_of
+from flowhft.learn.select import candidates_in, select_in, select_teachers, teachers_of, wins_of
 from flowhft.learn.settings import TeacherSettings
 from flowhft.policies.adapter import Adapter
 from flowhft.report.sections.winners import colours_of, is_grid, winners_map, wins_bars
@@ -23,6 +21,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.simulate.rollout import judge
+from flowhft.stages.teachers import teachers_from
 
 SMALL = Scenario(
     "small", dt=0.05, volatility=0.1, base_intensity=20.0, self_excitation=1.0, cross_excitation=1.0
@@ -206,19 +205,6 @@ def test_an_interrupted_selection_goes_on_where_it_stopped(selected, tmp_path, m
     assert judged == ["calm", "calm.trend", "wild", "wild.trend"]
     before = {name: digest for name, digest in contents(folder / "run").items() if name != "report.html"}
     assert contents(tmp_path / "run") == before
-
-
-def test_a_damaged_part_is_named_and_can_be_deleted(tmp_path):
-    part = tmp_path / "0000.json"
-    assert kept(part, Selection, lambda: Selection([{"a": 1.5}], {"b": None})) == Selection(
-        [{"a": 1.5}], {"b": None}
-    )
-    for damage in (part.read_text()[:-9], "{}", "[]"):
-        part.write_text(damage)
-        with pytest.raises(
-            DataError, match=r"0000\.json` must be what an interrupted run kept; .* Delete it"
-        ):
-            kept(part, Selection, lambda: Selection([], {}))
 
 
 def test_a_selection_teaches_demonstrations_and_tells_experts_their_risk_aversion(selected, tmp_path):

@@ -15,8 +15,7 @@ from flowhft.metrics.bootstrap import draw_blocks
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.ticks import TRADE, Recording, make_events
 from flowhft.runs.folder import manifest_of, read_table
-from flowhft.stages.settings import SweepSettings
-from flowhft.studies.walk_forward.settings import WalkSettings
+from flowhft.stages.settings import SweepSettings, WalkSettings
 from flowhft.studies.walk_forward.windows import plan_windows
 from flowhft.types import Fill, Observation, Quote, Trajectory
 
@@ -28,7 +27,7 @@ from flowhft.desk.replay.tape import Tape
 from flowhft.stages.costs import judge_costs
 from flowhft.studies.walk_forward.forward import planned, sessions_of, walk_forward
 from flowhft.studies.walk_forward.join import join_paths, join_windows
-from flowhft.studies.walk_forward.store import Kept, steps_table, trajectory_of
+from flowhft.studies.walk_forward.store import steps_table, trajectory_of, windows_in
 from flowhft.studies.walk_forward.trade import WalkWork, ended
 from flowhft.work.pool import cores_for
 
@@ -320,23 +319,17 @@ def test_walks_that_cannot_be_are_refused(settings, message):
 
 
 def test_a_kept_window_comes_back_as_it_was(second, tmp_path):
-    kept = Kept(tmp_path)
-    assert 4 not in kept
-    kept.keep(4, second)
-    assert 4 in kept
-    back = kept.read(4)
+    finished = windows_in(tmp_path)
+    assert "00004" not in finished
+    finished["00004"] = second
+    assert "00004" in finished
+    back = finished["00004"]
     for name, one in second.replayed.items():
         assert columns(back.replayed[name].trajectory, 10**6) == columns(one.trajectory, 10**6)
         assert back.replayed[name].fills.equals(one.fills)
         assert back.replayed[name].orders == one.orders
     assert back.costs.equals(second.costs)
     assert back.record["open_at_end"] == second.record["open_at_end"]
-    (tmp_path / "00004" / "glft.steps.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(DataError, match=r"glft\.steps\.parquet"):
-        kept.read(4)
-    (tmp_path / "00004" / "record.json").write_text('{"record": {}, "replayed": {"glft": {}}}')
-    with pytest.raises(DataError):
-        kept.read(4)
 
 
 def test_a_trajectory_survives_as_columns():
@@ -359,7 +352,7 @@ def test_an_interrupted_walk_trades_only_what_is_missing(work, second, tmp_path)
             asked.append(task.span.number)
             yield task, second
 
-    kept = Kept(tmp_path)
+    kept = windows_in(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         walk_forward(plan, kept, crew)
     found = walk_forward(plan, kept, crew)
@@ -370,7 +363,7 @@ def test_an_interrupted_walk_trades_only_what_is_missing(work, second, tmp_path)
 def test_a_walk_that_cannot_trade_at_all_says_why(work, second, tmp_path):
     refused = second._replace(record=second.record | {"refused": "too quiet."}, replayed={})
     with pytest.raises(DataError, match=r"could be traded; of the last one: too quiet\. Learn from longer"):
-        walk_forward(work, Kept(tmp_path), lambda work, tasks, progress: [(task, refused) for task in tasks])
+        walk_forward(work, windows_in(None), lambda work, tasks, told: [(task, refused) for task in tasks])
 
 
 def test_sessions_of_a_recording_built_by_hand():

@@ -9,8 +9,6 @@ import polars as pl
 import pytest
 from program import flowhft
 
-from flowhft.cli.real import ReproduceReal, recordings_in, units_of
-from flowhft.cli.real_stages import Recorded, Sizes, natural_order
 from flowhft.recordings import sample_recording
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
@@ -19,7 +17,9 @@ from flowhft.report.sections import costs, real, walked
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
 from flowhft.studies.markdown import filled, table
 from flowhft.studies.real.document import document
+from flowhft.studies.real.reproduce import Reproduce, recordings_in, typed, units_of
 from flowhft.studies.real.sentences import fees_sentence, overall, sentences_table, verdicts
+from flowhft.studies.real.stages import Recorded, Sizes, natural_order
 
 
 def judged(rows: list[tuple]) -> pl.DataFrame:
@@ -236,8 +236,7 @@ def test_a_recording_that_cannot_be_read_is_listed_with_the_reason(tmp_path):
 
 
 def test_the_command_is_written_down_without_folders():
-    typed = ReproduceReal(data=Path("/somewhere"), updates=10, fees=(0.5,)).typed()
-    assert typed == (
+    assert typed(Reproduce(data=Path("/somewhere"), updates=10, fees=(0.5,))) == (
         "flowhft reproduce real --data FOLDER --updates 10 --fees 0.5 --seed 0 --docs docs/real-markets.md"
     )
 

@@ -2,20 +2,28 @@
 
 One dataclass is the schema, the flags, the help and the configuration in the manifest. To write a command:
 
+    # flowhft/stages/folders/calibrate.py
     @dataclass(frozen=True, kw_only=True)
-    class Calibrate(Command):
-        '''Fit a market to a recording.'''
-
+    class Calibrate(Stage):
         recording: Positional[Path]
         '''Session to read.'''
         calibration: CalibrationSettings = CalibrationSettings()
 
-        def run(self, terminal: Terminal) -> Result: ...
+    def run(settings: Calibrate, listener: Listener = SILENT) -> Path: ...
+
+    # flowhft/cli/calibrate.py
+    @dataclass(frozen=True, kw_only=True)
+    class Calibrate(calibrate.Calibrate, Command):
+        '''Fit a market to a recording.'''
+
+        stage = staticmethod(calibrate.run)
+
+        def result(self, folder: Path) -> Result: ...
 
 The docstrings under the fields are the help. A nested dataclass becomes a group of flags
 (`--calibration.interval 10`), a `tuple[str, ...]` or `tuple[float, ...]` a list with commas
 (`--policies glft,flow_matching`), a `Literal` a choice. Checks of values belong into the
-`__post_init__` of the nested settings (`errors.require`) or at the top of `run`: the command itself is
+`__post_init__` of the nested settings (`errors.require`) or at the top of the stage: the command itself is
 also built with its required fields still missing, to show its help and to carry a file's defaults.
 """
 
@@ -23,9 +31,10 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from flowhft.cli.terminal import Table, Terminal
+from flowhft.stages.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -65,10 +74,24 @@ class Action(abc.ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command(Action):
-    """An action that computes something and leaves it in a run folder."""
+class Command(Stage, Action):
+    """An action that computes something and leaves it in a run folder: a stage, and how it is shown.
 
-    seed: int = 0
-    """Seed of every random stream of the run."""
-    out: Path | None = None
-    """Folder for the results; the same command again resumes or reuses what is in it."""
+    Attributes:
+        stage: does it, given the settings and whoever listens; a function of `flowhft.stages` or of
+            `flowhft.studies`, which a study or a notebook calls as well.
+    """
+
+    stage: ClassVar[Any]  # Callable[[Stage, Listener], Path], called with the command itself
+
+    def run(self, terminal: Terminal) -> Result:
+        """Run the stage, and return what its folder holds."""
+        return self.result(type(self).stage(self, terminal))
+
+    def result(self, folder: Path) -> Result:
+        """Return what is shown of a finished folder, read back from it.
+
+        Args:
+            folder: that the stage left.
+        """
+        raise NotImplementedError

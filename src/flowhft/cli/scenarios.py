@@ -1,7 +1,6 @@
 """`flowhft scenarios`: which scenarios there are, and what is in them."""
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.presets import SETS, Preset, find_scenarios
-from flowhft.scenarios.scenario import MOST_LOST, Scenario
+from flowhft.scenarios.scenario import Scenario
 
 COLUMNS = (
     "scenario",
@@ -123,23 +122,3 @@ def _row(scenario: Scenario) -> list[str | float]:
         known["adverse_selection_of_distance"],
         100.0 * known["lost_share"],
     ]
-
-
-def note_losses(scenarios: Iterable[Scenario], terminal: Terminal) -> None:
-    """Say it where a step loses a notable share of the orders that would fill a quote at 1 / k.
-
-    Args:
-        scenarios: that are to be simulated.
-        terminal: is told in one line, if there is something to tell.
-    """
-    scenarios = list(scenarios)
-    lossy = [scenario for scenario in scenarios if scenario.lost_share() > MOST_LOST]
-    if not lossy:
-        return
-    worst = max(lossy, key=Scenario.lost_share)
-    many = f"{len(lossy)} of {len(scenarios)} scenarios" if len(scenarios) > 1 else f"scenario {worst.name}"
-    terminal.note(
-        f"warning: one lot a side and step: in {many}, more than {MOST_LOST:.0%} of the orders that reach a "
-        f"quote at 1 / k find it filled ({worst.lost_share():.0%} in {worst.name}). "
-        "A smaller dt loses fewer, refill = true none."
-    )

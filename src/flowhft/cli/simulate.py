@@ -2,43 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import polars as pl
 
 from flowhft.cli.command import Command, Result
-from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary_of
-from flowhft.cli.scenarios import note_losses
-from flowhft.cli.terminal import Table, Terminal
-from flowhft.errors import require
-from flowhft.runs.folder import stream, write_table
-from flowhft.scenarios.files import scenarios_to_toml
-from flowhft.scenarios.presets import Preset
-from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.market.orders import Orders, require_free_orders
-from flowhft.simulate.market.tick_settings import TickSettings
-from flowhft.types import Trajectory
-
-MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
-UNITS = {
-    "time": "s",
-    "time_left": "s",
-    "mid_price": "ticks from the session's first",
-    "inventory": "lots",
-    "cash": "tick x lot",
-    "half_spread_bid": "ticks",
-    "half_spread_ask": "ticks",
-    "fill_bid": "lots",
-    "fill_ask": "lots",
-    "spread_pnl": "tick x lot",
-    "inventory_pnl": "tick x lot",
-    "fee": "tick x lot",
-}
+from flowhft.cli.terminal import Table
+from flowhft.stages.folder import summary_of
+from flowhft.stages.folders import simulate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Command):
+class Simulate(simulate.Simulate, Command):
     """Run policies in simulated markets and keep every step of every session.
 
     Writes one Parquet table per policy and scenario: what was seen, quoted, filled and earned. With
@@ -46,124 +18,15 @@ class Simulate(Command):
     `flowhft backtest` read, and the scenario in their ticks.
     """
 
-    scenarios: str
-    """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
-    policies: str
-    """Comma-separated experts (glft, or glft@RISK_AVERSION), .safetensors files, run folders, or your own
-    (mine=my_policy.py:NAME)."""
-    market: Preset = "correct"
-    """Preset of the named scenarios."""
-    paths: int = 100
-    """Sessions simulated per policy and scenario."""
-    export_ticks: bool = False
-    """Write every session as a recording, too, and the scenario in the ticks of the recordings."""
-    ticks: TickSettings = TickSettings()
+    stage = staticmethod(simulate.run)
 
-    def run(self, terminal: Terminal) -> Result:
-        """Simulate and write."""
-        from flowhft.simulate.devices import prepare
-
-        prepare()
-        from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.market.market import build
-        from flowhft.simulate.quoting.lab import in_lab
-        from flowhft.simulate.rollout import order_flow, rollout
-        from flowhft.stages.policies import find_policies
-
-        require(self.paths >= 1, "paths", "be at least 1", self.paths)
-        scenarios = find_scenarios(self.scenarios, self.market)
-        require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
-        for scenario in scenarios if self.export_ticks else ():
-            require_free_orders(scenario)
-        longest = max(scenario.steps for scenario in scenarios)
-        require(
-            self.paths * longest <= MOST_ROWS,
-            "paths",
-            f"keep a table of {longest:,} steps a session within {MOST_ROWS:,} rows",
-            self.paths,
-            "`flowhft evaluate` judges more paths without keeping their steps.",
-        )
-        policies = find_policies(self.policies)
-        named, files = scenarios_of(self.scenarios)
-        called, saved = policies_of(policies)
-        run = run_of(self, "simulate", files | saved, scenarios=named, policies=called)
-        if work := begin(run, terminal):
-            note_losses(scenarios, terminal)
-            rows = []
-            with terminal.stage("simulate") as progress:
-                for i, scenario in enumerate(scenarios):
-                    for j, policy in enumerate(policies):
-                        done = (i * len(policies) + j) / (len(scenarios) * len(policies))
-                        progress(done, f"{policy.name} in {scenario.name}")
-                        trajectory = rollout(
-                            build(scenario),
-                            in_lab(policy, scenario),
-                            paths=self.paths,
-                            seed=self.seed,
-                            scenario=f"simulate/{scenario.name}",
-                        )
-                        table = trajectory_table(trajectory)
-                        file = f"{i:03d}-{j:02d}.parquet"
-                        write_table(work / file, table, UNITS)
-                        rows.append(
-                            {
-                                "scenario": scenario.name,
-                                "policy": policy.name,
-                                "file": file,
-                                "rows": len(table),
-                            }
-                        )
-                    if self.export_ticks:
-                        orders = order_flow(
-                            build(scenario),
-                            paths=self.paths,
-                            seed=self.seed,
-                            scenario=f"simulate/{scenario.name}",
-                        )
-                        rows += self._export(work / f"{i:03d}-ticks", scenario, orders)
-            run.finish(tables=rows)
-        tables = summary_of(run.folder)["tables"]
+    def result(self, folder: Path) -> Result:
+        """Return which tables there are."""
+        tables = summary_of(folder)["tables"]
         return Result(
-            summary={"folder": run.folder, "tables": tables},
+            summary={"folder": folder, "tables": tables},
             shown=[
                 Table(columns=list(tables[0]), rows=[list(row.values()) for row in tables]),
-                f"Tables are in {run.folder}",
+                f"Tables are in {folder}",
             ],
         )
-
-    def _export(self, prefix: Path, scenario: Scenario, orders: Orders) -> list[dict[str, Any]]:
-        """Write the sessions of a scenario as PREFIX-PATH.npz, and it in their ticks as PREFIX.toml."""
-        from flowhft.recordings.formats.npz import write_npz
-        from flowhft.simulate.market.ticks import on_grid, recording_of
-
-        prefix.with_suffix(".toml").write_text(scenarios_to_toml([on_grid(scenario, self.ticks.grid)]))
-        rows = []
-        for path in range(self.paths):
-            drawn = stream(self.seed, "simulate", "ticks", scenario.name, path)
-            recording = recording_of(scenario, orders, path, self.ticks, drawn)
-            file = prefix.with_name(f"{prefix.name}-{path:05d}.npz")
-            size = write_npz(recording, file)
-            rows.append(
-                {"scenario": scenario.name, "policy": "market orders", "file": file.name, "rows": size}
-            )
-        return rows
-
-
-def trajectory_table(trajectory: Trajectory) -> pl.DataFrame:
-    """Lay a trajectory out as a table: one row per path and step.
-
-    Args:
-        trajectory: arrays of shape (path, step).
-    """
-    paths, steps = np.shape(trajectory.fee)
-    columns = {
-        **trajectory.observation._asdict(),
-        **trajectory.quote._asdict(),
-        "fill_bid": trajectory.fill.bid,
-        "fill_ask": trajectory.fill.ask,
-        "spread_pnl": trajectory.spread_pnl,
-        "inventory_pnl": trajectory.inventory_pnl,
-        "fee": trajectory.fee,
-    }
-    index = {"path": np.repeat(np.arange(paths), steps), "step": np.tile(np.arange(steps), paths)}
-    return pl.DataFrame(index | {name: np.asarray(values).reshape(-1) for name, values in columns.items()})

@@ -1,9 +1,8 @@
 """Train agents: many updates, several seeds side by side, checkpoints, and the choice among seeds."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,21 +12,18 @@ import polars as pl
 from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from flowhft.errors import DataError, require
+from flowhft.errors import require
+from flowhft.flow.checkpoint import Checkpoint
 from flowhft.rl.environment import Environment
 from flowhft.rl.ppo import CURVES, Learner, Units, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
-from flowhft.runs.archive import read_archive, write_archive
-from flowhft.runs.folder import plain, stream
+from flowhft.runs.folder import stream
 from flowhft.simulate.quoting.agent import Actor
 from flowhft.simulate.rollout import key_for
 from flowhft.types import Progress, no_progress
 
 UPDATES_PER_CALL = 5  # updates in one call of the compiled loop: how often progress is told
 PILOT_PATHS = 256  # episodes on which the scales are measured
-CHECKPOINT_FORMAT = "flowhft.ppo"
-CHECKPOINT_VERSION = 1
-_WHAT = "the checkpoint of a PPO training"
 
 # Columns of the learning curves and of the table of seeds, with their units.
 CURVE_UNITS = {
@@ -195,7 +191,7 @@ def train(
     settings: PpoSettings,
     seed: int,
     name: str,
-    checkpoint: Path | None = None,
+    folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> Trained:
     """Train agents from several seeds, and choose the one that earns the most reward on validation episodes.
@@ -209,7 +205,7 @@ def train(
         settings: of the training.
         seed: of the run; streams "ppo/weights", "pilot", "training" and "validation" of `name`.
         name: of the random streams, for example the scenario's.
-        checkpoint: file from which the same call resumes; None for none.
+        folder: of checkpoints, from which the same call resumes; None for none.
         progress: told the share done.
 
     Returns:
@@ -230,10 +226,9 @@ def train(
     mesh = _mesh(settings.seeds)
     key = key_for(seed, "ppo", "training", name)
     state = _begin(tuple(environments), shape, settings, seed, name)
-    rows: np.ndarray = np.zeros((settings.seeds, 0, len(CURVES)))
-    identity = hashlib.sha256(repr(plain((settings, seed, name, shape))).encode()).hexdigest()[:16]
-    if checkpoint is not None and checkpoint.is_file():
-        state, rows = _resume(checkpoint, state, identity)
+    learned_in = eqx.filter(tuple(environments), eqx.is_array)
+    checkpoint = Checkpoint(folder, "ppo", settings, seed, name, shape, arrays=learned_in)
+    state, rows = checkpoint.resume(state, np.zeros((settings.seeds, 0, len(CURVES))))
     state = _spread(state, mesh)
 
     done = rows.shape[1]
@@ -251,8 +246,8 @@ def train(
             f"a number that is not, at update {done:,}",
             "Lower the learning rate.",
         )
-        if checkpoint is not None and (done == due or done == settings.updates):
-            _save(checkpoint, state, rows, identity)
+        if done == due or done == settings.updates:
+            checkpoint.save(state, rows)
         now = float(np.mean(rows[:, -1, 0]))
         progress(done / settings.updates, f"{name}: update {done:,}, episode reward {now:.2f}")
 
@@ -300,33 +295,3 @@ def _seeds(reward: np.ndarray, gain: np.ndarray, best: int) -> pl.DataFrame:
             "chosen": np.arange(len(reward)) == best,
         }
     )
-
-
-def _named(state: State) -> dict[str, Array]:
-    """Return every array of the state by its place in it."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-
-
-def _save(path: Path, state: State, rows: np.ndarray, identity: str) -> None:
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in _named(state).items()}
-    header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "identity": identity}
-    write_archive(path, arrays | {"rows": rows}, header)
-
-
-def _resume(path: Path, state: State, identity: str) -> tuple[State, np.ndarray]:
-    """Return the state and the curves of a checkpoint; `state` says what it must look like.
-
-    Raises:
-        DataError: the checkpoint is damaged, or of another training.
-    """
-    arrays, header = read_archive(path, _WHAT, {(CHECKPOINT_FORMAT, CHECKPOINT_VERSION)})
-    rows = arrays.pop("rows", np.zeros(0))
-    expected = {name: (value.shape, value.dtype) for name, value in _named(state).items()}
-    found = {name: (value.shape, value.dtype) for name, value in arrays.items()}
-    if header.get("identity") != identity or found != expected or rows.ndim != 3:
-        raise DataError(
-            f"`{path}` must hold {_WHAT} of these settings; it holds another. Delete it to begin again."
-        )
-    leaves = [jnp.asarray(arrays[name]) for name in expected]
-    return jax.tree.unflatten(jax.tree.structure(state), leaves), rows

@@ -234,7 +234,7 @@ class Run:
         self._refuse_others()
         self.work.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / UNFINISHED / f"{self.fingerprint}.json", self.identity)
-        for half_written in self.work.rglob(".*.part"):
+        for half_written in (*self.work.rglob(".*.part"), *self.folder.glob(".*.part")):
             half_written.unlink()
         return self.work
 
@@ -309,6 +309,14 @@ class Run:
             },
         )
         shutil.rmtree(self.folder / UNFINISHED)
+
+    def tidy(self) -> None:
+        """Remove what a kill between the manifest and the end of `finish` has left of this run's own work."""
+        unfinished = self.folder / UNFINISHED
+        shutil.rmtree(self.work, ignore_errors=True)
+        (unfinished / f"{self.fingerprint}.json").unlink(missing_ok=True)
+        if unfinished.is_dir() and not any(unfinished.iterdir()):
+            unfinished.rmdir()
 
     def withdraw(self) -> None:
         """Remove an earlier result: its manifest, which no longer vouches for it, then the files it lists."""

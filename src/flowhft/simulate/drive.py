@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from flowhft.errors import DataError
 from flowhft.metrics.moments import Moments, merge
 from flowhft.simulate.checkpoint import Finished
 from flowhft.simulate.job import Job
@@ -35,7 +36,12 @@ def judge_all(
     total, done = sum(span.paths for span in spans), 0
     for span in spans:
         if span in finished:
-            _ = finished[span]  # damage is found before hours of work, not after
+            kept = finished[span].paths  # damage is found before hours of work, not after
+            if kept != span.paths:
+                raise DataError(
+                    f"`finished` must be of this evaluation; received {kept:,} paths where it has "
+                    f"{span.paths:,}. Give every evaluation a folder of its own."
+                )
             done += span.paths
 
     def tell(share: float, now: str) -> None:

@@ -12,17 +12,15 @@ import polars as pl
 from flowhft.errors import require
 from flowhft.metrics import moments
 from flowhft.metrics.measures import drawdown, equity, inventory_after
-from flowhft.metrics.moments import Moments
 from flowhft.metrics.table import CONFIDENCE, METRICS, interval
 from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.checkpoint import Finished
+from flowhft.simulate.checkpoint import Finished, checkpoints
 from flowhft.simulate.drive import judge_all, total_of
 from flowhft.simulate.hosted import as_traced, is_hosted, quotes_at
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.rollout import CHUNK, rollout
-from flowhft.simulate.spans import Span
 from flowhft.types import Interval, Observation, Policy, Progress, Quote, Trajectory, no_progress
 
 
@@ -66,7 +64,7 @@ def judge_scenario(
     require(reference in policies, "reference", f"be one of {', '.join(policies)}", f"'{reference}'")
     family = [scenario, *(other for other in like if other != scenario)]
     job = Job(family, policies, paths, seed, chunk=chunk)
-    finished: dict[Span, Moments] = {}
+    finished = checkpoints()
     judge_all(job, finished, only=[0], progress=progress)
     return judgement_of(job, finished, 0, reference, confidence)
 

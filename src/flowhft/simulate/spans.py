@@ -23,6 +23,10 @@ class Span:
     first: int
     paths: int
 
+    def __str__(self) -> str:
+        """Return its key among what is finished."""
+        return f"{self.scenario:04d}-{self.number:04d}"
+
     @property
     def blocks(self) -> list[tuple[int, int]]:
         """First path and number of paths of every block."""

@@ -1,9 +1,17 @@
 """Stages: what a command does, as a function that the command line, a study and a notebook call alike.
 
+Their results are objects, in memory; in `folders` the same and all others leave a run folder.
+
 policies    what a user gives for a policy -> something that quotes in the lab and at the desk
 evaluate    policies in simulated markets, paired on the same random numbers
 backtest    policies on a recording, through queues, latency and fees
 imitate     demonstrations -> a policy
 adapt       a policy -> the same with a small map behind it that suits a market
 costs       the same replays again at other fees and latencies
+export      a policy -> an ONNX file
+folders/    a stage each: settings -> a finished run folder, resumed where it was interrupted
+folder      where that is, what identifies it, whether it is already done
+stage       the settings that all have, and who listens
+teachers    the best expert of each scenario, chosen now or by a run before
+notes       what a person should know while a stage runs
 """

@@ -11,20 +11,18 @@ import polars as pl
 from flowhft.desk.replay.markout import MARKOUT_UNITS, simulated_markout
 from flowhft.errors import require
 from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
-from flowhft.metrics.moments import Moments
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.options import Late
 from flowhft.runs.folder import finite, write_table
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.checkpoint import Finished
+from flowhft.simulate.checkpoint import Finished, checkpoints
 from flowhft.simulate.devices import DeviceName, prepare
 from flowhft.simulate.drive import judge_all
 from flowhft.simulate.evaluate import equity_table, fingerprint, judgement_of, sessions_of
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import CHUNK
-from flowhft.simulate.spans import Span
 from flowhft.stages.policies import Given, Lineup, lineup
 from flowhft.stages.settings import require_evaluation
 from flowhft.stages.tables import course_units, currency_of, shown, table_of, units_of_metrics
@@ -185,8 +183,7 @@ def evaluate(
     compared = lineup(policies, reference, scenarios=markets, delay=delay, late=late)
     quoting = {policy.name: partial(in_lab, policy) for policy in compared.policies}
     job = Job(markets, quoting, paths, seed, chunk=chunk)
-    kept: dict[Span, Moments] = {}
-    done: Finished = kept if finished is None else finished
+    done = checkpoints() if finished is None else finished
     judge_all(job, done, crew=crew, progress=progress)
     results: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []

@@ -38,7 +38,7 @@ def document(
 
     Args:
         tables: comparison, agreement, contradictions, unexplained, effects and placing (see
-            `flowhft.cli.reproduce`); placing may have no rows.
+            `flowhft.studies.reproduction`); placing may have no rows.
         effects: what `tables["effects"]` holds, in the order to show.
         settings: command (as typed), paths, effect_paths, frontier_paths and seed.
     """

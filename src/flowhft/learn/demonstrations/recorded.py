@@ -95,19 +95,6 @@ def write_shard(path: Path, table: pl.DataFrame, lessons: Sequence[Lesson]) -> d
     }
 
 
-def kept_shard(path: Path, note: Path) -> dict[str, Any] | None:
-    """Return what was noted about a shard that an interrupted run has finished, None if it is to be made.
-
-    Args:
-        path: of the shard.
-        note: JSON file that says what `write_shard` returned.
-    """
-    if not (path.is_file() and note.is_file()):
-        return None
-    record = read_json(note)
-    return record if record.get("sha256") == sha256_of(path) else None
-
-
 def lessons_table(
     shards: Sequence[Sequence[Lesson]], records: Sequence[dict[str, Any]], criterion: str, seed: int
 ) -> pl.DataFrame:

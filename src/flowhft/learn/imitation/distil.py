@@ -6,7 +6,6 @@ beginning, one step leads to the end. Where the policy quotes without noise the 
 which is why this gets nearer in one evaluation than objectives that learn long steps from demonstrations.
 """
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import polars as pl
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from flowhft.errors import require
+from flowhft.flow.checkpoint import Checkpoint
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.network import Network
 from flowhft.flow.normaliser import scale_features
@@ -28,7 +28,7 @@ from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.imitation.examine import Examination
 from flowhft.learn.imitation.fit import VALIDATION_WINDOWS, fit
 from flowhft.learn.settings import DistilSettings
-from flowhft.runs.folder import plain, stream
+from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
 
 AT_ONCE = 8_192  # pairs of one call of the policy: one shape, one program
@@ -150,7 +150,7 @@ def distil(
     Raises:
         UsageError: the policy does not begin its chunks in the noise or asks its network once only, the
             demonstrations are of other features, or the loss stopped being finite.
-        DataError: the checkpoint is damaged, or of another version.
+        DataError: the checkpoint is damaged.
     """
     require(
         policy.sampler.warm_start == 0.0,
@@ -181,11 +181,13 @@ def distil(
     def policy_of(network: Network) -> FlowPolicy:
         return replace(policy, network=network, sampler=sampler, objective=settings.training.objective)
 
-    checkpoint = None
-    if folder is not None:
-        checkpoint = (
-            folder / f"training-{_fingerprint(policy, learned, settings, seed, examined)}.safetensors"
-        )
+    asked = (learned.features, dataset.lengths_of(learned))
+    checkpoint = Checkpoint(
+        folder,
+        *(policy.settings, policy.sampler, policy.sensor, policy.objective, settings, seed),
+        examined and examined[:3],
+        arrays=(*policy.weights().values(), *policy.normaliser, *asked),
+    )
     return fit(
         policy.network,
         training,
@@ -198,19 +200,3 @@ def distil(
         progress,
         examined,
     )
-
-
-def _fingerprint(
-    policy: FlowPolicy,
-    demonstrations: Demonstrations,
-    settings: DistilSettings,
-    seed: int,
-    examined: Examination | None,
-) -> str:
-    """Return what tells this training from every other: the policy, where it is asked, settings and seed."""
-    identity = (policy.settings, policy.sampler, policy.sensor, policy.objective, settings, seed)
-    digest = hashlib.sha256(repr(plain((*identity, examined and examined[:3]))).encode())
-    asked = (demonstrations.features, dataset.lengths_of(demonstrations))
-    for array in (*policy.weights().values(), *policy.normaliser, *asked):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]

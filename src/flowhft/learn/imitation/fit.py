@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -16,10 +15,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from flowhft.errors import UsageError
 from flowhft.flow import objectives
+from flowhft.flow.checkpoint import Checkpoint
 from flowhft.flow.network import Network
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.demonstrations.dataset import Samples
-from flowhft.learn.imitation.checkpoint import Curve, read_checkpoint, save_checkpoint
 from flowhft.learn.imitation.examine import Examination, Standing, examine
 from flowhft.learn.settings import TrainingSettings
 from flowhft.runs.folder import stream
@@ -27,6 +26,7 @@ from flowhft.types import Progress, no_progress
 
 UPDATES_PER_CALL = 100  # updates in one call of the compiled loop, and in one row of the curve
 VALIDATION_WINDOWS = 2048
+NO_CHECKPOINT = Checkpoint(None)
 NOT_EXAMINED = Standing(float("nan"), float("nan"), float("nan"))
 
 CURVE_UNITS = {
@@ -53,6 +53,9 @@ _PLACE = {name: place for place, name in enumerate(CURVE_UNITS)}
 _STOPS_BY = {"validation_loss": "validation_loss", "closed_loop": "closed_loop_gap"}
 
 
+Curve = list[tuple[float, ...]]
+
+
 class State(NamedTuple):
     """Everything that training carries from one update to the next.
 
@@ -67,6 +70,13 @@ class State(NamedTuple):
     network: Network
     ema: Network
     optimiser: PyTree
+
+
+class Carried(NamedTuple):
+    """What a checkpoint holds: the state, and the best network so far where training may return to it."""
+
+    state: State
+    best: Network | None
 
 
 def _optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
@@ -213,12 +223,12 @@ def _not_finite(
     key: PRNGKeyArray,
     samples: Samples,
     settings: TrainingSettings,
-    checkpoint: Path | None,
+    checkpoint: Checkpoint,
 ) -> UsageError:
     """Say which update went wrong and what was in its batch."""
     update = int(state.update)
     furthest = samples.furthest(_keys_of_update(key, state.update)[0], settings.batch)
-    kept = f" The network before it is kept in `{checkpoint}`." if checkpoint else ""
+    kept = f" The network before it is kept in `{checkpoint.path}`." if checkpoint.path else ""
     loss, norm = last.tolist()
     return UsageError(
         f"`loss` must stay finite; received loss {loss:g}, gradient norm {norm:g} at update {update + 1:,}, "
@@ -234,7 +244,7 @@ def fit(
     settings: TrainingSettings,
     seed: int,
     policy_of: Callable[[Network], FlowPolicy],
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
     progress: Progress = no_progress,
     examined: Examination | None = None,
 ) -> tuple[FlowPolicy, pl.DataFrame]:
@@ -251,7 +261,7 @@ def fit(
         settings: objective, updates, batch, how the optimiser moves, when it is examined and stops.
         seed: of every batch.
         policy_of: makes a policy of a network, to be examined and returned.
-        checkpoint: file; if it is there, training goes on from it. None for none.
+        checkpoint: from which training goes on if it is there.
         progress: told the share done.
         examined: sessions in closed loop beside a teacher; None for none.
 
@@ -262,7 +272,7 @@ def fit(
 
     Raises:
         UsageError: the loss stopped being finite.
-        DataError: the checkpoint is damaged, or of another version.
+        DataError: the checkpoint is damaged.
     """
     compiled = _compiled(settings)
     key_training, key_validation = (
@@ -271,10 +281,8 @@ def fit(
     state = _begin(network, settings)
     # The best network so far, only where training may end early and return to it.
     best = jax.tree.map(jnp.copy, state.ema) if settings.patience else None
-    curve: Curve = []
-    if checkpoint is not None and checkpoint.is_file():
-        carried, curve = read_checkpoint(checkpoint, {"state": state, "best": best}, len(CURVE_UNITS))
-        state, best = carried["state"], carried["best"]
+    (state, best), rows = checkpoint.resume(Carried(state, best), np.zeros((0, len(CURVE_UNITS))))
+    curve: Curve = [tuple(row) for row in rows.reshape(-1, len(CURVE_UNITS)).tolist()]
 
     done, spent = int(state.update), curve[-1][-1] if curve else 0.0
     began, closed = time.perf_counter(), ""
@@ -286,8 +294,7 @@ def fit(
             state, jnp.asarray(done, jnp.int32), key_training, training, horizon, compiled
         )
         if not bool(jnp.all(jnp.isfinite(last))):
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, {"state": state, "best": best}, curve)
+            checkpoint.save(Carried(state, best), curve)
             raise _not_finite(state, last, key_training, training, settings, checkpoint)
         validation_loss = float(_validate(state.ema, validation, key_validation, horizon, compiled))
         loss, gradient_norm = (sums / (done - before)).tolist()
@@ -302,8 +309,8 @@ def fit(
         if best is not None and examined_now and scores[-1] < min(scores[:-1], default=np.inf):
             best = jax.tree.map(jnp.copy, state.ema)
         ends = done == settings.updates or _tired(scores, settings.patience)
-        if checkpoint is not None and (done % settings.checkpoint_every == 0 or ends):
-            save_checkpoint(checkpoint, {"state": state, "best": best}, curve)
+        if done % settings.checkpoint_every == 0 or ends:
+            checkpoint.save(Carried(state, best), curve)
         progress(
             done / settings.updates,
             f"update {done:,} of {settings.updates:,}, loss {loss:.4f}, gradient {gradient_norm:.3g}{closed}",

@@ -1,15 +1,14 @@
 """Imitation: train a flow policy on what experts quoted."""
 
-import hashlib
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from flowhft import features
 from flowhft.errors import require
 from flowhft.features import Sensor
 from flowhft.flow import objectives
+from flowhft.flow.checkpoint import Checkpoint
 from flowhft.flow.network import Network, init_network
 from flowhft.flow.normaliser import hide
 from flowhft.flow.policy import FlowPolicy, require_sampler
@@ -19,16 +18,8 @@ from flowhft.learn.imitation.examine import Examination
 from flowhft.learn.imitation.fit import fit
 from flowhft.learn.settings import TrainingSettings
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
-from flowhft.runs.folder import plain, stream
+from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
-
-
-def _fingerprint(demonstrations: Demonstrations, *identity: object) -> str:
-    """Return what tells this training from every other: data, settings and seed, hashed."""
-    digest = hashlib.sha256(repr(plain(identity)).encode())
-    for array in (demonstrations.features, demonstrations.quotes, dataset.lengths_of(demonstrations)):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
 
 
 def imitate(
@@ -68,7 +59,7 @@ def imitate(
     Raises:
         UsageError: the demonstrations do not fit the settings, the sampler does not fit the objective, or the
             loss stopped being finite.
-        DataError: the checkpoint is damaged, or of another version.
+        DataError: the checkpoint is damaged.
     """
     settings = training_settings
     sampler = sampler or objectives.get(settings.objective).sampler
@@ -88,10 +79,11 @@ def imitate(
     def policy_of(network: Network) -> FlowPolicy:
         return FlowPolicy(network, normaliser, sensor, network_settings, sampler, settings.objective)
 
-    checkpoint = None
-    if folder is not None:
-        identity = (network_settings, settings, seed, examined and examined[:3])
-        checkpoint = folder / f"training-{_fingerprint(demonstrations, *identity)}.safetensors"
+    checkpoint = Checkpoint(
+        folder,
+        *(network_settings, settings, seed, examined and examined[:3]),
+        arrays=(demonstrations.features, demonstrations.quotes, dataset.lengths_of(demonstrations)),
+    )
     return fit(
         init_network(network_settings, stream(seed, "imitate", "network")),
         training,

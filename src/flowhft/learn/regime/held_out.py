@@ -17,7 +17,7 @@ from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS
 from flowhft.policies.policy import Policy
-from flowhft.runs.folder import read_json, write_json
+from flowhft.runs.resume import JSON, Finished
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
@@ -115,17 +115,14 @@ def judge_dials(
         metric M of the best expert (`flowhft.learn.regime.bars`), money in tick x lot.
     """
     rows: list[dict[str, Any]] = []
+    finished = Finished(folder, JSON)
     like = {market: [one for one in family if market_of(one) == market] for market in map(market_of, family)}
     for number, scenario in enumerate(family):
         progress(number / len(family), f"{number} of {len(family)} random scenarios")
-        kept = folder / f"{number:04d}.json" if folder else None
-        if kept is not None and kept.is_file():
-            rows += read_json(kept)
-            continue
-        found = _judged(policy, scenario, like[market_of(scenario)], dials, paths, seed)
-        if kept is not None:
-            write_json(kept, found)
-        rows += found
+        rows += finished.get(
+            f"{number:04d}",
+            lambda where=scenario: _judged(policy, where, like[market_of(where)], dials, paths, seed),  # type: ignore[misc]
+        )
     return pl.DataFrame(rows)
 
 

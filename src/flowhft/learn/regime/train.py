@@ -1,6 +1,5 @@
 """Train a regime adapter: the gradient goes through the exact law of the inventory, no fill is sampled."""
 
-import hashlib
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import UsageError
-from flowhft.learn.imitation.checkpoint import Curve, read_checkpoint, save_checkpoint
+from flowhft.flow.checkpoint import Checkpoint
 from flowhft.learn.regime.bank import Bank
 from flowhft.learn.regime.law import Law, Way, law_along
 from flowhft.learn.regime.network import (
@@ -30,7 +29,7 @@ from flowhft.learn.regime.network import (
 from flowhft.learn.regime.score import score_of
 from flowhft.learn.regime.settings import RegimeSettings
 from flowhft.policies.regime_adapter import RegimeAdapter
-from flowhft.runs.folder import plain, stream
+from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
 
 ROW = 20  # updates behind a row of the curve
@@ -172,13 +171,6 @@ def pilot_scores(
     )(weights, scales, bank, dials)
 
 
-def _fingerprint(bank: Bank, *identity: object) -> str:
-    digest = hashlib.sha256(repr(plain(identity)).encode())
-    for values in jax.tree.leaves(bank):
-        digest.update(np.ascontiguousarray(values).data)
-    return digest.hexdigest()[:16]
-
-
 def train(
     bank: Bank,
     pilot: Bank,
@@ -207,11 +199,9 @@ def train(
     scales = fit_scales(np.asarray(bank.seen), settings.dial, settings.tell_convention)
     weights = init_weights(settings.units, stream(seed, "regime", "network"))
     state = State(jnp.asarray(0, jnp.int32), weights, _optimiser(settings).init(weights))
-    checkpoint, curve = None, Curve()
-    if folder is not None:
-        checkpoint = folder / f"training-{_fingerprint(bank, settings, seed)}.safetensors"
-        if checkpoint.is_file():
-            state, curve = read_checkpoint(checkpoint, state, len(CURVE_UNITS))
+    checkpoint = Checkpoint(folder, settings, seed, arrays=bank)
+    state, saved = checkpoint.resume(state, np.zeros((0, len(CURVE_UNITS))))
+    curve = [tuple(row) for row in saved.tolist()]
     key = jax.random.key(stream(seed, "regime", "training"))
     on_devices = spread(bank)
     others = spread(pilot)
@@ -228,7 +218,7 @@ def train(
             continue
         score, norm = np.mean(np.asarray(told), axis=0).tolist()
         if not np.isfinite([score, norm]).all():
-            kept = f"The last checkpoint is `{checkpoint}`. " if checkpoint else ""
+            kept = f"The last checkpoint is `{checkpoint.path}`. " if checkpoint.path else ""
             raise UsageError(
                 f"`score` must stay finite; received {score:g} within the {len(told)} updates to {done:,}. "
                 f"{kept}Lower the learning rate."
@@ -236,8 +226,8 @@ def train(
         outside = float(np.mean(pilot_scores(state.weights, scales, others, dials, settings)))
         curve.append((done, score, outside, norm, spent + time.perf_counter() - began))
         told = []
-        if checkpoint is not None and (done % settings.checkpoint_every == 0 or done == settings.updates):
-            save_checkpoint(checkpoint, state, curve)
+        if done % settings.checkpoint_every == 0 or done == settings.updates:
+            checkpoint.save(state, curve)
         progress(done / settings.updates, f"update {done:,} of {settings.updates:,}, score {score:.4f}")
 
     told_at = jnp.asarray([0.5 * sum(np.log(settings.dial)), 0.0, 0.0], jnp.float32)

@@ -15,4 +15,6 @@ findings     from what stages found to the tables of the page
 settings     sizes of the small trainings
 sentences    the same in sentences, computed from the numbers
 document     what was found -> Markdown
+stages       a run folder for each section
+reproduce    all of them, and the page
 """

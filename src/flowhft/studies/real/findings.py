@@ -17,7 +17,7 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
 
     Args:
         folder: that holds a folder per recording, with one per finished stage in it.
-        outcomes: by recording: facts, done and refused, as `flowhft.cli.real_stages` returns them.
+        outcomes: by recording: facts, done and refused, as `flowhft.studies.real.stages` returns them.
 
     Returns:
         recordings, refusals, parameters, notes, judged, costs, walks, windows and sentences; those without

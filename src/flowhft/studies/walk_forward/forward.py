@@ -8,9 +8,9 @@ from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import Recording
+from flowhft.runs.resume import Finished
 from flowhft.simulate.spans import Span, Task
-from flowhft.studies.walk_forward.settings import LEARN_SHARE, TRADE_SHARE
-from flowhft.studies.walk_forward.store import Kept
+from flowhft.stages.settings import LEARN_SHARE, TRADE_SHARE
 from flowhft.studies.walk_forward.trade import Traded, WalkWork
 from flowhft.studies.walk_forward.windows import Window, plan_windows
 from flowhft.types import Progress, no_progress
@@ -72,7 +72,7 @@ def _pace(work: WalkWork, recording: Recording, windows: Sequence[Window]) -> fl
 
 def walk_forward(
     work: WalkWork,
-    kept: Kept,
+    finished: Finished[Traded],
     crew: Crew = do_here,
     progress: Progress = no_progress,
 ) -> list[Traded]:
@@ -80,7 +80,7 @@ def walk_forward(
 
     Args:
         work: with its windows (see `planned`).
-        kept: what an earlier try has finished, to which this one adds.
+        finished: what an earlier try has finished, by number (`windows_in`), to which this one adds.
         crew: who does it.
         progress: told as windows are traded.
 
@@ -88,7 +88,7 @@ def walk_forward(
         DataError: every window was refused, or what was kept is damaged.
     """
     count = len(work.windows)
-    open_windows = [number for number in range(count) if number not in kept]
+    open_windows = [number for number in range(count) if f"{number:05d}" not in finished]
     done = count - len(open_windows)
 
     def tell(share: float, now: str) -> None:
@@ -96,11 +96,11 @@ def walk_forward(
 
     tasks = [Task(Span(0, number, number, 1)) for number in open_windows]
     for task, traded in crew(work, tasks, tell):
-        kept.keep(task.span.number, traded)
+        finished[f"{task.span.number:05d}"] = traded
         done += 1
         tell(0.0, f"{done} of {count} windows")
     # Read back even what was found just now: a resumed walk cannot differ from one that was not interrupted.
-    found = [kept.read(number) for number in range(count)]
+    found = [finished[f"{number:05d}"] for number in range(count)]
     if not any(one.replayed for one in found):
         raise DataError(
             f"no window of the walk could be traded; of the last one: {found[-1].record['refused']} Learn "

@@ -39,8 +39,7 @@ from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.simulate.spans import Task
 from flowhft.stages.costs import slowest, sweep_costs
 from flowhft.stages.policies import Lineup, find_saved, frozen_in, lineup
-from flowhft.stages.settings import SweepSettings
-from flowhft.studies.walk_forward.settings import WalkSettings
+from flowhft.stages.settings import SweepSettings, WalkSettings
 from flowhft.studies.walk_forward.windows import Window
 from flowhft.types import Progress, Trajectory, no_progress
 

@@ -1,4 +1,4 @@
-"""What the commands that take a recording share: read it, take a part of it, say what was found."""
+"""What the stages that take a recording share: read it, take a part of it, say what was found."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page of a command that has stages: tables, a Markdown page and the report, from what stages found.
+"""The page of a study: tables, a Markdown page and the report, from what stages found.
 
 Such a folder holds a finished folder for every stage, and the page beside them. The page takes seconds and is
 written anew whenever a stage is; stages are what is resumed.
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from flowhft.cli.folder import begin, require_ours
-from flowhft.cli.terminal import Terminal
 from flowhft.runs.folder import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.stages.folder import begin, require_ours
+from flowhft.stages.stage import Listener
 
 
 class Found(NamedTuple):
@@ -32,19 +32,19 @@ class Found(NamedTuple):
     summary: Mapping[str, Any]
 
 
-def claim(folder: Path, terminal: Terminal) -> None:
+def claim(folder: Path, listener: Listener) -> None:
     """Make a folder ours before the first of its stages is in it.
 
     Args:
         folder: of the page.
-        terminal: told where results are.
+        listener: told where results are.
 
     Raises:
         DataError: it holds something else.
     """
     require_ours(folder)
     (folder / UNFINISHED).mkdir(parents=True, exist_ok=True)
-    terminal.where = folder
+    listener.where = folder
 
 
 def settle(folder: Path) -> None:
@@ -58,21 +58,21 @@ def settle(folder: Path) -> None:
 
 
 def write_page(
-    run: Run, name: str, terminal: Terminal, find: Callable[[Path], Found], docs: Path | None
-) -> dict[str, pl.DataFrame]:
-    """Write a page with its tables and its report, unless the run is finished, and return the tables.
+    run: Run, name: str, listener: Listener, find: Callable[[Path], Found], docs: Path | None
+) -> None:
+    """Write a page with its tables and its report, unless the run is finished.
 
     Args:
         run: of the page; its parents are its finished stages.
         name: of the page's file.
-        terminal: told how it goes.
+        listener: told how it goes.
         find: called with the folder of unfinished work.
         docs: where the page is copied to; None for nowhere.
     """
     from flowhft.report import build
 
     folder = run.folder
-    if work := begin(run, terminal):
+    if work := begin(run, listener):
         run.withdraw()
         found = find(work)
         for table, rows in found.tables.items():
@@ -83,10 +83,14 @@ def write_page(
     if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
         (folder / UNFINISHED).rmdir()
     if not (folder / REPORT).is_file():
-        with terminal.stage("write the report"):
+        with listener.stage("write the report"):
             build(folder)
     if docs:
         with replacing(docs) as temporary:
             temporary.write_text((folder / name).read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def tables_in(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return the tables of a finished page, by name."""
     tables = manifest_of(folder)["summary"]["tables"]
     return {table: read_table(folder / f"{table}.parquet") for table in tables}

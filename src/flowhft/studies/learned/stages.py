@@ -1,4 +1,4 @@
-"""The stages of `flowhft reproduce learned`: a run folder each, resumed piece by piece."""
+"""The stages of the study `reproduce learned`: a run folder each, resumed piece by piece."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from flowhft.cli.folder import begin, identity_of
-from flowhft.cli.ppo import Ppo
-from flowhft.cli.terminal import Terminal
-from flowhft.cli.tune import Tune
 from flowhft.errors import require
-from flowhft.runs.folder import MANIFEST, Run, finite, plain, read_json, read_table, write_json, write_table
+from flowhft.runs.folder import MANIFEST, Run, finite, plain, read_table, write_table
+from flowhft.runs.resume import JSON, Finished
 from flowhft.scenarios.presets import Preset
+from flowhft.stages.folder import begin, identity_of
+from flowhft.stages.folders import ppo, tune
+from flowhft.stages.stage import Listener
 
 # Name -> what a person reads while it runs; in the order in which they run.
 STAGES = {
@@ -40,13 +40,13 @@ class Stages:
     """The stages of one page.
 
     Args:
-        command: a `flowhft.cli.learned.ReproduceLearned`, its options resolved.
+        settings: a `flowhft.studies.learned.reproduce.Reproduce`, with its sizes decided.
         folder: of the page; a stage has a folder in it.
-        terminal: told how it goes.
+        listener: told how it goes.
     """
 
-    def __init__(self, command: Any, folder: Path, terminal: Terminal) -> None:
-        self.command, self.folder, self.terminal = command, folder, terminal
+    def __init__(self, settings: Any, folder: Path, listener: Listener) -> None:
+        self.settings, self.folder, self.listener = settings, folder, listener
 
     def run(self, name: str) -> None:
         """Run one stage, of what an earlier call has left only the rest."""
@@ -55,7 +55,7 @@ class Stages:
         elif name in ("dial", "imitation"):
             {"dial": self._dial, "imitation": self._imitation}[name]()
         else:
-            for market in self.command.markets:
+            for market in self.settings.markets:
                 {
                     "cells": self._cells,
                     "trainings": self._trainings,
@@ -91,10 +91,10 @@ class Stages:
         parents: dict[str, str] | None = None,
     ) -> None:
         """Run one stage in its folder, unless that is finished."""
-        shared = {} if place.partition("/")[0] in STUDIES else {"cells": self.command.cells}
+        shared = {} if place.partition("/")[0] in STUDIES else {"cells": self.settings.cells}
         command = f"reproduce learned: {place}"
-        run = Run(self.folder / place, command, plain(config | shared), self.command.seed, parents or {})
-        if work := begin(run, self.terminal):
+        run = Run(self.folder / place, command, plain(config | shared), self.settings.seed, parents or {})
+        if work := begin(run, self.listener):
             tables = find(work)
             for name, table in tables.items():
                 write_table(work / f"{name}.parquet", table, {})
@@ -103,13 +103,11 @@ class Stages:
     def _pieces(self, work: Path, title: str, pieces: Sequence[tuple[str, Callable[[], Rows]]]) -> Rows:
         """Find piece after piece; those that an interrupted run found are read back."""
         rows: Rows = []
-        with self.terminal.stage(title) as progress:
+        with self.listener.stage(title) as progress:
+            finished = Finished(work / "parts", JSON)
             for i, (name, find) in enumerate(pieces):
                 progress(i / len(pieces), name)
-                part = work / "parts" / f"{i:04d}.json"
-                if not part.is_file():
-                    write_json(part, find())
-                rows += read_json(part)
+                rows += finished.get(f"{i:04d}", find)
         return rows
 
     # Who is judged
@@ -118,25 +116,28 @@ class Stages:
         """Return the learned policies: ours first, then what it is compared with."""
         from flowhft.studies.learned.lineup import OURS, PLAIN, PRETRAINED, base_of, saved
 
-        command = self.command
-        ours = saved(OURS, command.policy)
-        base = saved(PRETRAINED, command.pretrained) if command.pretrained else base_of(ours)
-        return [ours, *([base] if base else []), *([saved(PLAIN, command.plain)] if command.plain else [])]
+        settings = self.settings
+        ours = saved(OURS, settings.policy)
+        base = saved(PRETRAINED, settings.pretrained) if settings.pretrained else base_of(ours)
+        return [ours, *([base] if base else []), *([saved(PLAIN, settings.plain)] if settings.plain else [])]
 
     def _fitted(self, market: str) -> list[Any]:
         """Return the policies that are fitted to each cell, fitted now if they are not yet."""
         from flowhft.studies.learned.lineup import PPO, TUNED, saved
 
-        command, found = self.command, []
-        common: dict[str, Any] = {"seed": command.seed, "quiet": command.quiet}
-        if not command.without_tuned:
+        settings, found = self.settings, []
+        common: dict[str, Any] = {"seed": settings.seed}
+        if not settings.without_tuned:
             place = self.folder / "tune" / market
-            Tune(scenarios=command.cells, market=market, out=place, **common).run(self.terminal)  # type: ignore[arg-type]
+            tune.run(
+                tune.Tune(scenarios=settings.cells, market=market, out=place, **common),  # type: ignore[arg-type]
+                self.listener,
+            )
             found.append(saved(TUNED, str(place / "policy.safetensors"), "fitted"))
-        if market == PAPER and not command.without_ppo:
-            place = command.agents or self.folder / "ppo"
-            if not command.agents:
-                Ppo(scenarios=command.cells, market=PAPER, out=place, **common).run(self.terminal)
+        if market == PAPER and not settings.without_ppo:
+            place = settings.agents or self.folder / "ppo"
+            if not settings.agents:
+                ppo.run(ppo.Ppo(scenarios=settings.cells, market=PAPER, out=place, **common), self.listener)
             found.append(saved(PPO, str(place / "policy.safetensors"), "fitted"))
         return found
 
@@ -146,8 +147,8 @@ class Stages:
         from flowhft.work.cluster import cluster
         from flowhft.work.task import do_here
 
-        ray = self.command.ray
-        return cluster(ray, self.command.device, prepare) if ray else nullcontext(do_here)
+        ray = self.settings.ray
+        return cluster(ray, self.settings.device, prepare) if ray else nullcontext(do_here)
 
     def _identities(self, members: Sequence[Any]) -> dict[str, str]:
         return {f"policy {m.name}": identity_of(m.policy.path) for m in members if m.policy.path}
@@ -156,19 +157,19 @@ class Stages:
 
     def _cells(self, market: str) -> None:
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.checkpoint import Checkpoints
+        from flowhft.simulate.checkpoint import checkpoints
         from flowhft.simulate.drive import judge_all
         from flowhft.studies.learned.cells import job_of, rows_of
         from flowhft.studies.learned.lineup import closed_forms, oracle
 
-        command = self.command
-        scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
+        settings = self.settings
+        scenarios = find_scenarios(settings.cells, market)  # type: ignore[arg-type]
         members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle()]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
-            job = job_of(scenarios, members, command.paths, command.seed, command.chunk)
-            finished = Checkpoints(work / "moments")
-            with self.terminal.stage(f"{STAGES['cells']}, {market}") as progress, self._crew() as crew:
+            job = job_of(scenarios, members, settings.paths, settings.seed, settings.chunk)
+            finished = checkpoints(work / "moments")
+            with self.listener.stage(f"{STAGES['cells']}, {market}") as progress, self._crew() as crew:
                 judge_all(job, finished, crew=crew, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
@@ -177,32 +178,32 @@ class Stages:
                 margins += finite(other)
             return {"cells": _table(results), "margins": _table(margins)}
 
-        config = {"market": market, "paths": command.paths, "policies": [m.policy.written for m in members]}
+        config = {"market": market, "paths": settings.paths, "policies": [m.policy.written for m in members]}
         self._stage(f"cells/{market}", config, find, self._identities(members))
 
     def _trainings(self, market: str) -> None:
         from flowhft.learn.regime.bars import BAR
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.simulate.checkpoint import Checkpoints
+        from flowhft.simulate.checkpoint import checkpoints
         from flowhft.simulate.drive import judge_all
         from flowhft.studies.learned.cells import job_of, rows_of
         from flowhft.studies.learned.lineup import closed_forms
         from flowhft.studies.learned.repeats import repeats_in, trained_again
 
-        command = self.command
-        if not command.trainings and not command.plain_trainings:
+        settings = self.settings
+        if not settings.trainings and not settings.plain_trainings:
             return  # all sections were asked for; who names this one must name trainings
-        scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
+        scenarios = find_scenarios(settings.cells, market)  # type: ignore[arg-type]
         names = trained_again(
-            (command.policy, *command.trainings),
-            (*((command.plain,) if command.plain else ()), *command.plain_trainings),
+            (settings.policy, *settings.trainings),
+            (*((settings.plain,) if settings.plain else ()), *settings.plain_trainings),
         )
         members = [*(member for _, _, member in names.values()), *closed_forms(BAR)]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
-            job = job_of(scenarios, members, command.detail_paths, command.seed, command.chunk)
-            finished = Checkpoints(work / "moments")
-            with self.terminal.stage(f"{STAGES['trainings']}, {market}") as progress, self._crew() as crew:
+            job = job_of(scenarios, members, settings.detail_paths, settings.seed, settings.chunk)
+            finished = checkpoints(work / "moments")
+            with self.listener.stage(f"{STAGES['trainings']}, {market}") as progress, self._crew() as crew:
                 judge_all(job, finished, crew=crew, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
@@ -213,7 +214,7 @@ class Stages:
 
         config = {
             "market": market,
-            "paths": command.detail_paths,
+            "paths": settings.detail_paths,
             "policies": [m.policy.written for m in members],
         }
         self._stage(f"trainings/{market}", config, find, self._identities(members))
@@ -222,15 +223,15 @@ class Stages:
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.studies.learned.worth import worth_in
 
-        scenarios = find_scenarios(self.command.cells, market)  # type: ignore[arg-type]
-        members, paths = self._learned(), self.command.detail_paths
+        scenarios = find_scenarios(self.settings.cells, market)  # type: ignore[arg-type]
+        members, paths = self._learned(), self.settings.detail_paths
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             pieces = [
                 (
                     cell.name,
                     lambda cell=cell: worth_in(
-                        cell, market, members, paths=paths, seed=self.command.seed, like=scenarios
+                        cell, market, members, paths=paths, seed=self.settings.seed, like=scenarios
                     ),
                 )
                 for cell in scenarios
@@ -245,12 +246,12 @@ class Stages:
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.studies.learned.dial import dial_in, dials_of
 
-        scenarios = find_scenarios(self.command.cells, PAPER)
+        scenarios = find_scenarios(self.settings.cells, PAPER)
         ours, *others = self._learned()
-        paths, base = self.command.detail_paths, at_dial(self.command.policy)
-        dials = self.command.dials or dials_of(ours.policy)
+        paths, base = self.settings.detail_paths, at_dial(self.settings.policy)
+        dials = self.settings.dials or dials_of(ours.policy)
         if not dials:
-            self.terminal.note(
+            self.listener.note(
                 f"dial: {base} has none, and --dials names no settings; the section is left out"
             )
             return
@@ -261,7 +262,7 @@ class Stages:
                 (
                     cell.name,
                     lambda cell=cell: dial_in(
-                        cell, PAPER, settings, others, paths=paths, seed=self.command.seed, like=scenarios
+                        cell, PAPER, settings, others, paths=paths, seed=self.settings.seed, like=scenarios
                     ),
                 )
                 for cell in scenarios
@@ -275,14 +276,14 @@ class Stages:
         from flowhft.studies.learned.unseen import unseen_in, unseen_markets
 
         scenarios = unseen_markets(market)  # type: ignore[arg-type]
-        members, paths = self._learned(), self.command.detail_paths
+        members, paths = self._learned(), self.settings.detail_paths
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             pieces = [
                 (
                     where.name,
                     lambda where=where: unseen_in(
-                        where, market, members, paths=paths, seed=self.command.seed, like=scenarios
+                        where, market, members, paths=paths, seed=self.settings.seed, like=scenarios
                     ),
                 )
                 for where in scenarios
@@ -303,12 +304,12 @@ class Stages:
             taught,
         )
 
-        command, seed = self.command, self.command.seed
-        cells, study = find_scenarios(command.cells, PAPER), command.study
+        settings, seed = self.settings, self.settings.seed
+        cells, study = find_scenarios(settings.cells, PAPER), settings.study
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             policies = {}
-            with self.terminal.stage("imitate a teacher, told the market") as progress:
+            with self.listener.stage("imitate a teacher, told the market") as progress:
                 progress(0.0, "demonstrate")
                 shown, sensor = taught(study, seed)
                 for i, objective in enumerate(OBJECTIVES):
@@ -334,7 +335,7 @@ class Stages:
         from flowhft.studies.learned.studies import study
         from flowhft.studies.learned.trainings import classroom, try_variant
 
-        settings, seed = self.command.study, self.command.seed
+        settings, seed = self.settings.study, self.settings.seed
         variants = study(name, settings)
 
         def find(work: Path) -> dict[str, pl.DataFrame]:

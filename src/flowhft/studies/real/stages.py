@@ -1,27 +1,24 @@
-"""The stages of one recording of `flowhft reproduce real`: a run folder each, in a folder of its own."""
+"""The stages of one recording of the study `reproduce real`: a run folder each, in a folder of its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flowhft.cli.adapt import Adapt
-from flowhft.cli.backtest import Backtest
-from flowhft.cli.calibrate import SCENARIOS, Calibrate
-from flowhft.cli.command import Command
-from flowhft.cli.demonstrate import Demonstrate
-from flowhft.cli.folder import identity_of
-from flowhft.cli.imitate import Imitate
-from flowhft.cli.terminal import Terminal
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings
 from flowhft.simulate.spans import Task
-from flowhft.stages.settings import SweepSettings
-from flowhft.studies.walk_forward.settings import WalkSettings
+from flowhft.stages.folder import identity_of
+from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, imitate
+from flowhft.stages.folders.calibrate import SCENARIOS
+from flowhft.stages.settings import SweepSettings, WalkSettings
+from flowhft.stages.stage import Listener, Silent, Stage
+from flowhft.studies.walk_forward import walk
 from flowhft.types import Progress
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
@@ -31,6 +28,7 @@ SHIPPED = "flowhft"
 LEARN, TRADE = 3600.0, 1800.0
 INVENTORY_LIMIT = 10  # orders
 FEWEST_SESSIONS = 4  # that are judged: where fewer of the calibrated market's fit, shorter ones are traded
+RunStage = Callable[[Any, Listener], Path]
 STAGES = ("calibrate", "demonstrate", "imitate", "adapt", "backtest", "walk")
 
 
@@ -101,7 +99,7 @@ class Recorded:
 
     def __init__(self, prefix: Path, folder: Path, sizes: Sizes, seed: int) -> None:
         self.prefix, self.folder, self.sizes = prefix, folder, sizes
-        self.common: dict[str, Any] = {"seed": seed, "quiet": True}
+        self.common: dict[str, Any] = {"seed": seed}
         self.done: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 
@@ -111,11 +109,11 @@ class Recorded:
         facts = self._attempt("read", self._facts) or {}
         if facts and "read" not in self.refused:
             replay = ReplaySettings(order_lots=facts["order_lots"], inventory_limit=INVENTORY_LIMIT)
-            for stage, command in self._commands(replay, facts["seconds"]):
+            for stage, run, settings in self._stages(replay, facts["seconds"]):
                 if stage != "walk" and self.refused:
                     continue
                 tell(stage)
-                self._attempt(stage, lambda stage=stage, command=command: self._run(stage, command()))  # type: ignore[misc]
+                self._attempt(stage, partial(self._run, stage, run, settings))
         return {"facts": facts, "done": self.done, "refused": self.refused}
 
     def _attempt(self, stage: str, find: Callable[[], Any]) -> Any:
@@ -126,9 +124,8 @@ class Recorded:
             self.refused[stage] = str(reason).replace(f"{self.prefix.parent}/", "")
             return None
 
-    def _run(self, stage: str, command: Command) -> None:
-        where = self.folder / stage
-        replace(command, out=where).run(Terminal(quiet=True))
+    def _run(self, stage: str, run: RunStage, settings: Callable[[], Stage]) -> None:
+        where = run(replace(settings(), out=self.folder / stage), Silent())
         self.done[stage] = identity_of(where)
 
     def _facts(self) -> dict[str, Any]:
@@ -161,7 +158,10 @@ class Recorded:
         most = (1.0 - self.sizes.share) * seconds / FEWEST_SESSIONS
         return None if read_scenarios(scenarios)[0].horizon <= most else most
 
-    def _commands(self, replay: ReplaySettings, seconds: float) -> list[tuple[str, Callable[[], Command]]]:
+    def _stages(
+        self, replay: ReplaySettings, seconds: float
+    ) -> list[tuple[str, RunStage, Callable[[], Stage]]]:
+        """Return the stages by name: what runs each, and its settings, which those before it may decide."""
         sizes, folder, prefix = self.sizes, self.folder, self.prefix
         scenarios = str(folder / "calibrate" / SCENARIOS)
         sweep = SweepSettings(fees=sizes.fees, latencies=sizes.latencies)
@@ -171,7 +171,8 @@ class Recorded:
         return [
             (
                 "calibrate",
-                lambda: Calibrate(
+                calibrate.run,
+                lambda: calibrate.Calibrate(
                     recording=prefix,
                     share=sizes.share,
                     order_lots=replay.order_lots,
@@ -181,7 +182,8 @@ class Recorded:
             ),
             (
                 "demonstrate",
-                lambda: Demonstrate(
+                demonstrate.run,
+                lambda: demonstrate.Demonstrate(
                     scenarios=scenarios,
                     paths=sizes.demonstrations,
                     teachers=TeacherSettings(paths=sizes.teacher_paths, fresh_paths=sizes.teacher_paths),
@@ -190,7 +192,8 @@ class Recorded:
             ),
             (
                 "imitate",
-                lambda: Imitate(
+                imitate.run,
+                lambda: imitate.Imitate(
                     demonstrations=folder / "demonstrate",
                     network=NetworkSettings(horizon=8, width=64, blocks=2),
                     training=TrainingSettings(
@@ -206,7 +209,8 @@ class Recorded:
             ),
             (
                 "adapt",
-                lambda: Adapt(
+                adapt.run,
+                lambda: adapt.Adapt(
                     policy=SHIPPED,
                     scenarios=scenarios,
                     only="centre",
@@ -217,7 +221,8 @@ class Recorded:
             ),
             (
                 "backtest",
-                lambda: Backtest(
+                backtest.run,
+                lambda: backtest.Backtest(
                     recording=prefix,
                     calibration=folder / "calibrate",
                     policies=f"{EXPERTS},{learned},adapted={folder / 'adapt'}",
@@ -231,7 +236,8 @@ class Recorded:
             ),
             (
                 "walk",
-                lambda: Backtest(
+                walk.run,
+                lambda: backtest.Backtest(
                     recording=prefix,
                     policies=f"{EXPERTS},{SHIPPED}",
                     walk_forward=True,

@@ -1,18 +1,16 @@
-"""The run folder of a command: where it is, what identifies it, and whether it is already done."""
+"""The run folder of a stage: where it is, what identifies it, and whether it is already done."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from flowhft.cli.command import Command
-from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
-from flowhft.runs.folder import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
+from flowhft.runs.folder import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of
+from flowhft.stages.stage import Listener, Stage
 
 COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores")  # decide nothing about a result
 RUNS = Path("runs")
-Found = TypeVar("Found", bound=tuple)
 
 
 def identity_of(path: Path) -> str:
@@ -74,65 +72,43 @@ def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
     return ",".join(policy.remembered for policy in found), identities
 
 
-def run_of(command: Command, name: str, parents: Mapping[str, str], **remembered: str) -> Run:
-    """Return the run of a command: its folder is `--out`, or one named after what identifies it.
+def run_of(settings: Stage, name: str, parents: Mapping[str, str], **remembered: str) -> Run:
+    """Return the run of a stage: its folder is `--out`, or one named after what identifies it.
 
     Args:
-        command: with its options resolved.
-        name: of the command.
+        settings: of the stage, resolved.
+        name: of the command that leaves such a run.
         parents: identities of what it builds on; paths themselves do not identify anything.
         remembered: options that name files, as they are to be remembered instead (see `scenarios_of`).
     """
     config = {
         item.name: value
-        for item in fields(command)
-        if item.name not in COMMON and not isinstance(value := getattr(command, item.name), Path)
+        for item in fields(settings)
+        if item.name not in COMMON and not isinstance(value := getattr(settings, item.name), Path)
     }
-    run = Run(command.out or RUNS, name, config | remembered, command.seed, dict(parents))
-    if command.out is None:
+    run = Run(settings.out or RUNS, name, config | remembered, settings.seed, dict(parents))
+    if settings.out is None:
         run.folder = RUNS / f"{name}-{run.fingerprint[:8]}"
     return run
 
 
-def begin(run: Run, terminal: Terminal) -> Path | None:
+def begin(run: Run, listener: Listener) -> Path | None:
     """Return the folder in which the run is to write its files, or None if the run is already finished.
 
-    The terminal is told where results are. A folder that holds something else than an earlier run of flowhft
+    The listener is told where results are. A folder that holds something else than an earlier run of flowhft
     is left alone.
 
     Raises:
         DataError: the folder cannot be used.
     """
-    if terminal.where is None:  # a command within another leaves its results in that one's folder
-        terminal.where = run.folder
+    if listener.where is None:  # a stage of a study leaves its results in the folder of that one
+        listener.where = run.folder
     require_ours(run.folder)
     if run.finished:
-        terminal.note(f"{run.command}: already done in {run.folder}")
+        run.tidy()
+        listener.note(f"{run.command}: already done in {run.folder}")
         return None
     return run.begin()
-
-
-def kept(part: Path, kind: type[Found], find: Callable[[], Found]) -> Found:
-    """Return what a part of a run found: read back if it was kept, else found now and kept.
-
-    Args:
-        part: JSON file in the run's folder; what it holds is also what the first call returns, so that a
-            resumed run cannot differ from one that was not interrupted.
-        kind: a named tuple of what JSON can hold.
-        find: works it out.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    if not part.is_file():
-        write_json(part, find())
-    try:
-        return kind(**read_json(part))
-    except (DataError, TypeError) as cause:
-        raise DataError(
-            f"`{part}` must be what an interrupted run kept; it is damaged. Delete it: only that part is "
-            "worked out again."
-        ) from cause
 
 
 def require_ours(folder: Path) -> None:

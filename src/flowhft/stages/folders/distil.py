@@ -1,0 +1,95 @@
+"""Distil: a flow policy of many steps into one of a single evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from flowhft.errors import UsageError, require
+from flowhft.learn.settings import DataSettings, DistilSettings
+from flowhft.runs.folder import plain, write_table
+from flowhft.stages.folder import begin, identity_of, identity_of_run, run_of
+from flowhft.stages.stage import Listener, Silent, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil(Stage):
+    """Settings of a distillation."""
+
+    policy: Positional[str]
+    """A .safetensors file or a run folder of a flow policy, with options in brackets:
+    `runs/imitate[steps=32]` distils 32 steps."""
+    demonstrations: Positional[Path]
+    """Run folder of `flowhft demonstrate`: where the policy is asked for quotes."""
+    data: DataSettings = DataSettings()
+    distil: DistilSettings = DistilSettings()
+
+
+def run(settings: Distil, listener: Listener | None = None) -> Path:
+    """Draw a policy's answers, and train another one to give them at once."""
+    listener = listener or Silent()
+    from flowhft.simulate.devices import prepare
+
+    prepare()
+    from flowhft.flow.policy import flow_policy, save_policy
+    from flowhft.learn.demonstrations.dataset import sensed
+    from flowhft.learn.demonstrations.lessons import choose
+    from flowhft.learn.demonstrations.recorded import read_lessons, read_shown
+    from flowhft.learn.imitation.distil import distil
+    from flowhft.learn.imitation.examine import examination, teachers_in
+    from flowhft.learn.imitation.fit import CURVE_UNITS
+    from flowhft.policies.flow import flow_in, has_map
+    from flowhft.policies.names import find_policy
+
+    named = find_policy(settings.policy)
+    flow = flow_in(named.policy)
+    if flow is None or named.path is None:
+        raise UsageError(
+            f"`policy` must be a flow policy; received '{settings.policy}'. Name a .safetensors file or a "
+            "run folder of `flowhft imitate`."
+        )
+    require(not named.delay, "policy", "be distilled without a delay", f"'{settings.policy}'")
+    teacher = flow_policy(flow)
+    require(
+        not has_map(named.as_data()),
+        "policy",
+        "be distilled before it is adapted or trained",
+        f"'{settings.policy}', which has a map behind it",
+        "Distil the flow policy within, then adapt what comes of it.",
+    )
+    parents = {
+        "policy": identity_of(named.path),
+        "demonstrations": identity_of_run(settings.demonstrations, "demonstrations", "demonstrate"),
+    }
+    run = run_of(settings, "distil", parents, policy=named.remembered)
+    if work := begin(run, listener):
+        lessons, scenarios = read_lessons(settings.demonstrations)
+        lessons = choose(lessons, settings.data)
+        with listener.stage("sense the demonstrations"):
+            shown = list(read_shown(settings.demonstrations, lessons, scenarios))
+            demonstrations = sensed(shown, teacher.sensor, teacher.settings.features)
+        examined = None
+        if settings.distil.examine_scenarios:
+            with listener.stage("let the policy trade, to be compared with"):
+                examined = examination(
+                    teachers_in(lessons, scenarios),
+                    settings.distil.examine_scenarios,
+                    settings.distil.examine_paths,
+                    settings.seed,
+                    instead=teacher,
+                )
+        with listener.stage(f"distil {named.name}") as progress:
+            policy, curve = distil(
+                teacher,
+                demonstrations,
+                settings.distil,
+                settings.seed,
+                work / "checkpoints",
+                progress,
+                examined,
+            )
+        write_table(work / "curve.parquet", curve, CURVE_UNITS)
+        about = {"seed": settings.seed, "settings": plain(settings.distil), "parents": run.parents}
+        save_policy(work / "policy.safetensors", policy, training=about)
+        run.finish(policy=named.name, **curve.row(-1, named=True))
+    return run.folder

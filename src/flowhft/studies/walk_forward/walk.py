@@ -1,0 +1,120 @@
+"""Walk forward: from a recording to a judged walk in a run folder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flowhft.runs.folder import write_json, write_table
+from flowhft.stages.folder import begin, identity_of, policies_of, run_of
+from flowhft.stages.folders import backtest
+from flowhft.stages.folders.backtest import Backtest
+from flowhft.stages.stage import Listener, Silent
+
+
+def run(settings: Backtest, listener: Listener | None = None) -> Path:
+    """Judge window by window, or once on one calibration where the settings do not ask for a walk.
+
+    Finished windows are kept and not traded again.
+
+    Args:
+        settings: of the stage.
+        listener: told how it goes.
+
+    Returns:
+        The finished run folder.
+    """
+    if not settings.walk_forward:
+        return backtest.run(settings, listener)
+    listener = listener or Silent()
+    backtest.check(settings)
+    from flowhft.calibrate.calibrate import CalibrationSettings
+    from flowhft.recordings.formats.read import read_recording
+    from flowhft.simulate.devices import prepare
+    from flowhft.stages.judged import Judging, judge
+    from flowhft.stages.policies import find_saved
+    from flowhft.stages.recording import Parts, facts_of, identity_of_recording, paths_in
+    from flowhft.studies.walk_forward.forward import planned, walk_forward
+    from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
+    from flowhft.studies.walk_forward.store import windows_in
+    from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork, contract_at_start
+
+    prepare()
+    with listener.stage("read the recording"):
+        paths = paths_in(settings.recording)
+        recording = read_recording(list(paths), repair=settings.repair)
+    work = WalkWork(
+        paths=tuple(path.resolve() for path in paths),
+        repair=settings.repair,
+        policies=settings.policies,
+        windows=(),
+        walk=settings.walk,
+        replay=settings.replay,
+        calibration=CalibrationSettings(order_window=settings.replay.order_window),
+        sweep=settings.sweep,
+        seed=settings.seed,
+    )
+    place = work.place_of(recording, settings.reference)
+    compared = place.lineup
+    called, saved = policies_of(compared.policies)
+    parents = {"recording": identity_of_recording(recording)} | saved
+    if place.adapted:
+        adapted = find_saved(settings.walk.adapt, "walk.adapt")
+        parents["walk.adapt"] = identity_of(adapted.path or Path(settings.walk.adapt))
+        walk = replace(settings.walk, adapt=adapted.remembered)
+        run = run_of(replace(settings, walk=walk), "backtest", parents, policies=called)
+    else:
+        run = run_of(settings, "backtest", parents, policies=called)
+    if folder := begin(run, listener):
+        with listener.stage("plan the walk"):
+            work = planned(work, recording)
+        with listener.stage("walk forward") as progress, _crew(settings, work) as crew:
+            windows = walk_forward(work, windows_in(folder / "windows"), crew, progress)
+        with listener.stage("judge the walk"):
+            contract = contract_at_start(recording)
+            money = contract.tick_value * settings.replay.order_lots
+            walked = join_windows(windows, recording, work.replay, money)
+            refused = [one.record for one in windows if one.record["refused"]]
+            found = judge(
+                Judging(
+                    recording,
+                    walked.replayed,
+                    work.replay,
+                    compared.reference,
+                    contract.currency,
+                    money,
+                    walked.costs,
+                    walked.time,
+                ),
+                seed=settings.seed,
+                confidence=settings.confidence,
+                learned=ADAPTED if place.adapted else compared.learned,
+                more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
+            )
+        units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), contract.currency)
+        write_table(folder / "windows.parquet", walked.windows, units)
+        if refused:
+            found = found.warned(
+                [
+                    f"{len(refused)} of {len(windows)} windows were not traded: their past cannot be "
+                    f"calibrated; the first: {refused[0]['refused']}"
+                ]
+            )
+        found.save(folder)
+        write_json(folder / "recording.json", facts_of(Parts(recording, recording, None)))
+        run.finish(reference=compared.reference, policies=place.names)
+    return run.folder
+
+
+def _crew(settings: Backtest, work: Any) -> Any:
+    """Return who trades the windows, as a context: a cluster, processes of our own, or this process."""
+    import contextlib
+
+    from flowhft.simulate.devices import prepare
+    from flowhft.work.cluster import cluster
+    from flowhft.work.pool import PoolCrew, cores_for
+    from flowhft.work.task import do_here
+
+    if settings.ray:
+        return cluster(settings.ray, "cpu", prepare)
+    cores = cores_for(settings.cores, len(work.windows))
+    return contextlib.nullcontext(PoolCrew(cores, prepare) if cores > 1 else do_here)
