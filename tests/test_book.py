@@ -12,6 +12,7 @@ from flowhft.errors import UsageError
 from flowhft.recordings import market_orders, mid_at, read_recording, rebuild, sample_recording, split, window
 from flowhft.recordings.book import TopOfBook, book_at, top_of_book
 from flowhft.recordings.checks.following import agreement
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 
 MILLISECOND = 1_000_000
@@ -24,7 +25,9 @@ def sample() -> Recording:
 
 def recording_of(rows) -> Recording:
     """Rows of (kind, side, exchange time, local time, price, quantity, message)."""
-    return Recording("test", "TEST", "USD", 1.0, 1.0, np.array([tuple(row) for row in rows], EVENT))
+    return Recording(
+        Instrument("test", "TEST", "USD", 1.0, 1.0), np.array([tuple(row) for row in rows], EVENT)
+    )
 
 
 class SlowBook:

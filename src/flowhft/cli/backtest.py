@@ -14,6 +14,7 @@ from flowhft.cli.select import scores_from
 from flowhft.cli.terminal import Terminal
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import UsageError, require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import read_json, write_json, write_table
 from flowhft.stages.settings import SweepSettings
 from flowhft.studies.walk_forward.settings import WalkSettings
@@ -59,6 +60,7 @@ class Backtest(Command):
     """Processes that trade windows side by side; 0 for one a core of the machine."""
     ray: str = ""
     """Trade windows on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
+    instrument: InstrumentSettings = InstrumentSettings()
     replay: ReplaySettings = ReplaySettings()
     walk: WalkSettings = WalkSettings()
     sweep: SweepSettings = SweepSettings()
@@ -106,7 +108,7 @@ class Backtest(Command):
             parents["teachers"], scores = scores_from(self.teachers)
         compared = lineup(self.policies, self.reference, frozen=True, risk_aversions=scores)
         with terminal.stage("read the recording"):
-            parts = read_parts(self.recording, self.after or 1.0, self.repair)
+            parts = read_parts(self.recording, self.after or 1.0, self.repair, self.instrument)
             judged = parts.unseen or parts.learn
         scenario, calibration = read_scenarios(folder / SCENARIOS)[0], load_calibration(folder)
         told_in(judged, scenario, calibration, self.replay)  # refuses now what cannot be replayed
@@ -137,6 +139,7 @@ class Backtest(Command):
         """Judge window by window; finished ones are kept and not traded again."""
         from flowhft.calibrate.calibrate import CalibrationSettings
         from flowhft.cli.recording import Parts, facts_of, identity_of_recording, paths_in
+        from flowhft.recordings.book import first_mid
         from flowhft.recordings.formats.read import read_recording
         from flowhft.simulate.devices import prepare
         from flowhft.stages.judged import Judging, judge
@@ -144,15 +147,16 @@ class Backtest(Command):
         from flowhft.studies.walk_forward.forward import planned, walk_forward
         from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
         from flowhft.studies.walk_forward.store import Kept
-        from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork, contract_at_start
+        from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork
 
         prepare()
         with terminal.stage("read the recording"):
             paths = paths_in(self.recording)
-            recording = read_recording(list(paths), repair=self.repair)
+            recording = read_recording(list(paths), repair=self.repair, instrument=self.instrument)
         work = WalkWork(
             paths=tuple(path.resolve() for path in paths),
             repair=self.repair,
+            instrument=self.instrument,
             policies=self.policies,
             windows=(),
             walk=self.walk,
@@ -178,8 +182,8 @@ class Backtest(Command):
             with terminal.stage("walk forward") as progress, self._crew(work) as crew:
                 windows = walk_forward(work, Kept(folder / "windows"), crew, progress)
             with terminal.stage("judge the walk"):
-                contract = contract_at_start(recording)
-                money = contract.tick_value * self.replay.order_lots
+                instrument = recording.instrument
+                money = instrument.tick_value(first_mid(recording)) * self.replay.order_lots
                 walked = join_windows(windows, recording, work.replay, money)
                 refused = [one.record for one in windows if one.record["refused"]]
                 found = judge(
@@ -188,7 +192,7 @@ class Backtest(Command):
                         walked.replayed,
                         work.replay,
                         compared.reference,
-                        contract.currency,
+                        instrument.money,
                         money,
                         walked.costs,
                         walked.time,
@@ -198,7 +202,7 @@ class Backtest(Command):
                     learned=ADAPTED if place.adapted else compared.learned,
                     more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
                 )
-            units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), contract.currency)
+            units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), recording.instrument.money)
             write_table(folder / "windows.parquet", walked.windows, units)
             if refused:
                 found = found.warned(

@@ -14,6 +14,7 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Calibrate(Command):
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
     calibration: CalibrationSettings = CalibrationSettings()
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Read, calibrate, write."""
@@ -62,7 +64,7 @@ class Calibrate(Command):
 
         self._check()
         with terminal.stage("read the recording"):
-            parts = read_parts(self.recording, self.share, self.repair)
+            parts = read_parts(self.recording, self.share, self.repair, self.instrument)
             learn = parts.learn
         run = run_of(self, "calibrate", {"recording": identity_of_recording(learn)})
         if work := begin(run, terminal):

@@ -22,6 +22,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import require
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, ObjectiveName
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import REPORT, read_json, read_table, replacing
 from flowhft.stages.settings import MOST_PATHS
 from flowhft.types import Interval
@@ -61,6 +62,7 @@ class Demo(Command):
     network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
     search: AdaptSettings = AdaptSettings(paths=1_000, fresh_paths=4_000)
     state: StateSettings = StateSettings(generations=8)
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Run stage after stage, each in a folder of its own."""
@@ -83,7 +85,8 @@ class Demo(Command):
             "Policies are judged on the rest: 0.6 leaves 40 %.",
         )
         recording = self.recording or sample_recording()
-        identity = identity_of_recording(read_recording(recording, repair=self.repair))
+        read = read_recording(recording, repair=self.repair, instrument=self.instrument)
+        identity = identity_of_recording(read)
         folder = self.out or RUNS / "demo"
         run = run_of(replace(self, out=folder), "demo", {"recording": identity})
         terminal.where = folder
@@ -110,6 +113,7 @@ class Demo(Command):
                 inventory_limit=self.replay.inventory_limit,
                 maker_fee_bps=self.replay.maker_fee_bps,
                 repair=self.repair,
+                instrument=self.instrument,
                 **common,
             ),
             "calibrate",
@@ -174,6 +178,7 @@ class Demo(Command):
                 teachers=demonstrated,
                 reference=REFERENCE,
                 repair=self.repair,
+                instrument=self.instrument,
                 replay=self.replay,
                 **common,
             ),

@@ -10,7 +10,8 @@ from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError
 from flowhft.runs.folder import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of, write_json
 
-COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores")  # decide nothing about a result
+# These decide nothing about a result; what is said of an instrument is in the identity of its recording.
+COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores", "instrument")
 RUNS = Path("runs")
 Found = TypeVar("Found", bound=tuple)
 

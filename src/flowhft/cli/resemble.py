@@ -10,6 +10,7 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, identity_of_run, run_of, summary_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import manifest_of, read_json, read_table, write_json
 
 
@@ -30,6 +31,7 @@ class Resemble(Command):
     """Simulated tapes, each as long as the recording; 99 make a test at 1 %."""
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Read, simulate, compare, write."""
@@ -43,7 +45,8 @@ class Resemble(Command):
         facts = read_json(self.calibration / "calibration.json")["facts"]
         learned = manifest_of(self.calibration)["config"].get("share", 1.0)
         with terminal.stage("read the recording"):
-            parts = read_parts(self.recording, learned if self.share is None else self.share, self.repair)
+            share = learned if self.share is None else self.share
+            parts = read_parts(self.recording, share, self.repair, self.instrument)
         parents["recording"] = identity_of_recording(parts.learn)
         run = run_of(self, "resemble", parents)
         if work := begin(run, terminal):

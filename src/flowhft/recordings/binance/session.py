@@ -72,12 +72,11 @@ class Session:
     """
 
     def __init__(self, tables: Tables, repair: bool, closed: bool = False) -> None:
-        self.names, self.path = tables.names, tables.path
+        self.path = tables.path
         self.findings: list[Finding] = []
         self.offset = 0
         self._chain, self._read = CHAINS[tables.market], tables.read
         self._repair, self._closed = repair, closed
-        self._inverse = tables.market == "coinm"
         self._end: int | None = None  # local time at which a repair has ended the session
         self._kept: dict[str, pl.DataFrame] = {}
         self._keepers: dict[str, Keeper | Uncrossed] = {}
@@ -286,13 +285,6 @@ class Session:
         for kind, count in sorted(self.other_kinds.items(), key=lambda item: -item[1]):
             what = KINDS.get(kind, f"kind {kind}")
             facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))
-        if self._inverse:
-            facts.append(
-                Finding(
-                    "warning",
-                    "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.",
-                )
-            )
         if self.tops:
             facts.append(agreement_finding(agreed))
 
@@ -331,9 +323,7 @@ def session_source(tables: Sequence[Tables], files: Sequence[Path], repair: bool
     findings: list[Finding] = []
     spans: list[tuple[int, int]] = []
     return Source(
-        *tables[0].names,
-        tables[0].tick_size,
-        tables[0].lot_size,
+        tables[0].instrument,
         files=tuple(files),
         chunks=_one_after_the_other(sessions, findings, spans),
         findings=findings,
