@@ -626,6 +626,18 @@ class TestSample:
             assert table.equals(getattr(saved, name))
             assert set(units_of(tmp_path / "calibrate" / f"{name}.parquet")) == set(table.columns)
 
+    def test_facts_of_before_instruments_had_terms(self, calibration, tmp_path):
+        """What older folders do not say follows from venue and symbol, inverse contracts too."""
+        for venue, symbol, inverse in (("binance-usdm", "BTCUSDT", False), ("binance-coinm", "BTCUSD", True)):
+            of = calibration.facts.instrument._replace(venue=venue, symbol=symbol)
+            save(replace(calibration, facts=calibration.facts._replace(instrument=of)), tmp_path)
+            content = json.loads((tmp_path / "calibration.json").read_text())
+            for name in ("inverse", "contract_value", "settlement"):
+                del content["facts"][name]
+            (tmp_path / "calibration.json").write_text(json.dumps(content))
+            terms = {"inverse": True, "contract_value": 100.0, "settlement": "BTC"} if inverse else {}
+            assert load_calibration(tmp_path).facts.instrument == of._replace(**terms)
+
     def test_a_damaged_folder_is_named(self, calibration, tmp_path):
         with pytest.raises(DataError, match=r"calibration\.json.* must exist"):
             load_calibration(tmp_path)

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.columns import NEAR
 from flowhft.recordings.described import Guess
 
 MOST_DECIMALS = 15
+NOISE = 1e-12  # of a value: what floating point may have added to it, as in 59999.800000001
 SAMPLE = (
     100_000  # values from the beginning that are looked at: nothing is guessed from what comes much later
 )
@@ -50,7 +50,7 @@ class Grid:
         for decimals in range(MOST_DECIMALS + 1):
             units = self._values * 10.0**decimals
             nearest = np.round(units)
-            if np.all(np.abs(units - nearest) <= NEAR + nearest * 4e-16):
+            if np.all(np.abs(units - nearest) <= NOISE * units):
                 break
         else:
             raise RecordingError(
