@@ -457,6 +457,17 @@ class TestFillCurve:
         with pytest.raises(DataError, match=r"`fill_decay` .* 4 distances .* and 1 distances"):
             fit_fill_curve(bursts, bursts.time, 300.0, 0)
 
+    def test_a_tick_too_large_for_any_curve_is_said_to_be_one(self):
+        """Ten thousand orders, of which few pass the touch: no option makes a curve of them."""
+        reach = np.full(10_000, 0.5)
+        reach[:67] = 1.5
+        bursts = Bursts(np.arange(10_000.0), np.arange(10_000) % 2 == 0, reach)
+        for distances in (None, (0.5, 3.0), (0.1, 2.0)):
+            with pytest.raises(DataError, match=r"received 2: 67 of 10,000 .* no option helps"):
+                fit_fill_curve(bursts, bursts.time, 1e4, 0, distances=distances)
+        reach[:20], reach[:10], reach[:5] = 2.5, 3.5, 4.5  # few, but on distances enough
+        assert fit_fill_curve(bursts._replace(reach=reach), bursts.time, 1e4, 0).curve.fill_decay > 0.0
+
 
 class TestBursts:
     def test_a_burst_counts_once_and_from_where_it_began(self):

@@ -33,7 +33,7 @@ from flowhft.recordings.formats.read import open_recording, sessions_in
 from flowhft.recordings.formats.tick_files import write_ticks
 from flowhft.recordings.grid import Grid
 from flowhft.recordings.instrument import Instrument, value, worth
-from flowhft.recordings.ticks import TRADE
+from flowhft.recordings.ticks import SNAPSHOT, TRADE
 from flowhft.recordings.venues import Terms, terms_of
 
 
@@ -354,6 +354,66 @@ def test_one_noisy_amount_sets_no_lot(tmp_path):
     np.testing.assert_array_equal(noisy.events, plain.events)
 
 
+@pytest.mark.parametrize("factor", [1_000, 1_000_000])
+def test_times_of_the_venue_in_finer_units_are_told_by_their_size(tmp_path, factor):
+    plain = read_recording(write(tmp_path, session()))
+    tables = session()
+    for name in ("depth", "trades", "bbo"):
+        finer = [
+            pl.when(pl.col(c) > 0).then(pl.col(c) * factor + factor // 10).otherwise(0).alias(c)
+            for c in ("exch_ms", "txn_ms")
+        ]
+        tables[name] = tables[name].with_columns(finer)
+    for path in (
+        write(tmp_path, tables, "usdm_btcusdt_20231115"),
+        write_stream(tmp_path, stream_lines(tables)),
+    ):
+        read = read_recording(path)
+        assert "note: the venue's times are taken for us or ns since 1970, by their size" in messages(read)
+        later = (read.events["exchange_time_ns"] - plain.events["exchange_time_ns"])[
+            plain.events["kind"] != SNAPSHOT
+        ]
+        assert set(later.tolist()) == {100_000}
+        for name in ("local_time_ns", "price", "quantity", "kind"):
+            np.testing.assert_array_equal(read.events[name], plain.events[name])
+    tables["depth"] = tables["depth"].with_columns(exch_ms=pl.col("exch_ms") // factor // 1000)
+    with pytest.raises(
+        RecordingError, match=r"`exch_ms` must be .*in the years|`exch_ms` must be within an hour"
+    ):
+        read_recording(write(tmp_path, tables))
+
+
+def test_times_are_read_by_the_offset_that_they_name(tmp_path):
+    names = ("2023-11-14 22:13:20.500000+00:00", "2023-11-15T00:13:21+0200", "2023-11-14 17:13:22-05")
+    plain = read_recording(write_declared(tmp_path))
+    read = read_recording(write_declared(tmp_path, names, "iso"))
+    np.testing.assert_array_equal(read.events, plain.events)
+    folder = tmp_path / "aware"  # and where a data frame stored them so, whatever the zone of the rest
+    folder.mkdir()
+    declared_parquet(folder)
+    wanted = read_recording(folder)
+    for path in folder.glob("*.parquet"):
+        when = pl.from_epoch("when", "ms").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+        pl.read_parquet(path).with_columns(when).write_parquet(path)
+    text = (folder / "sym_20231114.toml").read_text()
+    (folder / "sym_20231114.toml").write_text(
+        text.replace('unit = "ms"', 'unit = "iso", zone = "Europe/Berlin"')
+    )
+    np.testing.assert_array_equal(read_recording(folder).events, wanted.events)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_an_hour_that_comes_twice_is_refused(tmp_path, repair):
+    times = ("2024-10-27 01:59:59", "2024-10-27 02:30:00", "2024-10-27 03:10:00")
+    path = write_declared(tmp_path, times, "iso")
+    assert read_recording(path).duration == 4201.0
+    path.write_text(path.read_text().replace('unit = "iso"', 'unit = "iso", zone = "Europe/Berlin"'))
+    with pytest.raises(
+        RecordingError, match=r"row . .*an hour that comes twice.* received '2024-10-27 02:30:00'"
+    ):
+        read_recording(path, repair=repair)
+
+
 def declared_parquet(folder: Path) -> None:
     """Write a declared session whose files are called as Binance's are."""
     times = [EPOCH_MS, EPOCH_MS + 500, EPOCH_MS + 900]
@@ -379,7 +439,7 @@ def test_a_declaration_wins_over_a_guess_by_names(tmp_path):
         np.testing.assert_array_equal(read_recording(path).events, wanted.events)
     (tmp_path / "sym_20231114.toml").unlink()
     with pytest.raises(
-        RecordingError, match=r"must be MARKET_SYMBOL_DATE.* were taken for binance; `--format`"
+        RecordingError, match=r"must be MARKET_SYMBOL_DATE.* were taken for binance; .*`--format`"
     ):
         read_recording(tmp_path)
 

@@ -15,7 +15,7 @@ from flowhft.errors import RecordingError
 from flowhft.recordings.binance.tables import CHECKS, KINDS, MARKET_ORDER, Tables
 from flowhft.recordings.checks.crossing import Uncrossed
 from flowhft.recordings.checks.following import Agreement, agreement_finding
-from flowhft.recordings.checks.rules import Keeper
+from flowhft.recordings.checks.rules import LARGEST_MS, Keeper, by_size_ns
 from flowhft.recordings.checks.validate import CHAINS, chain_checks
 from flowhft.recordings.files import same_scale, whole_messages
 from flowhft.recordings.source import Chunk, Source, merged
@@ -27,8 +27,9 @@ THINNED = 100_000  # values of a chunk that a median is taken from, at most twic
 
 def _exchange_ns(table: pl.DataFrame) -> np.ndarray:
     """Return the engine's time, else the event's, in ns; 0 where the venue told neither."""
-    engine, event = table["txn_ms"].to_numpy(), table["exch_ms"].to_numpy()
-    return np.where(engine > 0, engine, event) * 1_000_000
+    told = table.select(by_size_ns("txn_ms"), by_size_ns("exch_ms"))
+    engine, event = told["txn_ms"].to_numpy(), told["exch_ms"].to_numpy()
+    return np.where(engine > 0, engine, event)
 
 
 def _least_latency(table: pl.DataFrame) -> int:
@@ -137,9 +138,11 @@ class Session:
         self._keepers["snapshot"].findings()  # raises where a repair has left nothing
         same = (self.snapshot["price"], self.path["snapshot"])
         least, self.first = 0, (0, 0)
+        self.finer = False  # whether the venue's times are finer than ms
         medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
         last = None
         for table in self.linked():
+            self.finer |= bool((table["exch_ms"] > LARGEST_MS).any())
             if last is None:
                 self.first = int(table["local_ns"][0]), int(_exchange_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
@@ -269,6 +272,10 @@ class Session:
                     "that the fastest message takes no time. Latencies are relative to that message; their "
                     f"median is {usual / 1e6:,.3f} ms.",
                 )
+            )
+        if self.finer:
+            facts.append(
+                Finding("note", "the venue's times are taken for us or ns since 1970, by their size.")
             )
         if self.tops and not self.tops_timed:
             facts.append(

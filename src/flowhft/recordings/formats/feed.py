@@ -34,6 +34,10 @@ from flowhft.recordings.reader import Options
 from flowhft.recordings.source import Chunk, Source, merged
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Finding, make_events
 
+MUST_BE_TIMES = (
+    "a time as declared (of an hour that comes twice, when clocks go back, nobody can tell which is meant: "
+    "write times in UTC or with their offset)"
+)
 HOUR_NS = 3_600 * 10**9
 NEEDED = {
     "depth": ("side", "price", "quantity"),
@@ -159,7 +163,7 @@ class _Feed:
             for what, size in self.sizes.items()
             if what in name
         }
-        return said | {name: "a time as declared" for name in names if name.endswith("_ns")}
+        return said | {name: MUST_BE_TIMES for name in names if name.endswith("_ns")}
 
     def tables(self, kind: str, quiet: bool) -> Iterator[pl.DataFrame]:
         """Yield a table of the feed as whole numbers that keep its rules, file after file.
