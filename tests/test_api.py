@@ -28,6 +28,7 @@ from flowhft.policies.file import save_policy
 from flowhft.policies.plans import PLANS
 from flowhft.policies.rules import EXPERTS, glft
 from flowhft.policies.settings import NetworkSettings
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.parts import split
 from flowhft.runs.folder import read_table
 from flowhft.scenarios.scenario import Scenario
@@ -364,6 +365,19 @@ def test_a_replay_of_what_it_calibrates_on_says_that_it_is_in_sample(recording):
     known = flowhft.replay(recording, "glft", calibration=flowhft.calibrate(recording), settings=FAST)
     assert_frame_equal(found.results, known.results)
     assert not any("in sample" in warning for warning in known.record["warnings"])
+
+
+def test_a_replay_minds_what_is_said_of_fees_and_the_least_order(recording, market):
+    said = InstrumentSettings(maker_fee_bps=-0.5, taker_fee_bps=0.0, minimum_notional=500.0)
+    told = flowhft.read_recording(flowhft.sample_recording(), instrument=said)
+    plain = flowhft.replay(recording, "no_quote", scenario=market, settings=FAST)
+    found = flowhft.replay(told, "no_quote", scenario=market, settings=FAST)
+    assert_frame_equal(found.results, plain.results)
+    more = set(found.record["warnings"]) - set(plain.record["warnings"])
+    assert more == {"`maker_fee_bps` of the replay is 0; the venue's is said to be -0.5."}
+    least = replace(told, instrument=told.instrument._replace(minimum_notional=1e6))
+    with pytest.raises(UsageError, match=r"`order_lots` must make orders of 1000000.0 USDT or more"):
+        flowhft.replay(least, "no_quote", scenario=market, settings=FAST)
 
 
 # Learning

@@ -59,7 +59,8 @@ def test_a_stream_is_the_recording_of_its_tables(tmp_path, market, name):
         wanted.name, "USDT", wanted.tick_size, wanted.lot_size,
     )  # fmt: skip
     assert read.clock_offset_ns == wanted.clock_offset_ns
-    assert set(messages(wanted).splitlines()) < set(messages(read).splitlines())
+    said = {line for line in messages(wanted).splitlines() if "guessed" not in line}
+    assert said < set(messages(read).splitlines())
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -12,6 +12,7 @@ from flowhft.errors import UsageError
 from flowhft.recordings import market_orders, mid_at, read_recording, rebuild, sample_recording, split, window
 from flowhft.recordings.book import TopOfBook, book_at, top_of_book
 from flowhft.recordings.checks.following import agreement
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 
 MILLISECOND = 1_000_000
@@ -24,7 +25,9 @@ def sample() -> Recording:
 
 def recording_of(rows) -> Recording:
     """Rows of (kind, side, exchange time, local time, price, quantity, message)."""
-    return Recording("test", "TEST", "USD", 1.0, 1.0, np.array([tuple(row) for row in rows], EVENT))
+    return Recording(
+        Instrument("test", "TEST", "USD", 1.0, 1.0), np.array([tuple(row) for row in rows], EVENT)
+    )
 
 
 class SlowBook:
@@ -222,6 +225,29 @@ def test_market_orders_of_a_hand_made_tape():
     assert merged.quantity.tolist() == [7, 5, 3]
     assert merged.worst_price.tolist() == [103, 99, 103]
     assert merged.reach.tolist() == [2.5, 1.5, -1.0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from([BUY, SELL]), st.integers(95, 105)), max_size=30),
+    st.integers(0, 6),
+)
+def test_orders_within_a_window_are_those_of_a_loop_over_the_trades(trades, window):
+    """One table of orders serves every window: what it makes of them is what the trades alone would."""
+    rows = [(TOP, BUY, 8, 8, 99, 5, 1), (TOP, SELL, 8, 8, 102, 5, 1)]
+    time, wanted, last = 0, [], None
+    for gap, side, price in trades:
+        time += gap
+        rows.append((TRADE, side, time, time, price, 2, len(rows)))
+        if last is not None and time - last[1] <= window and side == last[0]:
+            wanted[-1][2] += 2
+            wanted[-1][3] = side * max(side * wanted[-1][3], side * price)
+        else:
+            wanted.append([time, side, 2, price])
+        last = (side, time)
+    found = market_orders(recording_of(rows), window)
+    wanted = [row for row in wanted if row[0] > 8]  # the mid is known strictly before
+    assert list(zip(*(values.tolist() for values in found[:4]), strict=True)) == list(map(tuple, wanted))
+    assert found.reach.tolist() == [side * (price - 100.5) for _, side, _, price in wanted]
 
 
 def test_market_orders_without_trades_are_none():

@@ -457,6 +457,17 @@ class TestFillCurve:
         with pytest.raises(DataError, match=r"`fill_decay` .* 4 distances .* and 1 distances"):
             fit_fill_curve(bursts, bursts.time, 300.0, 0)
 
+    def test_a_tick_too_large_for_any_curve_is_said_to_be_one(self):
+        """Ten thousand orders, of which few pass the touch: no option makes a curve of them."""
+        reach = np.full(10_000, 0.5)
+        reach[:67] = 1.5
+        bursts = Bursts(np.arange(10_000.0), np.arange(10_000) % 2 == 0, reach)
+        for distances in (None, (0.5, 3.0), (0.1, 2.0)):
+            with pytest.raises(DataError, match=r"received 2: 67 of 10,000 .* no option helps"):
+                fit_fill_curve(bursts, bursts.time, 1e4, 0, distances=distances)
+        reach[:20], reach[:10], reach[:5] = 2.5, 3.5, 4.5  # few, but on distances enough
+        assert fit_fill_curve(bursts._replace(reach=reach), bursts.time, 1e4, 0).curve.fill_decay > 0.0
+
 
 class TestBursts:
     def test_a_burst_counts_once_and_from_where_it_began(self):
@@ -625,6 +636,18 @@ class TestSample:
             table = getattr(loaded, name)
             assert table.equals(getattr(saved, name))
             assert set(units_of(tmp_path / "calibrate" / f"{name}.parquet")) == set(table.columns)
+
+    def test_facts_of_before_instruments_had_terms(self, calibration, tmp_path):
+        """What older folders do not say follows from venue and symbol, inverse contracts too."""
+        for venue, symbol, inverse in (("binance-usdm", "BTCUSDT", False), ("binance-coinm", "BTCUSD", True)):
+            of = calibration.facts.instrument._replace(venue=venue, symbol=symbol)
+            save(replace(calibration, facts=calibration.facts._replace(instrument=of)), tmp_path)
+            content = json.loads((tmp_path / "calibration.json").read_text())
+            for name in ("inverse", "contract_value", "settlement"):
+                del content["facts"][name]
+            (tmp_path / "calibration.json").write_text(json.dumps(content))
+            terms = {"inverse": True, "contract_value": 100.0, "settlement": "BTC"} if inverse else {}
+            assert load_calibration(tmp_path).facts.instrument == of._replace(**terms)
 
     def test_a_damaged_folder_is_named(self, calibration, tmp_path):
         with pytest.raises(DataError, match=r"calibration\.json.* must exist"):

@@ -39,6 +39,7 @@ from flowhft.policies import rules as experts
 from flowhft.policies.rules import white_noise
 from flowhft.policies.settings import NetworkSettings
 from flowhft.recordings.checks import validate
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.ticks import EVENT
 from flowhft.rl.settings import PpoSettings
 from flowhft.runs import folder as runs
@@ -60,6 +61,7 @@ DOCS = [
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 GROUPS = {
     "calibration": CalibrationSettings,
+    "instrument": InstrumentSettings,
     "data": DataSettings,
     "teachers": TeacherSettings,
     "network": NetworkSettings,

@@ -182,7 +182,7 @@ def test_declared_columns_event_by_event(tmp_path):
     ("old", "new", "says"),
     [
         ("tick_size", "tik_size", "unknown key of .recording. 'tik_size'; did you mean 'tick_size'"),
-        ("tick_size = 0.5", "tick_size = -1", "`tick_size` of .recording. must be above 0; received -1"),
+        ("tick_size = 0.5", "tick_size = -1", "`tick_size` must be a number above 0 .* received -1"),
         ("tick_size = 0.5", "tick_size = 5.0", "row 0 .*`price` must be a multiple of 5, the tick; received"),
         ('"quotes.csv"', '"none*.csv"', "`files` of .quotes. must name files; `none..csv` names none"),
         ('bid_price = "bid"', 'bid_price = "bed"', "must have the column `bed`; received when, bid"),
@@ -371,8 +371,8 @@ def test_a_fault_is_found_across_the_border_of_chunks(tmp_path):
 
 LONG = """
 import resource, sys
-from flowhft.recordings.following import Summary
-from flowhft.recordings.read import open_recording
+from flowhft.recordings.checks.following import Summary
+from flowhft.recordings.formats.read import open_recording
 
 def passed(path):
     source, summary = open_recording(path, rows=20_000), Summary()

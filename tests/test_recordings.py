@@ -140,7 +140,8 @@ def test_small_session_event_by_event(tmp_path):
     assert kinds(recording) == {SNAPSHOT: 6, DEPTH: 6, TRADE: 6, TOP: 10}
     assert recording.clock_offset_ns == 0
     assert agreement(recording) == (4, 4)
-    assert [finding.severity for finding in recording.findings] == ["note"]
+    assert [finding.severity for finding in recording.findings] == ["note", "note"]
+    assert "note: guessed: currency USDT (the symbol, BTCUSDT)" in messages(recording)
 
 
 def test_best_prices_may_be_missing(tmp_path):

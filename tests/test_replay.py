@@ -22,7 +22,7 @@ from flowhft.metrics.measures import equity, inventory_after, measure
 from flowhft.policies.rules import EXPERTS, glft
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import rebuild
-from flowhft.recordings.instrument import contract_of, worth
+from flowhft.recordings.instrument import Instrument, worth
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 from flowhft.types import Estimates, Observation
@@ -73,7 +73,7 @@ class Market:
         """End the recording with an event that changes nothing."""
         events = np.array([*self.rows, (DEPTH, BUY, time * MS, time * MS, 1, 0, len(self.rows))], EVENT)
         events = events[np.argsort(events["local_time_ns"], kind="stable")]
-        return Recording("hand-made", "TEST", "USD", 1.0, 1.0, events)
+        return Recording(Instrument("hand-made", "TEST", "USD", 1.0, 1.0), events)
 
 
 def quiet() -> Market:
@@ -194,21 +194,22 @@ def test_an_inverse_contract_earns_coins() -> None:
     settings = ReplaySettings(
         decision_latency_us=300.0, order_lots=lots, inventory_limit=3, maker_fee_bps=1.5
     )
-    contract = contract_of("binance-coinm", "BTCUSD_PERP", "USD", 0.1, 1.0, 995.0)
-    assert contract.currency == "BTC"
-    replayed = one(recording, constant(1.0, 0.5), settings, reference=contract.reference)
+    start = 995.0
+    contract = Instrument("binance-coinm", "BTCUSD_PERP", "USD", 0.1, 1.0, True, 100.0, "BTC")
+    reference = contract.reference(start)
+    replayed = one(recording, constant(1.0, 0.5), settings, reference=reference)
     side, price, size = (replayed.fills[name].to_numpy() for name in ("side", "price", "lots"))
     assert len(price) > 20
     tape, value = read_tape(recording, settings), 100.0 * size  # of a contract: 100 dollars
     coins = np.sum(side * value * (1.0 / (0.1 * price) - 1.0 / (0.1 * tape.mid_price[-1])))
-    money = contract.tick_value * lots
+    money = contract.tick_value(start) * lots
     path = replayed.trajectory
     assert money * np.sum(path.fee) == pytest.approx(rate * np.sum(value / (0.1 * price)), rel=1e-12)
     assert money * np.sum(path.activity.turnover) == pytest.approx(np.sum(value / (0.1 * price)), rel=1e-12)
     assert money * np.sum(path.spread_pnl + path.inventory_pnl) == pytest.approx(coins, rel=1e-9)
     # The spread is against the mid of the decision; a policy sees its equity as cash and inventory.
     seen, held = path.observation, path.observation.inventory[0, 1:]
-    at = worth(tape.mid_price[1:-1], contract.reference) - worth(tape.mid_price[0], contract.reference)
+    at = worth(tape.mid_price[1:-1], reference) - worth(tape.mid_price[0], reference)
     np.testing.assert_allclose(seen.cash[0, 1:] + held * at, equity(path)[0, :-1], atol=1e-6)
     # Prices are such that a linear account would be told from it.
     linear = one(recording, constant(1.0, 0.5), settings).trajectory
@@ -641,7 +642,9 @@ def test_a_markout_does_not_reach_into_the_next_session() -> None:
         for side in (BUY, SELL)
     ]
     sessions = ((0, 3000 * MS), (100_000 * MS, 103_000 * MS))
-    recording = Recording("hand-made", "TEST", "USD", 1.0, 1.0, np.array(rows, EVENT), sessions=sessions)
+    recording = Recording(
+        Instrument("hand-made", "TEST", "USD", 1.0, 1.0), np.array(rows, EVENT), sessions=sessions
+    )
     at = np.array([1000, 100_500]) * MS
     fills = pl.DataFrame(
         {"exchange_time_ns": at, "time": 1e-9 * at, "side": 1, "price": 999, "lots": 1, "mid_price": 1000.0}
@@ -663,7 +666,7 @@ def test_markout_error_knows_that_fills_come_in_bursts() -> None:
             rows += [(TOP, side, time, time, mid - side, 1, time) for side in (BUY, SELL)]
     end = 60_000 * MS * 400
     rows.append((TRADE, BUY, end, end, 1001, 1, end))
-    recording = Recording("hand-made", "TEST", "USD", 1.0, 1.0, np.array(rows, EVENT))
+    recording = Recording(Instrument("hand-made", "TEST", "USD", 1.0, 1.0), np.array(rows, EVENT))
     at = (start[:, None] + MS * (1000 + 10 * np.arange(5))).ravel()
     fills = pl.DataFrame(
         {"exchange_time_ns": at, "time": 1e-9 * at, "side": 1, "price": 999, "lots": 1, "mid_price": 1000.0}

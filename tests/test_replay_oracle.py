@@ -15,6 +15,7 @@ from flowhft.desk.replay.engine import OrderCounts, replay
 from flowhft.desk.replay.settings import QueueModel, ReplaySettings
 from flowhft.policies.rules import EXPERTS, Expert, glft
 from flowhft.recordings import read_recording
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import (
     ADD,
@@ -191,11 +192,7 @@ class Market:
         self.arrives = self.time
         self._event(DEPTH, BUY, 700, 0)
         return Recording(
-            "random",
-            "TEST",
-            "USD",
-            1.0,
-            1.0,
+            Instrument("random", "TEST", "USD", 1.0, 1.0),
             np.array(self.events, EVENT),
             orders=np.array(self.orders, ORDER) if self.singles else None,
         )

@@ -13,6 +13,7 @@ from program import flowhft
 from flowhft.errors import DataError, UsageError
 from flowhft.metrics.bootstrap import draw_blocks
 from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import TRADE, Recording, make_events
 from flowhft.runs.folder import manifest_of, read_table
 from flowhft.stages.settings import SweepSettings, WalkSettings
@@ -369,7 +370,7 @@ def test_a_walk_that_cannot_trade_at_all_says_why(work, second, tmp_path):
 def test_sessions_of_a_recording_built_by_hand():
     seconds = SECOND * np.arange(3)
     events = make_events(TRADE, 1, seconds, seconds, np.full(3, 1000), np.full(3, 5), np.arange(3))
-    assert sessions_of(Recording("test", "X", "USD", 0.01, 1.0, events)) == [(0, 2 * SECOND)]
+    assert sessions_of(Recording(Instrument("test", "X", "USD", 0.01, 1.0), events)) == [(0, 2 * SECOND)]
     assert cores_for(8, 3) == 3
     assert cores_for(2, 3) == 2
     assert cores_for(0, 1) == 1

@@ -17,6 +17,8 @@ from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import SEASONALITY_UNITS
 from flowhft.calibrate.volatility import SIGNATURE_UNITS
 from flowhft.errors import DataError, require
+from flowhft.recordings.instrument import Instrument
+from flowhft.recordings.venues import terms_of
 from flowhft.runs.folder import read_json, read_table, write_json, write_table
 from flowhft.types import Estimates
 
@@ -37,9 +39,7 @@ class Facts(NamedTuple):
     """What was calibrated on, and how well the models fit.
 
     Attributes:
-        venue, symbol, currency: of the recording.
-        tick_size: price of a tick, in the currency.
-        lot_size: quantity of a lot, in the base asset.
+        instrument: of the recording.
         seconds: from the first mid to the last event.
         market_orders: both sides, orders within the order window taken together.
         bursts: the same with the response latency.
@@ -61,11 +61,7 @@ class Facts(NamedTuple):
         has_jumps: whether jumps are told from none, so that scenarios have them.
     """
 
-    venue: str
-    symbol: str
-    currency: str
-    tick_size: float
-    lot_size: float
+    instrument: Instrument
     seconds: float
     market_orders: int
     bursts: int
@@ -154,11 +150,13 @@ def save(calibration: Calibration, folder: Path) -> None:
     """
     for name, units in TABLES.items():
         write_table(folder / f"{name}.parquet", getattr(calibration, name), units)
+    others = calibration.facts._asdict()
+    del others["instrument"]
     write_json(
         folder / FILE,
         {
             "parameters": calibration.parameters,
-            "facts": calibration.facts,
+            "facts": calibration.facts.instrument.facts | others,
             "warnings": calibration.warnings,
         },
     )
@@ -177,7 +175,7 @@ def load_calibration(folder: Path) -> Calibration:
     content = read_json(path)
     try:
         parameters = {name: Parameter(**_with_nan(fields)) for name, fields in content["parameters"].items()}
-        facts = Facts(**_with_nan(content["facts"]))
+        facts = _facts_in(content["facts"])
         warnings = tuple(content["warnings"])
     except (KeyError, TypeError, AttributeError) as cause:
         raise DataError(
@@ -185,6 +183,16 @@ def load_calibration(folder: Path) -> Calibration:
         ) from cause
     tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
     return Calibration(parameters, facts, warnings, **tables)
+
+
+def _facts_in(values: dict[str, Any]) -> Facts:
+    """Return the facts that a file holds; what older files lack of the instrument follows from its symbol."""
+    terms = terms_of(values["venue"], values["symbol"])
+    known = {} if terms is None else terms._asdict()
+    known = {name: value for name, value in known.items() if value is not None and name != "currency"}
+    known |= {name: value for name, value in values.items() if name in Instrument._fields}
+    others = {name: value for name, value in values.items() if name not in Instrument._fields}
+    return Facts(Instrument(**known), **_with_nan(others))
 
 
 def _with_nan(fields: dict[str, Any]) -> dict[str, Any]:

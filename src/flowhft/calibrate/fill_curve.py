@@ -18,12 +18,11 @@ FEWEST_BURSTS = 30  # that reach the nearest distance of the fit; the error of k
 FEWEST_AT_DISTANCE = 5  # a distance reached less often is left out: the logarithm of its rate says little
 FEWEST_DISTANCES = 4
 MOST_DISTANCES = 40  # of the fit
+MANY_BURSTS = 1_000  # where so many reach too few distances, it is the market and not the recording
 NEAREST = 1.0  # tick; nearer than that an order meets the queue at the touch before it meets our quote
 RANGE = (0.5, 3.0)  # of the distance that earns most: where quotes live
 BLOCKS = 50
-SHORTEST_BLOCK = (
-    5.0  # seconds; longer than the bursts of market orders, so that blocks are nearly independent
-)
+SHORTEST_BLOCK = 5.0  # seconds; longer than bursts, so that blocks are nearly independent
 SMALLEST_R_SQUARED = 0.95  # below it, a warning says that the curve is not exponential
 LARGEST_DISAGREEMENT = 0.25  # between the two estimates of k, as a share
 METHOD = "weighted least squares of the log rate"
@@ -276,6 +275,7 @@ def fit_fill_curve(
     Raises:
         DataError: too few bursts of both sides together, or they reach too few distances.
     """
+    _require_distances(bursts.reach)
     start, end = where_quotes_live(bursts.reach) if distances is None else distances
     distance = _distances(start, end)
     inside = (distance >= start) & (distance <= end)
@@ -375,6 +375,19 @@ def _distances(start: float, end: float) -> Reaches:
 def _block_of(times: Reaches, seconds: float, blocks: int) -> Int[np.ndarray, " event"]:
     """Return the block of time in which each event falls."""
     return np.clip((times / seconds * blocks).astype(np.int64), 0, blocks - 1)
+
+
+def _require_distances(reach: Reaches) -> None:
+    """Refuse a market whose many orders hardly ever go past the touch: no option makes a curve of it."""
+    there = np.sort(reach)[-FEWEST_AT_DISTANCE:][:1] + 0.5  # distances from half a tick on
+    if len(reach) >= MANY_BURSTS and there[0] < FEWEST_DISTANCES:
+        beyond = int(np.sum(reach >= NEAREST))
+        raise DataError(
+            f"`fill_decay` must rest on {FEWEST_DISTANCES} distances that {FEWEST_AT_DISTANCE} orders reach; "
+            f"received {max(int(there[0]), 0)}: {beyond:,} of {len(reach):,} orders go past the touch: the "
+            "tick is so large that distance tells nothing of fills, and no option helps. Look at another "
+            "market, or replay it with a scenario of your own (`flowhft.replay`)."
+        )
 
 
 def _require_enough(counts: Reaches, start: float) -> None:

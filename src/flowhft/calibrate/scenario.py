@@ -5,7 +5,6 @@ from typing import Any
 
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.errors import require
-from flowhft.recordings.instrument import contract_of
 from flowhft.scenarios.scenario import MOST_CARRIED, Scenario
 
 DECISIONS_PER_ORDER = 4.0  # decisions per market order of one side, at least
@@ -56,11 +55,9 @@ def scenario_of(
     """
     require(order_lots >= 1, "order_lots", "be at least 1", order_lots)
     values = {name: parameter.value for name, parameter in calibration.parameters.items()}
-    facts = calibration.facts
+    instrument = calibration.facts.instrument
     dt = natural_dt(calibration) if dt is None else dt
     law = price_law(calibration)
-    about = (facts.venue, facts.symbol, facts.currency, facts.tick_size, facts.lot_size)
-    contract = contract_of(*about, initial_price)
     measured = values["adverse_selection"]
     most = MOST_CARRIED * law["volatility"] * dt ** law["hurst_exponent"]
     carried = min(max(measured, 0.0), most) if math.isfinite(measured) else 0.0
@@ -81,8 +78,8 @@ def scenario_of(
         maker_fee=1e-4 * maker_fee_bps,
         inventory_limit=inventory_limit,
         risk_aversion=RISK_AVERSION * values["fill_decay"],
-        currency=contract.currency,
-        tick_value=contract.tick_value * order_lots,
+        currency=instrument.money,
+        tick_value=instrument.tick_value(initial_price) * order_lots,
     )
 
 

@@ -199,23 +199,3 @@ def signature(mids: Mids, step: float) -> pl.DataFrame:
         error = _variance_error(mids, step, steps, 0) / (2.0 * value) if value > 0.0 else 0.0
         rows.append({"interval": steps * step, "volatility": value, "standard_error": error})
     return pl.DataFrame(rows, schema=dict.fromkeys(SIGNATURE_UNITS, pl.Float64))
-
-
-def fit_volatility(top: TopOfBook, longest_interval: float = 10.0, confidence: float = 0.95) -> VolatilityFit:
-    """Estimate volatility and drift from the best prices of a recording.
-
-    Args:
-        top: best prices.
-        longest_interval: seconds; shorter recordings use a shorter one, see `interval_for`.
-        confidence: of the intervals.
-
-    Raises:
-        DataError: too short, or the mid does not move; the message names the parameter and what it needs.
-    """
-    if len(top.local_time_ns) == 0:
-        raise DataError(
-            "`volatility` must be measured on mid prices; received none. Record best prices or depth."
-        )
-    seconds = float(top.local_time_ns[-1] - top.local_time_ns[0]) * 1e-9
-    step = interval_for(seconds, longest_interval) / GRID_STEPS
-    return estimate(mids_on_grid(top, step), step, confidence)

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
+from flowhft.recordings.described import InstrumentSettings
 
 if TYPE_CHECKING:
     from flowhft.recordings.source import Source
@@ -33,6 +34,7 @@ class DataCheck(Action):
     """Sort or drop what is at fault instead, and say how many rows."""
     format: Format | None = None
     """How the files are written; recognised by their names where it is not given."""
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, rebuild the best prices, count the market orders."""
@@ -41,7 +43,8 @@ class DataCheck(Action):
         from flowhft.report.numbers import duration, significant
 
         with terminal.stage(f"reading {self.path}"):
-            source = open_recording([self.path, *self.more], repair=self.repair, format=self.format)
+            paths = [self.path, *self.more]
+            source = open_recording(paths, repair=self.repair, format=self.format, instrument=self.instrument)
             summary = Summary()
             for chunk in source.chunks:
                 summary.feed(chunk.events, chunk.orders)
@@ -90,6 +93,7 @@ class DataConvert(Action):
     """Sort or drop what is at fault instead, and say how many rows."""
     format: Format | None = None
     """How the files are written; recognised by their names where it is not given."""
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, check it, and write it."""
@@ -106,7 +110,9 @@ class DataConvert(Action):
             raise UsageError(f"`out` must be a new file; received {self.out}. Remove it, or choose another.")
         self.out.parent.mkdir(parents=True, exist_ok=True)
         with terminal.stage(f"converting {self.path}"):
-            source = open_recording(self.path, repair=self.repair, format=self.format)
+            source = open_recording(
+                self.path, repair=self.repair, format=self.format, instrument=self.instrument
+            )
             if self.to == "parquet":
                 rows = write_ticks(source, self.out)
             else:
@@ -125,11 +131,7 @@ class DataConvert(Action):
 def _about(source: "Source") -> dict[str, Any]:
     """Return what a recording is of, once its chunks are through."""
     return {
-        "venue": source.venue,
-        "symbol": source.symbol,
-        "currency": source.currency,
-        "tick_size": source.tick_size,
-        "lot_size": source.lot_size,
+        **source.instrument.facts,
         "clock_offset_ms": source.clock_offset_ns * 1e-6,
         "files": [str(file) for file in source.files],
         "sessions": [list(session) for session in source.sessions],

@@ -7,6 +7,7 @@ import polars as pl
 UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds in one
 DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 ISO = "iso"  # a date and time in words: 2021-09-07 00:00:00.073
+OFFSET = r" ?(Z|UTC|[+-]\d\d(?::?\d\d)?)$"  # behind a time of day
 NEAR = 1e-3  # of a tick or lot: what a price may be off its grid by the way it was stored
 
 
@@ -37,16 +38,33 @@ class Column(NamedTuple):
 def time_ns(column: Column, dtype: pl.DataType) -> pl.Expr:
     """Return a column of times as ns since 1970; null where it holds no such time."""
     values = pl.col(column.name)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        return values.dt.epoch("ns")
+    if dtype == pl.String and column.unit == ISO:
+        return _written(values, column.zone)
     if dtype.is_temporal() or column.unit == ISO:
-        if dtype == pl.String:
-            values = values.str.strip_chars().str.replace("T", " ").str.strip_suffix("Z")
-            values = values.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False)
-        else:
-            values = values.cast(pl.Datetime("ns"))
-        return values.dt.replace_time_zone(column.zone, ambiguous="earliest", non_existent="null").dt.epoch(
-            "ns"
-        )
+        return _in_zone(values.cast(pl.Datetime("ns")), column.zone)
     return _counted(column, dtype) + column.since_ns
+
+
+def _in_zone(values: pl.Expr, zone: str) -> pl.Expr:
+    """Return times of a zone as ns since 1970; null in the hour that comes twice, and in the one left out."""
+    return values.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.epoch("ns")
+
+
+def _written(texts: pl.Expr, zone: str) -> pl.Expr:
+    """Return times in words as ns since 1970, by the offset that they name, else by their zone."""
+    texts = texts.str.strip_chars().str.replace("T", " ", literal=True)
+    words = texts.str.replace(OFFSET, "").str.to_datetime(
+        "%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False
+    )
+    offset = texts.str.extract(OFFSET)
+    hours, minutes = (offset.str.extract(r"^[+-](\d\d):?(\d\d)?$", group) for group in (1, 2))
+    seconds = 3600 * hours.cast(pl.Int64, strict=False).fill_null(0)
+    seconds += 60 * minutes.cast(pl.Int64, strict=False).fill_null(0)
+    sign = pl.when(offset.str.starts_with("-")).then(-1).otherwise(1)
+    named = words.dt.epoch("ns") - sign * seconds * 10**9
+    return pl.when(offset.is_not_null()).then(named).otherwise(_in_zone(words, zone))
 
 
 def _counted(column: Column, dtype: pl.DataType) -> pl.Expr:

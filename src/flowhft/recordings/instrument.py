@@ -1,74 +1,106 @@
-"""What a lot of a recording is worth: most contracts in the currency of their price, inverse ones in a coin.
+"""What is traded: the units of its prices and quantities, and how they become money.
 
 A linear contract gains its quantity times the move of the price. An inverse one is a fixed value V in
 dollars, settled in the coin: bought at P and sold at Q it gains V (1/P - 1/Q) coins. The account of either is
-kept in the same unit, a tick x lot. With R the price at which an inverse contract is measured (`Contract`),
+kept in the same unit, a tick x lot. With R the price at which an inverse contract is measured,
 
     worth(P) = P                  value(P) = P              linear
     worth(P) = R (2 - R / P)      value(P) = R^2 / P        inverse
 
 and V (1/P - 1/Q) is V / R^2 (worth(Q) - worth(P)). So differences of `worth` are PnL and sums of `value` are
-what was traded, in units of `Contract.tick_value`: exactly. At R one tick is worth one tick, so that all else
-that counts ticks, quotes and what policies see, is to first order what it is for a linear contract.
+what was traded, in units of `Instrument.tick_value`: exactly. At R one tick is worth one tick, so that all
+else that counts ticks, quotes and what policies see, is to first order what it is for a linear contract.
 """
 
-from typing import NamedTuple
-
-from flowhft.recordings.ticks import Recording
-
-# Venues whose contracts are inverse, by the name in a recording; Tardis calls the same market by the second.
-INVERSE_VENUES = ("binance-coinm", "binance-delivery")
-# Dollars of a contract. Source: Binance, contract specifications of COIN-M futures.
-CONTRACT_VALUES = {"BTC": 100.0}
-CONTRACT_VALUE = 10.0
+from typing import Any, NamedTuple
 
 
-class Contract(NamedTuple):
-    """How prices of a recording become money.
+class Instrument(NamedTuple):
+    """What was traded where, in which units, and on what terms.
 
     Attributes:
-        currency: of PnL.
-        tick_value: of a move by one tick, at the reference, of one lot of the recording; in the currency.
-        reference: price at which an inverse contract is measured, ticks; 0 for a linear contract.
+        venue: where it was traded, for example "binance-usdm".
+        symbol: what was traded, for example "BTCUSDT".
+        currency: unit of prices, for example "USDT".
+        tick_size: price of one tick, in `currency`.
+        lot_size: quantity of one lot, in the base asset, or in contracts where the venue counts those.
+        inverse: whether a contract is a fixed value in `currency`, settled in the coin.
+        contract_value: base assets in a quantity of 1; of an inverse contract its value in `currency`.
+        settlement: currency of PnL where it is not that of prices, for example "BTC"; empty where it is.
+        maker_fee_bps: of the traded value, basis points; negative is a rebate; None: not known.
+        taker_fee_bps: likewise, of orders that trade on arrival.
+        minimum_notional: least value of an order, in `currency`; None: not known.
     """
 
+    venue: str
+    symbol: str
     currency: str
-    tick_value: float
-    reference: float = 0.0
+    tick_size: float
+    lot_size: float
+    inverse: bool = False
+    contract_value: float = 1.0
+    settlement: str = ""
+    maker_fee_bps: float | None = None
+    taker_fee_bps: float | None = None
+    minimum_notional: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Return venue and symbol, as reports show them."""
+        return f"{self.venue} {self.symbol}"
+
+    @property
+    def money(self) -> str:
+        """Return the currency of PnL."""
+        return self.settlement or self.currency
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return all that is known of it, ready for JSON."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def reference(self, price: float) -> float:
+        """Return the price at which the contract is measured: the one given if it is inverse, 0 if linear.
+
+        Args:
+            price: ticks; one that is known before trading begins.
+        """
+        return price if self.inverse else 0.0
+
+    def tick_value(self, price: float) -> float:
+        """Return what a move by one tick of one lot brings, in the currency of PnL.
+
+        Args:
+            price: of reference, ticks; without effect on a linear contract.
+
+        Example:
+            >>> Instrument("binance-spot", "BTCUSDT", "USDT", 0.01, 0.001).tick_value(6_000_000.0)
+            1e-05
+        """
+        if not self.inverse:
+            return self.tick_size * self.lot_size * self.contract_value
+        return self.lot_size * self.contract_value / (self.tick_size * price**2)
+
+    def notional(self, price: float, lots: float) -> float:
+        """Return the value of an order in `currency`.
+
+        Args:
+            price: ticks.
+            lots: its quantity.
+        """
+        quantity = lots * self.lot_size * self.contract_value
+        return quantity if self.inverse else quantity * price * self.tick_size
+
+    def __str__(self) -> str:
+        """Return what must be the same in recordings that are joined, for people."""
+        inverse = f", inverse, contracts of {self.contract_value:g}" if self.inverse else ""
+        return (
+            f"{self.name} in {self.currency} with ticks of {self.tick_size:g} and lots of "
+            f"{self.lot_size:g}{inverse}"
+        )
 
 
-def contract_of(venue: str, symbol: str, currency: str, tick: float, lot: float, price: float) -> Contract:
-    """Return the contract of an instrument.
-
-    Args:
-        venue: as in `Recording`, and so are the others.
-        symbol: of an inverse contract it begins with the coin: BTCUSD, BTCUSD_PERP.
-        currency: of prices.
-        tick: price of a tick.
-        lot: quantity of a lot; of an inverse contract, contracts.
-        price: of reference, ticks: one that is known before trading begins.
-
-    Example:
-        >>> contract_of("binance-coinm", "BTCUSD", "USD", 0.1, 1.0, 500_000.0).currency
-        'BTC'
-    """
-    if venue not in INVERSE_VENUES:
-        return Contract(currency, tick * lot)
-    coin = symbol.upper().split("USD")[0]
-    value = CONTRACT_VALUES.get(coin, CONTRACT_VALUE)
-    return Contract(coin, lot * value / (tick * price**2), price)
-
-
-def contract_in(recording: Recording, price: float) -> Contract:
-    """Return the contract of a recording, measured at a price in ticks (see `contract_of`)."""
-    return contract_of(
-        recording.venue,
-        recording.symbol,
-        recording.currency,
-        recording.tick_size,
-        recording.lot_size,
-        price,
-    )
+UNITS = ("venue", "symbol", "currency", "tick_size", "lot_size")
 
 
 def worth(price: float, reference: float) -> float:
@@ -76,7 +108,7 @@ def worth(price: float, reference: float) -> float:
 
     Args:
         price: ticks.
-        reference: of the contract, ticks; 0 for a linear one.
+        reference: of the instrument, ticks; 0 for a linear one.
     """
     return price if reference == 0.0 else reference * (2.0 - reference / price)
 
@@ -86,6 +118,6 @@ def value(price: float, reference: float) -> float:
 
     Args:
         price: ticks.
-        reference: of the contract, ticks; 0 for a linear one.
+        reference: of the instrument, ticks; 0 for a linear one.
     """
     return price if reference == 0.0 else reference * reference / price

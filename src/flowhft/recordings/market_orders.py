@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowhft.errors import require
-from flowhft.recordings.book import Integers, mid_at, top_of_book
+from flowhft.recordings.book import Integers, TopOfBook, mid_at, top_of_book
 from flowhft.recordings.ticks import TRADE, Recording
 
 ORDER_WINDOW = 0.01  # second; an order that is split or routed has arrived within it
@@ -53,22 +53,62 @@ def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrder
     Returns:
         One row an order, in the order of exchange time.
     """
-    require(merge_window_ns >= 0, "merge_window_ns", "be 0 or more", merge_window_ns)
-    trades = recording.events[recording.events["kind"] == TRADE]
+    return taken_together(orders_told(recording.events, top_of_book(recording)), merge_window_ns)
+
+
+def orders_told(events: np.ndarray, top: TopOfBook) -> MarketOrders:
+    """Return the market orders of events, trades of one time taken together, before the first mid too.
+
+    Args:
+        events: of a recording.
+        top: its best prices.
+
+    Returns:
+        One row an order, in the order of exchange time; `mid_before` and `reach` are NaN before the first mid
+        and where a side of the book was empty.
+    """
+    trades = events[events["kind"] == TRADE]
     trades = trades[np.argsort(trades["exchange_time_ns"], kind="stable")]
-    begins = np.ones(len(trades), bool)
-    begins[1:] = (np.diff(trades["exchange_time_ns"]) > merge_window_ns) | (np.diff(trades["side"]) != 0)
+    times, side = trades["exchange_time_ns"], trades["side"].astype(np.int64)
+    orders = _merged(times, side, trades["quantity"], trades["price"], np.zeros(len(trades)), 0)
+    mid_before = mid_at(top, orders.time_ns - 1)
+    return orders._replace(mid_before=mid_before, reach=orders.side * (orders.worst_price - mid_before))
+
+
+def taken_together(orders: MarketOrders, merge_window_ns: int) -> MarketOrders:
+    """Return market orders, those of a side that come within a window of the one before as one.
+
+    Args:
+        orders: as `orders_told` returns them.
+        merge_window_ns: nanoseconds, 0 or more.
+
+    Returns:
+        As `market_orders` returns them: those whose mid is known.
+    """
+    require(merge_window_ns >= 0, "merge_window_ns", "be 0 or more", merge_window_ns)
+    if merge_window_ns > 0:
+        orders = _merged(*orders[:5], merge_window_ns)
+    known = np.isfinite(orders.mid_before)
+    return MarketOrders(*(values[known] for values in orders))
+
+
+def _merged(
+    time_ns: Integers,
+    side: Integers,
+    quantity: Integers,
+    price: Integers,
+    mid: Float[np.ndarray, " sample"],
+    window_ns: int,
+) -> MarketOrders:
+    """Take together what follows on the same side within a window; the mid is that before the first."""
+    begins = np.ones(len(time_ns), bool)
+    begins[1:] = (np.diff(time_ns) > window_ns) | (np.diff(side) != 0)
     starts = np.flatnonzero(begins)
-    first = trades[starts]
-    side = first["side"].astype(np.int64)
+    first, mid = side[starts], mid[starts]
     if len(starts):
-        quantity = np.add.reduceat(trades["quantity"], starts)
+        quantity = np.add.reduceat(quantity, starts)
         # The worst price is the highest of a buyer and the lowest of a seller: the maximum of side x price.
-        worst = side * np.maximum.reduceat(trades["side"] * trades["price"], starts)
+        worst = first * np.maximum.reduceat(side * price, starts)
     else:
         quantity = worst = np.zeros(0, np.int64)
-    times = first["exchange_time_ns"].copy()
-    mid_before = mid_at(top_of_book(recording), times - 1)
-    orders = MarketOrders(times, side, quantity, worst, mid_before, side * (worst - mid_before))
-    known = np.isfinite(mid_before)
-    return MarketOrders(*(values[known] for values in orders))
+    return MarketOrders(time_ns[starts], first, quantity, worst, mid, first * (worst - mid))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.files import CHUNK
 from flowhft.recordings.source import Source
 
@@ -16,12 +17,14 @@ class Options(NamedTuple):
         rows: of a file to hold in memory at a time.
         dated: whether times must count from 1970, since several sessions are joined.
         more: files that go on with the one that is opened, where the format has such.
+        instrument: what is said of it, which wins over what is said beside the files and found in them.
     """
 
     repair: bool = False
     rows: int = CHUNK
     dated: bool = False
     more: tuple[Path, ...] = ()
+    instrument: InstrumentSettings = InstrumentSettings()
 
 
 class Reader(NamedTuple):

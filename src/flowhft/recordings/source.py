@@ -14,6 +14,8 @@ import numpy as np
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.checks.watch import Watch
+from flowhft.recordings.columns import NEAR
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover
 from flowhft.recordings.ticks import EVENT, Finding, Recording
 
@@ -30,11 +32,7 @@ class Source:
     """A session that is open.
 
     Attributes:
-        venue: as in `Recording`, and so are the next five.
-        symbol: what was traded.
-        currency: unit of prices.
-        tick_size: price of a tick.
-        lot_size: quantity of a lot.
+        instrument: what is traded where, in which units.
         files: what it is read from.
         chunks: the session, once; by local time within a chunk and from chunk to chunk.
         findings: what was found; complete when the chunks are through.
@@ -43,21 +41,12 @@ class Source:
             and nothing joined it to others.
     """
 
-    venue: str
-    symbol: str
-    currency: str
-    tick_size: float
-    lot_size: float
+    instrument: Instrument
     files: tuple[Path, ...]
     chunks: Iterator[Chunk]
     findings: list[Finding] = field(default_factory=list)
     clock_offset_ns: int = 0
     sessions: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def instrument(self) -> tuple[str, str, str, float, float]:
-        """Return what must be the same in recordings that are joined."""
-        return self.venue, self.symbol, self.currency, self.tick_size, self.lot_size
 
 
 def merged(streams: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
@@ -127,7 +116,7 @@ def joined(sources: Iterable[Source], first: Source, several: bool = True) -> So
 
 def _one_after_the_other(
     sources: Iterable[Source],
-    instrument: tuple[str, str, str, float, float],
+    instrument: Instrument,
     sessions: list[tuple[int, int]],
     findings: list[Finding],
     handover: Handover | None,
@@ -138,8 +127,8 @@ def _one_after_the_other(
         name = source.files[0].name
         if source.instrument != instrument:
             raise RecordingError(
-                f"must be of the instrument of the sessions before it, {_said(instrument)}; received "
-                f"{_said(source.instrument)}. Name the sessions of one instrument.",
+                f"must be of the instrument of the sessions before it, {instrument}; received "
+                f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
         watch, begin, opens = Watch(), None, True
@@ -181,9 +170,46 @@ def _handed_over(chunk: Chunk, handover: Handover, opens: bool) -> Chunk:
     return Chunk(chunk.events, np.concatenate([ended, handover.take(chunk.orders)]))
 
 
-def _said(instrument: tuple[str, str, str, float, float]) -> str:
-    venue, symbol, currency, tick_size, lot_size = instrument
-    return f"{venue} {symbol} in {currency} with ticks of {tick_size:g} and lots of {lot_size:g}"
+def counted_in(source: Source, tick_size: float, lot_size: float) -> Source:
+    """Return a source whose events count in units of its files as one that counts in those of its instrument.
+
+    Args:
+        source: whose chunks are in other units than its instrument says, or in the same.
+        tick_size: what the prices of its chunks are multiples of.
+        lot_size: what their quantities are multiples of.
+    """
+    sizes = source.instrument.tick_size, source.instrument.lot_size
+    if sizes == (tick_size, lot_size):
+        return source
+    factors = {
+        "price": (tick_size / sizes[0], sizes[0]),
+        "quantity": (lot_size / sizes[1], sizes[1]),
+        "executed": (lot_size / sizes[1], sizes[1]),
+    }
+
+    def counted(rows: np.ndarray) -> np.ndarray:
+        for name in set(factors) & set(rows.dtype.names or ()):
+            factor, size = factors[name]
+            values = rows[name] * factor
+            whole = np.round(values)
+            odd = np.abs(values - whole) > NEAR + np.abs(whole) * 4e-16
+            if odd.any():
+                what = "tick" if name == "price" else "lot"
+                received = f"{values[np.argmax(odd)] * size:.12g}"
+                raise RecordingError(
+                    f"every {name} must be a multiple of the {what} that is said, {size:g}; received "
+                    f"{received}. Say another `{what}_size`.",
+                    source.files[0],
+                )
+            rows[name] = whole
+        return rows
+
+    def chunks() -> Iterator[Chunk]:
+        for chunk in source.chunks:
+            orders = None if chunk.orders is None else counted(chunk.orders.copy())
+            yield Chunk(counted(chunk.events.copy()), orders)
+
+    return replace(source, chunks=chunks())
 
 
 def assembled(source: Source) -> Recording:
@@ -192,7 +218,7 @@ def assembled(source: Source) -> Recording:
     events = chunks[0].events if len(chunks) == 1 else np.concatenate([chunk.events for chunk in chunks])
     orders = [chunk.orders for chunk in chunks if chunk.orders is not None]
     return Recording(
-        *source.instrument,
+        source.instrument,
         events,
         clock_offset_ns=source.clock_offset_ns,
         files=source.files,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from flowhft.errors import DataError
+from flowhft.recordings.instrument import Instrument
 
 DEPTH = 1  # a price level has a new absolute quantity; 0 = the level is gone
 TRADE = 2  # a trade; `side` is the aggressor's
@@ -90,11 +91,7 @@ class Recording:
     """A market as it was recorded.
 
     Attributes:
-        venue: where it was traded, for example "binance-usdm".
-        symbol: what was traded, for example "BTCUSDT".
-        currency: unit of prices, for example "USDT".
-        tick_size: price of one tick, in `currency`.
-        lot_size: quantity of one lot, in the base asset.
+        instrument: what was traded where, in which units.
         events: array of dtype `EVENT`, shape (event,), ordered by `local_time_ns`.
         clock_offset_ns: what was added to the local clock so that no message arrives before it was sent.
         files: the files that it was read from.
@@ -106,11 +103,7 @@ class Recording:
             shape (session, 2). What changed between two of them was not seen.
     """
 
-    venue: str
-    symbol: str
-    currency: str
-    tick_size: float
-    lot_size: float
+    instrument: Instrument
     events: np.ndarray
     clock_offset_ns: int = 0
     files: tuple[Path, ...] = ()
@@ -121,7 +114,32 @@ class Recording:
     @property
     def name(self) -> str:
         """Return venue and symbol, as reports show them."""
-        return f"{self.venue} {self.symbol}"
+        return self.instrument.name
+
+    @property
+    def venue(self) -> str:
+        """Return where it was traded."""
+        return self.instrument.venue
+
+    @property
+    def symbol(self) -> str:
+        """Return what was traded."""
+        return self.instrument.symbol
+
+    @property
+    def currency(self) -> str:
+        """Return the unit of prices."""
+        return self.instrument.currency
+
+    @property
+    def tick_size(self) -> float:
+        """Return the price of a tick, in the currency."""
+        return self.instrument.tick_size
+
+    @property
+    def lot_size(self) -> float:
+        """Return the quantity of a lot."""
+        return self.instrument.lot_size
 
     @property
     def duration(self) -> float:

@@ -14,7 +14,7 @@ from flowhft.errors import UsageError, require
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
-from flowhft.recordings.instrument import contract_in
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.scenarios.scenario import Scenario
@@ -88,7 +88,15 @@ def replay(
         calibration = calibrate(recording, CALIBRATION, seed)
     told = told_in(recording, scenario, calibration, settings)
     quoting = frozen_in(compared.policies, told.scenario)
-    contract = contract_in(recording, first_mid(recording))
+    instrument, start = recording.instrument, first_mid(recording)
+    least, order = instrument.minimum_notional, instrument.notional(start, told.settings.order_lots)
+    require(
+        least is None or order >= least,
+        "order_lots",
+        f"make orders of {least} {instrument.currency} or more, the least that the venue takes",
+        f"{told.settings.order_lots}, {order:.6g} {instrument.currency}",
+        "Send more lots.",
+    )
     share = 0.5 if sweep.asked else 0.9
     replayed = engine.replay(
         recording,
@@ -97,7 +105,7 @@ def replay(
         seed,
         part_of(progress, 0.0, share),
         flow=told.flow,
-        reference=contract.reference,
+        reference=instrument.reference(start),
     )
     costs = pl.DataFrame()
     if sweep.asked:
@@ -109,7 +117,7 @@ def replay(
             seed,
             told.flow,
             progress=part_of(progress, share, 0.9),
-            reference=contract.reference,
+            reference=instrument.reference(start),
         )
     progress(0.9, "measuring")
     found = judge(
@@ -118,14 +126,16 @@ def replay(
             replayed,
             told.settings,
             compared.reference,
-            contract.currency,
-            contract.tick_value * told.settings.order_lots,
+            instrument.money,
+            instrument.tick_value(start) * told.settings.order_lots,
             costs,
         ),
         seed=seed,
         confidence=confidence,
         learned=compared.learned,
     )
+    fees = unlike_the_venue(instrument, told.settings)
+    found = found.warned(fees) if fees else found
     if inside:
         warning = "The market was calibrated on the very recording that was replayed: it is in sample."
         found = found.warned([warning])
@@ -222,6 +232,20 @@ def told_in(
         "Shorten the sessions with --replay.horizon, or judge a longer part.",
     )
     return Told(scenario, flow, settings)
+
+
+def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[str]:
+    """Return where a replay charges other fees than the venue is said to, in plain words.
+
+    Args:
+        instrument: that is replayed.
+        settings: of the replay.
+    """
+    return [
+        f"`{name}` of the replay is {getattr(settings, name):g}; the venue's is said to be {known:g}."
+        for name in ("maker_fee_bps", "taker_fee_bps")
+        if (known := getattr(instrument, name)) is not None and known != getattr(settings, name)
+    ]
 
 
 def part_of(progress: Progress, start: float, end: float) -> Progress:

@@ -9,7 +9,8 @@ from flowhft.errors import DataError
 from flowhft.runs.folder import MANIFEST, UNFINISHED, Run, manifest_of, read_json, sha256_of
 from flowhft.stages.stage import Listener, Stage
 
-COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores")  # decide nothing about a result
+# These decide nothing about a result; what is said of an instrument is in the identity of its recording.
+COMMON = ("config", "json", "quiet", "seed", "out", "chunk", "ray", "cores", "instrument")
 RUNS = Path("runs")
 
 

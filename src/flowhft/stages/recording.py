@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowhft.errors import require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.parts import split
 from flowhft.recordings.ticks import TRADE, Recording
+from flowhft.recordings.venues import Terms, terms_of
 
 
 class Parts(NamedTuple):
@@ -26,13 +29,14 @@ class Parts(NamedTuple):
     unseen: Recording | None
 
 
-def read_parts(path: Path, share: float, repair: bool) -> Parts:
+def read_parts(path: Path, share: float, repair: bool, instrument: InstrumentSettings) -> Parts:
     """Read a recording and split it in time.
 
     Args:
         path: session prefix, file or folder.
         share: of the recording's time that is learned from; 1 for all of it.
         repair: mend what can be mended.
+        instrument: what is said of it.
 
     Raises:
         UsageError: the share is not between 0 and 1.
@@ -41,7 +45,7 @@ def read_parts(path: Path, share: float, repair: bool) -> Parts:
     require(
         0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share, "0.6 learns from the first 60 %."
     )
-    whole = read_recording(list(paths_in(path)), repair=repair)
+    whole = read_recording(list(paths_in(path)), repair=repair, instrument=instrument)
     return Parts(whole, whole, None) if share == 1.0 else Parts(whole, *split(whole, share))
 
 
@@ -57,8 +61,12 @@ def paths_in(path: Path) -> tuple[Path, ...]:
 
 def identity_of_recording(recording: Recording) -> str:
     """Return what tells the content of a recording from every other."""
-    about = (recording.name, recording.currency, recording.tick_size, recording.lot_size)
-    digest = hashlib.sha256(repr(about).encode())
+    of = recording.instrument
+    about = (of.name, of.currency, of.tick_size, of.lot_size)
+    # What the venue and the symbol tell adds nothing: only terms that were said tell recordings apart.
+    known = terms_of(of.venue, of.symbol) or Terms(of.currency)
+    said = of.facts.items() - Instrument(*of[:5])._replace(**known._asdict()).facts.items()
+    digest = hashlib.sha256(repr(about + tuple(sorted(said))).encode())
     digest.update(np.ascontiguousarray(recording.events).data)
     return digest.hexdigest()[:16]
 
@@ -68,11 +76,7 @@ def facts_of(parts: Parts) -> dict[str, Any]:
     whole = parts.whole
     return {
         "name": whole.name,
-        "symbol": whole.symbol,
-        "venue": whole.venue,
-        "currency": whole.currency,
-        "tick_size": whole.tick_size,
-        "lot_size": whole.lot_size,
+        **whole.instrument.facts,
         "seconds": whole.duration,
         "events": len(whole.events),
         "trades": int(np.sum(whole.events["kind"] == TRADE)),

@@ -9,6 +9,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import require
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, ObjectiveName
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import REPORT, replacing
 from flowhft.stages.folder import RUNS, identity_of, require_ours, run_of
 from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, evaluate, freeze, imitate
@@ -43,6 +44,7 @@ class Demo(Stage):
     network: NetworkSettings = NetworkSettings(horizon=8, width=64, blocks=2)
     search: AdaptSettings = AdaptSettings(paths=1_000, fresh_paths=4_000)
     state: StateSettings = StateSettings(generations=8)
+    instrument: InstrumentSettings = InstrumentSettings()
 
 
 def run(settings: Demo, listener: Listener | None = None) -> Path:
@@ -74,7 +76,8 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
         "Policies are judged on the rest: 0.6 leaves 40 %.",
     )
     recording = settings.recording or sample_recording()
-    identity = identity_of_recording(read_recording(recording, repair=settings.repair))
+    read = read_recording(recording, repair=settings.repair, instrument=settings.instrument)
+    identity = identity_of_recording(read)
     folder = settings.out or RUNS / "demo"
     run = run_of(replace(settings, out=folder), "demo", {"recording": identity})
     listener.where = folder
@@ -101,6 +104,7 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
             inventory_limit=settings.replay.inventory_limit,
             maker_fee_bps=settings.replay.maker_fee_bps,
             repair=settings.repair,
+            instrument=settings.instrument,
             **common,
         ),
         "calibrate",
@@ -170,6 +174,7 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
             teachers=demonstrated,
             reference=REFERENCE,
             repair=settings.repair,
+            instrument=settings.instrument,
             replay=settings.replay,
             **common,
         ),

@@ -13,7 +13,8 @@ import polars as pl
 from flowhft.errors import RecordingError
 from flowhft.recordings.binance.chain import Stretches
 from flowhft.recordings.binance.messages import EVENTS, Messages, read_messages, with_levels
-from flowhft.recordings.files import ROW, blocks, decimals_of, decoding, require_utf8
+from flowhft.recordings.files import ROW, blocks, decoding, require_utf8
+from flowhft.recordings.grid import Grid
 from flowhft.recordings.ticks import Finding
 
 BLOCK = 1 << 22  # bytes of text that are read at once
@@ -63,7 +64,8 @@ class Lines:
         findings: what was found.
         market: spot, usdm or coinm, by the form of the depth messages; None where there are none.
         symbol: what all messages are about.
-        decimals: of the most exact price and quantity.
+        prices: that came first, and what they are multiples of.
+        quantities: likewise.
         stretches: of depth without a gap.
         others: messages of other kinds -> how many.
     """
@@ -73,7 +75,7 @@ class Lines:
         self.findings: list[Finding] = []
         self.market: str | None = None
         self.symbol: str | None = None
-        self.decimals = {"price": 0, "quantity": 0}
+        self.prices, self.quantities = Grid("price"), Grid("quantity")
         self.stretches = Stretches()
         self.others: dict[str, int] = {}
         self._rows, self._repair = rows, repair
@@ -194,9 +196,9 @@ class Lines:
             linked = self.stretches.follow(messages.market or "", messages.depth, messages.levels["of"])
             tables["depth"] = with_levels(linked, messages.levels)
         for kind, table in tables.items():
-            for names, what in ((PRICES, "price"), (QUANTITIES, "quantity")):
-                for name in names & set(table.columns):
-                    self.decimals[what] = max(self.decimals[what], decimals_of(table[name].unique()))
+            for names, grid in ((PRICES, self.prices), (QUANTITIES, self.quantities)):
+                for name in sorted(names & set(table.columns)):
+                    grid.feed(table[name])
             if table.height:
                 self._frames[kind].append(table)
             if sum(frame.height for frame in self._frames[kind]) >= self._rows:

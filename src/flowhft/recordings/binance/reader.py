@@ -7,7 +7,7 @@
 
 with PREFIX = MARKET_SYMBOL_DATE, MARKET one of spot, usdm, coinm. Numbers are integers; the scales stand in
 each file's schema metadata as `price_scale` and `qty_scale`. One tick is 1 / price_scale, one lot
-1 / qty_scale.
+1 / qty_scale, unless they are said to be others.
 """
 
 import re
@@ -18,11 +18,12 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.binance.session import session_source
-from flowhft.recordings.binance.tables import Tables, names_of
+from flowhft.recordings.binance.tables import Tables
 from flowhft.recordings.checks.validate import BBO_COLUMNS, DEPTH_COLUMNS, SNAPSHOT_COLUMNS, TRADES_COLUMNS
+from flowhft.recordings.described import identified
 from flowhft.recordings.files import metadata_of, read_columns, scale_of
 from flowhft.recordings.reader import Options, Reader
-from flowhft.recordings.source import Source
+from flowhft.recordings.source import Source, counted_in
 from flowhft.recordings.ticks import Finding
 
 COLUMNS = {
@@ -35,8 +36,8 @@ FILE = re.compile(r"(?P<prefix>.+)_(?P<part>snapshot|depth|trades|bbo)\.parquet"
 PREFIX = re.compile(r"(spot|usdm|coinm)_([a-z0-9]+(?:_[a-z0-9]+)?)_\d{8}", re.IGNORECASE)
 
 
-def _scales(paths: Sequence[Path]) -> tuple[int, int]:
-    """Return price and quantity scale, the same in all files."""
+def _units(paths: Sequence[Path]) -> tuple[float, float]:
+    """Return what prices and quantities count in, the same in all files."""
     found = []
     for path in paths:
         metadata = metadata_of(path)
@@ -47,7 +48,7 @@ def _scales(paths: Sequence[Path]) -> tuple[int, int]:
                 f"{found[-1]}. Convert the session with one scale.",
                 path,
             )
-    return found[0][0], found[0][1]
+    return 1.0 / found[0][0], 1.0 / found[0][1]
 
 
 def open_binance(prefix: Path, options: Options) -> Source:
@@ -73,21 +74,21 @@ def open_binance(prefix: Path, options: Options) -> Source:
             prefix,
         )
     market = match[1].lower()
-    names = names_of(market, match[2], prefix)
     path = {kind: prefix.with_name(f"{prefix.name}_{kind}.parquet") for kind in COLUMNS}
     said = []
     if not path["bbo"].is_file():
         del path["bbo"]
         said.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
-    price_scale, quantity_scale = _scales(list(path.values()))
+    tick, lot = _units(list(path.values()))
+    found = {"venue": f"binance-{market}", "symbol": match[2].upper(), "tick_size": tick, "lot_size": lot}
+    instrument, findings = identified(prefix, options.instrument, found, path["depth"])
 
     def read(kind: str) -> Iterator[pl.DataFrame]:
         return read_columns(path[kind], COLUMNS[kind], options.rows)
 
-    tables = Tables(market, names, 1.0 / price_scale, 1.0 / quantity_scale, path, read)
-    source = session_source([tables], list(path.values()), options.repair)
-    source.findings.extend(said)
-    return source
+    source = session_source([Tables(market, instrument, path, read)], list(path.values()), options.repair)
+    source.findings.extend([*said, *findings])
+    return counted_in(source, tick, lot)
 
 
 def _session_of(path: Path) -> Path | None:

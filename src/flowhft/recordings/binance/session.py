@@ -15,7 +15,7 @@ from flowhft.errors import RecordingError
 from flowhft.recordings.binance.tables import CHECKS, KINDS, MARKET_ORDER, Tables
 from flowhft.recordings.checks.crossing import Uncrossed
 from flowhft.recordings.checks.following import Agreement, agreement_finding
-from flowhft.recordings.checks.rules import Keeper
+from flowhft.recordings.checks.rules import LARGEST_MS, Keeper, by_size_ns
 from flowhft.recordings.checks.validate import CHAINS, chain_checks
 from flowhft.recordings.files import same_scale, whole_messages
 from flowhft.recordings.source import Chunk, Source, merged
@@ -27,8 +27,9 @@ THINNED = 100_000  # values of a chunk that a median is taken from, at most twic
 
 def _exchange_ns(table: pl.DataFrame) -> np.ndarray:
     """Return the engine's time, else the event's, in ns; 0 where the venue told neither."""
-    engine, event = table["txn_ms"].to_numpy(), table["exch_ms"].to_numpy()
-    return np.where(engine > 0, engine, event) * 1_000_000
+    told = table.select(by_size_ns("txn_ms"), by_size_ns("exch_ms"))
+    engine, event = told["txn_ms"].to_numpy(), told["exch_ms"].to_numpy()
+    return np.where(engine > 0, engine, event)
 
 
 def _least_latency(table: pl.DataFrame) -> int:
@@ -72,12 +73,11 @@ class Session:
     """
 
     def __init__(self, tables: Tables, repair: bool, closed: bool = False) -> None:
-        self.names, self.path = tables.names, tables.path
+        self.path = tables.path
         self.findings: list[Finding] = []
         self.offset = 0
         self._chain, self._read = CHAINS[tables.market], tables.read
         self._repair, self._closed = repair, closed
-        self._inverse = tables.market == "coinm"
         self._end: int | None = None  # local time at which a repair has ended the session
         self._kept: dict[str, pl.DataFrame] = {}
         self._keepers: dict[str, Keeper | Uncrossed] = {}
@@ -138,9 +138,11 @@ class Session:
         self._keepers["snapshot"].findings()  # raises where a repair has left nothing
         same = (self.snapshot["price"], self.path["snapshot"])
         least, self.first = 0, (0, 0)
+        self.finer = False  # whether the venue's times are finer than ms
         medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
         last = None
         for table in self.linked():
+            self.finer |= bool((table["exch_ms"] > LARGEST_MS).any())
             if last is None:
                 self.first = int(table["local_ns"][0]), int(_exchange_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
@@ -271,6 +273,10 @@ class Session:
                     f"median is {usual / 1e6:,.3f} ms.",
                 )
             )
+        if self.finer:
+            facts.append(
+                Finding("note", "the venue's times are taken for us or ns since 1970, by their size.")
+            )
         if self.tops and not self.tops_timed:
             facts.append(
                 Finding("note", "best prices carry no exchange time: their local time stands in for it.")
@@ -286,13 +292,6 @@ class Session:
         for kind, count in sorted(self.other_kinds.items(), key=lambda item: -item[1]):
             what = KINDS.get(kind, f"kind {kind}")
             facts.append(Finding("note", f"{count:,} trades of no market order ({what}) are left out."))
-        if self._inverse:
-            facts.append(
-                Finding(
-                    "warning",
-                    "an inverse contract: lots are contracts of a fixed value in USD, settled in the coin.",
-                )
-            )
         if self.tops:
             facts.append(agreement_finding(agreed))
 
@@ -331,9 +330,7 @@ def session_source(tables: Sequence[Tables], files: Sequence[Path], repair: bool
     findings: list[Finding] = []
     spans: list[tuple[int, int]] = []
     return Source(
-        *tables[0].names,
-        tables[0].tick_size,
-        tables[0].lot_size,
+        tables[0].instrument,
         files=tuple(files),
         chunks=_one_after_the_other(sessions, findings, spans),
         findings=findings,

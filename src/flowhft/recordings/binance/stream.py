@@ -6,8 +6,7 @@ The lines are sorted into the tables of a session (`binance_lines.py`), which is
 files is (`binance_session.py`). Where depth messages are lost and a later snapshot makes the book known
 again, what follows is another session.
 
-A tick is the last decimal of the most exact price, a lot that of the most exact quantity, unless a TOML file
-beside the first file, of the same name, says more: `venue`, `symbol`, `currency`, `tick_size`, `lot_size`.
+Tick and lot are those of `grid.py`, unless a TOML file beside the first file, of the same name, says others.
 """
 
 import re
@@ -20,19 +19,18 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings import columns
-from flowhft.recordings.about import About, about_in, text_of
 from flowhft.recordings.binance.lines import PRICES, QUANTITIES, Lines
 from flowhft.recordings.binance.session import session_source
-from flowhft.recordings.binance.tables import Names, Tables, names_of
+from flowhft.recordings.binance.tables import Tables
 from flowhft.recordings.checks.validate import CHAINS
 from flowhft.recordings.columns import Column
+from flowhft.recordings.described import beside, identified
 from flowhft.recordings.files import ROW
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
 from flowhft.recordings.ticks import Finding
 
 FILE = re.compile(r"(?P<stem>[A-Za-z0-9_]+_\d{8})(?=\.)(?:\.(?:jsonl|ndjson|json|txt|log|dat))?(?:\.gz)?")
-MOST_DECIMALS = 15
 
 
 class _Stream:
@@ -48,24 +46,14 @@ class _Stream:
                 paths[0],
             )
         self.market = self.lines.market
-        for what, decimals in self.lines.decimals.items():
-            if decimals > MOST_DECIMALS:
-                raise RecordingError(
-                    f"must have at most {MOST_DECIMALS} decimals in a {what}; received {decimals}.", paths[0]
-                )
-        toml = described_by(paths[0])
-        values = text_of(toml)
-        if values is not None:
-            about = about_in(values, toml, "Write them into it.")
-        else:
-            names = names_of(self.market, self.lines.symbol, paths[0])
-            tick, lot = (1.0 / 10**decimals for decimals in self.lines.decimals.values())
-            about = About(*names, tick, lot)
-            self._note(
-                f"the tick, {tick:g}, and the lot, {lot:g}, are the last decimals that any price and any "
-                f"quantity has; if the venue's are others, write them into `{toml.name}`."
-            )
-        self.about = about
+        found = {
+            "venue": f"binance-{self.market}",
+            "symbol": self.lines.symbol.upper(),
+            "tick_size": lambda: self.lines.prices.unit(paths[0]),
+            "lot_size": lambda: self.lines.quantities.unit(paths[0]),
+        }
+        self.instrument, findings = identified(paths[0], options.instrument, found, paths[0])
+        self.findings += findings
         self.traded = "trades" if self.lines.holds("trades") else "aggregated"
         if self.traded == "trades" and self.lines.holds("aggregated"):
             self._note("aggregated trades (aggTrade) are left out: the single ones are there.")
@@ -152,13 +140,12 @@ class _Stream:
                 yield self._in_units(table)
 
         path = {kind: self.paths[0] for kind, of in kinds.items() if self.lines.holds(of)}
-        names = Names(*self.about[:3])
-        return Tables(self.market, names, self.about.tick_size, self.about.lot_size, path, read)
+        return Tables(self.market, self.instrument, path, read)
 
     def _in_units(self, table: pl.DataFrame) -> pl.DataFrame:
         """Return a table in whole ticks and lots."""
-        sizes = {name: self.about.tick_size for name in PRICES}
-        sizes |= {name: self.about.lot_size for name in QUANTITIES}
+        sizes = dict.fromkeys(PRICES, self.instrument.tick_size)
+        sizes |= dict.fromkeys(QUANTITIES, self.instrument.lot_size)
         here = [name for name in table.columns if name in sizes]
         made = table.with_columns(columns.units(Column(name), sizes[name]).alias(name) for name in here)
         for name in here:
@@ -167,7 +154,7 @@ class _Stream:
                 raise RecordingError(
                     f"`{name}` must be a multiple of {sizes[name]:g}, the "
                     f"{'tick' if name in PRICES else 'lot'}; received {table[name][odd[0]]}. "
-                    f"Mend `{described_by(self.paths[0]).name}`.",
+                    f"Say it in `{beside(self.paths[0]).name}`.",
                     self.paths[0],
                     int(made[ROW][odd[0]]),
                 )
@@ -196,12 +183,6 @@ def open_stream(path: Path, options: Options) -> Source:
 def _chunks(stream: _Stream, source: Source) -> Iterator[Chunk]:
     with stream.placed():
         yield from source.chunks
-
-
-def described_by(path: Path) -> Path:
-    """Return the TOML file that may describe a stream."""
-    match = FILE.fullmatch(path.name)
-    return path.with_name(f"{path.stem if match is None else match['stem']}.toml")
 
 
 BINANCE_STREAM = Reader(

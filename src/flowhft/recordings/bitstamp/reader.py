@@ -33,16 +33,18 @@ from flowhft.recordings.checks.rules import (
     plus_minus,
     positive,
 )
+from flowhft.recordings.described import Guess, identified
 from flowhft.recordings.files import ROW, read_columns, same_scale
 from flowhft.recordings.orders import level_events
 from flowhft.recordings.reader import Options, Reader
-from flowhft.recordings.source import Chunk, Source
+from flowhft.recordings.source import Chunk, Source, counted_in
 from flowhft.recordings.ticks import ADD, BUY, FILL, ORDER, SELL, TRADE, Finding, make_events
 
 FILE = re.compile(r"(?:(?P<symbol>[A-Za-z0-9]+)_)?(?P<part>events|trades|snapshots\d+)\.parquet")
 EVENTS_COLUMNS = ("local_ms", "order_id", "price", "volume", "action", "side")
 TRADES_COLUMNS = ("local_ms", "trade_id", "price", "volume")
 UNNAMED = "bitstamp"  # what a session is called whose files carry no symbol
+TICK, LOT = 0.01, 1e-8  # USD and BTC that the files count in
 MATCH_NS = 5 * 10**9  # a trade and the change of an order that it made arrive within
 
 MILLISECONDS = Check(
@@ -299,16 +301,21 @@ def open_bitstamp(prefix: Path, options: Options) -> Source:
     if not named and prefix.name != UNNAMED:
         raise RecordingError(f"must be a Bitstamp session, {BITSTAMP.files}; received none.", prefix)
     session = _Session(prefix.parent, prefix.name if named else "", options.repair)
-    return Source(
-        venue="bitstamp",
-        symbol=prefix.name.upper() if named else "BTCUSD",
-        currency="USD",
-        tick_size=0.01,
-        lot_size=1e-8,
+    found = {
+        "venue": "bitstamp",
+        "symbol": prefix.name.upper() if named else Guess("BTCUSD", "the files do not say"),
+        "tick_size": TICK,
+        "lot_size": LOT,
+    }
+    instrument, findings = identified(prefix, options.instrument, found, session.path)
+    source = Source(
+        instrument,
         files=tuple(session.files),
         chunks=_chunks(session),
         findings=session.findings,
     )
+    source.findings.extend(findings)
+    return counted_in(source, TICK, LOT)
 
 
 def _chunks(session: _Session) -> Iterator[Chunk]:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from flowhft.recordings.book import TopOfBook, opening, standing_book, top_of_book, top_of_every_message
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.ticks import DEPTH, EVENT, SNAPSHOT, TOP, TRADE, Finding, Recording
 
 KINDS = {"snapshot levels": SNAPSHOT, "depth updates": DEPTH, "top-of-book updates": TOP, "trades": TRADE}
 TRUSTED_AGREEMENT = 0.99  # share of messages below which the rebuilt book earns a warning
+UNNAMED = Instrument("", "", "", 1.0, 1.0)
 COMPARED = ("best_bid", "best_ask", "bid_quantity", "ask_quantity")
 
 
 def _plain(events: np.ndarray) -> Recording:
     """Return events as a recording of no name, for the functions that read one."""
-    return Recording("", "", "", 1.0, 1.0, events)
+    return Recording(UNNAMED, events)
 
 
 class Agreement:

@@ -31,6 +31,7 @@ REPAIRED = {
 
 YEAR_2000_NS = 946_684_800 * 10**9
 YEAR_2100_NS = 4_102_444_800 * 10**9
+LARGEST_MS = 9 * 10**12  # a time above it counts in us or ns: in ms it would be the year 2255
 YEAR_2000_MS, YEAR_2100_MS = YEAR_2000_NS // 10**6, YEAR_2100_NS // 10**6
 DAY_NS = 86_400 * 10**9
 HOUR_NS = 3_600 * 10**9
@@ -195,15 +196,27 @@ def epoch_ns(column: str) -> Check:
     )
 
 
+def by_size_ns(column: str) -> pl.Expr:
+    """Return a column of times in ms, us or ns since 1970 as ns: their size tells which; 0 stays 0."""
+    value = pl.col(column)
+    return (
+        pl.when(value.abs() < LARGEST_MS)
+        .then(value * 10**6)
+        .when(value.abs() < LARGEST_MS * 1000)
+        .then(value * 1000)
+        .otherwise(value)
+    )
+
+
 def epoch_ms(column: str) -> list[Check]:
-    """Return the checks that a column holds times in ms, or 0, near the receiver's `local_ns`."""
-    known = pl.col(column) != 0
-    apart = (pl.col("local_ns") - pl.col(column) * 10**6).abs() > HOUR_NS
+    """Return the checks that a column holds times in ms (us, ns), or 0, near the receiver's `local_ns`."""
+    known, told = pl.col(column) != 0, by_size_ns(column)
+    apart = (pl.col("local_ns") - told).abs() > HOUR_NS
     return [
         Check(
             column,
-            "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100",
-            known & outside(column, YEAR_2000_MS, YEAR_2100_MS),
+            "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100 (or us, or ns)",
+            known & ((told < YEAR_2000_NS) | (told > YEAR_2100_NS)),
             "drop",
         ),
         Check(column, "be within an hour of `local_ns`", known & apart, "drop"),

@@ -146,7 +146,6 @@ BBO_CHECKS = (
 )
 
 HALT = 7
-TICK = 100  # USD x 10,000 in one tick of 0.01 USD
 MESSAGE_COLUMNS = ("time_ns", "type", "order_id", "size", "price", "side")
 _order = pl.col("type") != HALT
 MESSAGE_CHECKS = (
@@ -168,8 +167,13 @@ def book_columns(levels: int) -> tuple[str, ...]:
     )
 
 
-def book_checks(levels: int) -> list[Check]:
-    """Return the checks of a LOBSTER book; a price of -1 is an empty level: only empty levels follow it."""
+def book_checks(levels: int, tick: int) -> list[Check]:
+    """Return the checks of a LOBSTER book; a price of -1 is an empty level: only empty levels follow it.
+
+    Args:
+        levels: a side.
+        tick: in USD x 10,000.
+    """
     checks = not_null(*book_columns(levels))
     for level in range(1, levels + 1):
         for side, further in (("ask", 1), ("bid", -1)):
@@ -178,8 +182,9 @@ def book_checks(levels: int) -> list[Check]:
             checks += [
                 Check(
                     price,
-                    f"be -1 (empty) or a positive multiple of {TICK} (0.01 USD, in USD x 10,000)",
-                    there & (outside(price, 1, LARGEST) | (pl.col(price) % TICK != 0)),
+                    f"be -1 (empty) or a positive multiple of {tick} (a tick, {tick / 10_000:g} USD, in USD "
+                    "x 10,000; `tick_size` says another)",
+                    there & (outside(price, 1, LARGEST) | (pl.col(price) % tick != 0)),
                     "drop",
                 ),
                 *positive(size, where=there),

@@ -16,6 +16,7 @@ ask_price = { column = "ask_px", scale = 100000 }
 ask_quantity = "ask_sz"
 """
 
+import contextlib
 import glob
 import tomllib
 from collections.abc import Mapping
@@ -26,12 +27,12 @@ import polars as pl
 
 from flowhft.errors import RecordingError, UnknownNameError
 from flowhft.recordings.columns import ISO, UNITS, Column
+from flowhft.recordings.described import SECTION, identified, said_in
 from flowhft.recordings.files import decoding
-from flowhft.recordings.formats.feed import NEEDED, OPTIONAL, TIMES, Declaration, Table, open_feed
+from flowhft.recordings.formats.feed import NEEDED, OPTIONAL, TIMES, Table, open_feed
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Source
 
-ABOUT = {"venue": str, "symbol": str, "currency": str, "tick_size": float, "lot_size": float}
 KEYS = {
     "column": str,
     "scale": float,
@@ -43,7 +44,6 @@ KEYS = {
     "since": str,
 }
 LARGEST_LEVELS = 1_000
-DESCRIBED = (".npz", ".gz", ".jsonl", ".jsonl.gz")  # files that a TOML file of the same name may describe
 
 
 def _text(path: Path) -> Mapping[str, Any]:
@@ -118,23 +118,28 @@ def _table(kind: str, values: Any, path: Path) -> Table:
     return Table(files, columns, levels)
 
 
-def declaration_in(path: Path) -> Declaration:
-    """Return what a TOML file declares.
+def declaration_in(path: Path) -> tuple[dict[str, Any], dict[str, Table]]:
+    """Return what a TOML file says of the instrument, and the tables that it declares.
 
     Raises:
         RecordingError: it is no such declaration.
     """
     values = _text(path)
-    _known("table", values, ("recording", *NEEDED), path)
-    about = values.get("recording")
-    if not isinstance(about, dict):
+    _known("table", values, (SECTION, *NEEDED), path)
+    said = values.get(SECTION)
+    if not isinstance(said, dict):
         raise RecordingError("must have a table [recording]; there is none. Declare the instrument.", path)
-    _known("key of [recording]", about, ABOUT, path)
-    said = {name: _value(about, name, kind, "recording", path) for name, kind in ABOUT.items()}
     tables = {kind: _table(kind, values[kind], path) for kind in NEEDED if kind in values}
     if not {"depth", "quotes"} & set(tables):
         raise RecordingError("must declare [quotes] or [depth]; received neither.", path)
-    return Declaration(**said, tables=tables)
+    return said_in(said, path, "Mend the declaration.", "key of [recording]"), tables
+
+
+def declares(path: Path) -> bool:
+    """Return whether a TOML file declares tables; if not, it may describe a session of another format."""
+    with contextlib.suppress(RecordingError):
+        return bool(set(_text(path)) & set(NEEDED))
+    return False
 
 
 def open_declared(path: Path, options: Options) -> Source:
@@ -147,21 +152,22 @@ def open_declared(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: the declaration or a file of it is missing, damaged, or breaks a rule.
     """
-    declared = declaration_in(path)
-    files = tuple(file for table in declared.tables.values() for file in table.files)
-    return open_feed(declared, (path, *files), options)
+    said, tables = declaration_in(path)
+    instrument, findings = identified(path, options.instrument, {}, path, said)
+    source = open_feed(instrument, tables, (path, *files_of(tables)), options)
+    source.findings.extend(findings)
+    return source
 
 
-def _session_of(path: Path) -> Path | None:
-    if path.suffix != ".toml" or any(path.with_suffix(suffix).is_file() for suffix in DESCRIBED):
-        return None
-    return path
+def files_of(tables: Mapping[str, Table]) -> tuple[Path, ...]:
+    """Return the files of declared tables."""
+    return tuple(file for table in tables.values() for file in table.files)
 
 
 DECLARED = Reader(
     "declared",
     "NAME.toml that says which columns of which CSV or Parquet files hold quotes, trades and depth",
     "anybody's quotes, trades and depth",
-    _session_of,
+    lambda path: path if path.suffix == ".toml" else None,
     open_declared,
 )

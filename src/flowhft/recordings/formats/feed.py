@@ -28,11 +28,16 @@ from flowhft.recordings.checks.rules import (
 )
 from flowhft.recordings.columns import Column
 from flowhft.recordings.files import ROW, chunks_of, numbers, text_chunks, whole_messages
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.levels import EMPTY, Rows, book_events
 from flowhft.recordings.reader import Options
 from flowhft.recordings.source import Chunk, Source, merged
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Finding, make_events
 
+MUST_BE_TIMES = (
+    "a time as declared (of an hour that comes twice, when clocks go back, nobody can tell which is meant: "
+    "write times in UTC or with their offset)"
+)
 HOUR_NS = 3_600 * 10**9
 NEEDED = {
     "depth": ("side", "price", "quantity"),
@@ -55,17 +60,6 @@ class Table(NamedTuple):
     files: tuple[Path, ...]
     fields: Mapping[str, Column]
     levels: int = 1
-
-
-class Declaration(NamedTuple):
-    """What a feed is: the instrument, and its tables by the keys of `NEEDED`."""
-
-    venue: str
-    symbol: str
-    currency: str
-    tick_size: float
-    lot_size: float
-    tables: Mapping[str, Table]
 
 
 def raw(path: Path, rows: int) -> Iterator[pl.DataFrame]:
@@ -120,8 +114,9 @@ def _rules(kind: str, levels: int) -> list[Check]:
 class _Feed:
     """A feed that is gone through twice: once for the clock, once for the events."""
 
-    def __init__(self, declared: Declaration, options: Options) -> None:
-        self.declared = declared
+    def __init__(self, instrument: Instrument, tables: Mapping[str, Table], options: Options) -> None:
+        self.declared = tables
+        self.sizes = {"price": instrument.tick_size, "quantity": instrument.lot_size}
         self.options = options
         self.findings: list[Finding] = []
         self.offset = 0
@@ -146,16 +141,15 @@ class _Feed:
             "local_ns": columns.time_ns(local, chunk.schema[local.name]),
             "exchange_ns": columns.time_ns(exchange, chunk.schema[exchange.name]),
         }
-        sizes = {"price": self.declared.tick_size, "quantity": self.declared.lot_size}
         if kind == "quotes":
             for level in range(1, table.levels + 1):
                 for name in NEEDED[kind]:
                     field = table.fields[name]
                     column = at(field._replace(name=field.name.replace("{level}", str(level))))
-                    found[f"{name}_{level}"] = columns.units(column, sizes[name.split("_")[1]])
+                    found[f"{name}_{level}"] = columns.units(column, self.sizes[name.split("_")[1]])
             return found
         found["side"] = columns.side(at(table.fields["side"]))
-        for name, size in sizes.items():
+        for name, size in self.sizes.items():
             found[name] = columns.units(at(table.fields[name]), size)
         if "snapshot" in table.fields:
             found["snapshot"] = columns.flag(at(table.fields["snapshot"]))
@@ -163,14 +157,13 @@ class _Feed:
 
     def _musts(self, names: Iterable[str]) -> dict[str, str]:
         """Return what columns of prices, quantities and times must be, in words."""
-        sizes = {"price": self.declared.tick_size, "quantity": self.declared.lot_size}
         said = {
             name: f"a multiple of {size:g}, the {'tick' if what == 'price' else 'lot'}"
             for name in names
-            for what, size in sizes.items()
+            for what, size in self.sizes.items()
             if what in name
         }
-        return said | {name: "a time as declared" for name in names if name.endswith("_ns")}
+        return said | {name: MUST_BE_TIMES for name in names if name.endswith("_ns")}
 
     def tables(self, kind: str, quiet: bool) -> Iterator[pl.DataFrame]:
         """Yield a table of the feed as whole numbers that keep its rules, file after file.
@@ -179,7 +172,7 @@ class _Feed:
             kind: of the table.
             quiet: whether what is repaired has been said before.
         """
-        table = self.declared.tables.get(kind)
+        table = self.declared.get(kind)
         before: Keeper | None = None
         first = 0  # rows of all files, so that numbers of messages grow
         for path in table.files if table else ():
@@ -200,9 +193,9 @@ class _Feed:
 
     def depth(self, quiet: bool) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
         """Yield the depth and its events, on the local clock as it is, from the first snapshot on."""
-        if "depth" not in self.declared.tables:
+        if "depth" not in self.declared:
             return
-        table = self.declared.tables["depth"]
+        table = self.declared["depth"]
         uncrossed = Uncrossed(table.files[0], self.options.repair)
         started, dropped, snapshot, number = "snapshot" not in table.fields, 0, False, -1
         for held in whole_messages(self.tables("depth", quiet), "local_ns"):
@@ -257,7 +250,7 @@ class _Feed:
         if rows == 0:
             raise RecordingError(
                 "must hold rows; received none that keep the rules. Record the session again.",
-                next(iter(self.declared.tables.values())).files[0],
+                next(iter(self.declared.values())).files[0],
             )
 
     def _trades(self) -> Iterator[np.ndarray]:
@@ -269,7 +262,7 @@ class _Feed:
             )  # fmt: skip
 
     def _quotes(self) -> Iterator[np.ndarray]:
-        alone = "depth" not in self.declared.tables
+        alone = "depth" not in self.declared
         last: pl.DataFrame | None = None
         for held in self.tables("quotes", quiet=True):
             table = held if last is None else pl.concat([last, held])
@@ -283,7 +276,7 @@ class _Feed:
             )
             sides = {}
             for side, name in ((BUY, "bid"), (SELL, "ask")):
-                levels = range(1, self.declared.tables["quotes"].levels + 1)
+                levels = range(1, self.declared["quotes"].levels + 1)
                 price = table.select(pl.col(f"{name}_price_{level}").fill_null(EMPTY) for level in levels)
                 size = table.select(
                     pl.when(pl.col(f"{name}_price_{level}").is_null())
@@ -304,7 +297,7 @@ class _Feed:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the feed by corrected local time; trades come before the changes that they cause."""
-        compare = {"depth", "quotes"} <= set(self.declared.tables)
+        compare = {"depth", "quotes"} <= set(self.declared)
         agreed = Agreement()
         for events in merged((self._trades(), self._quotes(), self._depth())):
             if compare:
@@ -320,9 +313,9 @@ class _Feed:
                     "that the fastest message takes no time.",
                 )
             )
-        if not any({"local_time", "exchange_time"} <= set(t.fields) for t in self.declared.tables.values()):
+        if not any({"local_time", "exchange_time"} <= set(t.fields) for t in self.declared.values()):
             self.findings.append(Finding("note", "one clock only: latencies read 0 and must be assumed."))
-        if "trades" not in self.declared.tables:
+        if "trades" not in self.declared:
             self.findings.append(
                 Finding("warning", "no trades: nothing can be calibrated or replayed that needs them.")
             )
@@ -333,21 +326,24 @@ def _least(table: pl.DataFrame) -> int:
     return int((table["local_ns"] - table["exchange_ns"]).to_numpy().min(initial=0))
 
 
-def open_feed(declared: Declaration, files: tuple[Path, ...], options: Options) -> Source:
+def open_feed(
+    instrument: Instrument, tables: Mapping[str, Table], files: tuple[Path, ...], options: Options
+) -> Source:
     """Open a feed.
 
     Args:
-        declared: what it is.
+        instrument: what it is of.
+        tables: by the keys of `NEEDED`.
         files: all that it is read from, for people.
         options: of reading.
 
     Raises:
         RecordingError: a file is missing, damaged, or breaks a rule.
     """
-    feed = _Feed(declared, options)
+    feed = _Feed(instrument, tables, options)
     feed.survey()
     return Source(
-        *declared[:5],
+        instrument,
         files=files,
         chunks=feed.chunks(),
         findings=feed.findings,

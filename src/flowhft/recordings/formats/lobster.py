@@ -3,11 +3,13 @@
     SYMBOL_messages.parquet + SYMBOL_book<LEVELS>.parquet                    named columns, times in ns
     SYMBOL_DATE_START_END_message_<LEVELS>.csv + ..._orderbook_<LEVELS>.csv  as the vendor ships them
 
-Prices are USD x 10,000, a tick is 0.01 USD, a lot one share, times count from midnight in New York.
+Prices are USD x 10,000, a lot is one share, times count from midnight in New York. A tick is
+0.01 USD, of a share below one dollar 0.0001 USD.
 
 Source: LOBSTER, limit order book reconstruction system, lobsterdata.com; R. Huang and T. Polak (2011).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +23,10 @@ from flowhft.recordings.checks.validate import (
     HALT,
     MESSAGE_CHECKS,
     MESSAGE_COLUMNS,
-    TICK,
     book_checks,
     book_columns,
 )
+from flowhft.recordings.described import Guess, identified
 from flowhft.recordings.files import (
     ROW,
     chunks_of,
@@ -40,7 +42,7 @@ from flowhft.recordings.files import (
 from flowhft.recordings.levels import EMPTY, SIDES, Levels, Rows, book_events
 from flowhft.recordings.orders import Messages, OrderBook
 from flowhft.recordings.reader import Options, Reader
-from flowhft.recordings.source import Chunk, Source
+from flowhft.recordings.source import Chunk, Source, counted_in
 from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TRADE, Finding
 
 PARQUET = re.compile(r"(?P<prefix>.+)_(?P<part>messages|book)(?P<levels>\d*)\.parquet")
@@ -49,11 +51,14 @@ DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 EXECUTION = 4  # of a visible order
 HIDDEN_EXECUTION = 5
 AUCTION = 6
+SCALE = 10_000  # stored number / price in USD
+PENNY, FRACTION = 0.01, 0.0001  # USD: the least step of quotes, from 1 USD on and below (SEC Rule 612)
+LOOKED_AT = 1_000  # rows from the beginning that tell which
 DUMMY_PRICE = 9_999_999_999  # the vendor's word for the same, negative for bids
 HALTS = {-1: "trading halts", 0: "quoting resumes", 1: "trading resumes"}  # what the price of type 7 says
 
 
-def _side(table: pl.DataFrame, name: str, levels: int) -> tuple[Levels, Levels]:
+def _side(table: pl.DataFrame, name: str, levels: int, tick: int) -> tuple[Levels, Levels]:
     """Return prices (ticks, `EMPTY` where there is none) and sizes (lots) of one side, shape (row, level)."""
     price, size = (
         np.ascontiguousarray(
@@ -62,12 +67,12 @@ def _side(table: pl.DataFrame, name: str, levels: int) -> tuple[Levels, Levels]:
         for what in ("px", "sz")
     )
     there = price != EMPTY
-    return np.where(there, price // TICK, EMPTY), np.where(there, size, 0)
+    return np.where(there, price // tick, EMPTY), np.where(there, size, 0)
 
 
-def _toward_mid(price: np.ndarray, aggressor: np.ndarray) -> np.ndarray:
+def _toward_mid(price: np.ndarray, aggressor: np.ndarray, tick: int) -> np.ndarray:
     """Round prices to ticks so that no trade seems to reach further than it did: buys down, sells up."""
-    return np.where(aggressor == BUY, price // TICK, -(-price // TICK))
+    return np.where(aggressor == BUY, price // tick, -(-price // tick))
 
 
 def _seconds_to_ns(column: str) -> pl.Expr:
@@ -81,13 +86,13 @@ def _seconds_to_ns(column: str) -> pl.Expr:
     return pl.when(valid).then(seconds * 1_000_000_000 + decimals)
 
 
-def _orders_said(table: pl.DataFrame, rows: Rows) -> Messages:
+def _orders_said(table: pl.DataFrame, rows: Rows, tick: int) -> Messages:
     """Return the messages of a table as what they say of single orders."""
     return Messages(
         table["type"].to_numpy(),
         table["order_id"].to_numpy(),
         table["side"].to_numpy(),
-        table["price"].to_numpy() // TICK,
+        table["price"].to_numpy() // tick,
         table["size"].to_numpy(),
         *rows,
     )
@@ -96,8 +101,9 @@ def _orders_said(table: pl.DataFrame, rows: Rows) -> Messages:
 class _Tape:
     """Turns aligned tables of messages and books into events and orders, chunk by chunk."""
 
-    def __init__(self, levels: int, midnight_ns: int) -> None:
+    def __init__(self, levels: int, midnight_ns: int, tick: int) -> None:
         self.levels = levels
+        self.tick = tick
         self.midnight_ns = midnight_ns
         self.orders = OrderBook()
         self._last: pl.DataFrame | None = None  # the row that the next chunk is compared with
@@ -114,9 +120,9 @@ class _Tape:
         later = np.arange(len(kind)) > 0
         traded = np.flatnonzero(((kind == EXECUTION) | (kind == HIDDEN_EXECUTION)) & later)
         aggressor = -table["side"].to_numpy()[traded]
-        price = _toward_mid(table["price"].to_numpy()[traded], aggressor)
+        price = _toward_mid(table["price"].to_numpy()[traded], aggressor, self.tick)
         trades = rows.events(traded, TRADE, aggressor, price, table["size"].to_numpy()[traded])
-        sides = {side: _side(table, name, self.levels) for side, name in SIDES}
+        sides = {side: _side(table, name, self.levels, self.tick) for side, name in SIDES}
         parts, at_row = book_events(rows, sides, first)
         row = np.concatenate([traded, *at_row])
         order = np.argsort(row, kind="stable")
@@ -126,7 +132,7 @@ class _Tape:
         if first:
             changes.append(self.orders.open(events[events["kind"] == SNAPSHOT]))
         depth = events["kind"] == DEPTH
-        said = Messages(*(column[1:] for column in _orders_said(table, rows)))
+        said = Messages(*(column[1:] for column in _orders_said(table, rows, self.tick)))
         changes.append(self.orders.follow(said, events[depth], row[order][depth] - 1))
         return Chunk(events, np.concatenate(changes))
 
@@ -236,22 +242,47 @@ def open_lobster(prefix: Path, options: Options) -> Source:
     messages_path, book_path = _files(prefix)
     if messages_path.suffix == ".parquet":
         messages = read_columns(messages_path, MESSAGE_COLUMNS, options.rows)
-        books = _book_of_parquet(book_path, options.rows)
     else:
         messages = _counted(messages_path, options.rows, _messages_of_text)
-        books = _counted(book_path, options.rows, _book_of_text)
-    findings: list[Finding] = []
+    found = {
+        "venue": "nasdaq",
+        "symbol": prefix.name.split("_")[0],
+        "currency": "USD",
+        "tick_size": lambda: _tick_of(next(_books(book_path, LOOKED_AT))),
+        "lot_size": 1.0,
+    }
+    instrument, findings = identified(prefix, options.instrument, found, messages_path)
+    tick = round(instrument.tick_size * SCALE)
+    if tick < 1 or not math.isclose(tick, instrument.tick_size * SCALE):
+        raise RecordingError(
+            f"`tick_size` must be a multiple of {FRACTION:g} USD, in which LOBSTER's prices are; received "
+            f"{instrument.tick_size:g}. Say another.",
+            messages_path,
+        )
     midnight = _midnight(prefix, messages_path) if options.dated else 0
-    pairs = in_step(messages, books)
-    return Source(
-        venue="nasdaq",
-        symbol=prefix.name.split("_")[0],
-        currency="USD",
-        tick_size=0.01,
-        lot_size=1.0,
+    pairs = in_step(messages, _books(book_path, options.rows))
+    source = Source(
+        instrument,
         files=(messages_path, book_path),
-        chunks=_chunks(pairs, messages_path, book_path, midnight, options.repair, findings),
+        chunks=_chunks(pairs, messages_path, book_path, midnight, tick, options.repair, findings),
         findings=findings,
+    )
+    return counted_in(source, instrument.tick_size, 1.0)
+
+
+def _books(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    if path.suffix == ".parquet":
+        return _book_of_parquet(path, rows)
+    return _counted(path, rows, _book_of_text)
+
+
+def _tick_of(book: pl.DataFrame) -> Guess:
+    """Return the tick by the first books: that of a share below one dollar, if it is one."""
+    bids = book["bid_px_1"].filter(book["bid_px_1"] > 0).to_numpy()
+    below = len(bids) > 0 and float(np.median(bids)) < SCALE
+    return Guess(
+        FRACTION if below else PENNY,
+        f"the first bids stand {'below' if below else 'from'} 1 USD{'' if below else ' on'}",
     )
 
 
@@ -260,12 +291,13 @@ def _chunks(
     messages_path: Path,
     book_path: Path,
     midnight_ns: int,
+    tick: int,
     repair: bool,
     findings: list[Finding],
 ) -> Iterator[Chunk]:
     """Yield the chunks of a session, and say what was found in it."""
     keeper = Keeper(MESSAGE_CHECKS, messages_path, repair)
-    facts = _Facts(messages_path)
+    facts = _Facts(messages_path, tick)
     tape: _Tape | None = None
     books: Keeper | None = None
     for messages, book in pairs:
@@ -280,7 +312,8 @@ def _chunks(
         levels = (book.width - 1) // 4
         facts.rows += book.height
         if tape is None or books is None:
-            tape, books = _Tape(levels, midnight_ns), Keeper(book_checks(levels), book_path, repair)
+            tape = _Tape(levels, midnight_ns, tick)
+            books = Keeper(book_checks(levels, tick), book_path, repair)
         table = books.hold(keeper.hold(_table(messages, book)))
         if table.height:
             facts.look(table)
@@ -294,8 +327,9 @@ def _chunks(
 class _Facts:
     """What a reader of the recording should know, errors apart."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tick: int) -> None:
         self.path = path
+        self.tick = tick
         self.rows = 0
         self._hidden = self._between = self._visible = self._auctions = 0
         self._halts: list[Finding] = []
@@ -305,7 +339,7 @@ class _Facts:
         kind = table["type"]
         hidden = table.filter(kind == HIDDEN_EXECUTION)
         self._hidden += hidden.height
-        self._between += int((hidden["price"] % TICK != 0).sum())
+        self._between += int((hidden["price"] % self.tick != 0).sum())
         self._visible += int((kind == EXECUTION).sum())
         self._auctions += int((kind == AUCTION).sum())
         for row, time, price in table.filter(kind == HALT).select(ROW, "time_ns", "price").rows():

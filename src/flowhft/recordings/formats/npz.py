@@ -1,8 +1,7 @@
 """Reads and writes hftbacktest's own files: an array `data` of its events in a NumPy .npz file.
 
 Such a file says neither what was traded nor the tick and lot; what `write_npz` adds as `about` does. For
-files of others a TOML file of the same name beside it says it, NAME.toml with `venue`, `symbol`, `currency`,
-`tick_size` and `lot_size`.
+files of others a TOML file of the same name beside it says it, NAME.toml.
 """
 
 import json
@@ -15,9 +14,10 @@ import numpy as np
 from numba import njit
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.about import About, about_in, about_of, text_of
 from flowhft.recordings.checks.rules import LARGEST, YEAR_2100_NS
+from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Finding, Recording
@@ -102,7 +102,7 @@ def write_npz(recording: Recording, path: Path) -> int:
         path: to write, .npz.
     """
     rows = npz_events(recording)
-    about = json.dumps(about_of(recording))
+    about = json.dumps(recording.instrument.facts)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in (("data", rows), ("about", np.array(about))):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -110,15 +110,13 @@ def write_npz(recording: Recording, path: Path) -> int:
     return len(rows)
 
 
-def _about(path: Path) -> About:
-    """Return what a file is a recording of."""
-    beside = path.with_suffix(".toml")
+def _about(path: Path) -> dict[str, Any]:
+    """Return what a file says that it is a recording of."""
     values: Any = None
     with decoding(path, "an .npz file"), np.load(path) as file:
         if "about" in file.files:
             values = json.loads(str(file["about"]))
-    values = text_of(beside) if values is None else values
-    return about_in(values, path, f"Write them into `{beside.name}` beside it.")
+    return said_in(values, path, "Write the file again.")
 
 
 def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -164,10 +162,10 @@ def _checked(data: np.ndarray, rule: np.ndarray, name: str, must: str, path: Pat
     return data[rule]
 
 
-def _chunks(path: Path, about: About, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
+def _chunks(path: Path, instrument: Instrument, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
     """Yield the events of a file in the order of the local clock."""
     theirs = {number: kind for kind, number in KINDS.items()}
-    tick, lot = about.tick_size, about.lot_size
+    tick, lot = instrument.tick_size, instrument.lot_size
     dropped: dict[str, int] = {}
     end, first, others, numbered = -(2**63), 0, 0, False
     with decoding(path, "an .npz file of hftbacktest's events"):
@@ -257,9 +255,13 @@ def open_npz(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
-    about = _about(path)
-    findings: list[Finding] = []
-    return about.source(path, _chunks(path, about, options, findings), findings)
+    instrument, findings = identified(path, options.instrument, _about(path), path)
+    return Source(
+        instrument,
+        files=(path,),
+        chunks=_chunks(path, instrument, options, findings),
+        findings=findings,
+    )
 
 
 NPZ = Reader(

@@ -1,5 +1,6 @@
 """Finds out what a path holds and reads it: the one way into a recording."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +9,9 @@ from flowhft.errors import RecordingError, UnknownNameError
 from flowhft.recordings.binance.reader import BINANCE
 from flowhft.recordings.binance.stream import BINANCE_STREAM
 from flowhft.recordings.bitstamp.reader import BITSTAMP
+from flowhft.recordings.described import InstrumentSettings, beside
 from flowhft.recordings.files import CHUNK
-from flowhft.recordings.formats.declared import DECLARED
+from flowhft.recordings.formats.declared import DECLARED, declaration_in, declares, files_of
 from flowhft.recordings.formats.lobster import LOBSTER
 from flowhft.recordings.formats.npz import NPZ
 from flowhft.recordings.formats.tardis import TARDIS
@@ -22,6 +24,7 @@ READERS = {
     reader.name: reader
     for reader in (BINANCE, BINANCE_STREAM, LOBSTER, BITSTAMP, TARDIS, DECLARED, NPZ, TICKS)
 }
+NOTHING_SAID = InstrumentSettings()
 KNOWN = f"Known sessions are {described(READERS.values())}."
 
 
@@ -52,19 +55,44 @@ def sessions_in(folder: Path, format: str | None = None) -> list[Session]:
         files = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as cause:
         raise RecordingError(f"must be a folder that can be read; {cause.strerror}.", folder) from cause
+    declared = _declared(files) if format is None else {}
     found = set()
     for path in files:
+        if path in declared:
+            found.add(Session(DECLARED.name, declared[path]))
+            continue
         for reader in _readers(format):
             prefix = reader.session_of(path)
             if prefix is not None:
                 found.add(Session(reader.name, prefix))
                 break
+    if format is None:  # a TOML file that declares nothing describes what has its name, if there is such
+        described = {beside(session.prefix) for session in found if session.format != DECLARED.name}
+        found = {one for one in found if one.prefix not in described or one.prefix in declared.values()}
     return sorted(found, key=lambda session: (session.prefix.name, session.format))
+
+
+def _declared(files: Iterable[Path]) -> dict[Path, Path]:
+    """Return the files that declarations among them name, themselves too, each with its declaration."""
+    found: dict[Path, Path] = {}
+    for path in files:
+        if path.suffix == ".toml" and declares(path):
+            found[path] = path
+            with contextlib.suppress(RecordingError):  # it is said when the declaration is opened
+                found |= dict.fromkeys(files_of(declaration_in(path)[1]), path)
+    return found
 
 
 def _find(path: Path, format: str | None) -> list[Session]:
     """Return the sessions that a file, a folder or a prefix means."""
     if path.is_file():
+        if format is None:
+            declared = _declared(sorted(path.parent.iterdir()))
+            if path in declared:
+                return [Session(DECLARED.name, declared[path])]
+            if path.suffix == ".toml":
+                of = [one for one in sessions_in(path.parent) if beside(one.prefix) == path]
+                return of or [Session(DECLARED.name, path)]
         for reader in _readers(format):
             prefix = reader.session_of(path)
             if prefix is not None or format is not None:
@@ -103,6 +131,7 @@ def open_recording(
     repair: bool = False,
     format: str | None = None,
     rows: int = CHUNK,
+    instrument: InstrumentSettings = NOTHING_SAID,
 ) -> Source:
     """Open a recording, to look at its chunks one after the other.
 
@@ -111,6 +140,7 @@ def open_recording(
         repair: as in `read_recording`.
         format: as in `read_recording`.
         rows: of each file to hold in memory at a time.
+        instrument: as in `read_recording`.
 
     Returns:
         Its chunks are read, and checked, as they are asked for.
@@ -122,16 +152,35 @@ def open_recording(
     several = [paths] if isinstance(paths, Path | str) else list(paths)
     sessions = [session for path in several for session in _find(Path(path), format)]
     together = _together(sessions)
-    options = Options(repair, rows, dated=len(together) > 1)
+    options = Options(repair, rows, dated=len(together) > 1, instrument=instrument)
     opened = (
-        READERS[first.format].open(first.prefix, options._replace(more=tuple(one.prefix for one in more)))
+        _open(first, options._replace(more=tuple(one.prefix for one in more)), guessed=format is None)
         for first, *more in together
     )
     return joined(opened, next(opened), several=len(together) > 1)
 
 
+def _open(session: Session, options: Options, guessed: bool) -> Source:
+    """Open a session; where it cannot be, say how its format was guessed, if it was."""
+    try:
+        return READERS[session.format].open(session.prefix, options)
+    except RecordingError as fault:
+        if not guessed or fault.row is not None:
+            raise
+        said = str(fault).partition(f"`{fault.path}`: ")[2] or str(fault)
+        raise RecordingError(
+            f"{said} By their names the files were taken for {session.format}; `flowhft data check` and `data "
+            "convert` take them for another with `--format`.",
+            fault.path,
+        ) from fault
+
+
 def read_recording(
-    paths: Path | str | Sequence[Path | str], *, repair: bool = False, format: str | None = None
+    paths: Path | str | Sequence[Path | str],
+    *,
+    repair: bool = False,
+    format: str | None = None,
+    instrument: InstrumentSettings = NOTHING_SAID,
 ) -> Recording:
     """Read and check a recording of a real market.
 
@@ -142,6 +191,8 @@ def read_recording(
         repair: drop or sort what breaks a rule, where that can be done, instead of raising, and say so in
             the findings.
         format: name of the format, a key of `READERS`; None recognises it by the names of the files.
+        instrument: what is said of it: tick, lot, currency, terms of the contract, fees. It wins over the
+            TOML file beside a session, NAME.toml, which wins over what is found or guessed.
 
     Returns:
         Events in ticks and lots by corrected local time, with what was found in `findings`.
@@ -156,4 +207,4 @@ def read_recording(
         >>> recording.name, recording.tick_size
         ('binance-usdm BTCUSDT', 0.1)
     """
-    return assembled(open_recording(paths, repair=repair, format=format))
+    return assembled(open_recording(paths, repair=repair, format=format, instrument=instrument))

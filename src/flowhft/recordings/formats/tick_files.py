@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.about import About, about_in, about_of
 from flowhft.recordings.checks.rules import (
     LARGEST,
     YEAR_2100_NS,
@@ -22,9 +21,11 @@ from flowhft.recordings.checks.rules import (
     outside,
     plus_minus,
 )
+from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import metadata_of, read_columns
+from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
-from flowhft.recordings.source import Chunk, Source
+from flowhft.recordings.source import Chunk, Source, counted_in
 from flowhft.recordings.ticks import ADD, CHANGE, DEPTH, EVENT, FILL, ORDER, SNAPSHOT, TOP, TRADE, Finding
 
 SUFFIX = ".ticks.parquet"
@@ -73,7 +74,7 @@ def write_ticks(source: Source, path: Path) -> int:
     Raises:
         RecordingError: the source breaks a rule; nothing is written.
     """
-    about = about_of(source) | {OFFSET: source.clock_offset_ns}
+    about = source.instrument.facts | {OFFSET: source.clock_offset_ns}
     rows = 0
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         for number, chunk in enumerate(source.chunks):
@@ -86,18 +87,19 @@ def write_ticks(source: Source, path: Path) -> int:
     return rows
 
 
-def _about(path: Path) -> tuple[About, int]:
+def _about(path: Path) -> tuple[dict[str, Any], int]:
     """Return what a file is a recording of, and what was added to its local clock, ns."""
     text = metadata_of(path).get(KEY)
     values: Any = None
     with contextlib.suppress(ValueError):
         values = json.loads(text) if text else None
     fix = f"It stands as JSON under `{KEY}` in the schema metadata: write it with `flowhft data convert`."
-    about = about_in(values, path, fix)
-    offset = values.get(OFFSET)
+    if not isinstance(values, dict) or not set(UNITS) <= set(values):
+        raise RecordingError(f"must come with {', '.join(UNITS)}; received {values}. {fix}", path)
+    offset = values.pop(OFFSET, None)
     if not isinstance(offset, int):
         raise RecordingError(f"must come with {OFFSET}, whole ns; received {offset!r}. {fix}", path)
-    return about, offset
+    return said_in(values, path, fix), offset
 
 
 def _chunks(path: Path, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
@@ -133,8 +135,15 @@ def open_ticks(path: Path, options: Options) -> Source:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
     about, offset = _about(path)
-    findings: list[Finding] = []
-    return about.source(path, _chunks(path, options, findings), findings, offset)
+    instrument, findings = identified(path, options.instrument, about, path)
+    source = Source(
+        instrument,
+        files=(path,),
+        chunks=_chunks(path, options, findings),
+        findings=findings,
+        clock_offset_ns=offset,
+    )
+    return counted_in(source, about["tick_size"], about["lot_size"])
 
 
 TICKS = Reader(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flowhft.errors import require
+from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TRADE, Recording
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.orders import Orders, deepest_reach, require_free_orders
@@ -98,13 +99,9 @@ def recording_of(
     ):
         events[name] = column
     events["local_time_ns"] = events["exchange_time_ns"]
+    lot_size = scenario.tick_value / ORDER_LOTS
     return Recording(
-        venue="flowhft",
-        symbol=scenario.name,
-        currency=scenario.currency,
-        tick_size=1.0 / settings.grid,
-        lot_size=scenario.tick_value / ORDER_LOTS,
-        events=events,
+        Instrument("flowhft", scenario.name, scenario.currency, 1.0 / settings.grid, lot_size), events
     )
 
 

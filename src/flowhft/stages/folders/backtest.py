@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import UsageError, require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import read_json, write_json
 from flowhft.stages.folder import begin, identity_of_run, policies_of, run_of
 from flowhft.stages.folders.calibrate import SCENARIOS
@@ -45,6 +46,7 @@ class Backtest(Stage):
     """Processes that trade windows side by side; 0 for one a core of the machine."""
     ray: str = ""
     """Trade windows on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
+    instrument: InstrumentSettings = InstrumentSettings()
     replay: ReplaySettings = ReplaySettings()
     walk: WalkSettings = WalkSettings()
     sweep: SweepSettings = SweepSettings()
@@ -69,7 +71,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         parents["teachers"], scores = scores_from(settings.teachers)
     compared = lineup(settings.policies, settings.reference, frozen=True, risk_aversions=scores)
     with listener.stage("read the recording"):
-        parts = read_parts(settings.recording, settings.after or 1.0, settings.repair)
+        parts = read_parts(settings.recording, settings.after or 1.0, settings.repair, settings.instrument)
         judged = parts.unseen or parts.learn
     scenario, calibration = read_scenarios(folder / SCENARIOS)[0], load_calibration(folder)
     told_in(judged, scenario, calibration, settings.replay)  # refuses now what cannot be replayed

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.errors import require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import write_json
 from flowhft.stages.folder import begin, run_of
 from flowhft.stages.stage import Listener, Silent, Stage
@@ -44,6 +45,7 @@ class Calibrate(Stage):
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
     calibration: CalibrationSettings = CalibrationSettings()
+    instrument: InstrumentSettings = InstrumentSettings()
 
 
 def run(settings: Calibrate, listener: Listener | None = None) -> Path:
@@ -58,7 +60,7 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
 
     _check(settings)
     with listener.stage("read the recording"):
-        parts = read_parts(settings.recording, settings.share, settings.repair)
+        parts = read_parts(settings.recording, settings.share, settings.repair, settings.instrument)
         learn = parts.learn
     run = run_of(settings, "calibrate", {"recording": identity_of_recording(learn)})
     if work := begin(run, listener):

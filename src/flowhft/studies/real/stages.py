@@ -131,7 +131,6 @@ class Recorded:
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
         from flowhft.recordings.formats.read import read_recording
-        from flowhft.recordings.instrument import contract_in
         from flowhft.recordings.parts import split
         from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
@@ -142,7 +141,7 @@ class Recorded:
         trades = learn.events[learn.events["kind"] == TRADES]
         return {
             "name": recording.name,
-            "currency": contract_in(recording, 1.0).currency,
+            "currency": recording.instrument.money,
             "seconds": recording.duration,
             "events": len(recording.events),
             "trades": recording.trades,

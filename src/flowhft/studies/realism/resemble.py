@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from flowhft.errors import require
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import manifest_of, read_json, write_json
 from flowhft.stages.folder import begin, identity_of_run, run_of
 from flowhft.stages.folders.calibrate import SCENARIOS
@@ -26,6 +27,7 @@ class Resemble(Stage):
     """Simulated tapes, each as long as the recording; 99 make a test at 1 %."""
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
+    instrument: InstrumentSettings = InstrumentSettings()
 
 
 def run(settings: Resemble, listener: Listener | None = None) -> Path:
@@ -41,9 +43,8 @@ def run(settings: Resemble, listener: Listener | None = None) -> Path:
     facts = read_json(settings.calibration / "calibration.json")["facts"]
     learned = manifest_of(settings.calibration)["config"].get("share", 1.0)
     with listener.stage("read the recording"):
-        parts = read_parts(
-            settings.recording, learned if settings.share is None else settings.share, settings.repair
-        )
+        share = learned if settings.share is None else settings.share
+        parts = read_parts(settings.recording, share, settings.repair, settings.instrument)
     parents["recording"] = identity_of_recording(parts.learn)
     run = run_of(settings, "resemble", parents)
     if work := begin(run, listener):

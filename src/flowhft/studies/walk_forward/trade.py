@@ -29,8 +29,9 @@ from flowhft.policies.own import OwnPolicy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import rule_in
 from flowhft.recordings.book import first_mid
+from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
-from flowhft.recordings.instrument import Contract, contract_in, value, worth
+from flowhft.recordings.instrument import value, worth
 from flowhft.recordings.parts import window
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
@@ -91,6 +92,7 @@ class WalkWork:
         calibration: of every window.
         sweep: costs at which everything is replayed again.
         seed: of the run.
+        instrument: what is said of it.
     """
 
     paths: tuple[Path, ...]
@@ -102,10 +104,12 @@ class WalkWork:
     calibration: CalibrationSettings
     sweep: SweepSettings
     seed: int
+    instrument: InstrumentSettings = InstrumentSettings()
 
     def prepare(self, scenario: int) -> Place:
         """Read the recording and the policies."""
-        return self.place_of(read_recording(list(self.paths), repair=self.repair))
+        recording = read_recording(list(self.paths), repair=self.repair, instrument=self.instrument)
+        return self.place_of(recording)
 
     def place_of(self, recording: Recording, reference: str = "") -> Place:
         """Return what windows have in common, of a recording that is already read.
@@ -122,7 +126,7 @@ class WalkWork:
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        return Place(recording, compared, adapted, contract_at_start(recording).reference)
+        return Place(recording, compared, adapted, recording.instrument.reference(first_mid(recording)))
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
@@ -288,11 +292,6 @@ def ended(
     fee = np.array(path.fee, np.float64)
     fee[0, -1] += cost
     return Ended(path._replace(fee=fee), inventory, cost)
-
-
-def contract_at_start(recording: Recording) -> Contract:
-    """Return the contract of a recording, an inverse one measured at its first mid: before every window."""
-    return contract_in(recording, first_mid(recording))
 
 
 def traded_part(recording: Recording, part: Window) -> Recording:

@@ -28,6 +28,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     listener = listener or Silent()
     backtest.check(settings)
     from flowhft.calibrate.calibrate import CalibrationSettings
+    from flowhft.recordings.book import first_mid
     from flowhft.recordings.formats.read import read_recording
     from flowhft.simulate.devices import prepare
     from flowhft.stages.judged import Judging, judge
@@ -36,15 +37,16 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.studies.walk_forward.forward import planned, walk_forward
     from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
     from flowhft.studies.walk_forward.store import windows_in
-    from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork, contract_at_start
+    from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork
 
     prepare()
     with listener.stage("read the recording"):
         paths = paths_in(settings.recording)
-        recording = read_recording(list(paths), repair=settings.repair)
+        recording = read_recording(list(paths), repair=settings.repair, instrument=settings.instrument)
     work = WalkWork(
         paths=tuple(path.resolve() for path in paths),
         repair=settings.repair,
+        instrument=settings.instrument,
         policies=settings.policies,
         windows=(),
         walk=settings.walk,
@@ -70,8 +72,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         with listener.stage("walk forward") as progress, _crew(settings, work) as crew:
             windows = walk_forward(work, windows_in(folder / "windows"), crew, progress)
         with listener.stage("judge the walk"):
-            contract = contract_at_start(recording)
-            money = contract.tick_value * settings.replay.order_lots
+            instrument = recording.instrument
+            money = instrument.tick_value(first_mid(recording)) * settings.replay.order_lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
             found = judge(
@@ -80,7 +82,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                     walked.replayed,
                     work.replay,
                     compared.reference,
-                    contract.currency,
+                    instrument.money,
                     money,
                     walked.costs,
                     walked.time,
@@ -90,7 +92,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 learned=ADAPTED if place.adapted else compared.learned,
                 more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
             )
-        units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), contract.currency)
+        units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
         if refused:
             found = found.warned(
