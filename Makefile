@@ -10,6 +10,7 @@ ARGS =
 help:
 	@echo "make demo      the whole story on the bundled recording"
 	@echo "make test      all fast tests, on two cores; ARGS=\"-n 0 -k NAME\" for some of them"
+	@echo "make test-slow what takes longer than that: up to 45 minutes"
 	@echo "make check     format, lint, layers, types and tests: what a change must pass"
 	@echo "make bench     measure the speed of this machine"
 	@echo "make policy    train the policy that ships, from nothing, into runs/policy: half an hour"
@@ -19,8 +20,14 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/flowhft demo $(ARGS)
 
+# A file of tests stays with one process, which compiles and prepares for it once; the long ones come first.
+WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+test-slow: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pytest $(WORKERS) -m "slow and not gpu" $(ARGS)
 
 check: $(VENV)/.installed-for-tests
 	scripts/check
@@ -63,4 +70,4 @@ venv:
 	    exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 
-.PHONY: help demo test check bench policy install clean venv
+.PHONY: help demo test test-slow check bench policy install clean venv

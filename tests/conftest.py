@@ -34,6 +34,15 @@ settings.register_profile(
 settings.load_profile("flowhft")
 
 
+# Files of tests that take longest, the longest first: whoever takes one of them last keeps the other waiting.
+LONGEST = ("test_kills", "test_commands", "test_demo", "test_scale", "test_regime", "test_reproduce_command")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of tests that take longest; the others stay in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of recordings beside the repository, which users do not have."""
