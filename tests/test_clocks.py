@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording_files import EPOCH_MS, messages, session, stream_lines, write, write_stream
 
+from flowhft.errors import RecordingError
 from flowhft.recordings import read_recording
 from flowhft.recordings.checks.clock import LocalClock
+from flowhft.recordings.formats.read import open_recording
 from flowhft.recordings.ticks import TOP
 
 MS = 1_000_000
@@ -84,14 +86,17 @@ def test_one_message_with_a_wrong_time_moves_no_clock(tmp_path: Path, form: str,
 
 def read_as(form: str, folder: Path, stray_ms: int):
     folder.mkdir()
-    tables = many_best_prices(stray_ms)
+    return read_recording(written_as(form, folder, many_best_prices(stray_ms)))
+
+
+def written_as(form: str, folder: Path, tables: dict[str, pl.DataFrame]) -> Path:
     if form == "tables":
-        return read_recording(write(folder, tables))
+        return write(folder, tables)
     if form == "stream":
-        return read_recording(write_stream(folder, stream_lines(tables)))
+        return write_stream(folder, stream_lines(tables))
     tables["bbo"].write_parquet(folder / "bbo.parquet")
     (folder / "feed.toml").write_text(FEED)
-    return read_recording(folder / "feed.toml")
+    return folder / "feed.toml"
 
 
 FEED = """
@@ -111,3 +116,29 @@ bid_quantity = "bid_qty"
 ask_price = "ask_px"
 ask_quantity = "ask_qty"
 """
+
+
+@pytest.mark.parametrize("form", ["tables", "feed"])
+@pytest.mark.parametrize("rows", [100, 1_000_000])
+def test_a_clock_that_is_set_back_is_held_and_nothing_is_sorted(tmp_path: Path, form: str, rows: int):
+    """From the 800th best price on the receiver's clock is 250 ms behind where it was."""
+    tables = many_best_prices(0)
+    bbo = tables["bbo"].with_row_index("n")
+    bbo = bbo.with_columns(pl.col("local_ns") - pl.when(pl.col("n") >= 800).then(250 * MS).otherwise(0))
+    tables["bbo"] = bbo.drop("n")
+    path = written_as(form, tmp_path, tables)
+    with pytest.raises(
+        RecordingError, match=r"row \d+.* of .*`local_ns` must not go back; .* The clock was set back"
+    ):
+        list(open_recording(path, rows=rows).chunks)
+    plain = read_as(form, tmp_path / "plain", 0)
+    source = open_recording(path, rows=rows, repair=True)
+    events = np.concatenate([chunk.events for chunk in source.chunks])
+    assert any(
+        "held `local_ns` where the clock was set back: 1 times" in one.message for one in source.findings
+    )
+    tops, wanted = (e[e["kind"] == TOP] for e in (events, plain.events))
+    for name in ("message", "price", "quantity", "exchange_time_ns"):
+        np.testing.assert_array_equal(tops[name], wanted[name])
+    assert (np.diff(events["local_time_ns"]) >= 0).all()
+    assert (tops["local_time_ns"] >= tops["exchange_time_ns"]).all()

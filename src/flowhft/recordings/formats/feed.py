@@ -20,8 +20,8 @@ from flowhft.recordings.checks.rules import (
     LARGEST,
     Check,
     Keeper,
+    clock_not_back,
     epoch_ns,
-    not_back,
     not_null,
     outside,
     plus_minus,
@@ -79,7 +79,7 @@ def _plain_rules(kind: str) -> list[Check]:
         epoch_ns("exchange_ns"),
         Check("exchange_ns", "be within an hour of `local_ns`", apart, "drop"),
         *([] if kind == "quotes" else [*not_null(*NEEDED[kind]), plus_minus("side"), *positive("price")]),
-        not_back("local_ns"),
+        *clock_not_back("local_ns", "exchange_ns"),
     ]
 
 
