@@ -222,9 +222,7 @@ def test_what_is_guessed_is_a_finding_and_what_is_said_is_none(tmp_path):
     assert (
         "note: guessed: tick_size 0.1 (the last decimals of the first price values); lot_size 0.001 (" in said
     )
-    assert (
-        "; currency USDT (the symbol, BTCUSDT). If it is another, say it in `btcusdt_20231114.toml`" in said
-    )
+    assert "; currency USDT (the symbol, BTCUSDT). If it is another, say it in btcusdt_20231114.toml" in said
     told = InstrumentSettings(tick_size=0.1, lot_size=0.001, currency="USDT")
     assert "guessed" not in messages(read_recording(path, instrument=told))
 

@@ -67,7 +67,12 @@ FAULTS = {
     ),
     "local time back": (
         "bbo", lambda t: put(t, 3, local_ns=t["local_ns"][1]), 3,
-        "`local_ns` must not go back; received 1700000000123000000 after 1700000000202000000. Sort the file",
+        "`local_ns` must not go back; received 1700000000123000000 after 1700000000202000000. The clock was",
+        "held `local_ns` where the clock was set back: 1 times (the first at row 3)",
+    ),
+    "rows exchanged": (
+        "bbo", lambda t: t[[0, 1, 3, 2, 4]], 3,
+        "`local_ns` must not go back; received 1700000000202000000 after 1700000000263000000. Sort the file",
         "sorted by `local_ns`: 1 rows",
     ),
     "exchange time back": (

@@ -220,7 +220,8 @@ def identified(
             file,
         )
     if guesses:
-        findings.append(Finding("note", f"guessed: {'; '.join(guesses)}. If it is another, say it {where}*."))
+        say = f"say it in {beside(session).name} beside it, or by --instrument options"
+        findings.append(Finding("note", f"guessed: {'; '.join(guesses)}. If it is another, {say}."))
     if instrument.inverse:
         findings.append(
             Finding(

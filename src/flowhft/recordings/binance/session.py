@@ -13,6 +13,7 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.binance.tables import CHECKS, KINDS, MARKET_ORDER, Tables
+from flowhft.recordings.checks.clock import LocalClock
 from flowhft.recordings.checks.crossing import Uncrossed
 from flowhft.recordings.checks.following import Agreement, agreement_finding
 from flowhft.recordings.checks.rules import LARGEST_MS, Keeper, by_size_ns
@@ -32,20 +33,21 @@ def _exchange_ns(table: pl.DataFrame) -> np.ndarray:
     return np.where(engine > 0, engine, event)
 
 
-def _least_latency(table: pl.DataFrame) -> int:
-    """Return the least local minus exchange time, at most 0, of rows that tell both; ns."""
+def _latency(table: pl.DataFrame) -> np.ndarray:
+    """Return local minus exchange time of rows that tell both; ns."""
     exchange = _exchange_ns(table)
-    return int((table["local_ns"].to_numpy() - exchange)[exchange > 0].min(initial=0))
+    return (table["local_ns"].to_numpy() - exchange)[exchange > 0]
 
 
 def _times(table: pl.DataFrame, offset: int) -> tuple[np.ndarray, np.ndarray]:
     """Return exchange and corrected local times.
 
-    Where the venue told no time the local one stands in for it: its latency then reads 0.
+    Where the venue told no time, or one after the arrival, the local one stands in for it: its latency then
+    reads 0.
     """
     local = table["local_ns"].to_numpy() + offset
     exchange = _exchange_ns(table)
-    return np.where(exchange > 0, exchange, local), local
+    return np.where(exchange > 0, np.minimum(exchange, local), local), local
 
 
 def _depth_events(table: pl.DataFrame, offset: int) -> np.ndarray:
@@ -137,7 +139,7 @@ class Session:
         self.snapshot = pl.concat(list(self.tables("snapshot")))
         self._keepers["snapshot"].findings()  # raises where a repair has left nothing
         same = (self.snapshot["price"], self.path["snapshot"])
-        least, self.first = 0, (0, 0)
+        clock, self.first = LocalClock(), (0, 0)
         self.finer = False  # whether the venue's times are finer than ms
         medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
         last = None
@@ -146,7 +148,7 @@ class Session:
             if last is None:
                 self.first = int(table["local_ns"][0]), int(_exchange_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
-            least = min(least, _least_latency(table))
+            clock.feed(_latency(table))
         self._keepers["depth"].findings()
         if last is None:
             known = int(self.snapshot["last_update_id"][0])
@@ -163,16 +165,17 @@ class Session:
             for kind, count in table.filter(pl.col("kind") != MARKET_ORDER)["kind"].value_counts().rows():
                 self.other_kinds[kind] = self.other_kinds.get(kind, 0) + count
             table = self._until(table.filter(pl.col("kind") == MARKET_ORDER))
-            least = min(least, _least_latency(table))
+            clock.feed(_latency(table))
             medians["trades"].append(_thinned(table["price"]))
         self.tops, self.tops_timed = 0, False
         for table in self.tables("bbo"):
             table = self._until(table)
-            least = min(least, _least_latency(table))
+            clock.feed(_latency(table))
             self.tops += table.height
             self.tops_timed |= bool(np.any(_exchange_ns(table) > 0))
             medians["bbo"].append(_thinned(table["bid_px"]))
-        self.offset = -least
+        self.offset = clock.offset_ns
+        self.findings += clock.findings(self.path["depth"].name)
         for name in (*CHECKS, "chain", "crossed"):
             if name in self._keepers:
                 self.findings += self._keepers[name].findings()

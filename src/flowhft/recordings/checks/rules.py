@@ -18,6 +18,7 @@ from flowhft.recordings.ticks import Finding
 REMEDIES = {
     "drop": "Remove the row, or read with `repair` to drop all such rows.",
     "sort": "Sort the file by this column, or read with `repair` to sort it.",
+    "hold": "The clock was set back: read with `repair` to hold it there until it has caught up.",
     "cut": "Record the session again, or read with `repair` to end it before this row.",
     "accept": "Fetch what is missing, or read with `repair` to go on without it.",
     "none": "No repair can guess this: convert or record the file again.",
@@ -25,6 +26,7 @@ REMEDIES = {
 REPAIRED = {
     "drop": "dropped {count:,} rows (the first is row {row:,})",
     "sort": "sorted by `{column}`: {count:,} rows went back (the first is row {row:,})",
+    "hold": "held `{column}` where the clock was set back: {count:,} times (the first at row {row:,})",
     "cut": "ended before row {row:,}",
     "accept": "kept {count:,} rows that break a rule (the first is row {row:,})",
 }
@@ -144,6 +146,10 @@ class Keeper:
             if late.any():
                 self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
                 table = table.filter(~late)
+        elif check.remedy == "hold":
+            last = table.clear() if self._last is None else self._last.select(table.columns)
+            highest = pl.concat([last, table])[check.column].cum_max().tail(table.height)
+            return table.with_columns(highest)
         elif check.remedy == "cut":
             self.ended = True
             return table.head(position)
@@ -241,3 +247,18 @@ def plus_minus(column: str, where: pl.Expr | None = None) -> Check:
 def not_back(column: str) -> Check:
     """Return the check that a column never falls."""
     return Check(column, "not go back", goes_back(column), "sort", before=True)
+
+
+def clock_not_back(column: str, number: str) -> list[Check]:
+    """Return the checks that a local clock never goes back: where what counts the rows goes on, it was set.
+
+    Args:
+        column: of the clock.
+        number: column that tells whether rows stand in the order of arrival: a chain of numbers, or the
+            venue's clock.
+    """
+    in_order = pl.col(number).diff() >= 0 if number != column else pl.lit(False)
+    return [
+        Check(column, "not go back", goes_back(column) & in_order, "hold", before=True),
+        not_back(column),
+    ]

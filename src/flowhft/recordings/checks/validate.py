@@ -8,10 +8,10 @@ from flowhft.recordings.checks.rules import (
     DAY_NS,
     LARGEST,
     Check,
+    clock_not_back,
     epoch_ms,
     epoch_ns,
     goes_back,
-    not_back,
     not_null,
     outside,
     plus_minus,
@@ -51,7 +51,7 @@ DEPTH_CHECKS = (
     plus_minus("side"),
     *positive("price"),
     Check("qty", "be 0 (gone) or more and at most 2^53", outside("qty", 0, LARGEST), "drop"),
-    not_back("local_ns"),
+    *clock_not_back("local_ns", "final_id"),
     Check(
         "final_id",
         "grow from message to message (this one is a duplicate or comes late)",
@@ -121,7 +121,7 @@ TRADES_CHECKS = (
     *positive("price", "qty", where=pl.col("kind") == 0),
     plus_minus("aggressor", where=pl.col("kind") == 0),
     Check("trade_id", "be unique", pl.col("trade_id").is_first_distinct().not_(), "drop"),
-    not_back("local_ns"),
+    *clock_not_back("local_ns", "trade_id"),
     # Where the engine's time is missing for some rows only, the event's own time stands in for it.
     Check("txn_ms", "not go back", (pl.col("txn_ms") > 0) & goes_back("txn_ms"), "sort", before=True),
     Check("exch_ms", "not go back", (pl.col("exch_ms") > 0) & goes_back("exch_ms"), "sort", before=True),
@@ -139,7 +139,7 @@ BBO_CHECKS = (
     Check(
         "bid_px", "stand below `ask_px`: the book is crossed", pl.col("bid_px") >= pl.col("ask_px"), "drop"
     ),
-    not_back("local_ns"),
+    *clock_not_back("local_ns", "update_id"),
     Check(
         "update_id", "not go back", pl.col("update_id") < pl.col("update_id").cum_max(), "drop", before=True
     ),

@@ -13,14 +13,15 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings import columns
+from flowhft.recordings.checks.clock import LocalClock
 from flowhft.recordings.checks.crossing import Uncrossed
 from flowhft.recordings.checks.following import Agreement, agreement_finding
 from flowhft.recordings.checks.rules import (
     LARGEST,
     Check,
     Keeper,
+    clock_not_back,
     epoch_ns,
-    not_back,
     not_null,
     outside,
     plus_minus,
@@ -78,7 +79,7 @@ def _plain_rules(kind: str) -> list[Check]:
         epoch_ns("exchange_ns"),
         Check("exchange_ns", "be within an hour of `local_ns`", apart, "drop"),
         *([] if kind == "quotes" else [*not_null(*NEEDED[kind]), plus_minus("side"), *positive("price")]),
-        not_back("local_ns"),
+        *clock_not_back("local_ns", "exchange_ns"),
     ]
 
 
@@ -240,24 +241,31 @@ class _Feed:
 
     def survey(self) -> None:
         """Check everything, and learn the clock."""
-        least, rows = 0, 0
+        clock, rows = LocalClock(), 0
         for kept, _ in self.depth(quiet=False):
-            least, rows = min(least, _least(kept)), rows + kept.height
+            clock.feed(_latency(kept))
+            rows += kept.height
         for kind in ("trades", "quotes"):
             for held in self.tables(kind, quiet=False):
-                least, rows = min(least, _least(held)), rows + held.height
-        self.offset = -least
+                clock.feed(_latency(held))
+                rows += held.height
+        self.offset = clock.offset_ns
+        self.findings += clock.findings(next(iter(self.declared.values())).files[0].name)
         if rows == 0:
             raise RecordingError(
                 "must hold rows; received none that keep the rules. Record the session again.",
                 next(iter(self.declared.values())).files[0],
             )
 
+    def _times(self, table: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return exchange and corrected local times; no message was sent after its arrival."""
+        local = table["local_ns"].to_numpy() + self.offset
+        return np.minimum(table["exchange_ns"].to_numpy(), local), local
+
     def _trades(self) -> Iterator[np.ndarray]:
         for held in self.tables("trades", quiet=True):
             yield make_events(
-                TRADE, held["side"].to_numpy(), held["exchange_ns"].to_numpy(),
-                held["local_ns"].to_numpy() + self.offset, held["price"].to_numpy(),
+                TRADE, held["side"].to_numpy(), *self._times(held), held["price"].to_numpy(),
                 held["quantity"].to_numpy(), held["number"].to_numpy(),
             )  # fmt: skip
 
@@ -269,11 +277,7 @@ class _Feed:
             if held.height == 0:
                 continue
             first, last = last is None, held.tail(1)
-            rows = Rows(
-                table["exchange_ns"].to_numpy(),
-                table["local_ns"].to_numpy() + self.offset,
-                table["number"].to_numpy(),
-            )
+            rows = Rows(*self._times(table), table["number"].to_numpy())
             sides = {}
             for side, name in ((BUY, "bid"), (SELL, "ask")):
                 levels = range(1, self.declared["quotes"].levels + 1)
@@ -293,6 +297,7 @@ class _Feed:
     def _depth(self) -> Iterator[np.ndarray]:
         for _, events in self.depth(quiet=True):
             events["local_time_ns"] += self.offset
+            events["exchange_time_ns"] = np.minimum(events["exchange_time_ns"], events["local_time_ns"])
             yield events
 
     def chunks(self) -> Iterator[Chunk]:
@@ -321,9 +326,9 @@ class _Feed:
             )
 
 
-def _least(table: pl.DataFrame) -> int:
-    """Return the least local minus exchange time, at most 0."""
-    return int((table["local_ns"] - table["exchange_ns"]).to_numpy().min(initial=0))
+def _latency(table: pl.DataFrame) -> np.ndarray:
+    """Return local minus exchange time, ns."""
+    return (table["local_ns"] - table["exchange_ns"]).to_numpy()
 
 
 def open_feed(

@@ -169,8 +169,8 @@ def _open(session: Session, options: Options, guessed: bool) -> Source:
             raise
         said = str(fault).partition(f"`{fault.path}`: ")[2] or str(fault)
         raise RecordingError(
-            f"{said} By their names the files were taken for {session.format}; `flowhft data check` and `data "
-            "convert` take them for another with `--format`.",
+            f"{said} By their names the files were taken for {session.format}; `flowhft data check` and "
+            "`data convert` take them for another with `--format`.",
             fault.path,
         ) from fault
 
