@@ -16,6 +16,7 @@ from flowhft.flow.policy import as_data
 from flowhft.learn.regime.plain import plain_policy
 from flowhft.policies.names import Named
 from flowhft.policies.regime_adapter import TOLD, RegimeAdapter, shapes_of
+from flowhft.policies.rules import EXPERTS as RULES
 from flowhft.studies.learned import misses, wins
 from flowhft.studies.learned.dial import BESIDE
 from flowhft.studies.learned.lineup import Member, told_premium
@@ -52,7 +53,8 @@ def judged(experts, ours):
     """Return results and margins of one cell as the judgement would, with intervals of half width 1."""
     policies = {**experts, "flowhft": ours | {"role": "learned"}}
     results = [
-        {"market": "paper", "scenario": "T1.HH", "policy": name, **row} for name, row in policies.items()
+        {"market": "paper", "scenario": "T1.HH", "policy": name, "rule": name if name in RULES else "", **row}
+        for name, row in policies.items()
     ]
     margins = []
     for rival, theirs in experts.items():
@@ -120,9 +122,14 @@ def test_in_utility_who_stays_at_home_is_a_rival_too():
     assert (ours["max_drawdown"]["rival"], ours["max_drawdown"]["better"]) == ("glft_as_run", True)
 
 
-def judged_as(**numbers):
+def judged_as(policy, **numbers):
     """Return every metric that a reason looks at: more PnL than ours at more risk, but for what is said."""
-    return {"pnl": 32.0, "sharpe": 2.0, "max_drawdown": 80.0, "pnl_deviation": 16.0, "fills": 50.0} | numbers
+    origin = {"policy": policy, "rule": policy if policy in RULES else ""}
+    return (
+        origin
+        | {"pnl": 32.0, "sharpe": 2.0, "max_drawdown": 80.0, "pnl_deviation": 16.0, "fills": 50.0}
+        | numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -370,8 +377,12 @@ def finished(tmp_path_factory):
     said = flowhft(*command, "--sections", "dial,trainings", *again)
     assert said.code == 0, said.err
     found = said.json
-    assert len(found["cells"]) == 2 * 9
-    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told"}
+    assert len(found["cells"]) == 2 * 10
+    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told", "no_quote"}
+    (home,) = (row for row in found["cells"] if (row["policy"], row["scenario"]) == ("no_quote", "T1.LL"))
+    assert (home["family"], home["rule"], home["role"]) == ("baseline", "no_quote", "baseline")
+    assert (home["pnl"], home["max_drawdown"], home["quoting_ratio"]) == (0.0, 0.0, 0.0)
+    assert not {row["rival"] for row in found["wins"]} & {"no_quote"}  # it stands there, and is no rival
     return folder
 
 

@@ -26,9 +26,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     found = said.json
     assert found["folder"] == str(folder)
-    assert len(found["comparison"]) == 2 * 5 * 3
+    assert len(found["comparison"]) == 2 * 6 * 3
     assert len(found["missed"]) == 2  # a few sessions reproduce nothing, and nobody required them to
-    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO}
+    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO, "no_quote"}
     return folder
 
 
@@ -44,6 +44,7 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
     for option in ("--paths 60", "--cells T1.LH,T2.LH", "--ppo.updates 1", "--ppo.layers 2"):
         assert f" {option} " in page  # the command that is told makes this page, its agents included
     assert "| LH | GLFT-drift | 40.82 | " in page
+    assert "| LH | no quote | – | 0\u00a0±\u00a00 | – | – | n/a | – | – | 0\u00a0±\u00a00 | – |" in page
     assert "T1.LH prints 25.87 where T2.LH prints 25.21" in page
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\d seconds|\bNone\b|\bnan\b", page)
     for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):

@@ -11,6 +11,7 @@ from program import flowhft
 
 from flowhft.cli.real import ReproduceReal, recordings_in, units_of
 from flowhft.cli.real_stages import Recorded, Sizes, natural_order
+from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
@@ -19,7 +20,7 @@ from flowhft.report.sections import costs, real, walked
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
 from flowhft.studies.markdown import filled, table
 from flowhft.studies.real.document import document
-from flowhft.studies.real.sentences import fees_sentence, overall, sentences_table, verdicts
+from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
 
 
 def judged(rows: list[tuple]) -> pl.DataFrame:
@@ -29,6 +30,7 @@ def judged(rows: list[tuple]) -> pl.DataFrame:
             {
                 "recording": recording,
                 "policy": policy,
+                "rule": policy if policy in EXPERTS else "",
                 "pnl": pnl,
                 "pnl_low": pnl - half,
                 "pnl_high": pnl + half,
@@ -42,6 +44,7 @@ def judged(rows: list[tuple]) -> pl.DataFrame:
                 "max_drawdown": 1.0,
                 "fills": 3.0,
                 "rms_inventory": 2.0,
+                "quoting_ratio": 0.9,
             }
             for recording, policy, pnl, half, difference, reach, fee in rows
         ],
@@ -73,6 +76,17 @@ def test_losses_are_said_as_losses():
         "Here, before fees: of 6 judgements, 2 policies on 3 recordings, 2 are gains at 99 % (`glft`, "
         "`flowhft`) and 2 are losses."
     )
+    home = ROWS.filter(pl.col("policy") == "flowhft").with_columns(
+        *(pl.lit(0.0).alias(f"pnl{end}") for end in ("", "_low", "_high")),
+        policy=pl.lit("no_quote"),
+        rule=pl.lit("no_quote"),
+        break_even_fee_bps=None,
+    )
+    both = pl.concat([ROWS, home], how="vertical_relaxed")
+    assert list(verdicts(both, "on the unseen part")) == list(verdicts(ROWS, "on the unseen part"))
+    assert (overall(both, "Here"), fees_sentence(both)) == (overall(ROWS, "Here"), fees_sentence(ROWS))
+    (row,) = (row for row in counts_of(both) if row["policy"] == "no_quote")
+    assert (row["recordings"], row["gains"], row["losses"], row["better"]) == (3, 0, 0, 1)
     assert fees_sentence(ROWS) == (
         "The highest maker fee at which anything would have been left is 1.50 basis points (`glft` on "
         "three); 1 of 5 could have paid 1 basis point."
@@ -154,7 +168,7 @@ def test_the_page_holds_what_was_found():
         "| one | a \\| b |",
         "| glft | 3 | 2 | 1 | 1 | 1 | – | – |",
         "| flowhft | 3 | 2 | 1 | 1 | 1 | 1 | 1 |",
-        "| glft | -2.00 (-3.00 to -1.00) |",
+        "| glft | -2.00 (-3.00 to -1.00) | 0.500 | 1.00 | 3.00 | 2.00 | 0.900 |",
         "**3.00 (2.00 to 4.00)** | 0.400 |",
         "| two |",
         "| glft | 0 | **-1.00** |",
@@ -172,7 +186,7 @@ def test_the_report_shows_what_was_found(tmp_path):
     for name, rows in tables().items():
         write_table(tmp_path / f"{name}.parquet", rows, units_of(rows))
     evidence = gather(tmp_path)
-    styles: Styles = styles_of(evidence.policies, evidence.learned)
+    styles: Styles = styles_of(evidence.origins, evidence.learned)
     said = str(real.content(evidence, styles))
     assert "a loss on 1" in said
     assert "must hold trades." in said
@@ -261,7 +275,8 @@ def test_the_page_of_the_bundled_recording_is_made_and_made_again(tmp_path):
     arguments = ("reproduce", "real", "--quick", "--out", tmp_path / "real", "--json", "--quiet")
     first = flowhft(*arguments, "--docs", tmp_path / "page.md").json
     assert {row["policy"] for row in first["judged"]} == {
-        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "flowhft", "adapted")
+        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "flowhft", "adapted"),
+        "no_quote",
     }
     assert {row["policy"] for row in first["walks"]} >= {"glft", "flowhft", "adapted"}
     page = (tmp_path / "page.md").read_text()

@@ -191,6 +191,7 @@ class Backtest(Command):
                         contract.currency,
                         money,
                         walked.costs,
+                        place.origins,
                         walked.time,
                     ),
                     seed=self.seed,

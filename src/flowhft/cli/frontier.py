@@ -28,7 +28,8 @@ class Frontier(Command):
     scenarios: str
     """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str = "white_noise,avellaneda_stoikov,glft,glft_drift"
-    """Comma-separated experts, .safetensors files or run folders, each one point beside the curve."""
+    """Comma-separated experts, .safetensors files or run folders, each one point beside the curve.
+    `no_quote`, who stays at home, is among them whether it is named or not."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
     swept: tuple[str, ...] = ("oracle",)
@@ -47,10 +48,12 @@ class Frontier(Command):
         prepare()
         from flowhft.learn.frontier import SHOWN, frontier
         from flowhft.policies import rules as experts
-        from flowhft.policies.names import find_policies
+        from flowhft.policies.origin import origin_of_rule, with_origins
+        from flowhft.policies.rules.no_quote import NO_QUOTE
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.job import alike
         from flowhft.simulate.quoting.lab import in_lab
+        from flowhft.stages.policies import lineup
 
         require(self.paths >= 2, "paths", "be at least 2", self.paths)
         require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)
@@ -58,7 +61,9 @@ class Frontier(Command):
         require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{self.scenarios}'")
         named, files = scenarios_of(self.scenarios)
         swept = [experts.get(name) for name in self.swept]
-        found = find_policies(self.policies) if self.policies.strip() else []
+        beside = lineup(self.policies if self.policies.strip() else NO_QUOTE)
+        origins = {name: origin_of_rule(name) for name in self.swept} | beside.origins
+        found = beside.policies
         called, saved = policies_of(found)
         run = run_of(self, "frontier", files | saved, scenarios=named, policies=called)
         if work := begin(run, terminal):
@@ -86,10 +91,10 @@ class Frontier(Command):
             money = currency_of(scenario.currency for scenario in scenarios)
             units = {name: METRICS[name].unit.replace("money", money) for name in SHOWN}
             units |= {"objective": money, "margin": money, "risk_aversion": "1 / (tick x lot)"}
-            write_table(work / "frontier.parquet", pl.DataFrame(points, infer_schema_length=None), units)
-            schema = None if margins else {"scenario": str, "policy": str, "margin": float}
-            table = pl.DataFrame(margins, schema=schema, infer_schema_length=None)
-            write_table(work / "margins.parquet", table, units)
+            curves = with_origins(pl.DataFrame(points, infer_schema_length=None), origins)
+            write_table(work / "frontier.parquet", curves, units)
+            table = pl.DataFrame(margins, infer_schema_length=None)
+            write_table(work / "margins.parquet", with_origins(table, origins), units)
             run.finish(scenarios=[s.name for s in scenarios], policies=[policy.name for policy in found])
         return result_of(run.folder)
 
@@ -113,13 +118,15 @@ def result_of(folder: Path) -> Result:
         paired = by_pair[row["scenario"], row["policy"]]
         bound = reached_at(curves[row["scenario"]], row["pnl_deviation"])
         told = f"{paired['margin']:+.3g} [{paired['margin_low']:+.3g}, {paired['margin_high']:+.3g}]"
-        rows.append([row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], bound, told])
+        ratio = row.get("quoting_ratio")
+        rows.append([row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, told])
     table = Table(
         columns=[
             "scenario",
             "policy",
             "PnL",
             "PnL deviation",
+            "quoting ratio",
             f"PnL of {first} at that deviation",
             f"{first} better on its objective by",
         ],

@@ -12,6 +12,7 @@ from flowhft.cli.ppo import Ppo
 from flowhft.cli.terminal import Terminal
 from flowhft.cli.tune import Tune
 from flowhft.errors import require
+from flowhft.policies.origin import with_origins
 from flowhft.runs.folder import MANIFEST, Run, finite, plain, read_json, read_table, write_json, write_table
 from flowhft.scenarios.presets import Preset
 
@@ -77,7 +78,7 @@ class Stages:
         order = {str(Path(name) / market): n for n, (name, market) in enumerate(self._places())}
         for place in sorted(self.finished(), key=lambda place: order.get(place, len(order))):
             for path in sorted((self.folder / place).glob("*.parquet")):
-                parts.setdefault(path.stem, []).append(read_table(path))
+                parts.setdefault(path.stem, []).append(with_origins(read_table(path), {}))
         return {name: pl.concat(tables, how="diagonal_relaxed") for name, tables in parts.items()}
 
     def _places(self) -> list[tuple[str, str]]:
@@ -159,11 +160,11 @@ class Stages:
         from flowhft.simulate.checkpoint import Checkpoints
         from flowhft.simulate.drive import judge_all
         from flowhft.studies.learned.cells import job_of, rows_of
-        from flowhft.studies.learned.lineup import closed_forms, oracle
+        from flowhft.studies.learned.lineup import at_home, closed_forms, oracle
 
         command = self.command
         scenarios = find_scenarios(command.cells, market)  # type: ignore[arg-type]
-        members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle()]
+        members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle(), at_home()]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, command.paths, command.seed, command.chunk)

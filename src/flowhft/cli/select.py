@@ -88,7 +88,7 @@ class Select(Command):
             result = {
                 "criterion": self.criterion,
                 "scenarios": len(scenarios),
-                "candidates": candidates.height // len(scenarios),
+                "candidates": candidates["risk_aversion"].count() // len(scenarios),
                 "ties": int(choices["tie"].sum()),
                 "wins": wins_of(choices),
             }

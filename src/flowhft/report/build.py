@@ -13,7 +13,7 @@ from flowhft.runs import folder as runs
 
 def render(evidence: Evidence) -> str:
     """Return the page that shows what was found, each section only if there is something to show."""
-    styles = styles_of(evidence.policies, evidence.learned)
+    styles = styles_of(evidence.origins, evidence.learned)
     shown = []
     for part in SECTIONS:
         content = part.content(evidence, styles)

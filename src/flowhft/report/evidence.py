@@ -4,7 +4,6 @@ The folder of a whole demonstration has one folder a stage (`calibrate/`, `evalu
 a single command is a stage itself. Every file is optional; one that is there must have its columns.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,11 @@ import polars as pl
 
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
-from flowhft.policies.rules import EXPERTS, Expert
+from flowhft.policies.origin import Origin, with_origins
 from flowhft.runs import folder as runs
 
-# How figures draw what bounds that which can be reached.
-ORACLE = "oracle"
-# What the shipped policy is called.
-SHIPPED = "flowhft"
-# What `flowhft tune` calls the best tuned expert, and the ending of one expert's own file.
-TUNED = "tuned"
+# Families of policies that nobody wrote down as a rule: reports are about them.
+LEARNED = ("learned", "own")
 
 _JUDGED = ("scenario", "policy", *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")))
 
@@ -220,54 +215,47 @@ class Evidence:
         return self.record("recording/recording").get("currency") or "tick x lot"
 
     @property
-    def policies(self) -> list[str]:
-        """Every policy that was judged, in the order in which the tables name them."""
-        names: dict[str, None] = {}
+    def origins(self) -> dict[str, Origin]:
+        """Every policy that was judged and where its quotes come from, in the order of the tables."""
+        found: dict[str, Origin] = {}
         for table in self.tables.values():
-            if "policy" in table.columns:
-                names |= dict.fromkeys(name for name in table["policy"].to_list() if name is not None)
-        return list(names)
+            if "policy" in table.columns and "family" in table.columns:
+                rows = (
+                    table.select("policy", "family", "rule").unique(maintain_order=True).drop_nulls("policy")
+                )
+                found |= {name: Origin(*origin) for name, *origin in rows.iter_rows() if name not in found}
+        return found
 
     @property
     def learned(self) -> str | None:
-        """The learned policy that the report is about; the last one where no file names it."""
+        """The learned policy that the report is about, if any.
+
+        Where nothing names it: the first in the line-up of a study, or the last one that was judged.
+        """
         if named := self.record("backtest/backtest").get("learned"):
             return str(named)
-        if "learned/sentences" in self.tables:
-            return SHIPPED
-        return next((name for name in reversed(self.policies) if is_learned(name)), None)
+        for table in self.tables.values():
+            if "role" in table.columns and (ours := table.filter(pl.col("role") == "learned")).height:
+                return str(ours["policy"][0])
+        return next((name for name, one in reversed(self.origins.items()) if one.family in LEARNED), None)
 
 
-def is_expert(policy: str) -> bool:
-    """Whether a policy is a closed form, also as `glft (0.1)`, `glft@0.1` or `glft_tuned`."""
-    row = _row_of(policy)
-    return policy == TUNED if row is None else row.family != "bound"
+def is_expert(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a closed form, with whatever coefficients.
 
-
-def is_oracle(policy: str) -> bool:
-    """Whether a policy is an exact optimum: a bound, not a competitor."""
-    row = _row_of(policy)
-    return row is not None and row.family == "bound"
+    Args:
+        row: of a table with a row a policy.
+    """
+    return row["family"] in ("rule", "baseline")
 
 
 def competes(row: Mapping[str, Any]) -> bool:
     """Whether a row of results may be called the best: neither a bound nor who never trades.
 
     Args:
-        row: with the policy, and the lots that it filled where they are known.
+        row: with the lots that were filled where they are known.
     """
-    return not is_oracle(row["policy"]) and row.get("fills") != 0.0
-
-
-def is_learned(policy: str) -> bool:
-    """Whether a policy was learned: neither a closed form nor an exact optimum."""
-    return not is_expert(policy) and not is_oracle(policy)
-
-
-def _row_of(policy: str) -> Expert | None:
-    """Return the expert that a name in a table begins with, as a user wrote it; None for other policies."""
-    written = re.split(r"[@ (\[]", policy, maxsplit=1)[0]
-    return EXPERTS.get(written.removesuffix(f"_{TUNED}"))
+    return row["family"] != "bound" and row.get("fills") != 0.0
 
 
 def gather(folder: Path) -> Evidence:
@@ -310,6 +298,8 @@ def gather(folder: Path) -> Evidence:
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
+    known = Evidence(tables).origins
+    tables = {name: with_origins(table, known) for name, table in tables.items()}
     return Evidence(tables, units, curves, records, manifests)
 
 

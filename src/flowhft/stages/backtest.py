@@ -121,6 +121,7 @@ def replay(
             contract.currency,
             contract.tick_value * told.settings.order_lots,
             costs,
+            compared.origins,
         ),
         seed=seed,
         confidence=confidence,

@@ -14,6 +14,7 @@ from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
 from flowhft.metrics.moments import Moments
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.options import Late
+from flowhft.policies.origin import with_origins
 from flowhft.runs.folder import finite, write_table
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -195,8 +196,8 @@ def evaluate(
         results += finite(judgement.results)
         differences += finite(judgement.differences)
     return Evaluation(
-        table_of(results),
-        table_of(differences),
+        with_origins(table_of(results), compared.origins),
+        with_origins(table_of(differences), compared.origins),
         compared.reference,
         tuple(markets),
         quoting,

@@ -20,6 +20,7 @@ from flowhft.metrics.measures import (
     inventory_after,
     inventory_distribution,
 )
+from flowhft.policies.origin import Origin, with_origins
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream, write_json, write_table
 from flowhft.simulate.evaluate import columns
@@ -42,6 +43,7 @@ class Judging(NamedTuple):
         currency: of money.
         money: currency of a tick x lot of one order.
         costs: of a sweep (`flowhft.stages.costs`); no rows where nothing was swept.
+        origins: by policy, where its quotes come from.
         time: of every step, seconds; None for since the first decision.
     """
 
@@ -52,6 +54,7 @@ class Judging(NamedTuple):
     currency: str
     money: float
     costs: pl.DataFrame
+    origins: Mapping[str, Origin]
     time: np.ndarray | None = None
 
 
@@ -180,11 +183,14 @@ def judge(
         "warnings": warnings_about(settings, found.sessions),
     }
     return Backtest(
-        results=pl.DataFrame(results, infer_schema_length=None),
-        differences=pl.DataFrame(
-            differences,
-            schema=None if differences else {"scenario": str, "policy": str},
-            infer_schema_length=None,
+        results=with_origins(pl.DataFrame(results, infer_schema_length=None), judging.origins),
+        differences=with_origins(
+            pl.DataFrame(
+                differences,
+                schema=None if differences else {"scenario": str, "policy": str},
+                infer_schema_length=None,
+            ),
+            judging.origins,
         ),
         equity=pl.concat([course_of(name, one, money, judging.time) for name, one in replayed.items()]),
         inventory=pl.DataFrame(

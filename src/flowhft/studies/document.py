@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 
 from flowhft.metrics.table import CONFIDENCE
-from flowhft.report.numbers import count, exact, plus_minus, share, significant, together
+from flowhft.report.numbers import count, exact, plus_minus, share, significant, together, with_half
 from flowhft.scenarios.presets import paper_test
 from flowhft.studies.comparison import BARS
 from flowhft.studies.effects import Effect
-from flowhft.studies.paper import METRICS, PPO, TRIALS
+from flowhft.studies.paper import CLOSED_FORMS, METRICS, PPO, TRIALS
 from flowhft.studies.reasons import LEAST, WORDS
 
 TITLES = {
@@ -155,7 +155,7 @@ def _printed_and_ours(comparison: pl.DataFrame) -> Iterable[str]:
 
 def _entry(entry: Mapping[str, Any]) -> list[str]:
     """Write one entry: printed, ours with half its interval, relative error with a star where unexplained."""
-    ours = _plus_minus(entry["ours"], 0.5 * (entry["high"] - entry["low"]))
+    ours = with_half(entry["ours"], entry["low"], entry["high"], NARROW)
     if entry["printed"] is None:
         return [NOTHING, ours, NOTHING]
     star = "" if entry["explained"] else "\\*"
@@ -283,7 +283,7 @@ def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterable[str
 
 def titled(policy: str) -> str:
     """Return what people read for a policy, ours or the paper's."""
-    name = policy.removesuffix("_as_run")
+    name = CLOSED_FORMS.get(policy, policy)
     return TITLES.get(name, name.replace("_", " "))
 
 

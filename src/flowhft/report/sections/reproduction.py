@@ -126,7 +126,7 @@ def _errors(comparison: pl.DataFrame, styles: Styles) -> Markup:
                 )
             )
         plot.update_layout(hovermode="closest", margin={"l": 170 if metric == _PRINTED[0] else 24})
-        ticks = [name.removesuffix("_as_run") for name in reversed(names)]
+        ticks = list(reversed(names))
         plot.update_yaxes(
             tickvals=list(range(len(names))),
             ticktext=ticks if metric == _PRINTED[0] else [""] * len(names),
@@ -159,7 +159,7 @@ def _tables(comparison: pl.DataFrame) -> Iterator[Markup]:
 
 
 def _entry(entry: dict[str, Any]) -> Markup:
-    ours = numbers.plus_minus(entry["ours"], 0.5 * (entry["high"] - entry["low"]))
+    ours = numbers.with_half(entry["ours"], entry["low"], entry["high"])
     if entry["printed"] is None:
         return cell(ours, element("small", " not printed"))
     error = entry["relative_error"]

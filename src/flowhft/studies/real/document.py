@@ -12,13 +12,14 @@ from flowhft.report.numbers import between, count, counted, duration, significan
 from flowhft.studies.markdown import NOTHING, filled, table
 from flowhft.studies.real.sentences import SURE, counts_of, fees_sentence, overall
 
-METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory")
+METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory", "quoting_ratio")
 TITLED = {
     "pnl": "PnL",
     "sharpe": "Sharpe ratio",
     "max_drawdown": "drawdown",
     "fills": "fills (orders)",
     "rms_inventory": "RMS inventory (orders)",
+    "quoting_ratio": "quoting ratio",
 }
 # Parameters that every table shows, where the calibration has them, and in which unit.
 PARAMETERS = {
