@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from program import flowhft
+from renderings import assert_both_say_the_same
 
 from flowhft.cli.real import ReproduceReal, recordings_in, units_of
 from flowhft.cli.real_stages import Recorded, Sizes, natural_order
@@ -16,9 +17,9 @@ from flowhft.recordings import sample_recording
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.look import styles_of
-from flowhft.report.sections import costs, real, walked
+from flowhft.report.markdown import markdown
+from flowhft.report.sections import costs, walked
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
-from flowhft.studies.markdown import filled, table
 from flowhft.studies.real.document import document
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
 
@@ -158,8 +159,12 @@ def tables() -> dict[str, pl.DataFrame]:
     return parts | sentences_table(parts)
 
 
+SETTINGS = {"command": "flowhft reproduce real", "seed": 7, "share": 0.6, "whole": True}
+PAGE = document(tables(), SETTINGS)
+
+
 def test_the_page_holds_what_was_found():
-    page = document(tables(), {"command": "flowhft reproduce real", "seed": 7, "share": 0.6, "whole": True})
+    page = markdown(PAGE)
     for text in (
         "Every recording. Policies learn on the first 60 % of its",
         "Seed 7",
@@ -180,6 +185,11 @@ def test_the_page_holds_what_was_found():
         assert " ".join(text.split()) in " ".join(page.split()), text
     assert "nan" not in page.lower().replace("finance", "")
     assert max(len(line) for line in page.split("\n") if not line.startswith(("|", "    "))) <= 118
+    assert_both_say_the_same(PAGE)
+    assert list(PAGE.headline) == [sentence.replace("`", "") for sentence in PAGE.headline]
+    assert PAGE.headline[0].startswith("On the unseen part, before fees: of 6 judgements")
+    nothing = {"recordings": tables()["recordings"].tail(1), "refusals": tables()["refusals"]}
+    assert document(nothing, SETTINGS).headline == ("No recording could be judged.",)
 
 
 def test_the_report_shows_what_was_found(tmp_path):
@@ -187,22 +197,13 @@ def test_the_report_shows_what_was_found(tmp_path):
         write_table(tmp_path / f"{name}.parquet", rows, units_of(rows))
     evidence = gather(tmp_path)
     styles: Styles = styles_of(evidence.origins, evidence.learned)
-    said = str(real.content(evidence, styles))
-    assert "a loss on 1" in said
-    assert "must hold trades." in said
-    assert said.count("<tr>") >= 5
     drawn = str(costs.content(evidence, styles))
     assert "maker fee, bps" in drawn
     assert "In numbers" in drawn
     windows = str(walked.content(evidence, styles))
     assert "1 of 2 windows were not traded: too quiet." in windows
-    assert real.content(Evidence(), styles) is costs.content(Evidence(), styles) is None
+    assert costs.content(Evidence(), styles) is None
     assert walked.content(Evidence(), styles) is None
-    # The page of the shipped policy has sentences too, of other sections.
-    others = Evidence({"real/sentences": pl.DataFrame({"section": ["cells"], "sentence": ["It wins."]})})
-    assert real.content(others, styles) is None
-    assert real.headline(others) == []
-    assert "`" not in "".join(real.headline(evidence)) + said
     # The folder of a single backtest has tables of the same names, without recordings.
     single = tmp_path / "single"
     single.mkdir()
@@ -212,11 +213,6 @@ def test_the_report_shows_what_was_found(tmp_path):
     alone = gather(single)
     assert {"backtest/costs", "backtest/windows"} <= set(alone.tables)
     assert "latency 5 ms" in str(costs.content(alone, styles))
-
-
-def test_a_table_keeps_its_columns_apart():
-    assert table(("a", "b"), [("x|y", 1)]).split("\n") == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |"]
-    assert filled("- " + "word " * 40 + "\n- end").count("\n- ") == 1
 
 
 def test_every_recording_of_a_folder_is_found(tmp_path):

@@ -4,7 +4,7 @@ Asked of the policy, once, where its row is first written; who reads the table a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -61,6 +61,20 @@ def origin_before(name: str) -> Origin:
     if written in EXPERTS:
         return origin_of_rule(written)
     return Origin("rule" if written == "tuned" else "learned")
+
+
+def origins_in(tables: Iterable[pl.DataFrame]) -> dict[str, Origin]:
+    """Return the origin of every policy that tables have rows of, in their order.
+
+    Args:
+        tables: those without the columns are passed over.
+    """
+    found: dict[str, Origin] = {}
+    for table in tables:
+        if {"policy", *Origin._fields} <= set(table.columns):
+            rows = table.select("policy", *Origin._fields).unique(maintain_order=True).drop_nulls("policy")
+            found |= {name: Origin(*origin) for name, *origin in rows.iter_rows() if name not in found}
+    return found
 
 
 def with_origins(table: pl.DataFrame, origins: Mapping[str, Origin]) -> pl.DataFrame:

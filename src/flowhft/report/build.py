@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flowhft import __version__
 from flowhft.report.evidence import Evidence, gather
+from flowhft.report.html import sections_of
 from flowhft.report.look import styles_of
 from flowhft.report.markup import section
 from flowhft.report.page import page
@@ -19,6 +20,9 @@ def render(evidence: Evidence) -> str:
         content = part.content(evidence, styles)
         if content:
             shown.append((part.key, part.title, section(part.key, part.title, content)))
+        if part is SECTIONS[0] and evidence.page:  # what a study found comes before what it is made of
+            of_page = sections_of(evidence.page)
+            shown += [(key, title, section(key, title, content)) for key, title, content in of_page]
     recording = evidence.record("recording/recording")
     about = " on ".join(
         filter(None, (recording.get("symbol") or recording.get("name"), recording.get("venue")))

@@ -13,7 +13,9 @@ import polars as pl
 
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
-from flowhft.policies.origin import Origin, with_origins
+from flowhft.policies.origin import Origin, origins_in, with_origins
+from flowhft.report import blocks
+from flowhft.report.blocks import Page
 from flowhft.runs import folder as runs
 
 # Families of policies that nobody wrote down as a rule: reports are about them.
@@ -27,7 +29,6 @@ _CHOICES = (
 )
 
 _COSTS = ("policy", "maker_fee_bps", "latency_ms", "pnl", "pnl_low", "pnl_high")
-_EARNED = ("recording", "policy", "pnl", "pnl_low", "pnl_high")
 _WINDOWS = ("window", "trade_start", "trade_end", "policy", "pnl", "fills", "refused")
 
 # Every table a report reads, and the columns it must have.
@@ -93,72 +94,6 @@ TABLES: dict[str, tuple[str, ...]] = {
     # What `flowhft reproduce real` found on every recording.
     "real/costs": ("recording", *_COSTS),
     "real/windows": ("recording", *_WINDOWS),
-    "real/judged": _EARNED,
-    "real/walks": _EARNED,
-    "real/refusals": ("recording", "stage", "reason"),
-    "real/sentences": ("section", "sentence"),
-    "reproduce/comparison": (
-        *("scenario", "policy", "metric", "printed", "ours", "low", "high"),
-        *("relative_error", "covered", "explained", "unexplained"),
-    ),
-    "reproduce/agreement": ("part", "name", "entries", "median", "ninetieth", "covered", "explained"),
-    "reproduce/contradictions": ("check", "rule", "entries", "printed_policy", "says"),
-    "reproduce/unexplained": ("scenario", "policy", "metric", "printed", "ours", "relative_error", "reason"),
-    "reproduce/effects": (
-        *("effect", "scenario", "as_run", "mended", "paths"),
-        *(
-            f"{name}{end}"
-            for name in ("pnl", "sharpe", "max_drawdown")
-            for end in ("_as_run", "_mended", "", "_low", "_high")
-        ),
-    ),
-    "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
-    # What `flowhft reproduce learned` found; its stages keep tables of the same names in their own folders.
-    "learned/targets": ("wanted", "found", "needed", "of", "hit", "misses"),
-    "learned/misses": ("scenario", "market", "metric", "rival", "ours", "theirs", "reason"),
-    "learned/sentences": ("section", "sentence"),
-    "learned/cells": (*_JUDGED, "market", "role", "paths", "utility", "utility_low", "utility_high"),
-    "learned/wins": (
-        *("market", "scenario", "policy", "against", "metric", "rival", "ours", "theirs"),
-        *("gain", "low", "high", "better", "surely"),
-    ),
-    "learned/counts": (
-        *("market", "policy", "against", "cells", "all_three", "all_three_surely"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_surely")),
-    ),
-    "learned/printed": ("scenario", "policy", "row", "metric", "printed", "ours", "low", "high", "better"),
-    "learned/trainings": ("market", "scenario", "policy", "training", "paths", "won"),
-    "learned/worth": (
-        *("market", "scenario", "policy", "pnl", "spread_pnl", "inventory_pnl", "utility", "share"),
-        *("expert", "expert_utility", "oracle_utility", "oracle_risk_aversion"),
-        *(
-            f"{name}{end}"
-            for name in ("drift_pnl", "forecast_pnl", "forecast_utility")
-            for end in ("", "_low", "_high")
-        ),
-    ),
-    "learned/dial": ("scenario", "policy", "dial", "pnl", "sharpe", "max_drawdown"),
-    "learned/dial_printed": (
-        *("scenario", "dial", "better"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown") for end in ("", "_printed")),
-    ),
-    "learned/imitation": ("objective", "steps", "scenario", "pnl", "sharpe", "max_drawdown"),
-    "learned/studies": (
-        *("study", "variant", "steps", "execute", "noise_scale", "noise", "seed", "scenario", "paths"),
-        *("pnl", "sharpe", "max_drawdown", "utility"),
-    ),
-    "learned/study_summaries": (
-        *("study", "variant", "steps", "execute", "noise_scale", "noise"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_spread")),
-    ),
-    "learned/unseen": (
-        *("market", "scenario", "policy", "role"),
-        *(
-            f"{name}{end}"
-            for name in ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "rms_inventory")
-            for end in ("", "_low", "_high")
-        ),
-    ),
 }
 CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
 
@@ -169,6 +104,9 @@ RECORDS = (
     "adapt/adapter",
     "backtest/backtest",
 )
+
+# Commands that leave a page of their own.
+STUDIES = ("reproduce paper", "reproduce learned", "reproduce real")
 
 # Two stages use the same names; the folder of a single backtest carries this mark.
 _BACKTEST_MARK = "backtest.json"
@@ -184,6 +122,7 @@ class Evidence:
         curves: training curves, by method.
         records: JSON objects by name, one of `RECORDS`.
         manifests: by stage, "" for the folder itself.
+        page: what a study wrote down beside its tables, or None.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -191,6 +130,7 @@ class Evidence:
     curves: dict[str, pl.DataFrame] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    page: Page | None = None
 
     def table(self, name: str) -> pl.DataFrame | None:
         """Return a table, or None where there is none or it has no rows."""
@@ -217,26 +157,16 @@ class Evidence:
     @property
     def origins(self) -> dict[str, Origin]:
         """Every policy that was judged and where its quotes come from, in the order of the tables."""
-        found: dict[str, Origin] = {}
-        for table in self.tables.values():
-            if "policy" in table.columns and "family" in table.columns:
-                rows = (
-                    table.select("policy", "family", "rule").unique(maintain_order=True).drop_nulls("policy")
-                )
-                found |= {name: Origin(*origin) for name, *origin in rows.iter_rows() if name not in found}
-        return found
+        return origins_in(self.tables.values())
 
     @property
     def learned(self) -> str | None:
         """The learned policy that the report is about, if any.
 
-        Where nothing names it: the first in the line-up of a study, or the last one that was judged.
+        Where nothing names it, the last one that was judged.
         """
         if named := self.record("backtest/backtest").get("learned"):
             return str(named)
-        for table in self.tables.values():
-            if "role" in table.columns and (ours := table.filter(pl.col("role") == "learned")).height:
-                return str(ours["policy"][0])
         return next((name for name, one in reversed(self.origins.items()) if one.family in LEARNED), None)
 
 
@@ -289,7 +219,8 @@ def gather(folder: Path) -> Evidence:
         _method_of(path): _read(path, CURVE) for pattern in patterns for path in sorted(folder.glob(pattern))
     }
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
-    if not tables and not curves and not records:
+    page = _page_of(folder)
+    if not tables and not curves and not records and page is None:
         raise DataError(
             f"`{folder}` must hold the tables of a run; it holds none. Name the folder that a command "
             "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
@@ -298,9 +229,25 @@ def gather(folder: Path) -> Evidence:
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
-    known = Evidence(tables).origins
+    known = origins_in(tables.values())
     tables = {name: with_origins(table, known) for name, table in tables.items()}
-    return Evidence(tables, units, curves, records, manifests)
+    return Evidence(tables, units, curves, records, manifests, page)
+
+
+def _page_of(folder: Path) -> Page | None:
+    """Return the page of a study, None where the folder is no study's.
+
+    Raises:
+        DataError: a version before wrote the folder, which kept no page to draw.
+    """
+    found, manifest = blocks.read(folder), folder / runs.MANIFEST
+    command = runs.read_json(manifest).get("command", "") if manifest.is_file() else ""
+    if found is None and command in STUDIES:
+        raise DataError(
+            f"`{folder}` must hold {blocks.PAGE}; an earlier version wrote the folder without. Run the "
+            f"`flowhft {command}` that made it again, into the same folder: finished stages are kept."
+        )
+    return found
 
 
 def _method_of(curve: Path) -> str:
