@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from program import contents, flowhft
 from renderings import assert_both_say_the_same
+from table_list import assert_listed
 
 from flowhft.cli.learned_stages import at_dial
 from flowhft.features import NAMES, sensor_in_units
@@ -461,6 +462,7 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
     found = read(finished)
     assert markdown(found) == page
     assert_both_say_the_same(found)
+    assert assert_listed(finished) >= 6
     units = pl.read_parquet_metadata(finished / "misses.parquet")
     assert "price units" in str(units)
     worth = pl.read_parquet(finished / "worth.parquet").filter(pl.col("policy") == "flowhft")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import contents, flowhft, manifest
 from renderings import assert_both_say_the_same
+from table_list import assert_listed
 
 from flowhft.report.blocks import read
 from flowhft.report.markdown import markdown
@@ -58,6 +59,7 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
     found = read(finished)
     assert markdown(found) == page
     assert_both_say_the_same(found)
+    assert assert_listed(finished) >= 6
     assert [section.key for section in found.sections][-1] == "placing"
     assert "T1.LH prints 25.87" in report
 

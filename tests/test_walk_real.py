@@ -10,7 +10,7 @@ import pytest
 from program import flowhft
 from renderings import assert_both_say_the_same
 
-from flowhft.cli.real import ReproduceReal, recordings_in, units_of
+from flowhft.cli.real import ReproduceReal, recordings_in
 from flowhft.cli.real_stages import Recorded, Sizes, natural_order
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
@@ -20,6 +20,7 @@ from flowhft.report.look import styles_of
 from flowhft.report.markdown import markdown
 from flowhft.report.sections import costs, walked
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
+from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
 
@@ -194,7 +195,8 @@ def test_the_page_holds_what_was_found():
 
 def test_the_report_shows_what_was_found(tmp_path):
     for name, rows in tables().items():
-        write_table(tmp_path / f"{name}.parquet", rows, units_of(rows))
+        units = units_in("reproduce real", name, "currency of the recording")
+        write_table(tmp_path / f"{name}.parquet", rows, units)
     evidence = gather(tmp_path)
     styles: Styles = styles_of(evidence.origins, evidence.learned)
     drawn = str(costs.content(evidence, styles))

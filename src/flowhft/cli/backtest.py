@@ -15,6 +15,7 @@ from flowhft.cli.terminal import Terminal
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import UsageError, require
 from flowhft.runs.folder import read_json, write_json, write_table
+from flowhft.runs.tables import units_of
 from flowhft.stages.settings import SweepSettings
 from flowhft.studies.walk_forward.settings import WalkSettings
 
@@ -142,7 +143,7 @@ class Backtest(Command):
         from flowhft.stages.judged import Judging, judge
         from flowhft.stages.policies import find_saved
         from flowhft.studies.walk_forward.forward import planned, walk_forward
-        from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
+        from flowhft.studies.walk_forward.join import join_windows
         from flowhft.studies.walk_forward.store import Kept
         from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork, contract_at_start
 
@@ -199,7 +200,7 @@ class Backtest(Command):
                     learned=ADAPTED if place.adapted else compared.learned,
                     more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
                 )
-            units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), contract.currency)
+            units = units_of("backtest", "windows", money=contract.currency)
             write_table(folder / "windows.parquet", walked.windows, units)
             if refused:
                 found = found.warned(

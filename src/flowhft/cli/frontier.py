@@ -11,8 +11,8 @@ from flowhft.cli.command import Command, Result
 from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
-from flowhft.metrics.table import METRICS
 from flowhft.runs.folder import finite, read_json, read_table, write_json, write_table
+from flowhft.runs.tables import units_of
 from flowhft.scenarios.presets import Preset
 from flowhft.stages.tables import currency_of
 
@@ -46,7 +46,7 @@ class Frontier(Command):
         from flowhft.simulate.devices import prepare
 
         prepare()
-        from flowhft.learn.frontier import SHOWN, frontier
+        from flowhft.learn.frontier import frontier
         from flowhft.policies import rules as experts
         from flowhft.policies.origin import origin_of_rule, with_origins
         from flowhft.policies.rules.no_quote import NO_QUOTE
@@ -89,11 +89,10 @@ class Frontier(Command):
                     points += judged["points"]
                     margins += judged["margins"]
             money = currency_of(scenario.currency for scenario in scenarios)
-            units = {name: METRICS[name].unit.replace("money", money) for name in SHOWN}
-            units |= {"objective": money, "margin": money, "risk_aversion": "1 / (tick x lot)"}
             curves = with_origins(pl.DataFrame(points, infer_schema_length=None), origins)
-            write_table(work / "frontier.parquet", curves, units)
+            write_table(work / "frontier.parquet", curves, units_of("frontier", "frontier", money=money))
             table = pl.DataFrame(margins, infer_schema_length=None)
+            units = units_of("frontier", "margins", money=money)
             write_table(work / "margins.parquet", with_origins(table, origins), units)
             run.finish(scenarios=[s.name for s in scenarios], policies=[policy.name for policy in found])
         return result_of(run.folder)

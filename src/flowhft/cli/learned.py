@@ -16,6 +16,7 @@ from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.runs.folder import MANIFEST, REPORT, Run, manifest_of
 from flowhft.scenarios.presets import PRESETS
 from flowhft.simulate.devices import DeviceName, prepare
+from flowhft.stages.tables import units_in
 from flowhft.studies.learned.settings import StudySettings
 
 NAME = "reproduce learned"
@@ -126,7 +127,7 @@ class ReproduceLearned(Command):
         def find(work: Path) -> Found:
             tables = found_in(stages.tables())
             settings = self._settings(folder, done, earlier)
-            units = {name: units_of(name, table) for name, table in tables.items()}
+            units = {name: units_in(NAME, name, "price units") for name in tables}
             return Found(tables, units, document(tables, settings), {"settings": settings})
 
         run = Run(folder, NAME, {"policy": self.policy, "stages": list(done)}, self.seed, done)
@@ -277,35 +278,3 @@ def _shortest(paths: list[str]) -> list[str]:
 
 def _verdict(hit: bool | None) -> str:
     return "not all cells judged" if hit is None else "hit" if hit else "missed"
-
-
-def units_of(name: str, table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the page.
-
-    Args:
-        name: of the table.
-        table: it.
-    """
-    money = (
-        "pnl",
-        "expected",
-        "max_drawdown",
-        "spread_pnl",
-        "inventory_pnl",
-        "utility",
-        "fee",
-        "drift",
-        "forecast",
-    )
-    units = {}
-    for column in table.columns:
-        if column.startswith("sharpe") or (column.endswith("gain") and name == "counts"):
-            units[column] = "ratio"
-        elif column.startswith(money) and name != "counts":
-            units[column] = "price units"
-    if name in ("wins", "misses", "printed"):
-        columns = ("ours", "theirs", "printed", "gain", "low", "high")
-        units |= dict.fromkeys(columns, "price units; ratio for sharpe")
-    if "latency_us" in table.columns:
-        units["latency_us"] = "us"
-    return units

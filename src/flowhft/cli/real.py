@@ -15,6 +15,7 @@ from flowhft.cli.real_stages import RecordingWork, Sizes
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError, UnknownNameError, require
 from flowhft.runs.folder import REPORT, Run
+from flowhft.stages.tables import units_in
 
 NAME = "reproduce real"
 PAGE = "real-markets.md"
@@ -102,7 +103,8 @@ class ReproduceReal(Command):
             tables = found_in(folder, outcomes)
             settings = {"command": self.typed(), "seed": self.seed, "share": self.share}
             page = document(tables, settings | {"whole": not self.recordings})
-            return Found(tables, {n: units_of(t) for n, t in tables.items()}, page, {"refused": refused})
+            units = {name: units_in(NAME, name, "currency of the recording") for name in tables}
+            return Found(tables, units, page, {"refused": refused})
 
         run = Run(folder, NAME, {"command": self.typed(), "refused": refused}, self.seed, done)
         return self._result(folder, write_page(run, PAGE, terminal, find, self.docs))
@@ -217,18 +219,3 @@ def recordings_in(data: Path) -> dict[str, Path]:
             name = session.prefix.name
             found[name if name not in found else f"{folder.name}_{name}"] = session.prefix
     return found
-
-
-def units_of(table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the page.
-
-    Args:
-        table: it.
-    """
-    money = ("pnl", "difference", "drawdown", "max_drawdown", "closing_fee")
-    units = {"seconds": "s", "dt": "s", "session_seconds": "s", "order": "of the base asset"}
-    units |= {"maker_fee_bps": "bps", "latency_ms": "ms", "break_even_fee_bps": "bps"}
-    for column in table.columns:
-        if column.startswith(money):
-            units[column] = "currency of the recording"
-    return {name: unit for name, unit in units.items() if name in table.columns}

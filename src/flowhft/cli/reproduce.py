@@ -17,6 +17,7 @@ from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import UsageError, require
 from flowhft.rl.settings import PpoSettings
 from flowhft.runs.folder import MANIFEST, REPORT, manifest_of, read_json, read_table, write_json
+from flowhft.runs.tables import units_of
 from flowhft.scenarios.presets import Preset
 from flowhft.simulate.devices import DeviceName, prepare
 
@@ -78,7 +79,7 @@ class ReproducePaper(Command):
         def find(work: Path) -> Found:
             tables = self._found(folder, work, scenarios, terminal)
             settings = self._settings(folder)
-            units = {name: _units(name, table) for name, table in tables.items()}
+            units = {name: units_of("reproduce paper", name) for name in tables}
             page = document(tables, EFFECTS, settings)
             return Found(tables, units, page, {"settings": settings, "stages": _stages(folder)})
 
@@ -275,18 +276,3 @@ def _contradictions(checks: Any) -> pl.DataFrame:
             for failure in check.failures or (nothing,)
         ]
     ).rename({"policy": "printed_policy"})
-
-
-def _units(name: str, table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the reproduction."""
-    shares = ("relative_error", "unexplained", "median", "ninetieth", "covered", "explained")
-    money = ("pnl", "max_drawdown", "pnl_deviation", "frontier_pnl", "below")
-    units = dict.fromkeys(shares, "ratio")
-    for column in table.columns:
-        if column.startswith("sharpe"):
-            units[column] = "ratio"
-        elif column.startswith(money):
-            units[column] = "price units"
-    if name in ("comparison", "unexplained"):
-        units |= dict.fromkeys(("printed", "ours", "low", "high"), "price units; ratio for sharpe")
-    return units

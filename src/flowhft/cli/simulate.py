@@ -12,6 +12,7 @@ from flowhft.cli.folder import begin, policies_of, run_of, scenarios_of, summary
 from flowhft.cli.scenarios import note_losses
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.runs import tables
 from flowhft.runs.folder import stream, write_table
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.presets import Preset
@@ -21,20 +22,7 @@ from flowhft.simulate.market.tick_settings import TickSettings
 from flowhft.types import Trajectory
 
 MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
-UNITS = {
-    "time": "s",
-    "time_left": "s",
-    "mid_price": "ticks from the session's first",
-    "inventory": "lots",
-    "cash": "tick x lot",
-    "half_spread_bid": "ticks",
-    "half_spread_ask": "ticks",
-    "fill_bid": "lots",
-    "fill_ask": "lots",
-    "spread_pnl": "tick x lot",
-    "inventory_pnl": "tick x lot",
-    "fee": "tick x lot",
-}
+UNITS = tables.units_of("simulate", "000-00")
 
 
 @dataclass(frozen=True, kw_only=True)

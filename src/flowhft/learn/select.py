@@ -18,6 +18,7 @@ from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import CRITERIA, CRITERION_OF, METRICS, interval, score, unit_of_score
 from flowhft.policies import rules as experts
 from flowhft.policies.rules.no_quote import NO_QUOTE
+from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
@@ -58,27 +59,9 @@ class _Judged(NamedTuple):
 
 def units_of(criterion: str) -> dict[str, str]:
     """Return the unit of every column of the tables of candidates and of choices, for a criterion."""
-    unit, paired = unit_of_score(criterion), f"{unit_of_score(criterion)}, paired"
-    ends = ("", "_low", "_high")
-    return (
-        {
-            "pnl": "tick x lot",
-            "max_drawdown": "tick x lot",
-            "sharpe": "ratio",
-            "quoting_ratio": "ratio",
-            "dt": "s",
-        }
-        | dict.fromkeys(("risk_aversion", "rival_risk_aversion", "next_risk_aversion"), "1 / (tick x lot)")
-        | {f"{name}{end}": unit for name in ("score", "fresh_score") for end in ends}
-        | {
-            f"{fresh}{name}{end}": f"{paired}, over {other}"
-            for name, other in (
-                ("margin", "the best candidate of another expert"),
-                ("next_margin", "the next candidate"),
-            )
-            for fresh in ("", "fresh_")
-            for end in ends
-        }
+    unit = unit_of_score(criterion)
+    return tables.units_of("select", "selection", criterion=unit) | tables.units_of(
+        "select", "choices", criterion=unit
     )
 
 

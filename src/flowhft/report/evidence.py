@@ -17,85 +17,16 @@ from flowhft.policies.origin import Origin, origins_in, with_origins
 from flowhft.report import blocks
 from flowhft.report.blocks import Page
 from flowhft.runs import folder as runs
+from flowhft.runs import tables
 
 # Families of policies that nobody wrote down as a rule: reports are about them.
 LEARNED = ("learned", "own")
 
-_JUDGED = ("scenario", "policy", *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")))
-
-_CHOICES = (
-    *("scenario", "expert", "risk_aversion", "tie", "ties", "rival_expert"),
-    *(f"{margin}{end}" for margin in ("margin", "fresh_margin") for end in ("", "_low", "_high")),
-)
-
-_COSTS = ("policy", "maker_fee_bps", "latency_ms", "pnl", "pnl_low", "pnl_high")
-_WINDOWS = ("window", "trade_start", "trade_end", "policy", "pnl", "fills", "refused")
-
 # Every table a report reads, and the columns it must have.
 TABLES: dict[str, tuple[str, ...]] = {
-    "calibrate/signature": ("interval", "volatility", "standard_error"),
-    "calibrate/fill_curve": ("side", "distance", "rate", "standard_error", "fitted"),
-    "calibrate/hawkes_residuals": ("theoretical", "observed"),
-    "calibrate/structure": ("interval", "mean_square_move", "fitted"),
-    "calibrate/jumps": ("time", "size", "deviations"),
-    "calibrate/seasonality": ("start", "rate", "rate_error", "volatility", "volatility_error"),
-    "calibrate/order_fills": ("distance", "rate", "promised"),
-    "calibrate/markout_curve": ("horizon", "move", "standard_error", "distance"),
-    "resemble/resemblance": (
-        *("fact", "title", "axis", "unit", "x", "recorded", "simulated", "low", "high"),
-        *("outside", "logarithmic"),
-    ),
-    "resemble/resemblance_verdicts": ("fact", "title", "p_value", "resembles", "said"),
-    "demonstrate/teachers": (
-        "scenario",
-        "expert",
-        "risk_aversion",
-        "score",
-        "score_low",
-        "score_high",
-        "chosen",
-    ),
-    "demonstrate/choices": _CHOICES,  # or of the folder of a single `flowhft select`
-    "select/selection": ("scenario", "expert", "risk_aversion", "score", "score_low", "score_high", "chosen"),
-    "tune/tuning": (
-        *("scenario", "expert", "risk_aversion", "scale", "offset_bid", "offset_ask", "skew", "chosen"),
-        *(f"{name}{end}" for name in ("validation", "fresh") for end in ("", "_low", "_high")),
-    ),
-    "adapt/search": (
-        *("round", "scale", "offset_bid", "offset_ask", "skew"),
-        *("difference", "difference_low", "difference_high", "chosen"),
-    ),
-    "ppo/curves": (
-        *("scenario", "seed", "update", "episodes", "episode_reward", "pnl"),
-        *("divergence", "entropy", "explained_variance"),
-    ),
-    "ppo/seeds": ("scenario", "seed", "reward", "reward_error", "pnl", "pnl_error", "chosen"),
-    "evaluate/results": (*_JUDGED, "paths"),
-    "evaluate/differences": (*_JUDGED, "reference"),
-    "evaluate/equity": (
-        *("scenario", "policy", "time", "equity", "equity_low", "equity_high"),
-        *("drawdown", "drawdown_low", "drawdown_high"),
-        *("inventory_low", "inventory_median", "inventory_high"),
-    ),
-    "evaluate/fingerprint": ("policy", "inventory", "time_left", "half_spread_bid", "half_spread_ask"),
-    "frontier/frontier": (
-        *("scenario", "policy", "risk_aversion"),
-        *(f"{name}{end}" for name in ("pnl", "pnl_deviation") for end in ("", "_low", "_high")),
-    ),
-    "frontier/margins": ("scenario", "policy", "against", "objective", "margin", "margin_low", "margin_high"),
-    "backtest/results": _JUDGED,
-    "backtest/differences": (*_JUDGED, "reference"),
-    "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
-    "evaluate/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
-    "backtest/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
-    "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
-    "backtest/costs": _COSTS,
-    "backtest/windows": _WINDOWS,
-    # What `flowhft reproduce real` found on every recording.
-    "real/costs": ("recording", *_COSTS),
-    "real/windows": ("recording", *_WINDOWS),
+    f"{stage}/{table.name}": table.needed(METRICS) for table in tables.TABLES for stage in table.read
 }
-CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
+CURVE = tables.table_of("imitate", "curve").needed()
 
 # Every JSON file a report reads.
 RECORDS = (
@@ -209,10 +140,10 @@ def gather(folder: Path) -> Evidence:
             places += [folder / other / file for other in ("backtest", "calibrate", "resemble")]
         return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
-    tables, units = {}, {}
+    found, units = {}, {}
     for name, columns in TABLES.items():
         if path := find(name, ".parquet"):
-            tables[name] = _read(path, columns)
+            found[name] = _read(path, columns)
             units[name] = runs.units_of(path)
     patterns = ("imitate/*/curve.parquet", "*/curve.parquet", "curve.parquet")
     curves = {
@@ -220,7 +151,7 @@ def gather(folder: Path) -> Evidence:
     }
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
     page = _page_of(folder)
-    if not tables and not curves and not records and page is None:
+    if not found and not curves and not records and page is None:
         raise DataError(
             f"`{folder}` must hold the tables of a run; it holds none. Name the folder that a command "
             "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
@@ -229,9 +160,9 @@ def gather(folder: Path) -> Evidence:
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
-    known = origins_in(tables.values())
-    tables = {name: with_origins(table, known) for name, table in tables.items()}
-    return Evidence(tables, units, curves, records, manifests, page)
+    known = origins_in(found.values())
+    found = {name: with_origins(table, known) for name, table in found.items()}
+    return Evidence(found, units, curves, records, manifests, page)
 
 
 def _page_of(folder: Path) -> Page | None:
