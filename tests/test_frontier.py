@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -79,6 +80,7 @@ def test_the_command_leaves_a_folder_and_a_figure(tmp_path, monkeypatch, capsys)
     assert main(["report", "run"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The frontier of the exact optimum" in page
+    assert re.search(r"<td>no_quote</td><td>0 ± 0</td><td>0 ± 0</td><td>0</td>", page)
     assert "On its own objective oracle is better in 2 of 2 comparisons, cannot be told apart in 0" in page
     assert main(["frontier", "--scenarios", "T1.LL", "--swept", "orakel", "--out", "other"]) == 2
     assert "did you mean 'oracle'?" in capsys.readouterr().err

@@ -35,6 +35,7 @@ from flowhft.report.markup import (
 from flowhft.report.sections.comparison import key_of
 
 _DEEPEST = 0.45  # opacity of the strongest tint
+_LONG = 24  # characters from which words in a cell are broken
 # What may stand inside a text, and how it is written; what is in code has no marks.
 _MARKS = re.compile(
     r"`([^`]+)`|\*\*(.+?)\*\*|(?<![\\*])\*([^*\s][^*]*?)(?<!\\)\*(?!\*)|\[([^\]]+)\]\([^)]+\)|\\\*"
@@ -83,18 +84,18 @@ def _table(block: Table) -> Markup:
         [marked(line[0].text), *(_cell(one, at in wordy) for at, one in enumerate(line[1:], 1))]
         for line in block.rows
     ]
-    return table([marked(title) for title in block.head], rows, class_="words" if wordy else "map")
+    tinted = any(one.good for line in block.rows for one in line)
+    return table([marked(title) for title in block.head], rows, class_="map" if tinted else "")
 
 
 def _cell(one: Cell, wordy: bool) -> Markup:
-    depth = _DEEPEST * min(1.0, abs(one.good))
-    tint = look.faint(look.BLUE if one.good > 0.0 else look.VERMILION, depth)
-    style = ";".join(
-        part
-        for part in (f"background:{tint}" if one.good else "", "" if wordy else "white-space:nowrap")
-        if part
-    )
-    return cell(marked(one.text), style=style, title=one.remark)
+    styles = ["text-align:left" if wordy else "white-space:nowrap"]
+    if wordy and len(one.text) > _LONG:
+        styles.append("white-space:normal;min-width:24ch")
+    if one.good:
+        depth = _DEEPEST * min(1.0, abs(one.good))
+        styles.append(f"background:{look.faint(look.BLUE if one.good > 0.0 else look.VERMILION, depth)}")
+    return cell(marked(one.text), style=";".join(styles), title=one.remark)
 
 
 def _figures(block: Figures) -> Markup:
