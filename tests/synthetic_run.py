@@ -8,6 +8,7 @@ import polars as pl
 
 from flowhft import report
 from flowhft.metrics.table import METRICS
+from flowhft.policies.rules import EXPERTS
 from flowhft.runs import folder as runs
 
 POLICIES = {  # mean PnL per session, its deviation, typical inventory
@@ -19,6 +20,12 @@ POLICIES = {  # mean PnL per session, its deviation, typical inventory
     "shortcut": (4.8, 4.2, 2.2),
     "shortcut_adapted": (5.6, 3.3, 1.6),
     "oracle": (5.9, 3.1, 1.5),
+}
+ORIGINS = {
+    name: {"family": EXPERTS[name].family, "rule": name}
+    if name in EXPERTS
+    else {"family": "learned", "rule": ""}
+    for name in POLICIES
 }
 SCENARIOS = (
     "centre",
@@ -71,7 +78,7 @@ def results(scenarios: tuple[str, ...], paths: int, error: float, rng: np.random
         bend = 1.0 + 0.25 * np.sin(place)
         for policy, (pnl, deviation, inventory) in POLICIES.items():
             noise = rng.normal(0, 0.2)
-            row = {"scenario": scenario, "policy": policy, "paths": paths}
+            row = {"scenario": scenario, "policy": policy, **ORIGINS[policy], "paths": paths}
             rows.append(_judged(row, bend * pnl + noise, error, bend * deviation, inventory))
     return pl.DataFrame(rows)
 
@@ -86,7 +93,8 @@ def differences(table: pl.DataFrame, half: float, references: tuple[str, ...] = 
             ).row(0, named=True)
             if row["policy"] == reference:
                 continue
-            line = {"scenario": row["scenario"], "policy": row["policy"], "reference": reference}
+            line = {"scenario": row["scenario"], "policy": row["policy"], **ORIGINS[row["policy"]]}
+            line |= {"reference": reference}
             for name in METRICS:
                 value, size = row[name] - other[name], half * max(abs(other[name]), 0.1) * 0.1
                 line |= {name: value, f"{name}_low": value - size, f"{name}_high": value + size}

@@ -1,6 +1,8 @@
 """The frontier: the sweep, its margins, the command and its figure; slow: all 24 cells in simulation."""
 
+import json
 import math
+import re
 
 import pytest
 
@@ -64,13 +66,22 @@ def test_the_command_leaves_a_folder_and_a_figure(tmp_path, monkeypatch, capsys)
     command = "frontier --scenarios T1.LL --policies glft --risk-aversions 0.1,30 --paths 1000 --out run"
     assert main(command.split()) == 0
     told = capsys.readouterr().out
-    assert "at least as good on its own objective in 1 of 1" in told
+    assert "at least as good on its own objective in 2 of 2" in told
     assert main([*command.split(), "--json"]) == 0  # done already: read back, nothing simulated again
-    assert '"behind": 0' in capsys.readouterr().out
+    found = json.loads(capsys.readouterr().out)
+    assert found["behind"] == 0
+    ends = [row for row in found["frontier"] if row["risk_aversion"] is None]
+    assert [(row["policy"], row["family"], row["rule"]) for row in ends] == [
+        ("glft", "rule", "glft"),
+        ("no_quote", "baseline", "no_quote"),
+    ]
+    assert (ends[1]["pnl"], ends[1]["quoting_ratio"]) == (0.0, 0.0)
+    assert ends[0]["quoting_ratio"] > 0.5
     assert main(["report", "run"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The frontier of the exact optimum" in page
-    assert "On its own objective oracle is better in 1 of 1 comparison, cannot be told apart in 0" in page
+    assert re.search(r"<td>no_quote</td><td>0 ± 0</td><td>0 ± 0</td><td>0</td>", page)
+    assert "On its own objective oracle is better in 2 of 2 comparisons, cannot be told apart in 0" in page
     assert main(["frontier", "--scenarios", "T1.LL", "--swept", "orakel", "--out", "other"]) == 2
     assert "did you mean 'oracle'?" in capsys.readouterr().err
 

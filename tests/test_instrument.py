@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from flowhft.cli.recording import identity_of_recording
 from hypothesis import given
 from hypothesis import strategies as st
 from program import main
@@ -24,7 +25,6 @@ from recording_files import (
 )
 from test_readers import TOML, write_declared, write_tardis
 
-from flowhft.cli.recording import identity_of_recording
 from flowhft.errors import RecordingError, UsageError
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.described import KEYS, InstrumentSettings, beside

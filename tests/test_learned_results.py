@@ -1,5 +1,7 @@
 """`flowhft reproduce learned`: how wins are counted, what the blind do not see, and the command."""
 
+import dataclasses
+import json
 import re
 import shutil
 
@@ -8,6 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from program import contents, flowhft
+from renderings import assert_both_say_the_same
+from table_list import assert_listed
 
 from flowhft.features import NAMES, sensor_in_units
 from flowhft.flow.normaliser import Normaliser
@@ -15,8 +19,12 @@ from flowhft.flow.policy import as_data
 from flowhft.learn.regime.plain import plain_policy
 from flowhft.policies.names import Named
 from flowhft.policies.regime_adapter import TOLD, RegimeAdapter, shapes_of
+from flowhft.policies.rules import EXPERTS as RULES
+from flowhft.report.blocks import Figures, read
+from flowhft.report.markdown import markdown
 from flowhft.studies.learned import misses, wins
 from flowhft.studies.learned.dial import BESIDE
+from flowhft.studies.learned.document import document
 from flowhft.studies.learned.lineup import Member, told_premium
 from flowhft.studies.learned.repeats import (
     often_missed,
@@ -27,6 +35,7 @@ from flowhft.studies.learned.repeats import (
     with_wins,
 )
 from flowhft.studies.learned.sentences import sentences_of
+from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.stages import at_dial
 from flowhft.studies.learned.summaries import compare_variants
 from flowhft.studies.learned.targets import cell_targets, imitation_targets, surely_apart
@@ -52,7 +61,8 @@ def judged(experts, ours):
     """Return results and margins of one cell as the judgement would, with intervals of half width 1."""
     policies = {**experts, "flowhft": ours | {"role": "learned"}}
     results = [
-        {"market": "paper", "scenario": "T1.HH", "policy": name, **row} for name, row in policies.items()
+        {"market": "paper", "scenario": "T1.HH", "policy": name, "rule": name if name in RULES else "", **row}
+        for name, row in policies.items()
     ]
     margins = []
     for rival, theirs in experts.items():
@@ -120,9 +130,14 @@ def test_in_utility_who_stays_at_home_is_a_rival_too():
     assert (ours["max_drawdown"]["rival"], ours["max_drawdown"]["better"]) == ("glft_as_run", True)
 
 
-def judged_as(**numbers):
+def judged_as(policy, **numbers):
     """Return every metric that a reason looks at: more PnL than ours at more risk, but for what is said."""
-    return {"pnl": 32.0, "sharpe": 2.0, "max_drawdown": 80.0, "pnl_deviation": 16.0, "fills": 50.0} | numbers
+    origin = {"policy": policy, "rule": policy if policy in RULES else ""}
+    return (
+        origin
+        | {"pnl": 32.0, "sharpe": 2.0, "max_drawdown": 80.0, "pnl_deviation": 16.0, "fills": 50.0}
+        | numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,6 +332,56 @@ def test_sentences_follow_the_numbers_of_the_seeds():
     assert study(0.02).endswith("a tie over these seeds.")
 
 
+def test_studies_and_imitations_are_told_in_both_renderings():
+    kinds = [(steps, noise, execute) for steps in (1, 8) for noise in ("fresh", "held") for execute in (1, 4)]
+    rows = [
+        {
+            "study": name,
+            "variant": variant,
+            "instructors": 1,
+            "horizon": 4,
+            "steps": steps,
+            "execute": execute,
+        }
+        | {"noise_scale": 0.5, "noise": noise, "seed": seed, "scenario": "T1.LL", "teacher": "best"}
+        | {
+            "features": variant,
+            "objective": "flow_matching",
+            "latency_us": 12.5 if name == "objectives" else None,
+        }
+        | {"pnl": 20.0 + seed, "sharpe": 1.0, "max_drawdown": 4.0 + steps, "utility": 10.0 + seed}
+        | {f"teacher_{metric}": 8.0 for metric in ("pnl", "sharpe", "max_drawdown", "utility")}
+        for name in ("objectives", "observation")
+        for variant in ("context", "paper")
+        for steps, noise, execute in kinds
+        for seed in range(2)
+    ]
+    values = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "rms_inventory")
+    imitated = [
+        {"objective": objective, "steps": steps, "scenario": f"T1.{n}", "against": rival, "paths": 64}
+        | {f"{metric}{end}": 0.01 * n + shift for metric in values for end, shift in ENDS}
+        for objective, steps, rival in (("flow_matching", 32, "teacher"), ("rectified", 1, "flow_matching"))
+        for n in range(3)
+    ]
+    tables = {"studies": pl.DataFrame(rows), "imitation": pl.DataFrame(imitated)}
+    tables["study_summaries"] = compare_variants(tables["studies"])
+    tables["sentences"] = sentences_of(tables)
+    settings = {"commands": ["flowhft reproduce learned"], "seed": 0, "policy": None, "told_premium": False}
+    study = {"study": dataclasses.asdict(StudySettings())}
+    stages = {name: study for name in ("imitation", "objectives", "observation")}
+    page = document(tables, settings | {"stages": stages})
+    assert [section.key for section in page.sections] == list(stages)
+    said, _ = assert_both_say_the_same(page)
+    assert "*rectified*".strip("*") + " is flow matching with its 32 Euler steps distilled into one" in said
+    drawn = [block for section in page.sections for block in section.blocks if isinstance(block, Figures)]
+    assert [len(one.plots) for one in drawn] == [3, 4, 4]
+    labels = json.loads(drawn[1].plots[0])["layout"]["yaxis"]["ticktext"]
+    assert labels[-1] == "context, evaluations 1, executed 1, noise fresh"
+
+
+ENDS = (("", 0.0), ("_low", -0.005), ("_high", 0.005))
+
+
 def trainings(ours, control):
     """Return what trainings reach in one cell, which each wins where its PnL is above 30."""
     names = trained_again(["glft"] * len(ours), ["glft"] * len(control))
@@ -370,8 +435,12 @@ def finished(tmp_path_factory):
     said = flowhft(*command, "--sections", "dial,trainings", *again)
     assert said.code == 0, said.err
     found = said.json
-    assert len(found["cells"]) == 2 * 9
-    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told"}
+    assert len(found["cells"]) == 2 * 10
+    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told", "no_quote"}
+    (home,) = (row for row in found["cells"] if (row["policy"], row["scenario"]) == ("no_quote", "T1.LL"))
+    assert (home["family"], home["rule"], home["role"]) == ("baseline", "no_quote", "baseline")
+    assert (home["pnl"], home["max_drawdown"], home["quoting_ratio"]) == (0.0, 0.0, 0.0)
+    assert not {row["rival"] for row in found["wins"]} & {"no_quote"}  # it stands there, and is no rival
     return folder
 
 
@@ -390,6 +459,10 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
     report = (finished / "report.html").read_text()
     for section in ("targets", "cells", "trainings", "worth", "dial"):
         assert f'id="{section}"' in report
+    found = read(finished)
+    assert markdown(found) == page
+    assert_both_say_the_same(found)
+    assert assert_listed(finished) >= 6
     units = pl.read_parquet_metadata(finished / "misses.parquet")
     assert "price units" in str(units)
     worth = pl.read_parquet(finished / "worth.parquet").filter(pl.col("policy") == "flowhft")

@@ -18,8 +18,9 @@ from synthetic_run import LEARNED, REFERENCE, differences, results, write_run
 
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
+from flowhft.policies.origin import origin_before
 from flowhft.report import build, charts, look, numbers, verdict
-from flowhft.report.evidence import Evidence, gather, is_expert, is_learned
+from flowhft.report.evidence import Evidence, gather
 from flowhft.report.markup import element, figure, text
 from flowhft.report.sections.calibration import fill_curve_figure
 from flowhft.report.sections.comparison import difference_map
@@ -234,7 +235,9 @@ def judged(**pnl: tuple[float, float, float]) -> pl.DataFrame:
     """Make a table whose rows have a PnL with its interval, and nothing else known."""
     rows = []
     for policy, (value, low, high) in pnl.items():
-        row = {"scenario": "unseen", "policy": policy, "reference": REFERENCE, "paths": 1}
+        family, rule = origin_before(policy)
+        row = {"scenario": "unseen", "policy": policy, "family": family, "rule": rule}
+        row |= {"reference": REFERENCE, "paths": 1}
         for name in METRICS:
             row |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
         rows.append(row | {"pnl": value, "pnl_low": low, "pnl_high": high})
@@ -349,11 +352,40 @@ def test_the_headline_puts_the_recording_before_the_simulation(whole):
     assert sentences[-1].startswith("One recording is one stretch of one day")
 
 
-def test_who_counts_as_learned():
-    assert all(is_expert(name) for name in ("glft", "glft@0.01", "glft_drift", "glft (0.1)", "white_noise"))
-    assert all(is_learned(name) for name in ("shortcut", "flow_matching_adapted", "glft_student"))
-    assert not is_learned("oracle")
-    assert not is_expert("oracle")
+def test_the_rows_of_a_table_say_what_their_policies_are(tmp_path):
+    """A name is only asked where a folder of before says nothing else."""
+    table = results(("centre",), 2, 0.1, np.random.default_rng(0))
+    plain = table.drop("family", "rule")
+    runs.write_table(tmp_path / "results.parquet", plain, {})
+    assert gather(tmp_path).tables["evaluate/results"].equals(table)
+    called = {"glft": "mine", "shortcut": "glft@2", "oracle": "flowhft"}
+    renamed = table.with_columns(pl.col("policy").replace(called))
+    runs.write_table(tmp_path / "results.parquet", renamed, {})
+    runs.write_table(
+        tmp_path / "fingerprint.parquet",
+        renamed.select("policy", inventory=0.0, time_left=1.0, half_spread_bid=1.0, half_spread_ask=1.0),
+        {},
+    )
+    evidence = gather(tmp_path)
+    assert evidence.origins["mine"] == ("rule", "glft")
+    assert evidence.origins["glft@2"] == ("learned", "")
+    prints = evidence.tables["evaluate/fingerprint"]
+    assert dict(prints.select("policy", "family").iter_rows())["flowhft"] == "bound"
+    styles = look.styles_of(evidence.origins, evidence.learned)
+    assert styles["mine"] == look.styles_of({"glft": origin_before("glft")})["glft"]
+    assert (styles["glft@2"].learned, styles["flowhft"].colour) == (True, look.BLACK)
+    assert (
+        verdict.best_expert(renamed.filter(pl.col("policy").is_in(list(called.values()))), "centre") == "mine"
+    )
+
+
+def test_what_a_name_tells_of_folders_of_before():
+    for name in ("glft", "glft@0.01", "glft (0.1)", "glft[delay=2]", "glft_tuned"):
+        assert origin_before(name) == ("rule", "glft")
+    assert origin_before("white_noise").family == "baseline"
+    assert origin_before("oracle").family == "bound"
+    assert origin_before("tuned") == ("rule", "")
+    assert {origin_before(name) for name in ("shortcut", "glft_student", "flowhft")} == {("learned", "")}
 
 
 # ---- numbers
@@ -432,10 +464,10 @@ def test_every_policy_has_a_look_of_its_own_and_closed_forms_keep_theirs():
         *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "glft@0.1", "glft_as_run", "oracle"),
         *("flow_matching", "shortcut", "shortcut_adapted", "regression", "ppo"),
     ]
-    styles = look.styles_of(names, "shortcut_adapted")
+    styles = look.styles_of({name: origin_before(name) for name in names}, "shortcut_adapted")
     assert len({(style.colour, style.dash) for style in styles.values()}) == len(names)
     assert styles["shortcut_adapted"].colour == look.VERMILION, "the policy that the report is about"
-    assert look.styles_of(["glft"])["glft"] == styles["glft"]
+    assert look.styles_of({"glft": origin_before("glft")})["glft"] == styles["glft"]
 
 
 def test_attribution_bars_add_up_to_the_pnl():
@@ -458,7 +490,9 @@ def test_a_horizon_without_fills_is_left_out_of_the_markouts():
             "markout_error": [0.1, math.nan, math.nan],
         }
     )
-    (line,) = markout_figure(table, "markout", look.styles_of(["glft"]), "Markout").data
+    (line,) = markout_figure(
+        table, "markout", look.styles_of({"glft": origin_before("glft")}), "Markout"
+    ).data
     assert list(line.y) == [-0.5, -1.0]
 
 

@@ -2,11 +2,16 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from program import contents, flowhft, manifest
+from renderings import assert_both_say_the_same
+from table_list import assert_listed
 
+from flowhft.report.blocks import read
+from flowhft.report.markdown import markdown
 from flowhft.studies import effects
 from flowhft.studies.effects import effects_in
 from flowhft.studies.paper import CLOSED_FORMS, PPO
@@ -26,9 +31,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     found = said.json
     assert found["folder"] == str(folder)
-    assert len(found["comparison"]) == 2 * 5 * 3
+    assert len(found["comparison"]) == 2 * 6 * 3
     assert len(found["missed"]) == 2  # a few sessions reproduce nothing, and nobody required them to
-    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO}
+    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO, "no_quote"}
     return folder
 
 
@@ -44,13 +49,33 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
     for option in ("--paths 60", "--cells T1.LH,T2.LH", "--ppo.updates 1", "--ppo.layers 2"):
         assert f" {option} " in page  # the command that is told makes this page, its agents included
     assert "| LH | GLFT-drift | 40.82 | " in page
+    assert "| LH | no quote | – | 0\u00a0±\u00a00 | – | – | n/a | – | – | 0\u00a0±\u00a00 | – |" in page
     assert "T1.LH prints 25.87 where T2.LH prints 25.21" in page
     assert not re.search(r"/tmp|/home|/work|20\d\d-\d\d|\d seconds|\bNone\b|\bnan\b", page)
     for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
     report = (finished / "report.html").read_text()
     assert 'id="reproduction"' in report
+    found = read(finished)
+    assert markdown(found) == page
+    assert_both_say_the_same(found)
+    assert assert_listed(finished) >= 6
+    assert [section.key for section in found.sections][-1] == "placing"
     assert "T1.LH prints 25.87" in report
+
+
+def test_a_folder_of_a_version_before_gets_its_page_by_the_same_command(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "page.json").unlink()
+    told = json.loads((folder / "manifest.json").read_text())
+    del told["files"]["page.json"]
+    (folder / "manifest.json").write_text(json.dumps(told))
+    said = flowhft("report", folder)
+    assert (said.code, "into the same folder: finished stages are kept" in said.err) == (3, True)
+    learner = (*TINY_PPO, "--ppo.validation", 2, "--ppo.minibatches", 1, "--ppo.epochs", 1)
+    assert flowhft("reproduce", "paper", *TINY, *learner, "--out", folder, "--quiet").code == 0
+    for name in ("page.json", "reproduction.md", "evaluate/manifest.json"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
 
 
 def test_an_interrupted_reproduction_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch):

@@ -8,17 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 from program import flowhft
+from renderings import assert_both_say_the_same
 
+from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.look import styles_of
-from flowhft.report.sections import costs, real, walked
+from flowhft.report.markdown import markdown
+from flowhft.report.sections import costs, walked
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
-from flowhft.studies.markdown import filled, table
+from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
-from flowhft.studies.real.reproduce import Reproduce, recordings_in, typed, units_of
-from flowhft.studies.real.sentences import fees_sentence, overall, sentences_table, verdicts
+from flowhft.studies.real.reproduce import Reproduce, recordings_in, typed
+from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
 from flowhft.studies.real.stages import Recorded, Sizes, natural_order
 
 
@@ -29,6 +32,7 @@ def judged(rows: list[tuple]) -> pl.DataFrame:
             {
                 "recording": recording,
                 "policy": policy,
+                "rule": policy if policy in EXPERTS else "",
                 "pnl": pnl,
                 "pnl_low": pnl - half,
                 "pnl_high": pnl + half,
@@ -42,6 +46,7 @@ def judged(rows: list[tuple]) -> pl.DataFrame:
                 "max_drawdown": 1.0,
                 "fills": 3.0,
                 "rms_inventory": 2.0,
+                "quoting_ratio": 0.9,
             }
             for recording, policy, pnl, half, difference, reach, fee in rows
         ],
@@ -73,6 +78,17 @@ def test_losses_are_said_as_losses():
         "Here, before fees: of 6 judgements, 2 policies on 3 recordings, 2 are gains at 99 % (`glft`, "
         "`flowhft`) and 2 are losses."
     )
+    home = ROWS.filter(pl.col("policy") == "flowhft").with_columns(
+        *(pl.lit(0.0).alias(f"pnl{end}") for end in ("", "_low", "_high")),
+        policy=pl.lit("no_quote"),
+        rule=pl.lit("no_quote"),
+        break_even_fee_bps=None,
+    )
+    both = pl.concat([ROWS, home], how="vertical_relaxed")
+    assert list(verdicts(both, "on the unseen part")) == list(verdicts(ROWS, "on the unseen part"))
+    assert (overall(both, "Here"), fees_sentence(both)) == (overall(ROWS, "Here"), fees_sentence(ROWS))
+    (row,) = (row for row in counts_of(both) if row["policy"] == "no_quote")
+    assert (row["recordings"], row["gains"], row["losses"], row["better"]) == (3, 0, 0, 1)
     assert fees_sentence(ROWS) == (
         "The highest maker fee at which anything would have been left is 1.50 basis points (`glft` on "
         "three); 1 of 5 could have paid 1 basis point."
@@ -144,8 +160,12 @@ def tables() -> dict[str, pl.DataFrame]:
     return parts | sentences_table(parts)
 
 
+SETTINGS = {"command": "flowhft reproduce real", "seed": 7, "share": 0.6, "whole": True}
+PAGE = document(tables(), SETTINGS)
+
+
 def test_the_page_holds_what_was_found():
-    page = document(tables(), {"command": "flowhft reproduce real", "seed": 7, "share": 0.6, "whole": True})
+    page = markdown(PAGE)
     for text in (
         "Every recording. Policies learn on the first 60 % of its",
         "Seed 7",
@@ -154,7 +174,7 @@ def test_the_page_holds_what_was_found():
         "| one | a \\| b |",
         "| glft | 3 | 2 | 1 | 1 | 1 | – | – |",
         "| flowhft | 3 | 2 | 1 | 1 | 1 | 1 | 1 |",
-        "| glft | -2.00 (-3.00 to -1.00) |",
+        "| glft | -2.00 (-3.00 to -1.00) | 0.500 | 1.00 | 3.00 | 2.00 | 0.900 |",
         "**3.00 (2.00 to 4.00)** | 0.400 |",
         "| two |",
         "| glft | 0 | **-1.00** |",
@@ -166,29 +186,26 @@ def test_the_page_holds_what_was_found():
         assert " ".join(text.split()) in " ".join(page.split()), text
     assert "nan" not in page.lower().replace("finance", "")
     assert max(len(line) for line in page.split("\n") if not line.startswith(("|", "    "))) <= 118
+    assert_both_say_the_same(PAGE)
+    assert list(PAGE.headline) == [sentence.replace("`", "") for sentence in PAGE.headline]
+    assert PAGE.headline[0].startswith("On the unseen part, before fees: of 6 judgements")
+    nothing = {"recordings": tables()["recordings"].tail(1), "refusals": tables()["refusals"]}
+    assert document(nothing, SETTINGS).headline == ("No recording could be judged.",)
 
 
 def test_the_report_shows_what_was_found(tmp_path):
     for name, rows in tables().items():
-        write_table(tmp_path / f"{name}.parquet", rows, units_of(rows))
+        units = units_in("reproduce real", name, "currency of the recording")
+        write_table(tmp_path / f"{name}.parquet", rows, units)
     evidence = gather(tmp_path)
-    styles: Styles = styles_of(evidence.policies, evidence.learned)
-    said = str(real.content(evidence, styles))
-    assert "a loss on 1" in said
-    assert "must hold trades." in said
-    assert said.count("<tr>") >= 5
+    styles: Styles = styles_of(evidence.origins, evidence.learned)
     drawn = str(costs.content(evidence, styles))
     assert "maker fee, bps" in drawn
     assert "In numbers" in drawn
     windows = str(walked.content(evidence, styles))
     assert "1 of 2 windows were not traded: too quiet." in windows
-    assert real.content(Evidence(), styles) is costs.content(Evidence(), styles) is None
+    assert costs.content(Evidence(), styles) is None
     assert walked.content(Evidence(), styles) is None
-    # The page of the shipped policy has sentences too, of other sections.
-    others = Evidence({"real/sentences": pl.DataFrame({"section": ["cells"], "sentence": ["It wins."]})})
-    assert real.content(others, styles) is None
-    assert real.headline(others) == []
-    assert "`" not in "".join(real.headline(evidence)) + said
     # The folder of a single backtest has tables of the same names, without recordings.
     single = tmp_path / "single"
     single.mkdir()
@@ -198,11 +215,6 @@ def test_the_report_shows_what_was_found(tmp_path):
     alone = gather(single)
     assert {"backtest/costs", "backtest/windows"} <= set(alone.tables)
     assert "latency 5 ms" in str(costs.content(alone, styles))
-
-
-def test_a_table_keeps_its_columns_apart():
-    assert table(("a", "b"), [("x|y", 1)]).split("\n") == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |"]
-    assert filled("- " + "word " * 40 + "\n- end").count("\n- ") == 1
 
 
 def test_every_recording_of_a_folder_is_found(tmp_path):
@@ -260,7 +272,8 @@ def test_the_page_of_the_bundled_recording_is_made_and_made_again(tmp_path):
     arguments = ("reproduce", "real", "--quick", "--out", tmp_path / "real", "--json", "--quiet")
     first = flowhft(*arguments, "--docs", tmp_path / "page.md").json
     assert {row["policy"] for row in first["judged"]} == {
-        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "flowhft", "adapted")
+        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "flowhft", "adapted"),
+        "no_quote",
     }
     assert {row["policy"] for row in first["walks"]} >= {"glft", "flowhft", "adapted"}
     page = (tmp_path / "page.md").read_text()

@@ -7,18 +7,13 @@ from jaxtyping import Float, Int
 from flowhft.calibrate.fill_curve import Bursts
 from flowhft.calibrate.parameter import Parameter, refused, signed
 from flowhft.recordings.book import TopOfBook, mid_at
+from flowhft.runs import tables
 
 FEWEST_BURSTS = 20
 BLOCK = 1.0  # second; bursts within one are marked against the same moves and count as one observation
 HORIZONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
 
-MARKOUT_UNITS = {
-    "horizon": "s",
-    "move": "ticks",
-    "standard_error": "ticks",
-    "distance": "ticks",
-    "bursts": "1",
-}
+MARKOUT_UNITS = tables.units_of("calibrate", "markout_curve")
 
 
 def fit_adverse_selection(

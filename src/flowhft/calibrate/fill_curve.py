@@ -12,6 +12,7 @@ from flowhft.calibrate.parameter import Parameter, resampled
 from flowhft.errors import DataError
 from flowhft.recordings.market_orders import MarketOrders
 from flowhft.recordings.ticks import BUY
+from flowhft.runs import tables
 from flowhft.types import Numeric
 
 FEWEST_BURSTS = 30  # that reach the nearest distance of the fit; the error of k is then about a fifth
@@ -27,15 +28,7 @@ SMALLEST_R_SQUARED = 0.95  # below it, a warning says that the curve is not expo
 LARGEST_DISAGREEMENT = 0.25  # between the two estimates of k, as a share
 METHOD = "weighted least squares of the log rate"
 
-FILL_CURVE_UNITS = {
-    "side": "of our quote",
-    "distance": "ticks",
-    "count": "bursts",
-    "rate": "1 / s",
-    "standard_error": "1 / s",
-    "fitted": "1 / s",
-    "in_fit": "1",
-}
+FILL_CURVE_UNITS = tables.units_of("calibrate", "fill_curve")
 
 Reaches = Float[np.ndarray, " event"]
 Counts = Float[np.ndarray, "block distance"]

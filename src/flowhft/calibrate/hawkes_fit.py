@@ -12,6 +12,7 @@ from scipy.stats import chi2, kstest
 from flowhft.calibrate.hawkes import Hawkes, Sides, Times, curvature, log_likelihood, residuals
 from flowhft.calibrate.parameter import Parameter, positive, reach_of
 from flowhft.errors import DataError
+from flowhft.runs import tables
 
 ORDERS_PER_SIDE = (
     100  # fewer cannot tell four parameters apart: at 100 the branching ratio's error is about 0.15
@@ -20,7 +21,7 @@ QUANTILES = 199
 LARGEST_KS_STATISTIC = 0.05  # above it, where it is also significant, a warning says that the fit is poor
 LARGEST_BRANCHING = 0.95
 SIGNIFICANCE = 0.01
-RESIDUAL_UNITS = {"probability": "1", "theoretical": "1", "observed": "1", "poisson": "1"}
+RESIDUAL_UNITS = tables.units_of("calibrate", "hawkes_residuals")
 METHOD = "maximum likelihood"
 
 # Where the search looks: from no offspring to nothing else, from own excitation alone to cross alone.

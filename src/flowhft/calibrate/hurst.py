@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from flowhft.calibrate.parameter import Parameter, refused
 from flowhft.features.fractional import autocovariance
+from flowhft.runs import tables
 
 FEWEST_MOVES = 300  # the error of H is then about 0.05
 FEWEST_CHANGES = 100  # moves that are not 0
@@ -26,7 +27,7 @@ DISAGREEMENT = 3.0  # standard errors between the grid and one half as fine, fro
 METHOD = "Whittle, fractional moves and noise"
 UNIT = "1"
 
-STRUCTURE_UNITS = {"interval": "s", "mean_square_move": "ticks^2", "fitted": "ticks^2"}
+STRUCTURE_UNITS = tables.units_of("calibrate", "structure")
 
 Moves = Float[np.ndarray, " sample"]
 

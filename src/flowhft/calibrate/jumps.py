@@ -11,6 +11,7 @@ from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from flowhft.calibrate.parameter import Parameter, refused, signed
+from flowhft.runs import tables
 
 SHORTEST = 1.0  # second; below it the mid is mostly the bounce of the book
 LENGTHS = (1, 2, 5, 10, 20, 30, 60)  # in the shortest; the first at which the mid moves is taken
@@ -23,7 +24,7 @@ SIGNIFICANCE = 0.01  # of the jumps' share in the variance, for a scenario to ha
 BIPOWER_FREEDOM = 2.0 / 2.6  # chi-squared degrees a move: bipower variation has variance 2.6 sigma^4 / n
 METHOD = "moves beyond bipower variation"
 
-JUMP_UNITS = {"time": "s", "size": "ticks", "deviations": "1"}
+JUMP_UNITS = tables.units_of("calibrate", "jumps")
 
 Moves = Float[np.ndarray, " sample"]
 

@@ -10,18 +10,13 @@ from numba import njit
 from flowhft.calibrate.parameter import Parameter, refused, resampled
 from flowhft.recordings.book import TopOfBook, mid_at
 from flowhft.recordings.ticks import ADD, FILL
+from flowhft.runs import tables
 
 FEWEST_FILLS = 30
 BLOCKS = 50
 METHOD = "fills of resting orders over those promised"
 
-ORDER_FILL_UNITS = {
-    "distance": "ticks",
-    "fills": "orders",
-    "order_seconds": "s",
-    "rate": "1 / s",
-    "promised": "1 / s",
-}
+ORDER_FILL_UNITS = tables.units_of("calibrate", "order_fills")
 
 
 class OrderFillFit(NamedTuple):

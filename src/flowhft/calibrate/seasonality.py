@@ -12,6 +12,7 @@ from scipy.stats import chi2
 from flowhft.calibrate.parameter import Parameter, refused, resampled
 from flowhft.calibrate.volatility import GRID_STEPS, estimate
 from flowhft.errors import DataError
+from flowhft.runs import tables
 
 PART = 1800.0  # seconds; parts of the session, as long as their volatility can be told to 10 %
 FEWEST_PARTS = 4
@@ -19,13 +20,7 @@ MINUTE = 60.0  # seconds; counts of minutes tell by how much orders cluster
 SAMPLES = 2000
 METHOD = "parts of half an hour"
 
-SEASONALITY_UNITS = {
-    "start": "s",
-    "rate": "1 / s",
-    "rate_error": "1 / s",
-    "volatility": "ticks / sqrt(s)",
-    "volatility_error": "ticks / sqrt(s)",
-}
+SEASONALITY_UNITS = tables.units_of("calibrate", "seasonality")
 
 Values = Float[np.ndarray, " part"]
 

@@ -11,6 +11,7 @@ from scipy.stats import norm
 from flowhft.calibrate.parameter import Parameter, positive, signed
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, mid_at
+from flowhft.runs import tables
 
 WINDOWS = 30  # the recording holds at least so many intervals end to end: the error is then about 12 %
 SHORTEST_INTERVAL = 1.0  # seconds; below it the mid is mostly the bounce of the book
@@ -22,7 +23,7 @@ SIGNATURE_WINDOWS = 10  # fewer intervals end to end than this say nothing
 LARGEST_NOISE = 0.1  # share of the plain volatility from which on a warning says so
 STEEPEST_SIGNATURE = 1.4  # highest over lowest volatility, from a tenth to three times the interval
 
-SIGNATURE_UNITS = {"interval": "s", "volatility": "ticks / sqrt(s)", "standard_error": "ticks / sqrt(s)"}
+SIGNATURE_UNITS = tables.units_of("calibrate", "signature")
 
 Mids = Float[np.ndarray, " sample"]
 

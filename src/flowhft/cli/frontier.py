@@ -39,13 +39,15 @@ class Frontier(frontier.Frontier, Command):
             paired = by_pair[row["scenario"], row["policy"]]
             bound = reached_at(curves[row["scenario"]], row["pnl_deviation"])
             told = f"{paired['margin']:+.3g} [{paired['margin_low']:+.3g}, {paired['margin_high']:+.3g}]"
-            rows.append([row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], bound, told])
+            ratio = row.get("quoting_ratio")
+        rows.append([row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, told])
         table = Table(
             columns=[
                 "scenario",
                 "policy",
                 "PnL",
                 "PnL deviation",
+                "quoting ratio",
                 f"PnL of {first} at that deviation",
                 f"{first} better on its objective by",
             ],

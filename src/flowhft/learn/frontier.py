@@ -25,7 +25,7 @@ from flowhft.simulate.rollout import judge_together
 from flowhft.types import Interval, Policy, Progress, no_progress
 
 # What a row of the frontier tells of a policy, besides its objective.
-SHOWN = ("pnl", "pnl_deviation", "sharpe", "max_drawdown", "rms_inventory", "fills")
+SHOWN = ("pnl", "pnl_deviation", "sharpe", "max_drawdown", "rms_inventory", "fills", "quoting_ratio")
 
 
 class Frontier(NamedTuple):

@@ -15,8 +15,10 @@ import polars as pl
 from flowhft.errors import require
 from flowhft.learn.settings import TeacherSettings
 from flowhft.metrics.measures import PathValues
-from flowhft.metrics.table import CRITERIA, METRICS, interval, score, unit_of_score
+from flowhft.metrics.table import CRITERIA, CRITERION_OF, METRICS, interval, score, unit_of_score
 from flowhft.policies import rules as experts
+from flowhft.policies.rules.no_quote import NO_QUOTE
+from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
@@ -39,7 +41,8 @@ class Selection(NamedTuple):
     """What was found in one scenario.
 
     Attributes:
-        candidates: one row per candidate: its scores on the paths that chose and on fresh ones.
+        candidates: one row per candidate: its scores on the paths that chose and on fresh ones; and one row
+            without a risk aversion: who stays at home, no candidate unless named as one.
         choice: one row: the choice, its margins, its ties, and who wins by the other criteria.
     """
 
@@ -56,21 +59,9 @@ class _Judged(NamedTuple):
 
 def units_of(criterion: str) -> dict[str, str]:
     """Return the unit of every column of the tables of candidates and of choices, for a criterion."""
-    unit, paired = unit_of_score(criterion), f"{unit_of_score(criterion)}, paired"
-    ends = ("", "_low", "_high")
-    return (
-        {"pnl": "tick x lot", "max_drawdown": "tick x lot", "sharpe": "ratio", "dt": "s"}
-        | dict.fromkeys(("risk_aversion", "rival_risk_aversion", "next_risk_aversion"), "1 / (tick x lot)")
-        | {f"{name}{end}": unit for name in ("score", "fresh_score") for end in ends}
-        | {
-            f"{fresh}{name}{end}": f"{paired}, over {other}"
-            for name, other in (
-                ("margin", "the best candidate of another expert"),
-                ("next_margin", "the next candidate"),
-            )
-            for fresh in ("", "fresh_")
-            for end in ends
-        }
+    unit = unit_of_score(criterion)
+    return tables.units_of("select", "selection", criterion=unit) | tables.units_of(
+        "select", "choices", criterion=unit
     )
 
 
@@ -124,10 +115,13 @@ def select_in(
             "pnl": float(np.mean(found[i]["pnl"])),
             "sharpe": score(found[i], "sharpe")[0],
             "max_drawdown": float(np.mean(found[i]["max_drawdown"])),
+            "quoting_ratio": METRICS["quoting_ratio"].estimate(found[i])[0],
             "chosen": i == best,
         }
         for i, (_, expert, risk) in enumerate(candidates)
     ]
+    if NO_QUOTE not in settings.experts:
+        rows.append(_at_home(scenario, settings))
     experts = [candidate.expert for candidate in candidates]
     rivals = _best_of_others(ranked, experts)
     choice: dict[str, Any] = {
@@ -154,6 +148,21 @@ def select_in(
         tied = _ties(by_fresh, order[0], _best_of_others(order, experts), experts)
         choice |= {f"winner_{criterion}": experts[order[0]], f"tie_{criterion}": bool(tied)}
     return Selection(rows, choice | {name: getattr(scenario, name) for name in AXES})
+
+
+def _at_home(scenario: Scenario, settings: TeacherSettings) -> dict[str, Any]:
+    """Return the row of who stays at home, beside which candidates stand: his account is 0 on every path."""
+    row: dict[str, Any] = {"scenario": scenario.name, "expert": NO_QUOTE, "risk_aversion": None}
+    for name, paths in (("score", settings.paths), ("fresh_score", settings.fresh_paths)):
+        nothing = _judge({CRITERION_OF: np.zeros(paths)}, settings.criterion, settings.risk_weight)
+        row |= _columns(name, interval(*nothing))
+    return row | {
+        "pnl": 0.0,
+        "sharpe": float("nan"),
+        "max_drawdown": 0.0,
+        "quoting_ratio": 0.0,
+        "chosen": False,
+    }
 
 
 def select_teachers(
@@ -213,7 +222,8 @@ def best_of_each(candidates: pl.DataFrame, scenarios: Sequence[Scenario]) -> lis
     """
     by_name = {scenario.name: scenario for scenario in scenarios}
     ranked = candidates.sort("score", descending=True, nulls_last=True, maintain_order=True)
-    best = ranked.unique(["scenario", "expert"], keep="first", maintain_order=True)
+    tried = ranked.filter(pl.col("risk_aversion").is_not_null())
+    best = tried.unique(["scenario", "expert"], keep="first", maintain_order=True)
     return [
         Teacher(by_name[row["scenario"]], row["expert"], row["risk_aversion"])
         for row in best.iter_rows(named=True)

@@ -20,6 +20,7 @@ from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.members import Members
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule
+from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
 from flowhft.simulate.market.market import build
@@ -77,14 +78,8 @@ class Tuning(NamedTuple):
 def units_of(criterion: str) -> dict[str, str]:
     """Return the unit of every column of the tables of a tuning, for a criterion."""
     unit = unit_of_score(criterion)
-    ends = ("", "_low", "_high")
-    paired = f"{unit}, paired, to the expert at the scenario's own risk aversion"
-    return (
-        {"risk_aversion": "1 / (tick x lot)", "skew": "ticks / lot", "slope": "ticks / (lot s)"}
-        | {"winners_curse": unit}
-        | {"offset_bid": "ticks", "offset_ask": "ticks", "difference": paired}
-        | {f"{name}{end}": unit for name in ("score", "plain_score") for end in ends}
-        | {f"{name}{end}": paired for name in ("validation", "fresh") for end in ends}
+    return tables.units_of("tune", "tuning", criterion=unit) | tables.units_of(
+        "tune", "candidates", criterion=unit
     )
 
 

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from flowhft.runs import tables
 from flowhft.types import Activity, Numeric, Trajectory
 
 PathValues = Float[np.ndarray, " path"]
 
 _LATENCIES = {"latency_p50": 50.0, "latency_p99": 99.0}  # measure -> percentile over the steps of a session
 _QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-INVENTORY_UNITS = {"mean": "lots", "deviation": "lots", "skewness": "1"} | dict.fromkeys(_QUANTILES, "lots")
+INVENTORY_UNITS = tables.units_of("evaluate", "inventory")
 DELAYED = ("slippage", *_LATENCIES, "sent")  # measures of what delay does; NaN where none passes
 
 

@@ -14,6 +14,7 @@ from flowhft.errors import DataError, UnknownNameError, UsageError, require
 from flowhft.policies import rules as experts
 from flowhft.policies.file import load_policy
 from flowhft.policies.options import Late, split_list, split_options, with_options
+from flowhft.policies.origin import Origin, origin_of
 from flowhft.policies.own import load_own_policy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule, rule_in
@@ -90,7 +91,12 @@ class Named:
     @property
     def family(self) -> str:
         """Return what a row of a table is that shows it: see `flowhft.policies.policy.Family`."""
-        return str(self.policy.family)
+        return self.origin.family
+
+    @property
+    def origin(self) -> Origin:
+        """Return where its quotes come from, as the rows of tables say it."""
+        return origin_of(self.policy)
 
     def as_data(self) -> Policy:
         """Return the policy as data.
@@ -262,7 +268,7 @@ def tune(policies: list[Named], teachers: pl.DataFrame) -> list[Named]:
         rule = rule_in(named.policy)
         if rule is None:
             return named
-        rows = best.filter(pl.col("expert") == rule.expert.name)
+        rows = best.filter(pl.col("expert") == rule.expert.name).drop_nulls("risk_aversion")
         chosen = dict(rows.select("scenario", "risk_aversion").iter_rows())
         return replace(named, policy=Policy(replace(rule, risk_aversions=chosen)))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flowhft import __version__
 from flowhft.report.evidence import Evidence, gather
+from flowhft.report.html import sections_of
 from flowhft.report.look import styles_of
 from flowhft.report.markup import section
 from flowhft.report.page import page
@@ -13,12 +14,15 @@ from flowhft.runs import folder as runs
 
 def render(evidence: Evidence) -> str:
     """Return the page that shows what was found, each section only if there is something to show."""
-    styles = styles_of(evidence.policies, evidence.learned)
+    styles = styles_of(evidence.origins, evidence.learned)
     shown = []
     for part in SECTIONS:
         content = part.content(evidence, styles)
         if content:
             shown.append((part.key, part.title, section(part.key, part.title, content)))
+        if part is SECTIONS[0] and evidence.page:  # what a study found comes before what it is made of
+            of_page = sections_of(evidence.page)
+            shown += [(key, title, section(key, title, content)) for key, title, content in of_page]
     recording = evidence.record("recording/recording")
     about = " on ".join(
         filter(None, (recording.get("symbol") or recording.get("name"), recording.get("venue")))

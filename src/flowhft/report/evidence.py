@@ -4,7 +4,6 @@ The folder of a whole demonstration has one folder a stage (`calibrate/`, `evalu
 a single command is a stage itself. Every file is optional; one that is there must have its columns.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,158 +13,20 @@ import polars as pl
 
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
-from flowhft.policies.rules import EXPERTS, Expert
+from flowhft.policies.origin import Origin, origins_in, with_origins
+from flowhft.report import blocks
+from flowhft.report.blocks import Page
 from flowhft.runs import folder as runs
+from flowhft.runs import tables
 
-# How figures draw what bounds that which can be reached.
-ORACLE = "oracle"
-# What the shipped policy is called.
-SHIPPED = "flowhft"
-# What `flowhft tune` calls the best tuned expert, and the ending of one expert's own file.
-TUNED = "tuned"
-
-_JUDGED = ("scenario", "policy", *(f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")))
-
-_CHOICES = (
-    *("scenario", "expert", "risk_aversion", "tie", "ties", "rival_expert"),
-    *(f"{margin}{end}" for margin in ("margin", "fresh_margin") for end in ("", "_low", "_high")),
-)
-
-_COSTS = ("policy", "maker_fee_bps", "latency_ms", "pnl", "pnl_low", "pnl_high")
-_EARNED = ("recording", "policy", "pnl", "pnl_low", "pnl_high")
-_WINDOWS = ("window", "trade_start", "trade_end", "policy", "pnl", "fills", "refused")
+# Families of policies that nobody wrote down as a rule: reports are about them.
+LEARNED = ("learned", "own")
 
 # Every table a report reads, and the columns it must have.
 TABLES: dict[str, tuple[str, ...]] = {
-    "calibrate/signature": ("interval", "volatility", "standard_error"),
-    "calibrate/fill_curve": ("side", "distance", "rate", "standard_error", "fitted"),
-    "calibrate/hawkes_residuals": ("theoretical", "observed"),
-    "calibrate/structure": ("interval", "mean_square_move", "fitted"),
-    "calibrate/jumps": ("time", "size", "deviations"),
-    "calibrate/seasonality": ("start", "rate", "rate_error", "volatility", "volatility_error"),
-    "calibrate/order_fills": ("distance", "rate", "promised"),
-    "calibrate/markout_curve": ("horizon", "move", "standard_error", "distance"),
-    "resemble/resemblance": (
-        *("fact", "title", "axis", "unit", "x", "recorded", "simulated", "low", "high"),
-        *("outside", "logarithmic"),
-    ),
-    "resemble/resemblance_verdicts": ("fact", "title", "p_value", "resembles", "said"),
-    "demonstrate/teachers": (
-        "scenario",
-        "expert",
-        "risk_aversion",
-        "score",
-        "score_low",
-        "score_high",
-        "chosen",
-    ),
-    "demonstrate/choices": _CHOICES,  # or of the folder of a single `flowhft select`
-    "select/selection": ("scenario", "expert", "risk_aversion", "score", "score_low", "score_high", "chosen"),
-    "tune/tuning": (
-        *("scenario", "expert", "risk_aversion", "scale", "offset_bid", "offset_ask", "skew", "chosen"),
-        *(f"{name}{end}" for name in ("validation", "fresh") for end in ("", "_low", "_high")),
-    ),
-    "adapt/search": (
-        *("round", "scale", "offset_bid", "offset_ask", "skew"),
-        *("difference", "difference_low", "difference_high", "chosen"),
-    ),
-    "ppo/curves": (
-        *("scenario", "seed", "update", "episodes", "episode_reward", "pnl"),
-        *("divergence", "entropy", "explained_variance"),
-    ),
-    "ppo/seeds": ("scenario", "seed", "reward", "reward_error", "pnl", "pnl_error", "chosen"),
-    "evaluate/results": (*_JUDGED, "paths"),
-    "evaluate/differences": (*_JUDGED, "reference"),
-    "evaluate/equity": (
-        *("scenario", "policy", "time", "equity", "equity_low", "equity_high"),
-        *("drawdown", "drawdown_low", "drawdown_high"),
-        *("inventory_low", "inventory_median", "inventory_high"),
-    ),
-    "evaluate/fingerprint": ("policy", "inventory", "time_left", "half_spread_bid", "half_spread_ask"),
-    "frontier/frontier": (
-        *("scenario", "policy", "risk_aversion"),
-        *(f"{name}{end}" for name in ("pnl", "pnl_deviation") for end in ("", "_low", "_high")),
-    ),
-    "frontier/margins": ("scenario", "policy", "against", "objective", "margin", "margin_low", "margin_high"),
-    "backtest/results": _JUDGED,
-    "backtest/differences": (*_JUDGED, "reference"),
-    "backtest/equity": ("policy", "time", "equity", "drawdown", "inventory"),
-    "evaluate/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
-    "backtest/markouts": ("policy", "horizon", "fills", "markout", "markout_error"),
-    "backtest/latency": ("kind", "policy", "p50", "p90", "p99", "maximum"),
-    "backtest/costs": _COSTS,
-    "backtest/windows": _WINDOWS,
-    # What `flowhft reproduce real` found on every recording.
-    "real/costs": ("recording", *_COSTS),
-    "real/windows": ("recording", *_WINDOWS),
-    "real/judged": _EARNED,
-    "real/walks": _EARNED,
-    "real/refusals": ("recording", "stage", "reason"),
-    "real/sentences": ("section", "sentence"),
-    "reproduce/comparison": (
-        *("scenario", "policy", "metric", "printed", "ours", "low", "high"),
-        *("relative_error", "covered", "explained", "unexplained"),
-    ),
-    "reproduce/agreement": ("part", "name", "entries", "median", "ninetieth", "covered", "explained"),
-    "reproduce/contradictions": ("check", "rule", "entries", "printed_policy", "says"),
-    "reproduce/unexplained": ("scenario", "policy", "metric", "printed", "ours", "relative_error", "reason"),
-    "reproduce/effects": (
-        *("effect", "scenario", "as_run", "mended", "paths"),
-        *(
-            f"{name}{end}"
-            for name in ("pnl", "sharpe", "max_drawdown")
-            for end in ("_as_run", "_mended", "", "_low", "_high")
-        ),
-    ),
-    "reproduce/placing": ("scenario", "policy", "pnl", "pnl_deviation", "frontier_pnl", "below"),
-    # What `flowhft reproduce learned` found; its stages keep tables of the same names in their own folders.
-    "learned/targets": ("wanted", "found", "needed", "of", "hit", "misses"),
-    "learned/misses": ("scenario", "market", "metric", "rival", "ours", "theirs", "reason"),
-    "learned/sentences": ("section", "sentence"),
-    "learned/cells": (*_JUDGED, "market", "role", "paths", "utility", "utility_low", "utility_high"),
-    "learned/wins": (
-        *("market", "scenario", "policy", "against", "metric", "rival", "ours", "theirs"),
-        *("gain", "low", "high", "better", "surely"),
-    ),
-    "learned/counts": (
-        *("market", "policy", "against", "cells", "all_three", "all_three_surely"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_surely")),
-    ),
-    "learned/printed": ("scenario", "policy", "row", "metric", "printed", "ours", "low", "high", "better"),
-    "learned/trainings": ("market", "scenario", "policy", "training", "paths", "won"),
-    "learned/worth": (
-        *("market", "scenario", "policy", "pnl", "spread_pnl", "inventory_pnl", "utility", "share"),
-        *("expert", "expert_utility", "oracle_utility", "oracle_risk_aversion"),
-        *(
-            f"{name}{end}"
-            for name in ("drift_pnl", "forecast_pnl", "forecast_utility")
-            for end in ("", "_low", "_high")
-        ),
-    ),
-    "learned/dial": ("scenario", "policy", "dial", "pnl", "sharpe", "max_drawdown"),
-    "learned/dial_printed": (
-        *("scenario", "dial", "better"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown") for end in ("", "_printed")),
-    ),
-    "learned/imitation": ("objective", "steps", "scenario", "pnl", "sharpe", "max_drawdown"),
-    "learned/studies": (
-        *("study", "variant", "steps", "execute", "noise_scale", "noise", "seed", "scenario", "paths"),
-        *("pnl", "sharpe", "max_drawdown", "utility"),
-    ),
-    "learned/study_summaries": (
-        *("study", "variant", "steps", "execute", "noise_scale", "noise"),
-        *(f"{name}{end}" for name in ("pnl", "sharpe", "max_drawdown", "utility") for end in ("", "_spread")),
-    ),
-    "learned/unseen": (
-        *("market", "scenario", "policy", "role"),
-        *(
-            f"{name}{end}"
-            for name in ("pnl", "sharpe", "max_drawdown", "spread_pnl", "inventory_pnl", "rms_inventory")
-            for end in ("", "_low", "_high")
-        ),
-    ),
+    f"{stage}/{table.name}": table.needed(METRICS) for table in tables.TABLES for stage in table.read
 }
-CURVE = ("update", "loss", "validation_loss", "gradient_norm", "seconds")
+CURVE = tables.table_of("imitate", "curve").needed()
 
 # Every JSON file a report reads.
 RECORDS = (
@@ -174,6 +35,9 @@ RECORDS = (
     "adapt/adapter",
     "backtest/backtest",
 )
+
+# Commands that leave a page of their own.
+STUDIES = ("reproduce paper", "reproduce learned", "reproduce real")
 
 # Two stages use the same names; the folder of a single backtest carries this mark.
 _BACKTEST_MARK = "backtest.json"
@@ -189,6 +53,7 @@ class Evidence:
         curves: training curves, by method.
         records: JSON objects by name, one of `RECORDS`.
         manifests: by stage, "" for the folder itself.
+        page: what a study wrote down beside its tables, or None.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -196,6 +61,7 @@ class Evidence:
     curves: dict[str, pl.DataFrame] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    page: Page | None = None
 
     def table(self, name: str) -> pl.DataFrame | None:
         """Return a table, or None where there is none or it has no rows."""
@@ -220,54 +86,37 @@ class Evidence:
         return self.record("recording/recording").get("currency") or "tick x lot"
 
     @property
-    def policies(self) -> list[str]:
-        """Every policy that was judged, in the order in which the tables name them."""
-        names: dict[str, None] = {}
-        for table in self.tables.values():
-            if "policy" in table.columns:
-                names |= dict.fromkeys(name for name in table["policy"].to_list() if name is not None)
-        return list(names)
+    def origins(self) -> dict[str, Origin]:
+        """Every policy that was judged and where its quotes come from, in the order of the tables."""
+        return origins_in(self.tables.values())
 
     @property
     def learned(self) -> str | None:
-        """The learned policy that the report is about; the last one where no file names it."""
+        """The learned policy that the report is about, if any.
+
+        Where nothing names it, the last one that was judged.
+        """
         if named := self.record("backtest/backtest").get("learned"):
             return str(named)
-        if "learned/sentences" in self.tables:
-            return SHIPPED
-        return next((name for name in reversed(self.policies) if is_learned(name)), None)
+        return next((name for name, one in reversed(self.origins.items()) if one.family in LEARNED), None)
 
 
-def is_expert(policy: str) -> bool:
-    """Whether a policy is a closed form, also as `glft (0.1)`, `glft@0.1` or `glft_tuned`."""
-    row = _row_of(policy)
-    return policy == TUNED if row is None else row.family != "bound"
+def is_expert(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a closed form, with whatever coefficients.
 
-
-def is_oracle(policy: str) -> bool:
-    """Whether a policy is an exact optimum: a bound, not a competitor."""
-    row = _row_of(policy)
-    return row is not None and row.family == "bound"
+    Args:
+        row: of a table with a row a policy.
+    """
+    return row["family"] in ("rule", "baseline")
 
 
 def competes(row: Mapping[str, Any]) -> bool:
     """Whether a row of results may be called the best: neither a bound nor who never trades.
 
     Args:
-        row: with the policy, and the lots that it filled where they are known.
+        row: with the lots that were filled where they are known.
     """
-    return not is_oracle(row["policy"]) and row.get("fills") != 0.0
-
-
-def is_learned(policy: str) -> bool:
-    """Whether a policy was learned: neither a closed form nor an exact optimum."""
-    return not is_expert(policy) and not is_oracle(policy)
-
-
-def _row_of(policy: str) -> Expert | None:
-    """Return the expert that a name in a table begins with, as a user wrote it; None for other policies."""
-    written = re.split(r"[@ (\[]", policy, maxsplit=1)[0]
-    return EXPERTS.get(written.removesuffix(f"_{TUNED}"))
+    return row["family"] != "bound" and row.get("fills") != 0.0
 
 
 def gather(folder: Path) -> Evidence:
@@ -291,17 +140,18 @@ def gather(folder: Path) -> Evidence:
             places += [folder / other / file for other in ("backtest", "calibrate", "resemble")]
         return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
-    tables, units = {}, {}
+    found, units = {}, {}
     for name, columns in TABLES.items():
         if path := find(name, ".parquet"):
-            tables[name] = _read(path, columns)
+            found[name] = _read(path, columns)
             units[name] = runs.units_of(path)
     patterns = ("imitate/*/curve.parquet", "*/curve.parquet", "curve.parquet")
     curves = {
         _method_of(path): _read(path, CURVE) for pattern in patterns for path in sorted(folder.glob(pattern))
     }
     records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
-    if not tables and not curves and not records:
+    page = _page_of(folder)
+    if not found and not curves and not records and page is None:
         raise DataError(
             f"`{folder}` must hold the tables of a run; it holds none. Name the folder that a command "
             "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
@@ -310,7 +160,25 @@ def gather(folder: Path) -> Evidence:
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
-    return Evidence(tables, units, curves, records, manifests)
+    known = origins_in(found.values())
+    found = {name: with_origins(table, known) for name, table in found.items()}
+    return Evidence(found, units, curves, records, manifests, page)
+
+
+def _page_of(folder: Path) -> Page | None:
+    """Return the page of a study, None where the folder is no study's.
+
+    Raises:
+        DataError: a version before wrote the folder, which kept no page to draw.
+    """
+    found, manifest = blocks.read(folder), folder / runs.MANIFEST
+    command = runs.read_json(manifest).get("command", "") if manifest.is_file() else ""
+    if found is None and command in STUDIES:
+        raise DataError(
+            f"`{folder}` must hold {blocks.PAGE}; an earlier version wrote the folder without. Run the "
+            f"`flowhft {command}` that made it again, into the same folder: finished stages are kept."
+        )
+    return found
 
 
 def _method_of(curve: Path) -> str:

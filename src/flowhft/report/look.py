@@ -4,26 +4,29 @@ Source of the colours: M. Okabe, K. Ito, "Color Universal Design", 2008.
 """
 
 import itertools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 
+from flowhft.policies.origin import Origin
+from flowhft.policies.rules import EXPERTS
 from flowhft.report import numbers
-from flowhft.report.evidence import ORACLE, is_learned
+from flowhft.report.evidence import LEARNED
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A"
 INK, QUIET, LINE = "#1b1f24", "#57606a", "#e3e6ea"
 
-# Closed forms keep their colour from report to report; variants share the colour and differ in dash.
+# Closed forms keep their colour from report to report; variants share the colour and differ in dash; bounds
+# are black.
 _EXPERT_COLOURS = {
     "no_quote": GREY,
     "white_noise": GREY,
     "avellaneda_stoikov": BLUE,
     "glft": SKY,
     "glft_drift": GREEN,
-    ORACLE: BLACK,
 }
 _LEARNED_COLOURS = (VERMILION, PURPLE, ORANGE)
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -36,32 +39,35 @@ class Style(NamedTuple):
         colour: `#rrggbb`.
         dash: of its lines, a word of plotly.
         width: of its lines, pixels.
+        learned: whether nobody wrote it down as a rule.
     """
 
     colour: str
     dash: str
     width: float
+    learned: bool = False
 
 
-def styles_of(policies: list[str], learned: str | None = None) -> dict[str, Style]:
+def styles_of(origins: Mapping[str, Origin], learned: str | None = None) -> dict[str, Style]:
     """Give every policy a style that no other has.
 
     Args:
-        policies: names, in the order in which they are shown.
+        origins: of the policies by name, in the order in which they are shown.
         learned: the policy that the report is about; it gets the strongest colour.
     """
     styles: dict[str, Style] = {}
     taken: dict[str, int] = {}
-    ours = sorted((name for name in policies if is_learned(name)), key=lambda name: name != learned)
-    for name in policies:
+    ours = [name for name, origin in origins.items() if origin.family in LEARNED]
+    ours.sort(key=lambda name: name != learned)
+    for name, origin in origins.items():
         if name in ours:
             colour = _LEARNED_COLOURS[ours.index(name) % len(_LEARNED_COLOURS)]
         else:
-            stem = max((key for key in _EXPERT_COLOURS if name.startswith(key)), key=len, default=ORACLE)
-            colour = _EXPERT_COLOURS[stem]
+            rule = EXPERTS.get(origin.rule)
+            colour = _EXPERT_COLOURS.get(rule.variant_of or rule.name if rule else "", BLACK)
         dash = _DASHES[min(taken.get(colour, 0), len(_DASHES) - 1)]
         taken[colour] = taken.get(colour, 0) + 1
-        styles[name] = Style(colour, dash, 2.6 if name in ours else 1.7)
+        styles[name] = Style(colour, dash, 2.6 if name in ours else 1.7, name in ours)
     return styles
 
 

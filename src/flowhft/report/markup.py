@@ -1,6 +1,7 @@
 """The few pieces of HTML that the report is made of. Plain text is escaped on its way in, always."""
 
 import html
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -79,8 +80,20 @@ def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
 
 def figure(plot: go.Figure, caption: str) -> Markup:
     """Write a figure: its data as JSON, which the page's script draws, and a caption: what to see."""
-    data = Markup(plot.to_json(validate=False))  # plotly writes "<" as an escape: it cannot end the script
-    height = plot.layout.height or 360
+    return drawn(str(plot.to_json(validate=False)), caption)
+
+
+def drawn(plot: str, caption: str = "") -> Markup:
+    """Write a figure that is JSON already.
+
+    Args:
+        plot: as plotly writes it.
+        caption: what to see.
+    """
+    data = Markup(plot.replace("<", "\\u003c"))  # it cannot end the script
+    layout = json.loads(plot)["layout"]
+    height = layout.get("height") or 360
+    title = (layout.get("title") or {}).get("text")
     return element(
         "figure",
         element(
@@ -88,7 +101,7 @@ def figure(plot: go.Figure, caption: str) -> Markup:
             class_="plot",
             style=f"height:{height}px",
             role="img",
-            aria_label=caption or str(plot.layout.title.text),
+            aria_label=caption or str(title),
         ),
         element("script", data, type="application/json"),
         element("figcaption", caption) if caption else "",

@@ -101,6 +101,29 @@ def plus_minus(value: float, half: float, space: str = " ") -> str:
     return f"{shown}{space}±{space}{reach}"
 
 
+def with_half(
+    value: float | None, low: float | None, high: float | None, space: str = " ", nothing: str = NOTHING
+) -> str:
+    """Write an estimate with half the width of its interval, or without where it has none.
+
+    Args:
+        value: the estimate.
+        low: lower end of its interval.
+        high: upper end.
+        space: around the sign.
+        nothing: for an estimate that is not known.
+
+    Example:
+        >>> with_half(132.14, 131.72, 132.56), with_half(1.5, None, None), with_half(None, None, None)
+        ('132.1 ± 0.4', '1.50', 'n/a')
+    """
+    if value is None or not math.isfinite(value):
+        return nothing
+    if low is None or high is None:
+        return significant(value)
+    return plus_minus(value, 0.5 * (high - low), space)
+
+
 def with_interval(interval: Interval, unit: str = "") -> str:
     """Write an estimate, its unit and its interval.
 

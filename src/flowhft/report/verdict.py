@@ -49,7 +49,7 @@ def best_expert(results: pl.DataFrame, scenario: str) -> str | None:
     rows = [
         row
         for row in results.filter(pl.col("scenario") == scenario).iter_rows(named=True)
-        if is_expert(row["policy"]) and competes(row) and numbers.known(row["pnl"])
+        if is_expert(row) and competes(row) and numbers.known(row["pnl"])
     ]
     return max(rows, key=lambda row: row["pnl"])["policy"] if rows else None
 

@@ -17,6 +17,7 @@ from flowhft.flow.checkpoint import Checkpoint
 from flowhft.rl.environment import Environment
 from flowhft.rl.ppo import CURVES, Learner, Units, begin, judge_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
+from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.simulate.quoting.agent import Actor
 from flowhft.simulate.rollout import key_for
@@ -26,27 +27,8 @@ UPDATES_PER_CALL = 5  # updates in one call of the compiled loop: how often prog
 PILOT_PATHS = 256  # episodes on which the scales are measured
 
 # Columns of the learning curves and of the table of seeds, with their units.
-CURVE_UNITS = {
-    "seed": "index",
-    "update": "updates",
-    "episodes": "episodes seen",
-    "episode_reward": "tick x lot, exploring",
-    "pnl": "tick x lot, exploring",
-    "divergence": "nats, of the new policy from the old",
-    "clipped": "share of samples",
-    "entropy": "nats",
-    "value_loss": "squared scaled reward",
-    "explained_variance": "share of the variance of returns",
-    "gradient_norm": "1",
-}
-SEED_UNITS = {
-    "seed": "index",
-    "reward": "tick x lot, validation, not exploring",
-    "reward_error": "tick x lot, standard error",
-    "pnl": "tick x lot, validation, not exploring",
-    "pnl_error": "tick x lot, standard error",
-    "chosen": "true for the agent that was kept",
-}
+CURVE_UNITS = tables.units_of("ppo", "curves")
+SEED_UNITS = tables.units_of("ppo", "seeds")
 
 
 class Trained(NamedTuple):

@@ -129,6 +129,7 @@ def replay(
             instrument.money,
             instrument.tick_value(start) * told.settings.order_lots,
             costs,
+            compared.origins,
         ),
         seed=seed,
         confidence=confidence,

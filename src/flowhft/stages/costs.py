@@ -18,7 +18,6 @@ from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, Trajectory, no_progress
 
 POINT = ("maker_fee_bps", "latency_ms")
-COST_UNITS = {"maker_fee_bps": "bps", "latency_ms": "ms", "fills": "lots a session"}
 
 
 def sweep_costs(

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from flowhft.desk.replay.markout import MARKOUT_UNITS, simulated_markout
+from flowhft.desk.replay.markout import simulated_markout
 from flowhft.errors import require
-from flowhft.metrics.measures import INVENTORY_UNITS, inventory_distribution
+from flowhft.metrics.measures import inventory_distribution
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.options import Late
+from flowhft.policies.origin import with_origins
+from flowhft.runs import tables
 from flowhft.runs.folder import finite, write_table
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -25,17 +27,11 @@ from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import CHUNK
 from flowhft.stages.policies import Given, Lineup, lineup
 from flowhft.stages.settings import require_evaluation
-from flowhft.stages.tables import course_units, currency_of, shown, table_of, units_of_metrics
+from flowhft.stages.tables import currency_of, shown, table_of, units_in
 from flowhft.types import Progress, no_progress
 from flowhft.work.task import Crew, do_here
 
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
-FINGERPRINT_UNITS = {
-    "inventory": "lots",
-    "time_left": "s",
-    "half_spread_bid": "ticks",
-    "half_spread_ask": "ticks",
-}
 SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory")
 
 
@@ -117,13 +113,17 @@ class Evaluation:
         """
         folder = Path(folder)
         courses = self.courses(progress)
-        write_table(folder / "equity.parquet", courses.equity, course_units(self.scenarios[0].currency))
-        write_table(folder / "fingerprint.parquet", courses.fingerprint, FINGERPRINT_UNITS)
-        write_table(folder / "inventory.parquet", courses.inventory, INVENTORY_UNITS)
-        write_table(folder / "markouts.parquet", courses.markouts, MARKOUT_UNITS)
-        units = units_of_metrics(currency_of(scenario.currency for scenario in self.scenarios))
-        write_table(folder / "results.parquet", self.results, units)
-        write_table(folder / "differences.parquet", self.differences, units)
+        currency = currency_of(scenario.currency for scenario in self.scenarios)
+        for name, table, money in (
+            ("equity", courses.equity, self.scenarios[0].currency),
+            ("fingerprint", courses.fingerprint, currency),
+            ("inventory", courses.inventory, currency),
+            ("markouts", courses.markouts, currency),
+        ):
+            units = tables.units_of("evaluate", name, money=money)
+            write_table(folder / f"{name}.parquet", table, units)
+        for name, table in (("results", self.results), ("differences", self.differences)):
+            write_table(folder / f"{name}.parquet", table, units_in("evaluate", name, currency))
 
     def __repr__(self) -> str:
         what = (
@@ -192,8 +192,8 @@ def evaluate(
         results += finite(judgement.results)
         differences += finite(judgement.differences)
     return Evaluation(
-        table_of(results),
-        table_of(differences),
+        with_origins(table_of(results), compared.origins),
+        with_origins(table_of(differences), compared.origins),
         compared.reference,
         tuple(markets),
         quoting,

@@ -8,24 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.desk.replay.engine import FILL_UNITS, Replayed
-from flowhft.desk.replay.latency import LATENCY_UNITS, latency_table
-from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
+from flowhft.desk.replay.engine import Replayed
+from flowhft.desk.replay.latency import latency_table
+from flowhft.desk.replay.markout import markout
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.metrics.bootstrap import judge_sessions
 from flowhft.metrics.measures import (
-    INVENTORY_UNITS,
     drawdown,
     equity,
     inventory_after,
     inventory_distribution,
 )
+from flowhft.policies.origin import Origin, with_origins
 from flowhft.recordings.ticks import Recording
+from flowhft.runs import tables
 from flowhft.runs.folder import stream, write_json, write_table
 from flowhft.simulate.evaluate import columns
-from flowhft.stages.costs import COST_UNITS, judge_costs
+from flowhft.stages.costs import judge_costs
 from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
-from flowhft.stages.tables import course_units, shown, units_of_metrics
+from flowhft.stages.tables import shown, units_in
 from flowhft.types import Trajectory
 
 SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory", "quoting_ratio")
@@ -42,6 +43,7 @@ class Judging(NamedTuple):
         currency: of money.
         money: currency of a tick x lot of one order.
         costs: of a sweep (`flowhft.stages.costs`); no rows where nothing was swept.
+        origins: by policy, where its quotes come from.
         time: of every step, seconds; None for since the first decision.
     """
 
@@ -52,6 +54,7 @@ class Judging(NamedTuple):
     currency: str
     money: float
     costs: pl.DataFrame
+    origins: Mapping[str, Origin]
     time: np.ndarray | None = None
 
 
@@ -94,17 +97,18 @@ class Backtest:
             folder: made where there is none.
         """
         folder = Path(folder)
-        units = units_of_metrics(self.currency)
-        write_table(folder / "results.parquet", self.results, units)
-        write_table(folder / "differences.parquet", self.differences, units)
-        if self.costs.height:
-            money = dict.fromkeys(_money_in(self.costs), self.currency)
-            write_table(folder / "costs.parquet", self.costs, COST_UNITS | money)
-        write_table(folder / "equity.parquet", self.equity, course_units(self.currency))
-        write_table(folder / "inventory.parquet", self.inventory, INVENTORY_UNITS)
-        write_table(folder / "markouts.parquet", self.markouts, MARKOUT_UNITS)
-        write_table(folder / "fills.parquet", self.fills, FILL_UNITS)
-        write_table(folder / "latency.parquet", self.latency, LATENCY_UNITS)
+        for name, table in (("results", self.results), ("differences", self.differences)):
+            write_table(folder / f"{name}.parquet", table, units_in("backtest", name, self.currency))
+        for name, table in (
+            *((("costs", self.costs),) if self.costs.height else ()),
+            ("equity", self.equity),
+            ("inventory", self.inventory),
+            ("markouts", self.markouts),
+            ("fills", self.fills),
+            ("latency", self.latency),
+        ):
+            units = tables.units_of("backtest", name, money=self.currency)
+            write_table(folder / f"{name}.parquet", table, units)
         write_json(folder / "backtest.json", dict(self.record))
 
     def warned(self, warnings: Sequence[str]) -> "Backtest":
@@ -180,11 +184,14 @@ def judge(
         "warnings": warnings_about(settings, found.sessions),
     }
     return Backtest(
-        results=pl.DataFrame(results, infer_schema_length=None),
-        differences=pl.DataFrame(
-            differences,
-            schema=None if differences else {"scenario": str, "policy": str},
-            infer_schema_length=None,
+        results=with_origins(pl.DataFrame(results, infer_schema_length=None), judging.origins),
+        differences=with_origins(
+            pl.DataFrame(
+                differences,
+                schema=None if differences else {"scenario": str, "policy": str},
+                infer_schema_length=None,
+            ),
+            judging.origins,
         ),
         equity=pl.concat([course_of(name, one, money, judging.time) for name, one in replayed.items()]),
         inventory=pl.DataFrame(

@@ -21,14 +21,13 @@ from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.policies.flow import flow_in
 from flowhft.policies.names import Named, delay_all, find_policy, tune
 from flowhft.policies.options import Late, split_list
+from flowhft.policies.origin import Origin
 from flowhft.policies.own import OwnPolicy, own_policy
 from flowhft.policies.policy import Policy
-from flowhft.policies.rule import Rule, rule_in
+from flowhft.policies.rule import Rule
 from flowhft.policies.rules import Expert
+from flowhft.policies.rules.no_quote import NO_QUOTE
 from flowhft.scenarios.scenario import Scenario
-
-# Who stays at home, and stands in every table: what every maker has to beat.
-NO_QUOTE = "no_quote"
 
 # Whatever names or is one or several policies.
 Given = str | Sequence[Any] | Mapping[str, Any]
@@ -49,6 +48,11 @@ class Lineup(NamedTuple):
     def names(self) -> list[str]:
         """The names of the policies."""
         return [policy.name for policy in self.policies]
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where the quotes of each come from, by name."""
+        return {policy.name: policy.origin for policy in self.policies}
 
     @property
     def learned(self) -> str | None:
@@ -159,8 +163,7 @@ def lineup(
 
 def _stays_at_home(named: Named) -> bool:
     """Whether it is `no_quote`, or takes its name."""
-    rule = rule_in(named.policy)
-    return named.name == NO_QUOTE or (rule is not None and rule.expert.name == NO_QUOTE)
+    return NO_QUOTE in (named.name, named.origin.rule)
 
 
 def frozen_in(policies: Iterable[Named], scenario: Scenario | None) -> dict[str, Frozen | OwnPolicy]:

@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 
 from flowhft.metrics.table import METRICS
-
-_ENDS = ("", "_low", "_high")
+from flowhft.runs import tables
+from flowhft.runs.tables.schema import ENDS
 
 
 def table_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Return rows of metrics as a table; a metric without a single value is still a column of numbers."""
-    numbers = {f"{name}{end}": pl.Float64 for name in METRICS for end in _ENDS}
+    numbers = {f"{name}{end}": pl.Float64 for name in METRICS for end in ENDS}
     if not rows:
         return pl.DataFrame(schema={"scenario": pl.String, "policy": pl.String, "reference": pl.String})
     return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
@@ -24,17 +24,16 @@ def currency_of(currencies: Iterable[str]) -> str:
     return different.pop() if len(different) == 1 else "money"
 
 
-def course_units(currency: str) -> dict[str, str]:
-    """Return the unit of every column of the course of a session."""
-    money = ("equity", "drawdown", "spread_pnl", "inventory_pnl", "fee")
-    units = {f"{name}{end}": currency for name in money for end in _ENDS}
-    inventory = ("inventory", "inventory_low", "inventory_median", "inventory_high")
-    return units | dict.fromkeys(inventory, "lots") | {"time": "s"}
+def units_in(command: str, name: str, currency: str) -> dict[str, str]:
+    """Return the units of a table of results, money in this currency.
 
-
-def units_of_metrics(currency: str) -> dict[str, str]:
-    """Return the unit of every metric, money in this currency."""
-    return {m.name: m.unit.replace("money", currency) for m in METRICS.values()}
+    Args:
+        command: that writes it.
+        name: of its file, without the ending.
+        currency: of money.
+    """
+    metrics = {metric.name: metric.unit for metric in METRICS.values()}
+    return tables.units_of(command, name, money=currency, metrics=metrics)
 
 
 def shown(results: pl.DataFrame, metrics: Iterable[str]) -> str:

@@ -6,7 +6,8 @@ contradictions  printed numbers that cannot all be right, whatever the parameter
 reasons         what the numbers say of the entries that are furthest off
 effects         each error of the paper's runs mended alone, paired
 placing         policies against the oracle's frontier
-document        what was found -> Markdown
+document        what was found -> a page of blocks
+figures         what it draws
 reproduction    the stages of all that, into a run folder
 page            a page, its tables and its report, from what the stages of a study found
 demo            the whole line, from a recording to a judged policy and a report

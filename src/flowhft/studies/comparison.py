@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flowhft.policies.rules.no_quote import NO_QUOTE
 from flowhft.studies.paper import CLOSED_FORMS, METRICS, PPO, ROUNDING, TRIALS, printed_tables
 
 # What a good reproduction of the closed forms reaches: median and 90th percentile of the relative error.
@@ -24,8 +25,8 @@ def against_paper(results: pl.DataFrame, measured: Mapping[str, str] = AS_PRINTE
     """Lay our results beside the printed numbers.
 
     Args:
-        results: of the closed forms as run, and of PPO if there is one: columns scenario, policy, paths and
-            `metric`, `metric_low`, `metric_high` for each of the paper's three metrics.
+        results: of the closed forms as run, of PPO if there is one, and of who stays at home: columns
+            scenario, policy, paths and `metric`, `metric_low`, `metric_high` for each of the paper's three.
         measured: the paper's metrics to lay out, and the columns that estimate them here.
 
     Returns:
@@ -46,7 +47,7 @@ def against_paper(results: pl.DataFrame, measured: Mapping[str, str] = AS_PRINTE
     rows = [
         _entry(metric, printed.get((scenario, name, metric)), row, column)
         for scenario in scenarios
-        for policy, name in (*CLOSED_FORMS.items(), (PPO, PPO))
+        for policy, name in (*CLOSED_FORMS.items(), (PPO, PPO), (NO_QUOTE, NO_QUOTE))
         if (row := ours.get((scenario, policy)))
         for metric, column in measured.items()
     ]

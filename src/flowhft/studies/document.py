@@ -1,20 +1,21 @@
-"""What a reproduction found, as a Markdown page: docs/reproduction.md is made by this file.
+"""What a reproduction found, as a page of blocks: docs/reproduction.md and its report are made of it.
 
 The page says nothing of when, where or how fast it was made, so that the same seed and sizes make it again.
 """
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from flowhft.metrics.table import CONFIDENCE
-from flowhft.report.numbers import count, exact, plus_minus, share, significant, together
+from flowhft.report.blocks import Block, Cell, Heading, Page, Section, Sentence, Typed, listing, table
+from flowhft.report.numbers import count, exact, plus_minus, share, significant, together, with_half
 from flowhft.scenarios.presets import paper_test
 from flowhft.studies.comparison import BARS
 from flowhft.studies.effects import Effect
-from flowhft.studies.paper import METRICS, PPO, TRIALS
+from flowhft.studies.figures import errors_figure
+from flowhft.studies.paper import CLOSED_FORMS, METRICS, PPO, TRIALS
 from flowhft.studies.reasons import LEAST, WORDS
 
 TITLES = {
@@ -25,16 +26,16 @@ TITLES = {
     "ppo": "PPO",
 }
 LEVEL = share(CONFIDENCE)
-WIDTH = 118
 NOTHING = "–"
+FULL = 0.10  # relative error from which a tint no longer deepens
 _WORDY = ("entries of", "cell", "policy", "metric", "reason", "check", "what must hold")
 NARROW = "\u00a0"  # a space at which no line is broken
 
 
 def document(
     tables: Mapping[str, pl.DataFrame], effects: Sequence[Effect], settings: Mapping[str, Any]
-) -> str:
-    """Write the page.
+) -> Page:
+    """Return the page.
 
     Args:
         tables: comparison, agreement, contradictions, unexplained, effects and placing (see
@@ -43,33 +44,48 @@ def document(
         settings: command (as typed), paths, effect_paths, frontier_paths and seed.
     """
     comparison = tables["comparison"]
-    parts = [
-        "# The FlowHFT paper, reproduced",
-        "Made by a command; nothing on this page is written by hand:",
-        f"    {settings['command']}",
-        _introduction(settings),
-        "## How near the reproduction comes",
-        *_agreement(tables["agreement"]),
-        "## Tables 1 to 6",
-        _TABLES_NOTE,
-        *_printed_and_ours(comparison),
-        "## Printed numbers that cannot be right",
-        *_contradictions(tables["contradictions"]),
-        "## The entries furthest off",
-        *_unexplained(tables["unexplained"], comparison),
-        "## What each error of the runs was worth",
-        *_effects(tables["effects"], effects, settings),
+    sections = [
+        _section("agreement", "How near the reproduction comes", _agreement(tables["agreement"], comparison)),
+        _section("tables", "Tables 1 to 6", _printed_and_ours(comparison)),
+        _section(
+            "contradictions",
+            "Printed numbers that cannot be right",
+            _contradictions(tables["contradictions"]),
+        ),
+        _section("unexplained", "The entries furthest off", _unexplained(tables["unexplained"], comparison)),
+        _section(
+            "effects",
+            "What each error of the runs was worth",
+            _effects(tables["effects"], effects, settings),
+        ),
     ]
     if tables["placing"].height:
-        parts += ["## Against the frontier", *_placing(tables["placing"], settings)]
-    return "\n\n".join(_filled(part) for part in parts) + "\n"
+        sections.append(_section("placing", "Against the frontier", _placing(tables["placing"], settings)))
+    return Page(
+        "reproduction",
+        "The FlowHFT paper, reproduced",
+        tuple(_headline(tables["agreement"], tables["contradictions"])),
+        (
+            Sentence("Made by a command; nothing on this page is written by hand:"),
+            Typed((settings["command"],)),
+            Sentence(_introduction(settings)),
+        ),
+        tuple(sections),
+    )
 
 
-def _filled(part: str) -> str:
-    """Break the lines of prose as the other documents do; tables, lists and commands keep theirs."""
-    if part.startswith(("|", "#", "- ", "    ")):
-        return part
-    return textwrap.fill(part, WIDTH, break_long_words=False, break_on_hyphens=False)
+def _section(key: str, title: str, found: Iterable[Block]) -> Section:
+    return Section(key, title, tuple(found))
+
+
+def _headline(agreement: pl.DataFrame, contradictions: pl.DataFrame) -> Iterator[str]:
+    found = agreement.row(0, named=True)
+    yield (
+        f"The closed forms as the paper ran them come within {_percent(found['median'])} (median; 90th "
+        f"percentile {_percent(found['ninetieth'])}) of its {count(found['entries'])} printed numbers."
+    )
+    failed = contradictions.filter(pl.col("says") != "").height
+    yield f"{failed} times, printed numbers contradict one another or what the text says of them."
 
 
 def _introduction(settings: Mapping[str, Any]) -> str:
@@ -84,7 +100,7 @@ def _introduction(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _agreement(agreement: pl.DataFrame) -> list[str]:
+def _agreement(agreement: pl.DataFrame, comparison: pl.DataFrame) -> Iterator[Block]:
     rows = [
         (
             "**all closed forms**" if row["part"] == "closed forms" else _titled(row["part"], row["name"]),
@@ -115,7 +131,10 @@ def _agreement(agreement: pl.DataFrame) -> list[str]:
         "independent trials: all policies of a cell meet the same random numbers, and a Sharpe ratio that "
         "is printed as 0.09 is known to 6 % at best."
     )
-    return [_table(head, rows), reading, limits]
+    yield table(head, rows, _WORDY)
+    yield Sentence(reading)
+    yield Sentence(limits)
+    yield errors_figure(comparison, titled)
 
 
 def _titled(part: str, name: str) -> str:
@@ -130,40 +149,43 @@ _TABLES_NOTE = (
 )
 
 
-def _printed_and_ours(comparison: pl.DataFrame) -> Iterable[str]:
+def _printed_and_ours(comparison: pl.DataFrame) -> Iterator[Block]:
+    yield Sentence(_TABLES_NOTE)
     cells = paper_test("paper")
     head = [
         "cell",
         "policy",
         *(f"{WORDS[metric]}{end}" for metric in METRICS for end in ("", ", ours", ", error")),
     ]
-    for (table,), rows in comparison.group_by(pl.col("scenario").str.head(2), maintain_order=True):
+    for (number,), rows in comparison.group_by(pl.col("scenario").str.head(2), maintain_order=True):
         first = cells[rows["scenario"][0]]
-        yield (
-            f"### Table {str(table).removeprefix('T')}: Hurst exponent {exact(first.hurst_exponent)}, "
+        yield Heading(
+            f"Table {str(number).removeprefix('T')}: Hurst exponent {exact(first.hurst_exponent)}, "
             f"drift {exact(first.drift)}"
         )
-        lines = []
+        lines: list[list[str | Cell]] = []
         for (scenario, policy), entries in rows.group_by("scenario", "policy", maintain_order=True):
             found = {entry["metric"]: entry for entry in entries.iter_rows(named=True)}
-            line = [str(scenario).partition(".")[2], titled(str(policy))]
+            line: list[str | Cell] = [str(scenario).partition(".")[2], titled(str(policy))]
             for metric in METRICS:
                 line += _entry(found[metric])
             lines.append(line)
-        yield _table(head, lines)
+        yield table(head, lines, _WORDY)
 
 
-def _entry(entry: Mapping[str, Any]) -> list[str]:
+def _entry(entry: Mapping[str, Any]) -> list[str | Cell]:
     """Write one entry: printed, ours with half its interval, relative error with a star where unexplained."""
-    ours = _plus_minus(entry["ours"], 0.5 * (entry["high"] - entry["low"]))
+    ours = with_half(entry["ours"], entry["low"], entry["high"], NARROW)
     if entry["printed"] is None:
         return [NOTHING, ours, NOTHING]
     star = "" if entry["explained"] else "\\*"
-    return [f"{entry['printed']:.2f}", ours, f"{_signed(entry['relative_error'])}{star}"]
+    error, full = entry["relative_error"], entry["relative_error"] / FULL
+    remark = "explained by chance and rounding" if entry["explained"] else "not explained"
+    return [f"{entry['printed']:.2f}", ours, Cell(f"{_signed(error)}{star}", full, remark)]
 
 
-def _contradictions(contradictions: pl.DataFrame) -> Iterable[str]:
-    yield (
+def _contradictions(contradictions: pl.DataFrame) -> Iterator[Block]:
+    yield Sentence(
         "Checked on the printed numbers alone, without any simulation: no set of parameters can mend these. "
         "The tolerance is such that tables without an error pass all of it 99 times in a hundred."
     )
@@ -172,16 +194,15 @@ def _contradictions(contradictions: pl.DataFrame) -> Iterable[str]:
         failed = found.filter(pl.col("says") != "")
         rows.append((name, found["rule"][0], found["entries"][0], failed.height))
         sentences += [
-            f"- **{titled(row['printed_policy'])}**, {row['says']}" for row in failed.iter_rows(named=True)
+            f"**{titled(row['printed_policy'])}**, {row['says']}" for row in failed.iter_rows(named=True)
         ]
-    yield _table(("check", "what must hold", "tried on", "fails in"), rows)
-    if sentences:
-        yield "\n".join(sentences)
+    yield table(("check", "what must hold", "tried on", "fails in"), rows, _WORDY)
+    yield from listing(sentences)
 
 
-def _unexplained(unexplained: pl.DataFrame, comparison: pl.DataFrame) -> Iterable[str]:
+def _unexplained(unexplained: pl.DataFrame, comparison: pl.DataFrame) -> Iterator[Block]:
     printed = comparison.filter(pl.col("printed").is_not_null() & (pl.col("policy") != PPO)).height
-    yield (
+    yield Sentence(
         f"{unexplained.height} of the {printed} entries of the closed forms "
         f"{'is' if unexplained.height == 1 else 'are'} further off than rounding and sampling can explain, "
         f"by more than {_percent(LEAST, 0)} of the printed number. The reason is what the numbers "
@@ -200,9 +221,9 @@ def _unexplained(unexplained: pl.DataFrame, comparison: pl.DataFrame) -> Iterabl
         for row in unexplained.iter_rows(named=True)
     ]
     if rows:
-        yield _table(("cell", "policy", "metric", "printed", "ours", "error", "reason"), rows)
+        yield table(("cell", "policy", "metric", "printed", "ours", "error", "reason"), rows, _WORDY)
     if sentence := _ppo(comparison):
-        yield sentence
+        yield Sentence(sentence)
 
 
 def _ppo(comparison: pl.DataFrame) -> str:
@@ -225,8 +246,8 @@ def _ppo(comparison: pl.DataFrame) -> str:
     )
 
 
-def _effects(table: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[str, Any]) -> Iterable[str]:
-    yield (
+def _effects(found: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(
         "One thing mended at a time, everything else as run, risk aversion 1 unless said; "
         f"{count(settings['effect_paths'])} sessions on the same random numbers on both sides. Each entry "
         "is as run → mended (difference ± half its paired interval)."
@@ -234,11 +255,12 @@ def _effects(table: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[s
     for effect in effects:
         rows = [
             (row["scenario"], *(_change(row, metric) for metric in METRICS))
-            for row in table.filter(pl.col("effect") == effect.name).iter_rows(named=True)
+            for row in found.filter(pl.col("effect") == effect.name).iter_rows(named=True)
         ]
         if rows:
-            yield f"**{effect.name[0].upper()}{effect.name[1:]}**: {effect.as_run} → {effect.mended}."
-            yield _table(("cell", *(WORDS[metric] for metric in METRICS)), rows)
+            name = f"{effect.name[0].upper()}{effect.name[1:]}"
+            yield Sentence(f"**{name}**: {effect.as_run} → {effect.mended}.")
+            yield table(("cell", *(WORDS[metric] for metric in METRICS)), rows, _WORDY)
 
 
 def _change(row: Mapping[str, Any], metric: str) -> str:
@@ -247,8 +269,8 @@ def _change(row: Mapping[str, Any], metric: str) -> str:
     return f"{before} → {after} ({_plus_minus(row[metric], half, signed=True)})"
 
 
-def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterable[str]:
-    yield (
+def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(
         "The oracle is told the total drift, that of the jumps included, the total volatility and the mean "
         "rate of orders, and prices inventory exactly; its risk aversion is swept "
         f"({count(settings['frontier_paths'])} sessions a point). Each entry is the PnL of a policy and, in "
@@ -256,7 +278,7 @@ def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterable[str
         "of inventory, and not that deviation: a policy may come to stand a little above it. The curves are "
         "in the report."
     )
-    yield (
+    yield Sentence(
         "In Tables 3 to 6 the price has memory, which the oracle is not told of: there it bounds only those "
         "who do not look at the price, as no closed form does. PPO sees it, and what it earns there above "
         "the oracle comes from predicting the next move (inventory PnL, not spread): a property of "
@@ -278,12 +300,12 @@ def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterable[str
             )
         )
     titles = [titled(name) for name in policies]
-    yield _table(("cell", *titles), rows)
+    yield table(("cell", *titles), rows, _WORDY)
 
 
 def titled(policy: str) -> str:
     """Return what people read for a policy, ours or the paper's."""
-    name = policy.removesuffix("_as_run")
+    name = CLOSED_FORMS.get(policy, policy)
     return TITLES.get(name, name.replace("_", " "))
 
 
@@ -301,8 +323,3 @@ def _percent(part: float, decimals: int = 1) -> str:
 
 def _whole(part: float) -> str:
     return _percent(part, 0)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    rule = ["---" if title in _WORDY else "---:" for title in head]  # numbers are set to the right
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (head, rule, *rows))

@@ -1,4 +1,4 @@
-"""The page of a study: tables, a Markdown page and the report, from what stages found.
+"""The page of a study: tables and blocks of what stages found, its Markdown and its report.
 
 Such a folder holds a finished folder for every stage, and the page beside them. The page takes seconds and is
 written anew whenever a stage is; stages are what is resumed.
@@ -7,13 +7,16 @@ written anew whenever a stage is; stages are what is resumed.
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from flowhft.runs.folder import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
 from flowhft.stages.folder import begin, require_ours
 from flowhft.stages.stage import Listener
+
+if TYPE_CHECKING:
+    from flowhft.report.blocks import Page
 
 
 class Found(NamedTuple):
@@ -22,13 +25,13 @@ class Found(NamedTuple):
     Attributes:
         tables: of the page, by name.
         units: of their columns, by table.
-        page: the page itself, Markdown.
+        page: what is said of them.
         summary: what else the manifest is to remember.
     """
 
     tables: Mapping[str, pl.DataFrame]
     units: Mapping[str, Mapping[str, str]]
-    page: str
+    page: "Page"
     summary: Mapping[str, Any]
 
 
@@ -69,16 +72,20 @@ def write_page(
         find: called with the folder of unfinished work.
         docs: where the page is copied to; None for nowhere.
     """
-    from flowhft.report import build
+    from flowhft.report import blocks, build
+    from flowhft.report.markdown import markdown
 
     folder = run.folder
+    if not (folder / blocks.PAGE).is_file():
+        run.withdraw()  # a version before wrote it
     if work := begin(run, listener):
         run.withdraw()
         found = find(work)
         for table, rows in found.tables.items():
             write_table(work / f"{table}.parquet", rows, dict(found.units.get(table, {})))
         with replacing(work / name) as temporary:
-            temporary.write_text(found.page, encoding="utf-8")
+            temporary.write_text(markdown(found.page), encoding="utf-8")
+        blocks.write(found.page, work)
         run.finish(tables=list(found.tables), **found.summary)
     if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
         (folder / UNFINISHED).rmdir()

@@ -11,6 +11,7 @@ from flowhft.errors import UsageError, require
 from flowhft.rl.settings import PpoSettings
 from flowhft.runs.folder import MANIFEST, manifest_of, read_table
 from flowhft.runs.resume import JSON, Finished
+from flowhft.runs.tables import units_of
 from flowhft.scenarios.presets import Preset
 from flowhft.simulate.devices import DeviceName, prepare
 from flowhft.stages.folder import RUNS, identity_of, identity_of_run, require_ours, run_of, scenarios_of
@@ -76,7 +77,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     def find(work: Path) -> Found:
         tables = _found(settings, folder, work, scenarios, listener)
         told = _settings(settings, folder)
-        units = {name: _units(name, table) for name, table in tables.items()}
+        units = {name: units_of("reproduce paper", name) for name in tables}
         page = document(tables, EFFECTS, told)
         return Found(tables, units, page, {"settings": told, "stages": _stages(folder)})
 
@@ -247,18 +248,3 @@ def _contradictions(checks: Any) -> pl.DataFrame:
             for failure in check.failures or (nothing,)
         ]
     ).rename({"policy": "printed_policy"})
-
-
-def _units(name: str, table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the reproduction."""
-    shares = ("relative_error", "unexplained", "median", "ninetieth", "covered", "explained")
-    money = ("pnl", "max_drawdown", "pnl_deviation", "frontier_pnl", "below")
-    units = dict.fromkeys(shares, "ratio")
-    for column in table.columns:
-        if column.startswith("sharpe"):
-            units[column] = "ratio"
-        elif column.startswith(money):
-            units[column] = "price units"
-    if name in ("comparison", "unexplained"):
-        units |= dict.fromkeys(("printed", "ours", "low", "high"), "price units; ratio for sharpe")
-    return units

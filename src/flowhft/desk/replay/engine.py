@@ -47,6 +47,7 @@ from flowhft.errors import DataError, FlowhftError, require
 from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
 
@@ -78,16 +79,7 @@ class Replayed(NamedTuple):
     delays: Delays
 
 
-FILL_UNITS = {
-    "step": "decisions since the start, of the step in which it was learned",
-    "time": "seconds since the first decision, when the venue made it",
-    "exchange_time_ns": "nanoseconds",
-    "side": "1 we bought, -1 we sold",
-    "price": "ticks",
-    "lots": "lots of the recording",
-    "maker": "1 the order waited, 0 it traded on arrival",
-    "mid_price": "ticks, the last mid at the venue strictly before the fill",
-}
+FILL_UNITS = tables.units_of("backtest", "fills")
 
 
 class Market(NamedTuple):

@@ -16,6 +16,7 @@ from flowhft.desk.replay.events import exchange_order
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
 from flowhft.recordings.ticks import SNAPSHOT, Recording
+from flowhft.runs import tables
 
 ROUNDING_US = 100.0
 
@@ -46,7 +47,7 @@ class Delays(NamedTuple):
     response: Float[np.ndarray, " sample"]
 
 
-LATENCY_UNITS = dict.fromkeys(("p50", "p90", "p99", "maximum"), "us")
+LATENCY_UNITS = tables.units_of("backtest", "latency")
 
 # A row of what hftbacktest interpolates: when an order leaves, when it arrives, when the answer is here.
 _ROW = np.dtype(

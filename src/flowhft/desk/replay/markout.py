@@ -10,22 +10,14 @@ from flowhft.errors import require
 from flowhft.metrics.estimators import RATIO
 from flowhft.recordings.book import mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.runs import tables
 from flowhft.types import Trajectory
 
 HORIZONS = (0.0, 0.1, 1.0, 10.0, 60.0)  # seconds
 STEPS = (1, 2, 5, 10, 20, 50, 100)  # of a simulation
 
 _TYPES = [pl.String, pl.Float64, pl.Int64] + [pl.Float64] * 5
-MARKOUT_UNITS = {
-    "policy": "name",
-    "horizon": "seconds after the fill",
-    "fills": "fills whose horizon lies within their session of the recording",
-    "capture": "ticks a fill: side x (last mid before the fill - price)",
-    "markout": "ticks a fill: side x (mid at the horizon - last mid before the fill)",
-    "markout_error": "ticks, standard error of the markout",
-    "realised": "ticks a fill: capture + markout",
-    "realised_error": "ticks, standard error of the sum",
-}
+MARKOUT_UNITS = tables.units_of("backtest", "markouts")
 
 
 def markout(

@@ -22,6 +22,7 @@ from flowhft.learn.adapt.turns import search_by_turns
 from flowhft.learn.adapt.worth import Worth, gain, unit_of, worth_of
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
+from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
@@ -33,18 +34,12 @@ from flowhft.types import Interval, Policy, Progress, no_progress
 Judging = Callable[[Sequence[Adapter], str, int], list[Worth]]
 
 GRID, STATE, GRADIENT = GridSettings(), StateSettings(), GradientSettings()
-UNITS = {
-    "offset_bid": "ticks",
-    "offset_ask": "ticks",
-    "skew": "ticks / lot",
-    "slope": "ticks / (lot s)",
-}
 
 
 def units_of(settings: AdaptSettings) -> dict[str, str]:
     """Return the unit of every column of the search."""
     unit = unit_of(settings.criterion, settings.inventory_weight)
-    return UNITS | {"score": unit, "difference": f"{unit}, paired, to the policy without adapter"}
+    return tables.units_of("adapt", "search", criterion=unit)
 
 
 class Adaptation(NamedTuple):

@@ -11,20 +11,13 @@ import polars as pl
 
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.learn.settings import DataSettings
+from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
 
 # Rows of a shard, about: what a killed run loses at most, and what a worker is given at once.
 SHARD_ROWS = 150_000
 
-UNITS = {
-    "dt": "s",
-    "horizon": "s",
-    "fill_decay": "1 / tick",
-    "risk_aversion": "1 / (tick x lot)",
-    "first": "sessions",
-    "paths": "sessions",
-    "fills": "lots",
-}
+UNITS = tables.units_of("demonstrate", "lessons")
 
 
 class Lesson(NamedTuple):

@@ -18,6 +18,7 @@ import polars as pl
 
 from flowhft.errors import DataError, require
 from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.runs import tables
 from flowhft.runs.folder import read_json, read_table, sha256_of, write_table
 from flowhft.scenarios.files import read_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -30,19 +31,7 @@ SCENARIOS = "scenarios.toml"
 CARD = "demonstrations.json"
 MOST_ROWS = 50_000_000  # that are learned from at once, which training holds in memory
 
-STEP_UNITS = {
-    "path": "number of the session in the data set",
-    "step": "decisions since the session began",
-    "mid_price": "ticks from the session's first mid",
-    "inventory": "lots",
-    "cash": "tick x lot",
-    "arrivals_bid": "orders since the last decision",
-    "arrivals_ask": "orders since the last decision",
-    "filled_bid": "lots since the last decision",
-    "filled_ask": "lots since the last decision",
-    "half_spread_bid": "ticks",
-    "half_spread_ask": "ticks",
-}
+STEP_UNITS = tables.units_of("demonstrate", "demonstrations-0000")
 SEEN = tuple(name for name in STEP_UNITS if name in Observation._fields)
 
 

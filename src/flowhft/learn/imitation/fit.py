@@ -21,6 +21,7 @@ from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.demonstrations.dataset import Samples
 from flowhft.learn.imitation.examine import Examination, Standing, examine
 from flowhft.learn.settings import TrainingSettings
+from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
 
@@ -29,16 +30,7 @@ VALIDATION_WINDOWS = 2048
 NO_CHECKPOINT = Checkpoint(None)
 NOT_EXAMINED = Standing(float("nan"), float("nan"), float("nan"))
 
-CURVE_UNITS = {
-    "update": "updates",
-    "loss": "scaled half-spread^2",
-    "validation_loss": "scaled half-spread^2",
-    "gradient_norm": "scaled half-spread^2",
-    "closed_loop_pnl": "tick x lot",
-    "teacher_pnl": "tick x lot",
-    "closed_loop_gap": "share",
-    "seconds": "s",
-}
+CURVE_UNITS = tables.units_of("imitate", "curve")
 _NOT_COMPILED = (
     "held_out",
     "checkpoint_every",

@@ -17,6 +17,7 @@ from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS
 from flowhft.policies.policy import Policy
+from flowhft.runs import tables
 from flowhft.runs.resume import JSON, Finished
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.many import contest
@@ -27,19 +28,7 @@ from flowhft.types import Progress, no_progress
 
 THREE = ("pnl", "sharpe", "max_drawdown")
 UTILITY = "utility"
-TABLE_UNITS = {
-    "dial": "1",
-    "scenarios": "scenarios",
-    "pnl_ratio": "ratio to the best expert, median",
-    "sharpe_ratio": "ratio to the best expert, median",
-    "drawdown_ratio": "ratio to the expert with the smallest one, median",
-    "better_pnl": "share of scenarios",
-    "better_sharpe": "share of scenarios",
-    "better_drawdown": "share of scenarios",
-    "better_all": "share of scenarios",
-    "better_utility": "share of scenarios",
-    "won": "share of scenarios: better in utility among informed traders, in all three elsewhere",
-}
+TABLE_UNITS = tables.units_of("train", "held_out")
 Summary = dict[str, float]
 
 

@@ -29,17 +29,12 @@ from flowhft.learn.regime.network import (
 from flowhft.learn.regime.score import score_of
 from flowhft.learn.regime.settings import RegimeSettings
 from flowhft.policies.regime_adapter import RegimeAdapter
+from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.types import Progress, no_progress
 
 ROW = 20  # updates behind a row of the curve
-CURVE_UNITS = {
-    "update": "updates",
-    "score": "mean over random scenarios: soft minimum of gains",
-    "held_out_score": "the same on held-out scenarios, all dials of the table",
-    "gradient_norm": "1",
-    "seconds": "s",
-}
+CURVE_UNITS = tables.units_of("train", "curve")
 
 
 class State(NamedTuple):

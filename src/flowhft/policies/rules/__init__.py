@@ -41,6 +41,8 @@ class Expert:
         unpack: (numbers) -> coefficients, from all their numbers in one flat array; None where every
             coefficient is one number. Plain arithmetic that numba compiles too.
         check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.
+        variant_of: the rule that it runs in other units or with another sign; empty where it is none.
+        without_drift: the same rule that is told no drift; empty where it is told none itself.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Expert:
     noisy: bool = False
     unpack: Callable[[Any], Any] | None = None
     check: Callable[[Any], None] | None = None
+    variant_of: str = ""
+    without_drift: str = ""
 
     @property
     def form(self) -> type:
@@ -77,7 +81,7 @@ EXPERTS = {
     expert.name: expert
     for expert in (
         Expert(
-            "no_quote",
+            no_quote.NO_QUOTE,
             "stays at home: quotes neither side",
             no_quote.coefficients,
             no_quote.quote,
@@ -98,13 +102,20 @@ EXPERTS = {
             avellaneda_stoikov.quote,
         ),
         Expert("glft", "long-run optimum without a view on drift", glft.coefficients, glft.quote),
-        Expert("glft_drift", "long-run optimum, told the drift", glft.coefficients_with_drift, glft.quote),
+        Expert(
+            "glft_drift",
+            "long-run optimum, told the drift",
+            glft.coefficients_with_drift,
+            glft.quote,
+            without_drift="glft",
+        ),
         Expert(
             "avellaneda_stoikov_as_run",
             "as the paper ran it: inventory sign reversed, raw units",
             avellaneda_stoikov.coefficients_as_run,
             avellaneda_stoikov.quote,
             as_run=True,
+            variant_of="avellaneda_stoikov",
         ),
         Expert(
             "avellaneda_stoikov_raw",
@@ -112,6 +123,7 @@ EXPERTS = {
             avellaneda_stoikov.coefficients,
             avellaneda_stoikov.quote,
             as_run=True,
+            variant_of="avellaneda_stoikov",
         ),
         Expert(
             "glft_as_run",
@@ -119,6 +131,7 @@ EXPERTS = {
             glft.coefficients_as_run,
             glft.quote,
             as_run=True,
+            variant_of="glft",
         ),
         Expert(
             "glft_drift_as_run",
@@ -126,6 +139,8 @@ EXPERTS = {
             glft.coefficients_with_drift_as_run,
             glft.quote,
             as_run=True,
+            variant_of="glft_drift",
+            without_drift="glft_as_run",
         ),
         Expert(
             "oracle",

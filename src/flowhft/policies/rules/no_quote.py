@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from flowhft.types import Estimates, Numeric, Observation, Quote
 
+NO_QUOTE = "no_quote"  # its row of `flowhft.policies.rules.EXPERTS`
+
 
 class Coefficients(NamedTuple):
     """What the quotes need: nothing."""

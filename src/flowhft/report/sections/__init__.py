@@ -14,10 +14,8 @@ from flowhft.report.sections import (
     fingerprint,
     frontier,
     headline,
-    real,
     recording,
     replayed,
-    reproduction,
     resemblance,
     simulated,
     teachers,
@@ -25,7 +23,6 @@ from flowhft.report.sections import (
     tuned,
     walked,
 )
-from flowhft.report.sections.learned import cells, dial, repeats, studies, unseen, verdict, worth
 
 
 class Section(NamedTuple):
@@ -46,17 +43,8 @@ SECTIONS = (
     Section("headline", "Headline", headline.content),
     Section("recording", "The recording", recording.content),
     Section("backtest", "Judgement on the recording", replayed.content),
-    Section("real", "Real recordings", real.content),
     Section("walk", "Walking forward, window by window", walked.content),
     Section("costs", "What costs do", costs.content),
-    Section("reproduction", "The FlowHFT paper, reproduced", reproduction.content),
-    Section("targets", "Targets", verdict.content),
-    Section("cells", "The shipped policy in every cell", cells.content),
-    Section("trainings", "Trained again from other seeds", repeats.content),
-    Section("worth", "Where its gain comes from", worth.content),
-    Section("dial", "Its risk dial", dial.content),
-    Section("unseen", "Markets never seen", unseen.content),
-    Section("studies", "How to learn: studies", studies.content),
     Section("simulation", "Judgement in simulation", simulated.content),
     Section("frontier", "The frontier of the exact optimum", frontier.content),
     Section("fingerprint", "How the policies quote", fingerprint.content),

@@ -5,7 +5,7 @@ import polars as pl
 from flowhft.metrics.table import METRICS
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
-from flowhft.report.evidence import competes, is_learned
+from flowhft.report.evidence import competes
 from flowhft.report.markup import Markup, cell, element, join, note, subtitle, table, text
 from flowhft.report.verdict import interval_in, outcome
 from flowhft.types import Interval
@@ -25,7 +25,7 @@ def key_of(policies: list[str], styles: Styles) -> Markup:
 
 
 def _button(name: str, styles: Styles) -> Markup:
-    kind = "learned" if is_learned(name) else ""
+    kind = "learned" if styles[name].learned else ""
     return element(
         "button",
         _swatch(name, styles),

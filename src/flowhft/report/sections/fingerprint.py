@@ -6,7 +6,7 @@ import polars as pl
 
 from flowhft.report import look, numbers
 from flowhft.report.charts import Styles
-from flowhft.report.evidence import Evidence, is_learned
+from flowhft.report.evidence import LEARNED, Evidence
 from flowhft.report.markup import Markup, figure, join, paragraph, row
 from flowhft.report.sections.comparison import key_of
 
@@ -53,10 +53,10 @@ def axis_of(table: pl.DataFrame) -> tuple[float, float]:
         high=pl.max_horizontal("half_spread_bid", "half_spread_ask"),
     )
     ends = both.filter(pl.col("low").is_finite() & pl.col("high").is_finite())
-    ends = ends.group_by("policy").agg(pl.col("low").min(), pl.col("high").max())
+    ends = ends.group_by("policy", "family").agg(pl.col("low").min(), pl.col("high").max())
     if ends.is_empty():  # nobody quotes
         return -1.0, 1.0
-    learned = ends.filter(pl.col("policy").map_elements(is_learned, return_dtype=pl.Boolean))
+    learned = ends.filter(pl.col("family").is_in(LEARNED))
     low, high = (
         float(np.nanmedian((learned if learned.height else ends)[end].to_numpy())) for end in ("low", "high")
     )

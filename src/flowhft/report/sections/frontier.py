@@ -1,5 +1,7 @@
 """The frontier: PnL against its deviation, the exact optimum as a curve and every policy as a point."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -8,7 +10,7 @@ from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.look import Style
-from flowhft.report.markup import Markup, cell, element, figure, join, note, paragraph, row, table
+from flowhft.report.markup import Markup, cell, element, figure, folded, join, note, paragraph, row, table
 from flowhft.report.sections.comparison import key_of
 
 _A_ROW = 2  # panels side by side
@@ -47,6 +49,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     margins = evidence.table("frontier/margins")
     if margins is not None:
         parts += [margins_of(margins, currency)]
+    parts.append(folded("In numbers", numbers_of(points, currency)))
     return join(parts)
 
 
@@ -148,6 +151,27 @@ def margins_of(margins: pl.DataFrame, currency: str) -> Markup:
         "first column is its own value."
     )
     return join([table(["scenario", against, *names], lines, class_="metrics"), note(remark)])
+
+
+def numbers_of(points: pl.DataFrame, currency: str) -> Markup:
+    """Write what every policy beside the curve comes to, and how much of the time it quotes."""
+    head = ["scenario", "policy", f"PnL, {currency}", f"PnL deviation, {currency}", "quoting ratio"]
+    rows = [
+        [
+            line["scenario"],
+            line["policy"],
+            _half(line, "pnl"),
+            _half(line, "pnl_deviation"),
+            numbers.significant(line.get("quoting_ratio")),
+        ]
+        for line in points.filter(pl.col("risk_aversion").is_null()).iter_rows(named=True)
+    ]
+    return table(head, rows, class_="words")
+
+
+def _half(line: dict[str, Any], name: str) -> str:
+    value, low, high = (line[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return numbers.with_half(value, low, high)
 
 
 def _furthest(swept: pl.DataFrame) -> float:

@@ -30,11 +30,13 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     intro = f"The teacher of a scenario is the expert with the best score there. Of {scenarios}: {counts}."
     remark = (
         f"Score{f' in {unit}' if unit else ''} of each expert at its best risk aversion γ, ± half of its "
-        f"{LEVEL} interval. Deeper blue is nearer to the best of the line; ★ is the teacher."
+        f"{LEVEL} interval, and the share of the time with both sides quoted. Deeper blue is nearer to the "
+        "best of the line; ★ is the teacher. Who stays at home is no candidate unless named as one."
     )
     parts: list[Markup] = [paragraph(intro)]
     if choices is not None:
-        parts += _who_wins(choices, teachers["expert"].unique(maintain_order=True).to_list())
+        candidates = teachers.drop_nulls("risk_aversion")["expert"].unique(maintain_order=True).to_list()
+        parts += _who_wins(choices, candidates)
         remark += (
             " Margins, paired, are over the best candidate of another expert: on the sessions that chose, "
             "which flatter the choice, and on fresh ones, which do not."
@@ -87,7 +89,7 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
         scores = [
             row["score"]
             for (where, _), row in found.items()
-            if where == scenario and numbers.known(row["score"])
+            if where == scenario and numbers.known(row["score"]) and row["risk_aversion"] is not None
         ]
         best = max(scores, default=0.0)
         cells = [text(scenario)]
@@ -101,7 +103,7 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
             half = (row["score_high"] - row["score_low"]) / 2.0 if numbers.known(row["score_high"]) else None
             value, error = numbers.together(row["score"], half)
             spread = element("small", f" ±{error}") if error != numbers.NOTHING else ""
-            told = element("small", f"γ {numbers.exact(row['risk_aversion'])}", class_="line")
+            told = element("small", _told(row), class_="line")
             star = "★ " if row["chosen"] else ""
             tint = f"background:{look.faint(look.BLUE, 0.45 * (1.0 - missing) ** 2)}"
             cells.append(cell(star, value, spread, told, style=tint, class_="best" if row["chosen"] else ""))
@@ -112,6 +114,14 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
         lines.append(cells)
     more = [] if choices is None else ["margin", "on fresh sessions", "ties with"]
     return table(["scenario", *map(breakable, experts), *more], lines, class_="map")
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return what stands below a score: the risk aversion, and how much of the time quotes stood."""
+    gamma, quoting = row["risk_aversion"], row.get("quoting_ratio")
+    words = [] if gamma is None else [f"γ {numbers.exact(gamma)}"]
+    words += [] if quoting is None else [f"quotes {numbers.share(round(quoting, 2))}"]
+    return ", ".join(words)
 
 
 def _margin(choice: dict[str, Any], name: str) -> str:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from flowhft.policies.origin import origin_of_rule
 from flowhft.report import look, numbers
 from flowhft.report.charts import LEVEL
 
@@ -59,7 +60,7 @@ def is_grid(choices: pl.DataFrame) -> bool:
 def colours_of(experts: list[str]) -> dict[str, str]:
     """Return a colour of its own for every expert: that of its lines elsewhere, if it is free."""
     spare, colours = iter(_SPARE), dict[str, str]()
-    for name, style in look.styles_of(experts).items():
+    for name, style in look.styles_of({name: origin_of_rule(name) for name in experts}).items():
         taken = style.colour in colours.values()
         colours[name] = next(spare, look.GREY) if taken else style.colour
     return colours

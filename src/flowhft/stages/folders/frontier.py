@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from flowhft.errors import require
-from flowhft.metrics.table import METRICS
 from flowhft.runs.folder import write_table
 from flowhft.runs.resume import JSON, Finished
+from flowhft.runs.tables import units_of
 from flowhft.scenarios.presets import Preset
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.folder import begin, policies_of, run_of, scenarios_of
@@ -26,7 +26,8 @@ class Frontier(Stage):
     scenarios: str
     """Comma-separated names (T1.HH, paper-test, stress: see `flowhft scenarios`) or TOML files."""
     policies: str = "white_noise,avellaneda_stoikov,glft,glft_drift"
-    """Comma-separated experts, .safetensors files or run folders, each one point beside the curve."""
+    """Comma-separated experts, .safetensors files or run folders, each one point beside the curve.
+    `no_quote`, who stays at home, is among them whether it is named or not."""
     market: Preset = "correct"
     """Preset of the named scenarios."""
     swept: tuple[str, ...] = ("oracle",)
@@ -45,12 +46,14 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
     from flowhft.simulate.devices import prepare
 
     prepare()
-    from flowhft.learn.frontier import SHOWN, frontier
+    from flowhft.learn.frontier import frontier
     from flowhft.policies import rules as experts
-    from flowhft.policies.names import find_policies
+    from flowhft.policies.origin import origin_of_rule, with_origins
+    from flowhft.policies.rules.no_quote import NO_QUOTE
     from flowhft.scenarios.presets import find_scenarios
     from flowhft.simulate.job import alike
     from flowhft.simulate.quoting.lab import in_lab
+    from flowhft.stages.policies import lineup
 
     require(settings.paths >= 2, "paths", "be at least 2", settings.paths)
     require(0.0 < settings.confidence < 1.0, "confidence", "lie between 0 and 1", settings.confidence)
@@ -58,7 +61,9 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
     require(len(scenarios) > 0, "scenarios", "name at least one scenario", f"'{settings.scenarios}'")
     named, files = scenarios_of(settings.scenarios)
     swept = [experts.get(name) for name in settings.swept]
-    found = find_policies(settings.policies) if settings.policies.strip() else []
+    beside = lineup(settings.policies if settings.policies.strip() else NO_QUOTE)
+    origins = {name: origin_of_rule(name) for name in settings.swept} | beside.origins
+    found = beside.policies
     called, saved = policies_of(found)
     run = run_of(settings, "frontier", files | saved, scenarios=named, policies=called)
     if work := begin(run, listener):
@@ -88,11 +93,10 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
                 points += drawn["points"]
                 margins += drawn["margins"]
         money = currency_of(scenario.currency for scenario in scenarios)
-        units = {name: METRICS[name].unit.replace("money", money) for name in SHOWN}
-        units |= {"objective": money, "margin": money, "risk_aversion": "1 / (tick x lot)"}
-        write_table(work / "frontier.parquet", pl.DataFrame(points, infer_schema_length=None), units)
-        schema = None if margins else {"scenario": str, "policy": str, "margin": float}
-        table = pl.DataFrame(margins, schema=schema, infer_schema_length=None)
-        write_table(work / "margins.parquet", table, units)
+        curves = with_origins(pl.DataFrame(points, infer_schema_length=None), origins)
+        write_table(work / "frontier.parquet", curves, units_of("frontier", "frontier", money=money))
+        table = pl.DataFrame(margins, infer_schema_length=None)
+        units = units_of("frontier", "margins", money=money)
+        write_table(work / "margins.parquet", with_origins(table, origins), units)
         run.finish(scenarios=[s.name for s in scenarios], policies=[policy.name for policy in found])
     return run.folder

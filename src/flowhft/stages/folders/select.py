@@ -78,7 +78,7 @@ def run(settings: Select, listener: Listener | None = None) -> Path:
         result = {
             "criterion": settings.criterion,
             "scenarios": len(scenarios),
-            "candidates": candidates.height // len(scenarios),
+            "candidates": candidates["risk_aversion"].count() // len(scenarios),
             "ties": int(choices["tie"].sum()),
             "wins": wins_of(choices),
         }

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import require
+from flowhft.runs import tables
 from flowhft.runs.folder import stream, write_table
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.presets import Preset
@@ -20,20 +21,7 @@ from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.types import Trajectory
 
 MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
-UNITS = {
-    "time": "s",
-    "time_left": "s",
-    "mid_price": "ticks from the session's first",
-    "inventory": "lots",
-    "cash": "tick x lot",
-    "half_spread_bid": "ticks",
-    "half_spread_ask": "ticks",
-    "fill_bid": "lots",
-    "fill_ask": "lots",
-    "spread_pnl": "tick x lot",
-    "inventory_pnl": "tick x lot",
-    "fee": "tick x lot",
-}
+UNITS = tables.units_of("simulate", "000-00")
 
 
 @dataclass(frozen=True, kw_only=True)

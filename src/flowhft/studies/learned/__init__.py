@@ -14,7 +14,8 @@ summaries    means over seeds, against teachers
 findings     from what stages found to the tables of the page
 settings     sizes of the small trainings
 sentences    the same in sentences, computed from the numbers
-document     what was found -> Markdown
+document     what was found -> a page of blocks
+figures      what it draws; dial_figures: the risk dial
 stages       a run folder for each section
 reproduce    all of them, and the page
 """

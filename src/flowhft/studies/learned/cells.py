@@ -62,13 +62,13 @@ def rows_of(
     for member in members:
         utility = moments.score(found, member.name, UTILITY)
         results.append(
-            {**start, "policy": member.name, "role": member.role, "paths": found.paths}
+            {**start, **member.row, "paths": found.paths}
             | columns(moments.summarise(found, member.name), where.tick_value)
             | _utility(utility, where.tick_value)
         )
     for ours in (member for member in members if member.role == "learned"):
         for rival in (member for member in members if member is not ours):
-            if rivals is not None and rival.name not in rivals:
+            if rival.role == "baseline" or (rivals is not None and rival.name not in rivals):
                 continue
             paired = moments.compare(found, ours.name, rival.name, CONFIDENCE)
             paired |= {UTILITY: moments.score(found, ours.name, UTILITY, reference=rival.name)}

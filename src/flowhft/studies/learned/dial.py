@@ -8,20 +8,21 @@ import polars as pl
 
 from flowhft.metrics.table import summarise
 from flowhft.policies.names import Named
+from flowhft.policies.origin import Origin, origin_of_rule
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
-from flowhft.studies.learned.lineup import AS_RAW, OURS, Member, closed_forms
+from flowhft.studies.learned.lineup import AS_RAW, OURS, Member, at_home, closed_forms
 from flowhft.studies.learned.targets import FINETUNED
 from flowhft.studies.learned.wins import THREE, oriented
 from flowhft.studies.paper import printed_tables
 from flowhft.types import Interval
 
 SETTINGS = 7
-SHOWN = (*THREE, "pnl_deviation")
+SHOWN = (*THREE, "pnl_deviation", "quoting_ratio")
 BOUND = "oracle_told"
 RISK_AVERSIONS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3)  # of the oracle's curve, 1 / (tick x lot)
 BESIDE = (AS_RAW, "glft_as_run", "glft_drift_as_run", "glft")
@@ -63,9 +64,10 @@ def dial_in(
         One row per policy and setting: market, scenario, policy, dial (risk aversion for the oracle, null
         for who has none), and each of `SHOWN` with `_low` and `_high`.
     """
-    shown = [*members, *closed_forms(BESIDE)]
-    rows: list[tuple[str, float | None]] = [(OURS, value) for value, _ in settings]
-    rows += [(BOUND, gamma) for gamma in RISK_AVERSIONS] + [(member.name, None) for member in shown]
+    shown = [*members, *closed_forms(BESIDE), at_home()]
+    rows: list[tuple[str, Origin, float | None]] = [(OURS, policy.origin, at) for at, policy in settings]
+    rows += [(BOUND, origin_of_rule(BOUND), gamma) for gamma in RISK_AVERSIONS]
+    rows += [(member.name, member.policy.origin, None) for member in shown]
     policies = [
         *(in_lab(policy, scenario) for _, policy in settings),
         *(closed_form(BOUND, scenario, gamma) for gamma in RISK_AVERSIONS),
@@ -79,9 +81,10 @@ def dial_in(
         scenario=f"dial/{scenario.name}",
     )
     return [
-        {"market": market, "scenario": scenario.name, "policy": name, "dial": value, "paths": paths}
+        {"market": market, "scenario": scenario.name, "policy": name, **origin._asdict()}
+        | {"dial": value, "paths": paths}
         | columns({metric: summarise(measures)[metric] for metric in SHOWN}, scenario.tick_value)
-        for (name, value), measures in zip(rows, found, strict=True)
+        for (name, origin, value), measures in zip(rows, found, strict=True)
     ]
 
 

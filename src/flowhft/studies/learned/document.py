@@ -1,4 +1,4 @@
-"""What was found, as a Markdown page: docs/results.md is made by this file.
+"""What was found, as a page of blocks: docs/results.md and its report are made of it.
 
 The page says nothing of when or where it was made, so that the same seed and sizes make it again.
 """
@@ -9,19 +9,40 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flowhft.learn.regime.bars import by_utility
 from flowhft.metrics.table import CONFIDENCE
-from flowhft.report.numbers import count, plus_minus, share, significant
-from flowhft.studies import markdown
+from flowhft.report import blocks
+from flowhft.report.blocks import (
+    Block,
+    Cell,
+    Detail,
+    Heading,
+    Page,
+    Section,
+    Sentence,
+    Table,
+    Typed,
+    listing,
+)
+from flowhft.report.numbers import count, known, plus_minus, share, significant, with_half
+from flowhft.studies.learned.dial_figures import dial_figures
+from flowhft.studies.learned.figures import (
+    causes_figure,
+    gains_figure,
+    imitation_figure,
+    seeds_figure,
+    trainings_figure,
+)
 from flowhft.studies.learned.lineup import OURS
 from flowhft.studies.learned.repeats import relative_spread, repeat_counts
 from flowhft.studies.learned.sentences import WORDS
 from flowhft.studies.learned.studies import DISTILLED
 from flowhft.studies.learned.targets import AT_ONCE, FAITHFUL, FINETUNED, PRINTED_PRETRAINED, surely_apart
-from flowhft.studies.learned.verdict import NARROW, targets_said
-from flowhft.studies.learned.wins import AGAINST_TEACHER, EXPERTS, THREE
-from flowhft.studies.markdown import NOTHING, filled
+from flowhft.studies.learned.verdict import NARROW, NOTHING, headline, targets_said
+from flowhft.studies.learned.wins import AGAINST_TEACHER, COMPARED, EXPERTS, THREE
 
 LEVEL = share(CONFIDENCE)
+FULL = 0.5  # relative gain from which a tint no longer deepens
 TITLES = {
     "cells": "Every cell",
     "trainings": "Trained again from other seeds",
@@ -38,28 +59,34 @@ TITLES = {
 _WORDY = ("cell", "market", "policy", "against", "variant", "rival", "noise")
 
 
-def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> str:
-    """Write the page.
+def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> Page:
+    """Return the page.
 
     Args:
         tables: from `flowhft.studies.learned.findings.found_in`.
         settings: commands (as typed, one after another), seed, policy, and the configuration of every
             finished stage.
     """
-    parts = [
-        "# Results of the shipped policy",
-        f"Made by {'a command' if len(settings['commands']) == 1 else 'commands, one after another'}; "
-        "nothing on this page is written by hand:",
-        "\n".join(f"    {command}" for command in settings["commands"]),
-        _introduction(settings),
-    ]
+    sections = []
     if "targets" in tables:
-        parts += ["## Targets", *targets_said(tables["targets"], tables.get("misses"))]
+        said = tuple(targets_said(tables["targets"], tables.get("misses")))
+        sections.append(Section("targets", "Targets", said))
     written = {place.partition("/")[0] for place in settings["stages"]}
-    for section in (name for name in TITLES if name in written):
-        parts += [f"## {TITLES[section]}", *_said(tables["sentences"], section)]
-        parts += _SECTIONS[section](tables, _sizes(settings, section))
-    return "\n\n".join(filled(part) for part in parts if part) + "\n"
+    for name in (name for name in TITLES if name in written):
+        found = [*_said(tables["sentences"], name), *_SECTIONS[name](tables, _sizes(settings, name))]
+        sections.append(Section(name, TITLES[name], tuple(found)))
+    how = "a command" if len(settings["commands"]) == 1 else "commands, one after another"
+    return Page(
+        "results",
+        "Results of the shipped policy",
+        tuple(headline(tables)),
+        (
+            Sentence(f"Made by {how}; nothing on this page is written by hand:"),
+            Typed(tuple(settings["commands"])),
+            Sentence(_introduction(settings)),
+        ),
+        tuple(sections),
+    )
 
 
 def _introduction(settings: Mapping[str, Any]) -> str:
@@ -87,9 +114,8 @@ def _sizes(settings: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     return next(config for place, config in settings["stages"].items() if place.partition("/")[0] == section)
 
 
-def _said(sentences: pl.DataFrame, section: str) -> list[str]:
-    said = sentences.filter(pl.col("section") == section)["sentence"].to_list()
-    return ["\n".join(f"- {sentence}" for sentence in said)] if said else []
+def _said(sentences: pl.DataFrame, section: str) -> list[Block]:
+    return listing(sentences.filter(pl.col("section") == section)["sentence"].to_list())
 
 
 def _sessions(cells: pl.DataFrame) -> str:
@@ -101,20 +127,20 @@ def _sessions(cells: pl.DataFrame) -> str:
     return f"Sessions a cell: {', '.join(parts)}"
 
 
-def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
-    yield (
+def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(
         f"{_sessions(tables['cells'])}. Counts of cells in which a policy is better, and in brackets in how "
         f"many of them at {LEVEL}, against every rival of the set."
     )
     yield table(
-        ("market", "policy", "against", "all three", *(WORDS[m] for m in (*THREE, "utility"))),
+        ("market", "policy", "against", "all three", *(WORDS[m] for m in COMPARED)),
         [
             (
                 row["market"],
                 row["policy"],
                 row["against"],
-                f"{row['all_three']} ({row['all_three_surely']}) of {row['cells']}",
-                *(f"{row[m]} ({row[f'{m}_surely']})" for m in (*THREE, "utility")),
+                _counted(row, "all_three", f" of {row['cells']}"),
+                *(_counted(row, metric) for metric in COMPARED),
             )
             for row in tables["counts"].iter_rows(named=True)
             if row["policy"] == OURS or row["against"] == EXPERTS
@@ -122,8 +148,8 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
     )
     results, wins = tables["cells"], tables["wins"]
     for (market,), rows in results.group_by("market", maintain_order=True):
-        yield f"### {str(market).capitalize()} market, cell by cell"
-        yield (
+        yield Heading(f"{str(market).capitalize()} market, cell by cell")
+        yield Sentence(
             f"Ours with half its interval; in brackets the best expert's number. Bold: better at {LEVEL}; "
             "a star: not better."
         )
@@ -133,31 +159,60 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
         by_cell = {(row["scenario"], row["metric"]): row for row in found.iter_rows(named=True)}
         ours = rows.filter(pl.col("policy") == OURS)
         yield table(
-            ("cell", *(WORDS[metric] for metric in (*THREE, "utility"))),
+            ("cell", *(WORDS[metric] for metric in COMPARED)),
             [
-                (row["scenario"], *(_beside(row, by_cell, metric) for metric in (*THREE, "utility")))
+                (row["scenario"], *(_beside(row, by_cell, metric) for metric in COMPARED))
                 for row in ours.iter_rows(named=True)
             ],
         )
+        yield gains_figure(found, relative=not by_utility(str(market)))
+        yield Detail("Every policy", (_everyone(rows),))
     if tables["printed"].height:
-        yield "### The paper's printed rows"
-        yield (
+        yield Heading("The paper's printed rows")
+        yield Sentence(
             "Ours in the paper's market, in brackets the printed Finetuned row; bold where ours is better "
             "than what is printed, whose error the paper does not give."
         )
         yield from _printed(tables["printed"])
 
 
-def _beside(row: Mapping[str, Any], wins: Mapping[Any, Mapping[str, Any]], metric: str) -> str:
+def _counted(row: Mapping[str, Any], metric: str, of: str = "") -> Cell:
+    """Return in how many cells a policy is better, and in how many of them surely."""
+    return Cell(f"{row[metric]} ({row[f'{metric}_surely']}){of}", 0.7 * row[metric] / max(1, row["cells"]))
+
+
+def _everyone(cells: pl.DataFrame) -> Table:
+    """Return every number of every policy."""
+    names = (*COMPARED, "spread_pnl", "inventory_pnl", "rms_inventory", "quoting_ratio")
+    titles = (
+        *(WORDS[name] for name in COMPARED),
+        "spread",
+        "inventory",
+        "RMS inventory, lots",
+        "quoting ratio",
+    )
+    known = [(name, title) for name, title in zip(names, titles, strict=True) if name in cells.columns]
+    return table(
+        ("cell", "policy", *(title for _, title in known)),
+        [
+            (row["scenario"], f"`{row['policy']}`", *(_half(row, name) for name, _ in known))
+            for row in cells.iter_rows(named=True)
+        ],
+    )
+
+
+def _beside(row: Mapping[str, Any], wins: Mapping[Any, Mapping[str, Any]], metric: str) -> Cell | str:
     ours = _half(row, metric)
     win = wins.get((row["scenario"], metric))
     if win is None:
         return ours
     written = f"**{ours}**" if win["surely"] else ours if win["better"] else f"{ours}\\*"
-    return f"{written} ({significant(win['theirs'])})"
+    told = known(win["gain"]) and win["theirs"]
+    gain = win["gain"] / abs(win["theirs"]) if told else 0.0
+    return Cell(f"{written} ({significant(win['theirs'])})", gain / FULL, win["rival"])
 
 
-def _printed(printed: pl.DataFrame) -> Iterator[str]:
+def _printed(printed: pl.DataFrame) -> Iterator[Block]:
     names = printed["policy"].unique(maintain_order=True).to_list()
     rows = {(r["scenario"], r["policy"], r["row"], r["metric"]): r for r in printed.iter_rows(named=True)}
     for name in names:
@@ -165,18 +220,19 @@ def _printed(printed: pl.DataFrame) -> Iterator[str]:
         title = "Finetuned" if against == FINETUNED else "Pretrained"
         lines = []
         for cell in printed["scenario"].unique(maintain_order=True).to_list():
-            line = [cell]
+            line: list[Cell | str] = [cell]
             for metric in THREE:
                 one = rows[cell, name, against, metric]
                 ours = significant(one["ours"])
-                line.append(f"{f'**{ours}**' if one['better'] else ours} ({one['printed']:.2f})")
+                text = f"{f'**{ours}**' if one['better'] else ours} ({one['printed']:.2f})"
+                line.append(Cell(text, 0.5 if one["better"] else -0.5))
             lines.append(line)
-        yield f"`{name}` (printed {title}):"
+        yield Sentence(f"`{name}` (printed {title}):")
         yield table(("cell", *(WORDS[metric] for metric in THREE)), lines)
 
 
-def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[str]:
-    yield (
+def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(
         f"{_sessions(tables['trainings'])}. Training 0 is that of `--policy` or `--plain`, the others are "
         "those of `--trainings` and `--plain-trainings` (`scripts/policy --seed` makes a whole one). Cells "
         f"better than the best expert, in brackets at {LEVEL}; spread of the PnL: median over cells of the "
@@ -198,18 +254,20 @@ def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) ->
                 )
             )
     yield table(("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL"), rows)
+    yield trainings_figure(repeats)
 
 
-def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
-    yield (
+def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(
         f"{count(sizes['paths'])} sessions a cell. *Drift*: PnL less that of the same policy where the "
         "same price has no drift, stated or hidden. *Forecasts*: PnL less that of the same policy with all "
         "features hidden that tell where the price goes. *Gap*: share of the utility between the best "
         "expert's and the oracle's, at its best risk aversion, that is closed. The oracle is told all but "
         "the memory of the price: with memory a policy that predicts may close more than all of it."
     )
+    yield causes_figure(tables["worth"])
     for (market,), rows in tables["worth"].group_by("market", maintain_order=True):
-        yield f"### {str(market).capitalize()} market: what it is made of"
+        yield Heading(f"{str(market).capitalize()} market: what it is made of")
         yield table(
             (
                 "cell",
@@ -239,12 +297,12 @@ def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iter
 
 def _half(row: Mapping[str, Any], name: str) -> str:
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return NOTHING if value is None or low is None else plus_minus(value, 0.5 * (high - low), NARROW)
+    return with_half(value, low, high, NARROW, NOTHING)
 
 
-def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
     settings = ", ".join(f"{dial:g}" for dial in sizes["dials"])
-    yield (
+    yield Sentence(
         f"Paper's market, {count(sizes['paths'])} sessions a cell, settings {settings}. Against the "
         "printed Finetuned row (in brackets), at the setting that beats most of it. The frontiers are in "
         "the report."
@@ -261,24 +319,39 @@ def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Itera
             for row in tables["dial_printed"].iter_rows(named=True)
         ],
     )
+    yield from dial_figures(tables["dial"], tables["dial_printed"])
 
 
-def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{count(sizes['paths'])} sessions a market, each with half its interval."
-    names = ("pnl", "sharpe", "max_drawdown", "rms_inventory")
+def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
+    yield Sentence(f"{count(sizes['paths'])} sessions a market, each with half its interval.")
+    names = (
+        *THREE,
+        "rms_inventory",
+        *(("quoting_ratio",) if "quoting_ratio" in tables["unseen"].columns else ()),
+    )
     yield table(
-        ("market", "cell", "policy", *(WORDS.get(name, "RMS inventory, lots") for name in names)),
+        ("market", "cell", "policy", *(_ELSE.get(name) or WORDS[name] for name in names)),
         [
-            (row["market"], row["scenario"], f"`{row['policy']}`", *(_half(row, name) for name in names))
+            (row["market"], row["scenario"], f"`{row['policy']}`", *(_compared(row, name) for name in names))
             for row in tables["unseen"].iter_rows(named=True)
         ],
     )
 
 
-def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+_ELSE = {"rms_inventory": "RMS inventory, lots", "quoting_ratio": "quoting ratio"}
+
+
+def _compared(row: Mapping[str, Any], name: str) -> Cell:
+    """Return a number, tinted where a learned policy is surely better than the best expert, or worse."""
+    low, high = row.get(f"{name}_gain_low"), row.get(f"{name}_gain_high")
+    sure = 0.0 if low is None or high is None else 0.5 * ((low > 0.0) - (high < 0.0))
+    return Cell(_half(row, name), sure)
+
+
+def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
     study = sizes["study"]
     most = max(study["evaluations"])
-    yield (
+    yield Sentence(
         "Policies that are told the market, as their teacher is, trained for "
         f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
         f"{study['imitation_scenarios']} random markets, "
@@ -302,6 +375,7 @@ def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> 
         lines.append([*line, f"{surely_apart(rows, within)} of {rows.height}"])
     titles = (*(WORDS[name] for name in names[:3]), "spread PnL", "RMS inventory", "apart")
     yield table(("variant", "evaluations", "against", *titles), lines)
+    yield imitation_figure(tables["imitation"])
 
 
 def _distilled(rows: pl.DataFrame, study: Mapping[str, Any]) -> str:
@@ -315,10 +389,10 @@ def _distilled(rows: pl.DataFrame, study: Mapping[str, Any]) -> str:
 
 
 def _study(section: str) -> Any:
-    def write(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[str]:
+    def write(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
         study = sizes["study"]
         here = tables["studies"].filter(pl.col("study") == section)
-        yield (
+        yield Sentence(
             f"Small trainings, only to be compared with one another: {count(study['updates'])} updates of "
             f"a network of width {study['width']}, {study['scenarios']} scenarios of the paper's training "
             f"grid with {study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a "
@@ -336,6 +410,7 @@ def _study(section: str) -> Any:
                 for row in rows.iter_rows(named=True)
             ],
         )
+        yield seeds_figure(here, rows, _ASKED)
 
     return write
 
@@ -358,14 +433,14 @@ def _metrics(row: Mapping[str, Any]) -> Iterator[str]:
         yield value if part is None else f"{value} ({100.0 * part:+.1f}{NARROW}%)"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table; columns of numbers are set to the right.
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table; columns of numbers are set to the right.
 
     Args:
         head: titles.
         rows: cells.
     """
-    return markdown.table(head, rows, _WORDY)
+    return blocks.table(head, rows, _WORDY)
 
 
 _SECTIONS = {

@@ -9,8 +9,9 @@ import numpy as np
 from flowhft.learn.regime.bars import BAR
 from flowhft.policies.names import Named, find_policy
 from flowhft.policies.policy import Policy
+from flowhft.policies.rules.no_quote import NO_QUOTE
 
-Role = Literal["learned", "expert", "fitted", "oracle"]
+Role = Literal["learned", "expert", "fitted", "oracle", "baseline"]
 
 OURS = "flowhft"
 PRETRAINED = "pretrained"
@@ -32,7 +33,7 @@ class Member:
     Attributes:
         policy: it, with the name that tables show.
         role: learned (from demonstrations or by adaptation), expert (closed form, told the market), fitted
-            (to each cell: tuned experts and PPO agents), or oracle (a bound).
+            (to each cell: tuned experts and PPO agents), oracle (a bound), or baseline (who stays at home).
     """
 
     policy: Named
@@ -43,6 +44,11 @@ class Member:
         """What tables call it."""
         return self.policy.name
 
+    @property
+    def row(self) -> dict[str, str]:
+        """How a row of a table says who it is of."""
+        return {"policy": self.name, **self.policy.origin._asdict(), "role": self.role}
+
 
 def closed_forms(names: Sequence[str] = CLOSED_FORMS) -> list[Member]:
     """Return experts of the line-up by name."""
@@ -52,6 +58,11 @@ def closed_forms(names: Sequence[str] = CLOSED_FORMS) -> list[Member]:
 def oracle() -> Member:
     """Return the oracle that is told everything but the memory of the price."""
     return Member(find_policy(ORACLE), "oracle")
+
+
+def at_home() -> Member:
+    """Return who stays at home: beside everybody, and nobody's rival."""
+    return Member(find_policy(NO_QUOTE), "baseline")
 
 
 def saved(name: str, where: str, role: Role = "learned") -> Member:

@@ -13,13 +13,12 @@ import polars as pl
 from flowhft.learn.regime.bars import BAR, by_utility
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.table import METRICS
+from flowhft.policies import rules
 from flowhft.report.numbers import count, share, significant
 from flowhft.studies.learned.lineup import OURS
 from flowhft.studies.learned.wins import EXPERTS, THREE, UTILITY, makers_of
 
 AT_HOME = 0.1  # of our fills: who has fewer hardly trades
-# Experts that are told the drift, and the same without it.
-TOLD_DRIFT = {"glft_drift_as_run": "glft_as_run", "glft_drift": "glft"}
 COLUMNS = {
     **dict.fromkeys(("market", "scenario", "metric", "rival"), pl.String),
     **dict.fromkeys(("ours", "theirs", "gain", "low", "high"), pl.Float64),
@@ -71,7 +70,8 @@ def reason_of(
         theirs: of the expert.
         found: of every policy of the cell.
     """
-    without_drift = found.get(TOLD_DRIFT.get(theirs["policy"], ""))
+    plain = rules.get(theirs["rule"]).without_drift if theirs["rule"] else ""
+    without_drift = next((one for one in found.values() if plain and one["rule"] == plain), None)
     if theirs["fills"] < AT_HOME * ours["fills"]:
         told = (
             f"it all but stays at home, {significant(theirs['fills'])} fills a session to our "

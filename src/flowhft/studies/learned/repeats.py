@@ -43,8 +43,8 @@ def repeats_in(
         names: from `trained_again`.
 
     Returns:
-        Columns market, scenario, policy (whose training), training (its number), paths, the `COUNTED`, and
-        pnl, sharpe, max_drawdown and utility.
+        Columns market, scenario, policy (whose training), family, rule, role, training (its number), paths,
+        the `COUNTED`, and pnl, sharpe, max_drawdown and utility.
     """
     metrics = (*THREE, UTILITY)
     wins = wins_of(results, margins, [EXPERTS])
@@ -52,9 +52,9 @@ def repeats_in(
     rows = []
     for (market, cell, name), part in wins.group_by("market", "scenario", "policy", maintain_order=True):
         by_metric = {row["metric"]: row for row in part.iter_rows(named=True)}
-        whose, number, _ = names[str(name)]
+        whose, number, member = names[str(name)]
         judged = values[market, cell, name]
-        row = {"market": market, "scenario": cell, "policy": whose, "training": number}
+        row = {"market": market, "scenario": cell, **member.row, "policy": whose, "training": number}
         row |= {"paths": judged["paths"]}
         for ending, column in (("", "better"), ("_surely", "surely")):
             row[f"all_three{ending}"] = all(by_metric[metric][column] for metric in THREE)

@@ -5,14 +5,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.runs.folder import MANIFEST, Run, manifest_of
 from flowhft.scenarios.presets import PRESETS
 from flowhft.simulate.devices import DeviceName, prepare
 from flowhft.stages.folder import RUNS, identity_of_run
 from flowhft.stages.stage import Listener, Silent, Stage
+from flowhft.stages.tables import units_in
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.stages import MARKETS, NEEDS_POLICY, STAGES, Stages, at_dial, check_sections
 from flowhft.studies.page import Found, claim, settle, write_page
@@ -126,7 +125,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     def find(work: Path) -> Found:
         tables = found_in(stages.tables())
         told = _settings(settings, folder, done, earlier)
-        units = {name: units_of(name, table) for name, table in tables.items()}
+        units = {name: units_in(NAME, name, "price units") for name in tables}
         return Found(tables, units, document(tables, told), {"settings": told})
 
     page = Run(folder, NAME, {"policy": settings.policy, "stages": list(done)}, settings.seed, done)
@@ -249,35 +248,3 @@ def _shortest(paths: list[str]) -> list[str]:
         if len(set(short)) == len(paths):
             return short
     return [Path(path).name for path in paths]
-
-
-def units_of(name: str, table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the page.
-
-    Args:
-        name: of the table.
-        table: it.
-    """
-    money = (
-        "pnl",
-        "expected",
-        "max_drawdown",
-        "spread_pnl",
-        "inventory_pnl",
-        "utility",
-        "fee",
-        "drift",
-        "forecast",
-    )
-    units = {}
-    for column in table.columns:
-        if column.startswith("sharpe") or (column.endswith("gain") and name == "counts"):
-            units[column] = "ratio"
-        elif column.startswith(money) and name != "counts":
-            units[column] = "price units"
-    if name in ("wins", "misses", "printed"):
-        columns = ("ours", "theirs", "printed", "gain", "low", "high")
-        units |= dict.fromkeys(columns, "price units; ratio for sharpe")
-    if "latency_us" in table.columns:
-        units["latency_us"] = "us"
-    return units

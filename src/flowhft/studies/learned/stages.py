@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from flowhft.errors import require
+from flowhft.policies.origin import with_origins
 from flowhft.runs.folder import MANIFEST, Run, finite, plain, read_table, write_table
 from flowhft.runs.resume import JSON, Finished
 from flowhft.scenarios.presets import Preset
@@ -77,7 +78,7 @@ class Stages:
         order = {str(Path(name) / market): n for n, (name, market) in enumerate(self._places())}
         for place in sorted(self.finished(), key=lambda place: order.get(place, len(order))):
             for path in sorted((self.folder / place).glob("*.parquet")):
-                parts.setdefault(path.stem, []).append(read_table(path))
+                parts.setdefault(path.stem, []).append(with_origins(read_table(path), {}))
         return {name: pl.concat(tables, how="diagonal_relaxed") for name, tables in parts.items()}
 
     def _places(self) -> list[tuple[str, str]]:
@@ -160,11 +161,11 @@ class Stages:
         from flowhft.simulate.checkpoint import checkpoints
         from flowhft.simulate.drive import judge_all
         from flowhft.studies.learned.cells import job_of, rows_of
-        from flowhft.studies.learned.lineup import closed_forms, oracle
+        from flowhft.studies.learned.lineup import at_home, closed_forms, oracle
 
         settings = self.settings
         scenarios = find_scenarios(settings.cells, market)  # type: ignore[arg-type]
-        members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle()]
+        members = [*self._learned(), *closed_forms(), *self._fitted(market), oracle(), at_home()]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, settings.paths, settings.seed, settings.chunk)

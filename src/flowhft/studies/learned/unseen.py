@@ -11,12 +11,12 @@ from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import judge_together
-from flowhft.studies.learned.lineup import Member, closed_forms, oracle
+from flowhft.studies.learned.lineup import Member, at_home, closed_forms, oracle
 from flowhft.studies.learned.wins import THREE, makers_of, oriented
 
 STRESSED = ("stress.jump_storm", "stress.volatility_bursts")
 HURST_EXPONENTS = (0.1, 0.9)
-SHOWN = (*THREE, "pnl_deviation", "spread_pnl", "inventory_pnl", "rms_inventory")
+SHOWN = (*THREE, "pnl_deviation", "spread_pnl", "inventory_pnl", "rms_inventory", "quoting_ratio")
 
 
 def unseen_markets(market: Preset) -> list[Scenario]:
@@ -56,7 +56,7 @@ def unseen_in(
         One row per policy: each of `SHOWN` with `_low` and `_high`, and for the paper's three metrics and
         every learned policy `M_gain` (`_low`, `_high`): over the best expert, paired, positive where better.
     """
-    everyone = [*members, *closed_forms(BAR), oracle()]
+    everyone = [*members, *closed_forms(BAR), oracle(), at_home()]
     found = judge_together(
         build(scenario, like=list(like) or None),
         [in_lab(member.policy, scenario) for member in everyone],
@@ -70,8 +70,7 @@ def unseen_in(
     makers = [i for i in experts if everyone[i].name in names]
     rows = []
     for i, member in enumerate(everyone):
-        row: dict[str, Any] = {"market": market, "scenario": scenario.name, "policy": member.name}
-        row |= {"role": member.role, "paths": paths}
+        row: dict[str, Any] = {"market": market, "scenario": scenario.name, **member.row, "paths": paths}
         row |= columns({metric: summaries[i][metric] for metric in SHOWN}, scenario.tick_value)
         for metric in THREE if member.role == "learned" else ():
             paired = [oriented(metric, compare(found[i], found[j])[metric]) for j in makers]

@@ -1,26 +1,29 @@
-"""The verdict in Markdown: every target, hit or missed, and every miss with its reason."""
+"""The verdict: every target, hit or missed, and every miss with its reason."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
 from flowhft.learn.regime.bars import BAR, LEAST_SHARE
 from flowhft.metrics.table import CONFIDENCE
+from flowhft.report.blocks import Block, Cell, Heading, Sentence, table
 from flowhft.report.numbers import plus_minus, share, significant
 from flowhft.studies.learned.sentences import WORDS
-from flowhft.studies.markdown import NOTHING, table
 
 NARROW = "\u00a0"  # a space at which no line is broken
+NOTHING = "–"
+VERDICTS = {True: Cell("**hit**", 0.5), False: Cell("**missed**", -0.5), None: Cell("not all cells judged")}
+SECTIONS = ("cells", "worth", "unseen")  # whose first sentences say most
 
 
-def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator[str]:
+def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator[Block]:
     """Write the targets, and where and why the best expert is not beaten.
 
     Args:
         targets: from `flowhft.studies.learned.targets.table_of`.
         misses: from `flowhft.studies.learned.misses.misses_of`; None where no cells were judged.
     """
-    yield (
+    yield Sentence(
         "The best expert is that of "
         + ", ".join(f"`{name}`" for name in BAR)
         + ", metric by metric. One that hardly trades has no drawdown either, which no maker can "
@@ -34,7 +37,7 @@ def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator
                 row["wanted"],
                 f"{row['found']:g} of {row['of']}",
                 f"{row['needed']:g}",
-                "not all cells judged" if row["hit"] is None else "**hit**" if row["hit"] else "**missed**",
+                VERDICTS[row["hit"]],
                 row["misses"] or NOTHING,
             )
             for row in targets.iter_rows(named=True)
@@ -43,8 +46,8 @@ def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator
     )
     if misses is None or not misses.height:
         return
-    yield "### Where the best expert is not beaten"
-    yield (
+    yield Heading("Where the best expert is not beaten")
+    yield Sentence(
         "Gain: by how much ours is better, negative where theirs is, with half its paired interval at "
         f"{share(CONFIDENCE)}."
     )
@@ -67,3 +70,18 @@ def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator
         ],
         ("market", "metric", "by", "reason"),
     )
+
+
+def headline(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Return what matters most, in sentences.
+
+    Args:
+        tables: from `flowhft.studies.learned.findings.found_in`.
+    """
+    sentences, targets = tables["sentences"], tables.get("targets")
+    found = []
+    if targets is not None and (judged := targets.filter(pl.col("hit").is_not_null())).height:
+        found.append(f"The shipped policy hits {int(judged['hit'].sum())} of {judged.height} targets.")
+    for section in SECTIONS if targets is not None else sentences["section"].unique(maintain_order=True):
+        found += sentences.filter(pl.col("section") == section)["sentence"].to_list()[:3]
+    return found[:5] or sentences["sentence"].to_list()[:5] or ["Nothing was judged yet."]

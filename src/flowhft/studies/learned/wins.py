@@ -82,7 +82,7 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame, only: Sequence[str] | 
     singles = [
         name
         for name, role in results.select("policy", "role").unique(maintain_order=True).iter_rows()
-        if role != "expert"
+        if role not in ("expert", "baseline")
     ]
     sets = SETS | {name: ((name,), False) for name in singles}
     sets = {name: of for name, of in sets.items() if only is None or name in only}

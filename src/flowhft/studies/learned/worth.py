@@ -112,8 +112,8 @@ def worth_in(
     rows = []
     for i in [*range(len(members)), best]:
         forecast = found[len(everyone) + i] if i < len(members) else found[i]
-        row: dict[str, Any] = {"market": market, "scenario": scenario.name, "policy": everyone[i].name}
-        row |= {"role": everyone[i].role, "hurst_exponent": scenario.hurst_exponent, "paths": paths}
+        row: dict[str, Any] = {"market": market, "scenario": scenario.name, **everyone[i].row}
+        row |= {"hurst_exponent": scenario.hurst_exponent, "paths": paths}
         for name in ("pnl", "spread_pnl", "inventory_pnl"):
             row[name] = money * METRICS[name].estimator(np.asarray(found[i][name], np.float64))[0]
         row |= {"utility": utilities[i]}

@@ -1,4 +1,4 @@
-"""What was found on real recordings, as a Markdown page: docs/real-markets.md is made by this file.
+"""What was found on real recordings, as a page of blocks: docs/real-markets.md and its report are made of it.
 
 The page says nothing of when or where it was made.
 """
@@ -8,17 +8,19 @@ from typing import Any
 
 import polars as pl
 
+from flowhft.report.blocks import Block, Cell, Heading, Page, Section, Sentence, Table, Typed, listing, table
 from flowhft.report.numbers import between, count, counted, duration, significant
-from flowhft.studies.markdown import NOTHING, filled, table
 from flowhft.studies.real.sentences import SURE, counts_of, fees_sentence, overall
 
-METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory")
+NOTHING = "–"
+METRICS = ("pnl", "sharpe", "max_drawdown", "fills", "rms_inventory", "quoting_ratio")
 TITLED = {
     "pnl": "PnL",
     "sharpe": "Sharpe ratio",
     "max_drawdown": "drawdown",
     "fills": "fills (orders)",
     "rms_inventory": "RMS inventory (orders)",
+    "quoting_ratio": "quoting ratio",
 }
 # Parameters that every table shows, where the calibration has them, and in which unit.
 PARAMETERS = {
@@ -31,18 +33,44 @@ PARAMETERS = {
 }
 
 
-def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> str:
-    """Write the page.
+def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> Page:
+    """Return the page.
 
     Args:
         tables: from `flowhft.studies.real.findings.found_in`.
         settings: command as it was typed, seed, share, and whether the folder was taken as a whole.
     """
+    sections = [Section("recordings", "The recordings", tuple(_about(tables)))]
+    for name, key, title, write in (
+        ("judged", "judged", "On the unseen part", _unseen),
+        ("costs", "all-costs", "What costs do", _costs),
+        ("parameters", "parameters", "The calibrated markets", _calibrations),
+        ("walks", "walks", "Walking forward", _walks),
+    ):
+        if name in tables:
+            sections.append(Section(key, title, tuple(write(tables))))
+    said = tables.get("sentences", pl.DataFrame({"section": [], "sentence": []}))
+    firsts = said.unique("section", keep="first", maintain_order=True)["sentence"].to_list()
+    return Page(
+        "real",
+        "Real markets",
+        tuple(sentence.replace("`", "") for sentence in firsts) or ("No recording could be judged.",),
+        (
+            Sentence("Made by a command; nothing on this page is written by hand:"),
+            Typed((settings["command"],)),
+            Sentence(_introduction(settings)),
+            Sentence(
+                "An interval says how far chance goes within these minutes or hours, not how other days "
+                "would be. The recorded market does not answer our orders."
+            ),
+        ),
+        tuple(sections),
+    )
+
+
+def _introduction(settings: Mapping[str, Any]) -> str:
     share = settings["share"]
-    parts = [
-        "# Real markets",
-        "Made by a command; nothing on this page is written by hand:",
-        f"    {settings['command']}",
+    return (
         f"{'Every recording' if settings['whole'] else 'Recordings that were named'}. Policies learn on "
         f"the first {100 * share:g} % of its time and are judged on the rest, which nothing has seen: the "
         "market is calibrated, experts are told it and get the risk aversion that is best in it, `imitated` "
@@ -53,33 +81,30 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
         "trade, the inventory limit is ten orders, fees are 0 where nothing else is said. PnL, drawdown and "
         "differences are per session, in the currency; intervals are 99 %, from a block bootstrap of the "
         "recording. "
-        f"Seed {settings['seed']}.",
-        "An interval says how far chance goes within these minutes or hours, not how other days would be. "
-        "The recorded market does not answer our orders.",
-        "## The recordings",
-        _recordings(tables["recordings"]),
-    ]
+        f"Seed {settings['seed']}."
+    )
+
+
+def _about(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
+    yield _recordings(tables["recordings"])
     if "refusals" in tables:
-        parts += ["What was refused, and why:", _refusals(tables["refusals"])]
-    if "judged" in tables:
-        parts += [
-            "## On the unseen part",
-            overall(tables["judged"], "On the unseen part"),
-            _verdict(tables["judged"]),
-            fees_sentence(tables["judged"]),
-        ]
-        for (name,), rows in tables["judged"].group_by("recording", maintain_order=True):
-            parts += [f"### {name}", *_judged(tables["recordings"], rows, "sessions")]
-    if "costs" in tables:
-        parts += ["## What costs do", *_costs(tables)]
-    if "parameters" in tables:
-        parts += ["## The calibrated markets", *_calibrations(tables)]
-    if "walks" in tables:
-        parts += ["## Walking forward", overall(tables["walks"], "Walking forward"), *_walks(tables)]
-    return "\n\n".join(filled(part) for part in parts if part) + "\n"
+        yield Sentence("What was refused, and why:")
+        yield from listing(
+            f"{row['recording']}, {row['stage']}: {row['reason']}"
+            for row in tables["refusals"].iter_rows(named=True)
+        )
 
 
-def _verdict(judged: pl.DataFrame) -> str:
+def _unseen(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
+    yield Sentence(overall(tables["judged"], "On the unseen part"))
+    yield _verdict(tables["judged"])
+    yield Sentence(fees_sentence(tables["judged"]))
+    for (name,), rows in tables["judged"].group_by("recording", maintain_order=True):
+        yield Heading(str(name))
+        yield from _judged(tables["recordings"], rows)
+
+
+def _verdict(judged: pl.DataFrame) -> Table:
     """Return one row a policy: on how many recordings it gained and lost before fees."""
     rows = counts_of(judged)
     reference = rows[0]["reference"]
@@ -105,7 +130,7 @@ def _verdict(judged: pl.DataFrame) -> str:
     )
 
 
-def _recordings(rows: pl.DataFrame) -> str:
+def _recordings(rows: pl.DataFrame) -> Table:
     head = (
         "recording",
         "market",
@@ -137,16 +162,10 @@ def _recordings(rows: pl.DataFrame) -> str:
     )
 
 
-def _refusals(rows: pl.DataFrame) -> str:
-    return "\n".join(
-        f"- {row['recording']}, {row['stage']}: {row['reason']}" for row in rows.iter_rows(named=True)
-    )
-
-
-def _judged(recordings: pl.DataFrame, rows: pl.DataFrame, sessions: str) -> Iterator[str]:
+def _judged(recordings: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Block]:
     about = recordings.row(by_predicate=pl.col("recording") == rows["recording"][0], named=True)
     found = counted(rows["paths"][0], "session")
-    yield f"{found} of {duration(about['session_seconds'])}; money in {about['currency']}."
+    yield Sentence(f"{found} of {duration(about['session_seconds'])}; money in {about['currency']}.")
     reference = rows["reference"][0]
     yield table(
         (
@@ -159,9 +178,11 @@ def _judged(recordings: pl.DataFrame, rows: pl.DataFrame, sessions: str) -> Iter
         [
             (
                 row["policy"],
-                _interval(row, "pnl"),
+                Cell(_interval(row, "pnl"), _sign(row, "pnl")),
                 *(significant(row[name]) for name in METRICS[1:]),
-                NOTHING if row["difference"] is None else _decided(row, "difference"),
+                NOTHING
+                if row["difference"] is None
+                else Cell(_decided(row, "difference"), _sign(row, "difference")),
                 significant(row["break_even_fee_bps"]),
             )
             for row in rows.iter_rows(named=True)
@@ -181,8 +202,14 @@ def _decided(row: Mapping[str, Any], name: str) -> str:
     return f"**{text}**" if sure else text
 
 
-def _costs(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
-    yield (
+def _sign(row: Mapping[str, Any], name: str) -> float:
+    """Return how a number is tinted: not at all where chance explains it."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return 0.0 if low is None or high is None else 0.5 * ((low > 0.0) - (high < 0.0))
+
+
+def _costs(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
+    yield Sentence(
         "PnL per session at other maker fees and latencies (of orders, and as much of the answers), "
         "everything else as above; bold where 99 % of the resampled recordings are on one side of zero."
     )
@@ -193,17 +220,19 @@ def _costs(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
         for (policy,), found in rows.group_by("policy", maintain_order=True):
             by_point = {(row["maker_fee_bps"], row["latency_ms"]): row for row in found.iter_rows(named=True)}
             lines.append((policy, *(_sure(by_point[point]) for point in points)))
-        yield f"### Costs: {name}"
+        yield Heading(f"Costs: {name}")
         yield table(("policy", *head), lines)
 
 
-def _sure(row: Mapping[str, Any]) -> str:
-    text = significant(row["pnl"])
-    return f"**{text}**" if row["pnl_low"] > 0.0 or row["pnl_high"] < 0.0 else text
+def _sure(row: Mapping[str, Any]) -> Cell:
+    text, sign = significant(row["pnl"]), _sign(row, "pnl")
+    return Cell(f"**{text}**" if sign else text, sign)
 
 
-def _calibrations(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
-    yield "Of the first part, with 95 % intervals; volatility and k in the currency of the recording."
+def _calibrations(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
+    yield Sentence(
+        "Of the first part, with 95 % intervals; volatility and k in the currency of the recording."
+    )
     names = [name for name in PARAMETERS if name in tables["parameters"]["parameter"].to_list()]
     lines = []
     for (recording,), rows in tables["parameters"].group_by("recording", maintain_order=True):
@@ -217,21 +246,22 @@ def _calibrations(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
         lines.append((recording, *cells))
     yield table(("recording", *(PARAMETERS[name] for name in names)), lines)
     if "notes" in tables:
-        yield "What each calibration warns of, or refuses:"
+        yield Sentence("What each calibration warns of, or refuses:")
         for (recording,), rows in tables["notes"].group_by("recording", maintain_order=True):
-            yield f"**{recording}**"
-            yield "\n".join(f"- {text}" for text in rows["note"])
+            yield Sentence(f"**{recording}**")
+            yield from listing(rows["note"])
 
 
-def _walks(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
-    yield (
+def _walks(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
+    yield Sentence(overall(tables["walks"], "Walking forward"))
+    yield Sentence(
         "Calibrated on a window, adapted to it, traded on the next, rolled on: flat at the beginning of a "
         "window, closed at the best price at its end. A window whose past cannot be calibrated is not traded."
     )
     yield _verdict(tables["walks"])
     windows = tables.get("windows", pl.DataFrame())
     for (name,), rows in tables["walks"].group_by("recording", maintain_order=True):
-        yield f"### Walking forward: {name}"
+        yield Heading(f"Walking forward: {name}")
         mine = windows.filter(pl.col("recording") == name)
         first = mine.unique("window", maintain_order=True)
         refused = first.filter(pl.col("refused").is_not_null()).height
@@ -244,5 +274,5 @@ def _walks(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
             if len(values):
                 ends = between(float(values.to_numpy().min()), float(values.to_numpy().max()))
                 text += f" Its {title} went over {ends} (in ticks)."
-        yield text
-        yield from _judged(tables["recordings"], rows, "walked_sessions")
+        yield Sentence(text)
+        yield from _judged(tables["recordings"], rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from flowhft.policies.origin import with_origins
 from flowhft.runs.folder import MANIFEST, manifest_of, read_json, read_table
 from flowhft.studies.real.sentences import sentences_table
 
@@ -88,7 +89,7 @@ def _judged(name: str, where: Path) -> Rows:
     differences = read_table(where / "differences.parquet")
     by_policy = {row["policy"]: row for row in differences.iter_rows(named=True)}
     rows = []
-    for row in read_table(where / "results.parquet").iter_rows(named=True):
+    for row in with_origins(read_table(where / "results.parquet"), {}).iter_rows(named=True):
         other = by_policy.get(row["policy"], {})
         rows.append(
             {"recording": name}

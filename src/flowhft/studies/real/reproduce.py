@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from flowhft.errors import DataError, UnknownNameError, require
 from flowhft.runs.folder import Run
 from flowhft.stages.folder import RUNS
 from flowhft.stages.stage import Listener, Silent, Stage
+from flowhft.stages.tables import units_in
 from flowhft.studies.page import Found, claim, settle, write_page
 from flowhft.studies.real.stages import RecordingWork, Sizes
 from flowhft.types import Progress
@@ -104,7 +103,8 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
         tables = found_in(folder, outcomes)
         about = {"command": typed(settings), "seed": settings.seed, "share": settings.share}
         page = document(tables, about | {"whole": not settings.recordings})
-        return Found(tables, {n: units_of(t) for n, t in tables.items()}, page, {"refused": refused})
+        units = {name: units_in(NAME, name, "currency of the recording") for name in tables}
+        return Found(tables, units, page, {"refused": refused})
 
     page = Run(folder, NAME, {"command": typed(settings), "refused": refused}, settings.seed, done)
     write_page(page, PAGE, listener, find, settings.docs)
@@ -206,18 +206,3 @@ def recordings_in(data: Path) -> dict[str, Path]:
             name = session.prefix.name
             found[name if name not in found else f"{folder.name}_{name}"] = session.prefix
     return found
-
-
-def units_of(table: pl.DataFrame) -> dict[str, str]:
-    """Return the units of the columns of a table of the page.
-
-    Args:
-        table: it.
-    """
-    money = ("pnl", "difference", "drawdown", "max_drawdown", "closing_fee")
-    units = {"seconds": "s", "dt": "s", "session_seconds": "s", "order": "of the base asset"}
-    units |= {"maker_fee_bps": "bps", "latency_ms": "ms", "break_even_fee_bps": "bps"}
-    for column in table.columns:
-        if column.startswith(money):
-            units[column] = "currency of the recording"
-    return {name: unit for name, unit in units.items() if name in table.columns}

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from flowhft.policies.rules.no_quote import NO_QUOTE
 from flowhft.report.numbers import counted
 
 SURE = "99\u00a0%"  # confidence of the intervals; a space at which no line is broken
@@ -34,6 +35,7 @@ def overall(judged: pl.DataFrame, where: str) -> str:
         judged: rows of recordings and policies (`flowhft.studies.real.findings`).
         where: what was judged, as in "On the unseen part".
     """
+    judged = judged.filter(pl.col("rule") != NO_QUOTE)  # neither a gain nor a loss
     counts = counts_of(judged)
     gains, losses = (sum(row[name] for row in counts) for name in ("sure_gains", "sure_losses"))
     winners = [row["policy"] for row in counts if row["sure_gains"]]
@@ -52,7 +54,7 @@ def verdicts(judged: pl.DataFrame, where: str) -> Iterator[str]:
         judged: rows of recordings and policies (`flowhft.studies.real.findings`).
         where: what was judged, as in "on the unseen part".
     """
-    for row in counts_of(judged):
+    for row in counts_of(judged.filter(pl.col("rule") != NO_QUOTE)):
         text = (
             f"`{row['policy']}` {where}: a gain before fees on {row['gains']} of "
             f"{counted(row['recordings'], 'recording')} ({row['sure_gains']} at {SURE}), a loss on "
@@ -74,11 +76,13 @@ def counts_of(judged: pl.DataFrame) -> list[dict[str, Any]]:
 
     Returns:
         policy, reference, recordings, gains, sure_gains, losses, sure_losses; better and worse than the
-        reference, as surely (None for the reference itself). What is sure has its interval on one side of 0.
+        reference, as surely (None for the reference itself). What is sure has its interval on one side of 0;
+        who stays at home has neither gains nor losses.
     """
     found = []
     for (policy,), rows in judged.group_by("policy", maintain_order=True):
         gains = rows.filter(pl.col("pnl") > 0.0).height
+        traded = rows.filter(pl.col("rule") != NO_QUOTE).height
         other = policy != rows["reference"][0]
         found.append(
             {
@@ -87,7 +91,7 @@ def counts_of(judged: pl.DataFrame) -> list[dict[str, Any]]:
                 "recordings": judged["recording"].n_unique(),
                 "gains": gains,
                 "sure_gains": rows.filter(pl.col("pnl_low") > 0.0).height,
-                "losses": rows.height - gains,
+                "losses": traded - gains,
                 "sure_losses": rows.filter(pl.col("pnl_high") < 0.0).height,
                 "better": rows.filter(pl.col("difference_low") > 0.0).height if other else None,
                 "worse": rows.filter(pl.col("difference_high") < 0.0).height if other else None,

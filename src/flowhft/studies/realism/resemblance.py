@@ -12,6 +12,7 @@ from flowhft.calibrate.sessions import without_gaps
 from flowhft.errors import require
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.runs import tables
 from flowhft.runs.folder import read_table, stream, write_table
 from flowhft.scenarios.scenario import Scenario
 from flowhft.studies.realism.stylised import Fact, facts_at
@@ -22,26 +23,8 @@ PATHS = 99  # the real tape is the most extreme of a hundred with a chance of 1 
 TAIL = 0.025  # quantiles by which the two directions of a fact are scaled
 SPREAD = "market_spread"
 
-POINT_UNITS = {
-    "fact": "name",
-    "title": "words",
-    "axis": "what x is, with its unit",
-    "unit": "of the values",
-    "x": "see axis",
-    "recorded": "see unit",
-    "simulated": "see unit, median of all tapes",
-    "low": "see unit, global envelope",
-    "high": "see unit, global envelope",
-    "outside": "1",
-    "logarithmic": "1",
-}
-VERDICT_UNITS = {
-    "fact": "name",
-    "title": "words",
-    "p_value": "1",
-    "resembles": "1",
-    "said": "words",
-}
+POINT_UNITS = tables.units_of("resemble", "resemblance")
+VERDICT_UNITS = tables.units_of("resemble", "resemblance_verdicts")
 
 
 class Resemblance(NamedTuple):

@@ -14,15 +14,6 @@ from flowhft.recordings.ticks import Recording
 from flowhft.studies.walk_forward.trade import Traded
 from flowhft.types import Trajectory
 
-# One row a window and policy.
-WINDOW_UNITS = {
-    "learn_start": "s since the recording's first event",
-    "trade_start": "s since the recording's first event",
-    "trade_end": "s since the recording's first event",
-    "open_at_end": "lots of one order",
-    "fills": "lots of one order",
-}
-
 
 class Walked(NamedTuple):
     """A whole walk.

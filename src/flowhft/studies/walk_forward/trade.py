@@ -25,6 +25,7 @@ from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
 from flowhft.metrics.measures import each, inventory_after
 from flowhft.policies.names import tune
+from flowhft.policies.origin import Origin, origin_of
 from flowhft.policies.own import OwnPolicy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rule import rule_in
@@ -76,6 +77,11 @@ class Place(NamedTuple):
     def names(self) -> list[str]:
         """Everybody who trades."""
         return self.lineup.names + ([ADAPTED] if self.adapted else [])
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where the quotes of each come from, by name."""
+        return self.lineup.origins | ({ADAPTED: origin_of(self.adapted)} if self.adapted else {})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flowhft.runs.folder import write_json, write_table
+from flowhft.runs.tables import units_of
 from flowhft.stages.folder import begin, identity_of, policies_of, run_of
 from flowhft.stages.folders import backtest
 from flowhft.stages.folders.backtest import Backtest
@@ -35,7 +36,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.stages.policies import find_saved
     from flowhft.stages.recording import Parts, facts_of, identity_of_recording, paths_in
     from flowhft.studies.walk_forward.forward import planned, walk_forward
-    from flowhft.studies.walk_forward.join import WINDOW_UNITS, join_windows
+    from flowhft.studies.walk_forward.join import join_windows
     from flowhft.studies.walk_forward.store import windows_in
     from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork
 
@@ -85,6 +86,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                     instrument.money,
                     money,
                     walked.costs,
+                    place.origins,
                     walked.time,
                 ),
                 seed=settings.seed,
@@ -92,7 +94,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 learned=ADAPTED if place.adapted else compared.learned,
                 more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
             )
-        units = WINDOW_UNITS | dict.fromkeys(("pnl", "closing_fee"), instrument.money)
+        units = units_of("backtest", "windows", money=instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
         if refused:
             found = found.warned(
