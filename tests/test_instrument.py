@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from flowhft.cli.recording import identity_of_recording
+from flowhft.stages.recording import identity_of_recording
 from hypothesis import given
 from hypothesis import strategies as st
 from program import main
