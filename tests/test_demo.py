@@ -1,14 +1,16 @@
 """The demo from end to end, tiny: the whole line, an interruption late in it, and what a rerun then makes."""
 
 import importlib
+import json
+import random
 import shutil
 import signal
 import time
 from pathlib import Path
 
-import polars as pl
 import pytest
-from program import Said, begin_process, contents, flowhft, manifest
+from killing import Ended, assert_same, killed, left_alone, results
+from program import begin_process, flowhft, manifest
 
 from flowhft.cli.backtest import Backtest
 from flowhft.cli.main import COMMANDS
@@ -48,24 +50,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, config: Path) -> tuple[Path, Said]:
-    """Return the folder of a demo that nobody interrupted, and what it said."""
+def whole(tmp_path_factory: pytest.TempPathFactory, config: Path) -> tuple[Path, Ended]:
+    """Return the folder of a demo that nobody interrupted, and how it ended."""
     folder = tmp_path_factory.mktemp("whole") / "demo"
-    return folder, flowhft("demo", "--config", config, "--out", folder, "--json")
-
-
-def results(folder: Path) -> dict[str, str]:
-    """Return the hashes of all files but those that hold times of the clock."""
-    return {
-        name: digest
-        for name, digest in contents(folder).items()
-        if Path(name).name not in ("curve.parquet", "report.html")
-    }
+    return folder, left_alone("demo", "--config", config, "--out", folder, "--json")
 
 
 def test_the_demo_tells_the_whole_story(whole):
     folder, said = whole
-    found = said.json
+    found = json.loads(said.out)
     assert found["folder"] == str(folder)
     assert found["verdict"]
     policies = [
@@ -130,23 +123,14 @@ def test_the_demo_calls_the_functions_that_commands_call(whole, config, tmp_path
     assert called == [replay_once if kind is Backtest else kind.stage for kind in kinds]
 
 
-def alike(one, other):
-    """Whether two results are the same but for the last digits of single precision.
-
-    The interrupted part ran in a process of its own, and a network's sums there may be ordered otherwise.
-    """
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(alike, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=1e-5, abs=1e-9, nan_ok=True)
-    return one == other
-
-
-def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one(whole, config, tmp_path):
-    folder = tmp_path / "demo"
-    process = begin_process("demo", "--config", config, "--out", folder)
+def test_a_demo_that_is_killed_and_interrupted_ends_in_the_same_bytes(whole, config, tmp_path):
+    """Killed twice on its way, interrupted in its evaluation, killed once more: then it is let alone."""
+    folder, chance = tmp_path / "demo", random.Random(0)
+    command = ("demo", "--config", config, "--out", folder)
+    for _ in range(2):
+        killed(chance, whole[1].writes // 5, *command)
+        assert not (folder / MANIFEST).exists()
+    process = begin_process(*command)
     try:
         deadline = time.monotonic() + 300.0
         while not list(folder.glob(f"evaluate/{UNFINISHED}/*/moments/0000-0000.moments")):
@@ -169,22 +153,13 @@ def test_an_interrupted_demo_keeps_its_stages_and_ends_like_an_uninterrupted_one
     other = flowhft("demo", "--config", config, "--state.generations", "2", "--out", folder, "--quiet")
     assert other.code == 2  # before anything is lost
     assert "`state.generations` was" in other.err
-    said = flowhft("demo", "--config", config, "--out", folder, "--json")
+    killed(chance, 12, *command)
+    said = json.loads(left_alone(*command, "--json").out)
     assert {stage: (folder / stage / MANIFEST).stat().st_mtime_ns for stage in LEARNED} == finished
-    again, before = said.json, whole[1].json
+    before = json.loads(whole[1].out)
     for part in ("simulation", "recording", "verdict"):
-        assert alike(again[part], before[part]), part
-    one, other = (
-        {name: digest for name, digest in results(place).items() if not name.startswith("evaluate")}
-        for place in (folder, whole[0])
-    )
-    assert one == other
-    curves = [
-        pl.read_parquet(place / "imitate" / "shortcut" / "curve.parquet").drop("seconds")
-        for place in (folder, whole[0])
-    ]
-    assert curves[0].equals(curves[1])
-    assert not list(folder.rglob(UNFINISHED))
+        assert said[part] == before[part], part
+    assert_same(folder, whole[0])
 
 
 def test_another_configuration_withdraws_the_old_conclusion_first(whole, config, tmp_path, monkeypatch):
