@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from flowhft.stages.recording import identity_of_recording
 from hypothesis import given
 from hypothesis import strategies as st
 from program import main
@@ -35,6 +34,7 @@ from flowhft.recordings.grid import Grid
 from flowhft.recordings.instrument import Instrument, value, worth
 from flowhft.recordings.ticks import SNAPSHOT, TRADE
 from flowhft.recordings.venues import Terms, terms_of
+from flowhft.stages.recording import identity_of_recording
 
 
 @pytest.mark.parametrize(
