@@ -376,7 +376,7 @@ def test_studies_and_imitations_are_told_in_both_renderings():
     drawn = [block for section in page.sections for block in section.blocks if isinstance(block, Figures)]
     assert [len(one.plots) for one in drawn] == [3, 4, 4]
     labels = json.loads(drawn[1].plots[0])["layout"]["yaxis"]["ticktext"]
-    assert labels[-1] == "context, evaluations 1, executed 1, noise fresh"
+    assert labels[-1] == "context, evaluations 1, executed 1, fresh"
 
 
 ENDS = (("", 0.0), ("_low", -0.005), ("_high", 0.005))

@@ -84,13 +84,34 @@ def test_experts_that_quote_the_same_tie_and_a_told_drift_wins_clearly():
     assert [teacher.expert for teacher in teachers] == [by[s]["expert"] for s in ("flat", "trend")]
     assert candidates.filter("chosen").height == 2
     for row in candidates.filter("chosen").iter_rows(named=True):
-        same = candidates.filter(pl.col("scenario") == row["scenario"])
+        same = candidates.filter(pl.col("scenario") == row["scenario"]).drop_nulls("risk_aversion")
         assert row["score"] == same["score"].max()
         assert row["score_low"] < row["score"] < row["score_high"]
     counts = {(row["criterion"], row["expert"]): row for row in wins_of(choices)}
     assert sum(row["wins"] for row in counts.values()) == 3 * 2
     assert all(row["wins"] == row["clear"] + row["ties"] for row in counts.values())
     assert counts["utility", "glft_drift"]["clear"] >= 1
+
+
+def test_who_stays_at_home_stands_beside_the_candidates_and_is_none_unless_it_is_named():
+    alone, named = (
+        select_in(
+            SMALL, TeacherSettings(experts=experts, risk_aversions=(0.1,), paths=30, fresh_paths=20), seed=0
+        )
+        for experts in (("glft",), ("glft", "no_quote"))
+    )
+    first, home = alone.candidates
+    again, judged = named.candidates
+    assert first == again  # the others are what they were
+    assert (home["expert"], home["risk_aversion"], home["chosen"]) == ("no_quote", None, False)
+    assert judged["risk_aversion"] == 0.1 * SMALL.fill_decay
+    for name in home.keys() - {"risk_aversion", "chosen"}:  # what a simulation finds
+        assert home[name] == judged[name] or np.isnan([home[name], judged[name]]).all(), name
+    assert home["quoting_ratio"] == 0.0 < first["quoting_ratio"]
+    assert alone.choice["rival_expert"] is None
+    assert named.choice["rival_expert"] == "no_quote"
+    worst = TeacherSettings(experts=("white_noise",), paths=30, fresh_paths=20, criterion="sharpe")
+    assert select_in(SMALL.but(volatility=5.0), worst, seed=0).choice["expert"] == "white_noise"
 
 
 def test_margins_on_the_paths_that_chose_flatter_the_choice():
@@ -133,7 +154,7 @@ def test_the_criterion_and_the_weight_of_risk_decide():
 
 def test_where_nobody_is_ever_filled_nobody_wins(monkeypatch):
     """Without a fill no expert has a Sharpe ratio: whoever is named first is told from nobody."""
-    nothing = {"pnl": np.zeros(9), "max_drawdown": np.zeros(9)}
+    nothing = {"pnl": np.zeros(9), "max_drawdown": np.zeros(9), "standing": np.zeros(9)}
     monkeypatch.setattr(select, "contest", lambda market, policies, **_: [nothing] * len(policies))
     _, _, choices = select_teachers([SMALL], FEW, seed=0)
     (row,) = [row for row in wins_of(choices) if row["criterion"] == "sharpe"]
@@ -173,7 +194,10 @@ def test_select_writes_tables_and_says_who_wins(selected):
     assert found["candidates"] == 7
     assert found["ties"] == choices["tie"].sum()
     assert json.loads((folder / "run" / "selection.json").read_text())["wins"] == found["wins"]
-    assert pl.read_parquet(folder / "run" / "selection.parquet").height == 4 * 7
+    selection = pl.read_parquet(folder / "run" / "selection.parquet")
+    assert selection.height == 4 * (7 + 1)  # no_quote beside them
+    (home,) = selection.filter(pl.col("risk_aversion").is_null())["expert"].unique()
+    assert home == "no_quote"
     report = flowhft("report", folder / "run")
     assert report.code == 0
     page = (folder / "run" / "report.html").read_text()

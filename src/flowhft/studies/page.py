@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from flowhft.runs.folder import REPORT, UNFINISHED, Run, manifest_of, read_table, replacing, write_table
+from flowhft.runs.folder import (
+    MANIFEST,
+    REPORT,
+    UNFINISHED,
+    Run,
+    manifest_of,
+    read_table,
+    replacing,
+    write_table,
+)
 from flowhft.stages.folder import begin, require_ours
 from flowhft.stages.stage import Listener
 
@@ -76,8 +85,9 @@ def write_page(
     from flowhft.report.markdown import markdown
 
     folder = run.folder
-    if not (folder / blocks.PAGE).is_file():
-        run.withdraw()  # a version before wrote it
+    if (folder / MANIFEST).is_file() and not (folder / blocks.PAGE).is_file():  # of a version before
+        (folder / UNFINISHED).mkdir(exist_ok=True)
+        run.withdraw()
     if work := begin(run, listener):
         run.withdraw()
         found = find(work)

@@ -207,7 +207,7 @@ TABLES = (
             _MARKET,
             SCENARIO,
             *POLICY,
-            _ROLE,
+            C("role", "", "in the line-up", optional=True),
             C("training", "", "0: the one that was named first"),
             C("paths", "", "sessions"),
             C(
