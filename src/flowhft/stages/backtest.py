@@ -98,6 +98,7 @@ def replay(
         part_of(progress, 0.0, share),
         flow=told.flow,
         reference=contract.reference,
+        tick_value=contract.tick_value,
     )
     costs = pl.DataFrame()
     if sweep.asked:
@@ -110,6 +111,7 @@ def replay(
             told.flow,
             progress=part_of(progress, share, 0.9),
             reference=contract.reference,
+            tick_value=contract.tick_value,
         )
     progress(0.9, "measuring")
     found = judge(

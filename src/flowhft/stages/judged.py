@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.desk.replay.engine import FILL_UNITS, Replayed
+from flowhft.desk.journal import FILL_UNITS
+from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import LATENCY_UNITS, latency_table
 from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
 from flowhft.desk.replay.settings import ReplaySettings

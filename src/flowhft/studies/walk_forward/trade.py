@@ -71,6 +71,7 @@ class Place(NamedTuple):
     lineup: Lineup
     adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
+    tick_value: float  # currency of a tick x lot
 
     @property
     def names(self) -> list[str]:
@@ -123,7 +124,8 @@ class WalkWork:
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        return Place(recording, compared, adapted, contract_at_start(recording).reference)
+        contract = contract_at_start(recording)
+        return Place(recording, compared, adapted, contract.reference, contract.tick_value)
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
@@ -165,7 +167,9 @@ class WalkWork:
         def at_end(path: Trajectory) -> Ended:
             return ended(path, tape, rules, seconds, place.reference)
 
-        replayed = replay(market, frozen, rules, seed, flow=flow, reference=place.reference)
+        replayed = replay(
+            market, frozen, rules, seed, flow=flow, reference=place.reference, tick_value=place.tick_value
+        )
         ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
             "chosen": chosen,
@@ -181,6 +185,7 @@ class WalkWork:
             flow,
             lambda path: at_end(path).trajectory,
             reference=place.reference,
+            tick_value=place.tick_value,
         )
         steps = {name: np.shape(end.trajectory.fee)[-1] for name, end in ends.items()}
         kept = {
