@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from program import flowhft
 from test_replay import INSTANT, constant, quiet, random_market
 
 from flowhft.desk import risk
@@ -594,3 +595,31 @@ def test_a_session_with_a_journal_needs_no_memory_of_all_steps(tmp_path: Path) -
     found, expected = read_journal(tmp_path / "it"), steps_table(whole.trajectory)
     assert steps_table(found.trajectory).to_numpy().tobytes() == expected.to_numpy().tobytes()
     assert found.steps.height > 50
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_journal_becomes_a_page(sample: Recording, tmp_path: Path, killed: bool) -> None:
+    import flowhft as package
+
+    settings = replace(SETTINGS, horizon=10.0)
+    found = package.replay(sample, "glft", scenario=MARKET, settings=settings, journal=tmp_path)
+    folder = tmp_path / "glft"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["glft", "no_quote"]
+    if killed:
+        whole = pl.read_parquet(folder / "steps.parquet")
+        (folder / "parts").mkdir()
+        for name in ("fills", "orders", "steps"):
+            (folder / f"{name}.parquet").rename(folder / "parts" / f"000000.{name}.parquet")
+    said = flowhft("report", folder)
+    assert said.code == 0, said.err
+    page = (folder / "report.html").read_text()
+    assert "each trading alone" in page
+    assert ("did not come to its end" in page) == killed
+    results = pl.read_parquet(folder / "backtest" / "results.parquet")
+    expected = found.results.filter(policy="glft")
+    for metric in ("pnl", "fills", "max_drawdown", "quoting_ratio"):
+        assert results[metric][0] == pytest.approx(expected[metric][0], rel=1e-12), metric
+    course = pl.read_parquet(folder / "backtest" / "equity.parquet")
+    np.testing.assert_array_equal(course["equity"], found.equity.filter(policy="glft")["equity"])
+    if killed:
+        assert whole.height == course.height

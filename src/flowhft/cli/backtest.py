@@ -1,5 +1,6 @@
 """`flowhft backtest`: judge policies on a recording with queues and costs, once or walking forward."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ class Backtest(Command):
     """Processes that trade windows side by side; 0 for one a core of the machine."""
     ray: str = ""
     """Trade windows on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
+    journal: bool = False
+    """Write down all that every policy did, its orders too, in a folder of its own: `journal/POLICY` in the
+    run folder. `flowhft report` makes a page of each."""
     replay: ReplaySettings = ReplaySettings()
     walk: WalkSettings = WalkSettings()
     sweep: SweepSettings = SweepSettings()
@@ -84,6 +88,7 @@ class Backtest(Command):
             ("calibration", "Every window is calibrated on what lies before it: leave it out."),
             ("teachers", "Use --walk.teachers."),
             ("after", "Use --walk.learn."),
+            ("journal", "Leave it out: the windows of a walk are not one session."),
         ):
             if getattr(self, name):
                 raise UsageError(
@@ -114,6 +119,8 @@ class Backtest(Command):
         called, saved = policies_of(compared.policies)
         run = run_of(self, "backtest", parents | saved, policies=called)
         if work := begin(run, terminal):
+            journal = run.folder / "journal"
+            shutil.rmtree(journal, ignore_errors=True)  # of an earlier run, or one that was interrupted
             with terminal.stage("replay the recording") as progress:
                 found = replay(
                     judged,
@@ -125,6 +132,7 @@ class Backtest(Command):
                     seed=self.seed,
                     reference=compared.reference,
                     confidence=self.confidence,
+                    journal=journal if self.journal else None,
                     progress=progress,
                 )
             warnings = in_sample(read_json(folder / "recording.json"), parts.whole, self.after)
