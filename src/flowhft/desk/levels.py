@@ -10,30 +10,52 @@ FIRST_ROOM = 1024  # levels a side that there is room for at first
 
 
 class Levels(NamedTuple):
-    """A book by price: bids by price, asks by -price, both rising, so that the best stands last.
+    """A book: bids by price, asks by -price, both rising. A level that is gone stays, with quantity 0.
 
     Attributes:
         keys, quantities: of every level, the first `held` of each side.
         held: how many there are; bids, asks.
+        best: which is the last that holds anything, -1 for none; likewise.
     """
 
     keys: Int[np.ndarray, "side level"]
     quantities: Int[np.ndarray, "side level"]
     held: Int[np.ndarray, " side"]
+    best: Int[np.ndarray, " side"]
 
 
-def open_levels(room: int = FIRST_ROOM) -> Levels:
-    """Return a book without a level, with room for as many a side."""
-    return Levels(np.zeros((2, room), np.int64), np.zeros((2, room), np.int64), np.zeros(2, np.int64))
+def open_levels(room: int = FIRST_ROOM, prices: Int[np.ndarray, " level"] | None = None) -> Levels:
+    """Return an empty book.
+
+    Args:
+        room: for so many levels a side.
+        prices: of levels that will come, rising: room for these is enough, and they are found faster.
+    """
+    if prices is not None:
+        keys = np.stack([prices, -prices[::-1]])
+        return Levels(keys, np.zeros_like(keys), np.full(2, len(prices)), np.full(2, -1))
+    empty = np.zeros((2, room), np.int64)
+    return Levels(empty, empty.copy(), np.zeros(2, np.int64), np.full(2, -1))
 
 
 def with_room(levels: Levels, more: int) -> Levels:
-    """Return the same levels with room for more of them, in new arrays where there was not enough."""
-    needed, room = int(levels.held.max()) + more, levels.keys.shape[1]
-    if needed <= room:
+    """Return the book with room for more levels; where there was not enough, without those that are gone."""
+    if int(levels.held.max()) + more <= levels.keys.shape[1]:
         return levels
-    wider = ((0, 0), (0, max(needed, 2 * room) - room))
-    return Levels(np.pad(levels.keys, wider), np.pad(levels.quantities, wider), levels.held)
+    filled = [levels.quantities[side, : levels.held[side]] > 0 for side in range(2)]
+    held = np.array([np.count_nonzero(of) for of in filled])
+    wider = open_levels(2 * int(held.max()) + more)
+    for side, of in enumerate(filled):
+        for new, old in ((wider.keys, levels.keys), (wider.quantities, levels.quantities)):
+            new[side, : held[side]] = old[side, : levels.held[side]][of]
+    return wider._replace(held=held, best=held - 1)
+
+
+@njit
+def clear_levels(levels: Levels) -> None:
+    """Empty the book."""
+    levels.quantities[:] = 0
+    levels.best[:] = -1
 
 
 @njit
@@ -46,23 +68,27 @@ def set_level(levels: Levels, side: int, key: int, quantity: int) -> None:
         key: price of a bid, -price of an ask, ticks.
         quantity: lots.
     """
-    keys, quantities, count = levels.keys[side], levels.quantities[side], levels.held[side]
-    low, high = 0, count
+    keys, quantities, held = levels.keys[side], levels.quantities[side], levels.held[side]
+    low, high = 0, held
     while low < high:
         middle = (low + high) // 2
         if keys[middle] < key:
             low = middle + 1
         else:
             high = middle
-    there = low < count and keys[low] == key
-    if quantity > 0 and not there:
-        for place in range(count, low, -1):
+    if low == held or keys[low] != key:
+        if quantity <= 0:
+            return
+        for place in range(held, low, -1):
             keys[place], quantities[place] = keys[place - 1], quantities[place - 1]
         keys[low] = key
-        levels.held[side] = count + 1
+        levels.held[side] = held + 1
+        if levels.best[side] >= low:
+            levels.best[side] += 1
+    quantities[low] = quantity
     if quantity > 0:
-        quantities[low] = quantity
-    elif there:
-        for place in range(low, count - 1):
-            keys[place], quantities[place] = keys[place + 1], quantities[place + 1]
-        levels.held[side] = count - 1
+        levels.best[side] = max(levels.best[side], low)
+    elif low == levels.best[side]:
+        while low >= 0 and quantities[low] <= 0:
+            low -= 1
+        levels.best[side] = low

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from flowhft.desk.compiled.compiled import compiled
-from flowhft.desk.levels import FIRST_ROOM, Levels, open_levels, set_level, with_room
+from flowhft.desk.levels import Levels, clear_levels, open_levels, set_level, with_room
 from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TOP, TRADE
 from flowhft.types import Observation
@@ -134,12 +134,12 @@ class Watch(NamedTuple):
 NEVER = -(2**62)
 
 
-def open_watch(room: int = FIRST_ROOM) -> Watch:
-    """Return what is remembered before anything has arrived, with room for levels of a book."""
+def open_watch(levels: Levels | None = None) -> Watch:
+    """Return what is remembered before anything has arrived, with an empty book."""
     whole = np.zeros(EXCITED_NS + 1, np.int64)
     for place in (KNOWN_NS, SNAPSHOT_NS, TRADE_NS, START_NS, EXCITED_NS):
         whole[place] = NEVER
-    return Watch(whole, np.zeros(2), open_levels(room))
+    return Watch(whole, np.zeros(2), open_levels() if levels is None else levels)
 
 
 @njit
@@ -154,10 +154,10 @@ def _end_message(watch: Watch, published: bool) -> None:
             return
         whole[BEST_BID], whole[BEST_ASK] = whole[TOP_BID], whole[TOP_ASK]
     else:
-        if levels.held[0] == 0 or levels.held[1] == 0:
+        if levels.best[0] < 0 or levels.best[1] < 0:
             return
-        whole[BEST_BID] = levels.keys[0, levels.held[0] - 1]
-        whole[BEST_ASK] = -levels.keys[1, levels.held[1] - 1]
+        whole[BEST_BID] = levels.keys[0, levels.best[0]]
+        whole[BEST_ASK] = -levels.keys[1, levels.best[1]]
     if whole[KNOWN_NS] == NEVER:
         whole[KNOWN_NS] = whole[MESSAGE_NS]
 
@@ -189,7 +189,7 @@ def _take_book(watch: Watch, published: bool, event: Any) -> None:
             whole[TOP_ASK], whole[TOP_ASK_LOTS] = event.price, event.quantity
     else:
         if new and event.kind == SNAPSHOT:
-            levels.held[0] = levels.held[1] = 0
+            clear_levels(levels)
         side = 0 if event.side == BUY else 1
         set_level(levels, side, event.price if side == 0 else -event.price, event.quantity)
     whole[PENDING], whole[MESSAGE], whole[MESSAGE_KIND] = 1, event.message, event.kind

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from flowhft.desk.compiled.compiled import compiled
+from flowhft.desk.levels import Levels, open_levels
 from flowhft.desk.observer import (
     KNOWN_NS,
     NEVER,
@@ -26,6 +27,7 @@ from flowhft.desk.observer import (
     open_watch,
     take_events,
 )
+from flowhft.desk.replay.events import rank_prices
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
 from flowhft.recordings.market_orders import ORDER_WINDOW
@@ -100,7 +102,7 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
     events = recording.events
     published = bool(np.any(events["kind"] == TOP))
     together = ORDER_WINDOW if settings.order_window is None else settings.order_window
-    reads, watch = counting(published, flow, together), open_watch(0 if published else _levels_in(events))
+    reads, watch = counting(published, flow, together), open_watch(None if published else _levels_in(events))
     taken = take_events(watch, reads, events, 0, 2**62, True)
     known = min(watch.whole[KNOWN_NS], watch.whole[SNAPSHOT_NS]) > NEVER
     interval = round(settings.interval * 1e9)
@@ -125,10 +127,10 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
     return tape
 
 
-def _levels_in(events: np.ndarray) -> int:
-    """Return how many levels a side of the book can hold at most, of all that these events tell of."""
+def _levels_in(events: np.ndarray) -> Levels:
+    """Return an empty book with room for all levels that these events tell of."""
     prices = events["price"][(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    return 1 + min(len(prices), int(np.ptp(prices)) + 1) if len(prices) else 1
+    return open_levels(prices=rank_prices(prices)[0] if len(prices) else prices)
 
 
 @compiled
