@@ -197,6 +197,29 @@ def test_a_frozen_policy_trades_like_the_one_it_was_frozen_from(shop):
     assert adapted["pnl"] != rows["glft"]["pnl"]
 
 
+def test_a_backtest_writes_journals_that_say_what_its_tables_say(shop, tmp_path):
+    given = ("backtest", sample_recording(), "--calibration", shop / "calibrate", "--after", "0.6")
+    given += ("--policies", "glft", *FAST_DESK, "--out", tmp_path / "run", "--quiet", "--json")
+    left = tmp_path / "run" / "journal" / "of_an_earlier_run"
+    (tmp_path / "run" / ".flowhft-unfinished").mkdir(parents=True)
+    left.mkdir(parents=True)
+    found = flowhft(*given, "--journal").json
+    journals = tmp_path / "run" / "journal"
+    assert sorted(path.name for path in journals.iterdir()) == ["glft", "no_quote"]
+    (expected,) = (row for row in said_by(shop, "backtest")["results"] if row["policy"] == "glft")
+    ours, home = found["results"]
+    for name in ("pnl", "fills", "max_drawdown", "quoting_ratio"):
+        assert ours[name] == expected[name], name  # as without a journal
+    page = flowhft("report", journals / "glft", "--json", "--quiet").json["report"]
+    assert "each trading alone" in Path(page).read_text(encoding="utf-8")
+    judged = read_json(journals / "glft" / "backtest" / "backtest.json")
+    whole = read_json(tmp_path / "run" / "backtest.json")
+    for name in ("total_pnl", "orders"):
+        assert judged[name]["glft"] == whole[name]["glft"], name
+    assert flowhft("report", journals / "no_quote", "--quiet").code == 0  # who never trades
+    assert home["fills"] == 0.0
+
+
 def test_money_is_that_of_the_orders_of_the_replay_not_of_the_calibration(shop):
     judged, recording = (read_json(shop / "backtest" / f"{name}.json") for name in ("backtest", "recording"))
     calibrated = manifest(shop / "calibrate")["config"]["order_lots"]
@@ -309,6 +332,11 @@ REFUSED = [
     (3, "calibrate {shop}/freeze/manifest.json", "must be a file of a known layout; its name is of none."),
     (3, "calibrate {shop}/solo.toml", "unknown table 'name'; it must be one of depth, quotes, recording"),
     (3, f"{EVALUATE} none.toml", "`none.toml` does not exist."),
+    (
+        2,
+        "backtest {recording} --policies glft --walk-forward --journal",
+        "`journal` must not be given when walking forward; received True. Leave it out",
+    ),
     (3, f"{JUDGE} none.safetensors", "must be a file that holds a policy; there is none."),
     (3, f"{JUDGE} {{shop}}/solo.toml", "must be a whole safetensors file;"),
     (3, f"{JUDGE} {{shop}}/evaluate", "must hold a policy; it has no policy.safetensors or frozen.safet"),

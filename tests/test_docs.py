@@ -284,14 +284,20 @@ def test_common_options_are_documented():
     assert rows == {field.name: shown(field.default) for field in dataclasses.fields(Command)}
 
 
+def options_of(kind, prefix):
+    """Yield the options of a group and of those within it, with their defaults as the documents show them."""
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default):
+            yield from options_of(type(field.default), f"{prefix}.{field.name}")
+        else:
+            yield f"--{prefix}.{field.name.replace('_', '-')}", shown(field.default)
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_group_of_settings_is_documented(group):
     text = section(ROOT / "docs" / "cli.md", f"--{group}.")
     rows = {option: default for option, default, _ in ROW.findall(text)}
-    assert rows == {
-        f"--{group}.{field.name.replace('_', '-')}": shown(field.default)
-        for field in dataclasses.fields(GROUPS[group])
-    }
+    assert rows == dict(options_of(GROUPS[group], group))
 
 
 def test_every_group_of_every_command_is_known_here():
@@ -377,7 +383,7 @@ def test_names_are_documented(document, names):
 
 def test_columns_and_latency_of_the_replay_are_documented():
     pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
-    from flowhft.desk.replay.engine import FILL_UNITS
+    from flowhft.desk.journal import FILL_UNITS
     from flowhft.desk.replay.latency import ROUNDING_US
     from flowhft.desk.replay.markout import MARKOUT_UNITS
 

@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from flowhft.desk.compiled import Frozen, freeze_expert
+from flowhft.desk.journal import FILL_UNITS
 from flowhft.desk.replay import engine, latency
-from flowhft.desk.replay.engine import FILL_UNITS, OrderCounts, Replayed, replay
+from flowhft.desk.replay.engine import OrderCounts, Replayed, replay
 from flowhft.desk.replay.events import exchange_events
 from flowhft.desk.replay.markout import MARKOUT_UNITS, markout
 from flowhft.desk.replay.settings import QueueModel, ReplaySettings
-from flowhft.desk.replay.tape import OrderFlow, market_order_arrivals, read_tape
+from flowhft.desk.replay.tape import OrderFlow, read_tape
 from flowhft.errors import DataError, UsageError
 from flowhft.metrics.measures import equity, inventory_after, measure
 from flowhft.policies.rules import EXPERTS, glft
@@ -382,7 +383,9 @@ def test_intensity_is_the_sum_over_past_orders() -> None:
     recording = random_market(2)
     flow = OrderFlow(base_intensity=0.5, self_excitation=1.2, cross_excitation=0.4, decay=7.0)
     tape = read_tape(recording, INSTANT, flow)
-    times, sides = market_order_arrivals(recording)
+    trades = recording.events[recording.events["kind"] == TRADE]  # one order is what comes at one time
+    first = np.append(True, (np.diff(trades["exchange_time_ns"]) > 0) | (np.diff(trades["side"]) != 0))
+    times, sides = trades["local_time_ns"][first], (trades["side"][first] == BUY).astype(int)
     for step in range(0, len(tape.time_ns), 5):
         past = times <= tape.time_ns[step]
         kernel = np.exp(-flow.decay * 1e-9 * (tape.time_ns[step] - times[past]))

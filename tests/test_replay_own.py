@@ -11,8 +11,9 @@ from test_replay import INSTANT, constant, quiet, random_market
 
 from flowhft.desk.compiled import freeze_expert
 from flowhft.desk.replay.engine import Replayed, prepare, replay, trade
-from flowhft.desk.replay.loop import finish_step, trade_compiled
+from flowhft.desk.replay.loop import trade_compiled
 from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.steps import requests_for
 from flowhft.errors import FlowhftError, UsageError
 from flowhft.metrics.measures import measure
 from flowhft.policies.own import own_policy
@@ -88,23 +89,23 @@ def test_a_policy_trades_the_same_whoever_runs_it(written: str, sample: Any) -> 
 def test_only_the_users_function_is_compiled() -> None:
     recording = random_market(2)
     replay(recording, {"first": constant(1.0)}, INSTANT)
-    before = len(trade_compiled.signatures), len(finish_step.signatures)
+    before = len(trade_compiled.signatures), len(requests_for.signatures)
     for width in (1.0, 2.0):
         own = own_policy(numba.njit(lambda seen, width=width: (width, width)))
         same(
             replay(recording, {"own": own}, INSTANT)["own"],
             replay(recording, {"own": constant(width)}, INSTANT)["own"],
         )
-    assert (len(trade_compiled.signatures), len(finish_step.signatures)) == before
+    assert (len(trade_compiled.signatures), len(requests_for.signatures)) == before
 
 
 def test_whole_numbers_are_a_quote_and_compile_nothing() -> None:
     recording = random_market(2)
     expected = replay(recording, {"own": constant(2.0)}, INSTANT)["own"]
-    before = len(finish_step.signatures)
+    before = len(requests_for.signatures)
     for given in (lambda seen: (2, 2), lambda seen: [2, 2.0, 1, 1], numba.njit(lambda seen: (2, 2, 1, 1))):
         same(replay(recording, {"own": own_policy(given)}, INSTANT)["own"], expected)
-    assert len(finish_step.signatures) == before
+    assert len(requests_for.signatures) == before
 
 
 def test_chance_is_the_runs_own() -> None:

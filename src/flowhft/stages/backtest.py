@@ -20,6 +20,7 @@ from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.costs import slowest, sweep_costs
+from flowhft.stages.journalled import journals_in
 from flowhft.stages.judged import Backtest, Judging, judge
 from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
 from flowhft.stages.settings import SweepSettings
@@ -53,6 +54,7 @@ def replay(
     seed: int = 0,
     reference: str | None = None,
     confidence: float = CONFIDENCE,
+    journal: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> Backtest:
     """Replay a recording: every policy quotes into it, alone, through hftbacktest.
@@ -73,6 +75,8 @@ def replay(
         seed: of policies that draw, and of the bootstrap.
         reference: policy that paired differences are taken against; None for the first.
         confidence: of every interval, between 0 and 1.
+        journal: folder in which every policy gets one with all that it did (`flowhft.desk.journal`), and the
+            replay runs in plain Python; None for none.
         progress: told before every policy.
 
     Raises:
@@ -106,6 +110,10 @@ def replay(
         part_of(progress, 0.0, share),
         flow=told.flow,
         reference=instrument.reference(start),
+        tick_value=instrument.tick_value(start),
+        journal=None
+        if journal is None
+        else journals_in(Path(journal), recording, told.settings, compared.origins),
     )
     costs = pl.DataFrame()
     if sweep.asked:
@@ -118,6 +126,7 @@ def replay(
             told.flow,
             progress=part_of(progress, share, 0.9),
             reference=instrument.reference(start),
+            tick_value=instrument.tick_value(start),
         )
     progress(0.9, "measuring")
     found = judge(

@@ -31,6 +31,7 @@ def sweep_costs(
     progress: Progress = no_progress,
     *,
     reference: float = 0.0,
+    tick_value: float = 1.0,
 ) -> pl.DataFrame:
     """Replay every policy at every point of a grid of costs.
 
@@ -47,6 +48,7 @@ def sweep_costs(
         ended: what is done to a course before its PnL counts.
         progress: told before every point.
         reference: of an inverse contract, see `replay`.
+        tick_value: currency of a tick x lot, see `replay`.
 
     Returns:
         Columns policy, maker_fee_bps, latency_ms, step, pnl (tick x lot), fills (lots).
@@ -64,7 +66,9 @@ def sweep_costs(
         costly = replace(settings, maker_fee_bps=fee)
         if latency is not None:
             costly = replace(costly, order_latency_ms=latency, response_latency_ms=latency)
-        played = replay(recording, dict(policies), costly, seed, flow=flow, reference=reference)
+        played = replay(
+            recording, dict(policies), costly, seed, flow=flow, reference=reference, tick_value=tick_value
+        )
         for name, one in played.items():
             path = ended(one.trajectory)
             tables.append(

@@ -36,7 +36,7 @@ class Judging(NamedTuple):
     """What is judged: who did what, on which recording, at which settings.
 
     Attributes:
-        recording: that was replayed.
+        recording: that was replayed; None where it is not at hand: there are no markouts then.
         replayed: by policy, what it did.
         settings: of the replay.
         reference: the policy that differences are taken against.
@@ -47,7 +47,7 @@ class Judging(NamedTuple):
         time: of every step, seconds; None for since the first decision.
     """
 
-    recording: Recording
+    recording: Recording | None
     replayed: Mapping[str, Replayed]
     settings: ReplaySettings
     reference: str
@@ -197,7 +197,7 @@ def judge(
         inventory=pl.DataFrame(
             [{"policy": name, **inventory_distribution(path)} for name, path in trajectories.items()]
         ),
-        markouts=markout(fills, judging.recording),
+        markouts=pl.DataFrame() if judging.recording is None else markout(fills, judging.recording),
         fills=pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()]),
         latency=latency_table(
             next(iter(replayed.values())).delays,

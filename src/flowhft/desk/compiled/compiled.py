@@ -17,11 +17,17 @@ import numba
 
 PACKAGE = Path(__file__).parents[2]
 QUOTING = ("types.py", "features/*.py", "policies/*.py", "policies/rules/*.py", "desk/compiled/*.py")
+TRADING = ("desk/*.py", "recordings/instrument.py")
 
 
 def _digest(folder: Path) -> str:
-    """Return the digest of the sources that a quote is compiled from and of those in `folder`."""
+    """Return the digest of the sources that a quote is compiled from and of those in `folder`.
+
+    Functions of other rooms also hold what a session is compiled from.
+    """
     sources = {path for pattern in QUOTING for path in PACKAGE.glob(pattern)} | set(folder.glob("*.py"))
+    if folder != Path(__file__).parent:
+        sources |= {path for pattern in TRADING for path in PACKAGE.glob(pattern)}
     digest = hashlib.sha256()
     for path in sorted(sources):
         content = path.read_bytes()

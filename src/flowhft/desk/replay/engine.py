@@ -3,55 +3,36 @@
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
 inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
 has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the venue's
-book; `flowhft.desk.replay.orders` keeps the account, of linear and inverse contracts alike.
+book; everything else is the desk's own (`flowhft.desk.session`).
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from flowhft.desk.compiled import Frozen, compiled
+from flowhft.desk.compiled import Frozen
+from flowhft.desk.journal import Journal
+from flowhft.desk.orders import MAY_TAKE, POST_ONLY, OrderCounts, Rules
 from flowhft.desk.replay.events import exchange_events
 from flowhft.desk.replay.latency import Delays, as_received, charged_latency, delays, order_latencies
-from flowhft.desk.replay.loop import (
-    BOUGHT,
-    CANCELLATIONS,
-    CASH,
-    FEE,
-    HALF_SPREAD_ASK,
-    HALF_SPREAD_BID,
-    INVENTORY,
-    INVENTORY_PNL,
-    ORDERS,
-    SIZE_ASK,
-    SIZE_BID,
-    SOLD,
-    SPREAD_PNL,
-    STANDING_ASK,
-    STANDING_BID,
-    TURNOVER,
-    open_run,
-)
-from flowhft.desk.replay.makers import Maker, maker_of
+from flowhft.desk.replay.makers import Maker, Passage, maker_of
 from flowhft.desk.replay.order_events import order_events
-from flowhft.desk.replay.orders import OrderCounts, Rules, open_account
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.desk.replay.tape import OrderFlow, Tape, observe, read_tape
-from flowhft.desk.replay.venue import FAILED, MAY_TAKE, POST_ONLY, close_venue, open_venue
+from flowhft.desk.replay.tape import OrderFlow, Tape, read_tape
+from flowhft.desk.replay.venue import FAILED, close_venue, open_venue
+from flowhft.desk.risk import limits_of
+from flowhft.desk.steps import CANCELLATIONS, LATENCY_US, ORDERS, trajectory_of_columns
 from flowhft.errors import DataError, FlowhftError, require
 from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
-from flowhft.runs import tables
 from flowhft.runs.folder import stream
-from flowhft.types import Activity, Fill, Observation, Progress, Quote, Trajectory, no_progress
-
-OBSERVED = len(Observation._fields)  # a number of its own: compiled code cannot ask a class for its fields
+from flowhft.types import Progress, Trajectory, no_progress
 
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
@@ -64,7 +45,7 @@ class Replayed(NamedTuple):
     Attributes:
         trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step
             in which we learned of it. `quote` is what the policy asked for, before tick grid and limits.
-        fills: one row a fill, units in `FILL_UNITS`.
+        fills: one row a fill, units in `flowhft.desk.journal.FILL_UNITS`.
         orders: counts.
         decision_latency_us: charged in every decision.
         measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
@@ -77,9 +58,6 @@ class Replayed(NamedTuple):
     decision_latency_us: float
     measured_latency_us: Float[np.ndarray, " sample"]
     delays: Delays
-
-
-FILL_UNITS = tables.units_of("backtest", "fills")
 
 
 class Market(NamedTuple):
@@ -109,6 +87,8 @@ def replay(
     *,
     flow: OrderFlow | None = None,
     reference: float = 0.0,
+    tick_value: float = 1.0,
+    journal: Callable[[str], Journal] | None = None,
 ) -> dict[str, Replayed]:
     """Let policies quote through a recording, each alone, and return what became of it.
 
@@ -125,6 +105,8 @@ def replay(
         progress: told after each policy.
         flow: how arrivals make the intensities that policies see; None for a constant rate, see `read_tape`.
         reference: of an inverse contract, ticks (`flowhft.recordings.instrument`); 0 for a linear one.
+        tick_value: currency of a tick x lot of the recording, for limits of risk in currency.
+        journal: (policy) -> where everything that it does is written down; None for nowhere.
 
     Raises:
         DataError: the recording is too short, has a break or no snapshot, or not what the queue or latency
@@ -137,7 +119,11 @@ def replay(
     replayed = {}
     for done, (name, policy) in enumerate(policies.items()):
         progress(done / len(policies), f"replaying {name}")
-        replayed[name] = trade(market, name, policy, settings, stream(seed, "replay", name), reference)
+        random = stream(seed, "replay", name)
+        kept = None if journal is None else journal(name)
+        replayed[name] = trade(market, name, policy, settings, random, reference, tick_value, kept)
+        if kept is not None:
+            kept.finish()
     progress(1.0, "replayed")
     return replayed
 
@@ -161,7 +147,7 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
         )
     received = as_received(recording, settings)
     top = top_of_book(received)
-    tape = read_tape(received, settings, flow, top)  # says first what a recording lacks
+    tape = read_tape(received, settings, flow)  # says first what a recording lacks
     return Market(
         events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
         latencies=order_latencies(recording, settings),
@@ -178,6 +164,8 @@ def trade(
     settings: ReplaySettings,
     seed: int,
     reference: float = 0.0,
+    tick_value: float = 1.0,
+    journal: Journal | None = None,
 ) -> Replayed:
     """Let one policy quote through a market that was prepared with these settings.
 
@@ -187,7 +175,10 @@ def trade(
         policy: a frozen one, or a user's own.
         settings: of the replay.
         seed: of its own stream of random numbers, where it draws.
-        reference: see `replay`.
+        reference: see `replay`, and so is `tick_value`.
+        tick_value: currency of a tick x lot.
+        journal: that everything is written to as it happens; the replay then runs in plain Python, and comes
+            to the same.
 
     Raises:
         UsageError: the policy takes longer to decide than the time between two decisions.
@@ -205,8 +196,48 @@ def trade(
             f"{settings.interval} s",
             "Decide less often or use a smaller policy.",
         )
-    rules = Rules(
-        decision_latency_ns=round(latency * 1e3),
+    rules = rules_of(settings, latency, reference)
+    wire = open_venue(market.events, settings, market.latencies)
+    passage = Passage(
+        wire=wire,
+        tape=tape,
+        rules=rules,
+        limits=limits_of(settings.risk, settings.order_lots, tick_value),
+        settings=settings,
+        latencies=market.latencies,
+        journal=journal,
+        mid_before=lambda time_ns: float(mid_at(market.top, np.array([time_ns - 1]))[0]),
+    )
+    try:
+        passed = maker.trade(passage, seed)
+    finally:
+        close_venue(wire)
+    if passed.code >= FAILED:
+        raise FlowhftError(
+            f"`{name}` must be replayed without an error of hftbacktest; received its error {passed.code} in "
+            f"step {passed.step:,}. Report it with the settings of the replay."
+        )
+    passed.columns[LATENCY_US] = _latency_us(market, settings, latency, passed.columns)
+    return Replayed(
+        trajectory=trajectory_of_columns(passed.columns),
+        fills=_fills_table(passed.fills, tape, market.top),
+        orders=passed.counts,
+        decision_latency_us=latency,
+        measured_latency_us=measured,
+        delays=market.delays,
+    )
+
+
+def rules_of(settings: ReplaySettings, decision_latency_us: float, reference: float = 0.0) -> Rules:
+    """Return the settings as order rules need them.
+
+    Args:
+        settings: of the replay.
+        decision_latency_us: that every decision takes.
+        reference: see `replay`.
+    """
+    return Rules(
+        decision_latency_ns=round(decision_latency_us * 1e3),
         horizon_ns=round(settings.session * 1e9),
         order_lots=settings.order_lots,
         limit_lots=settings.inventory_limit * settings.order_lots,
@@ -218,45 +249,6 @@ def trade(
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
         order_burst=float(settings.order_burst),
         reference=float(reference),
-    )
-    account = open_account(rules)
-    venue = open_venue(market.events, settings, market.latencies)
-    run = open_run(venue, tape, rules, account)
-    try:
-        fills, code, step = maker.trade(run, seed)
-    finally:
-        close_venue(venue)
-    if code >= FAILED:
-        raise FlowhftError(
-            f"`{name}` must be replayed without an error of hftbacktest; received its error {code} in step "
-            f"{step:,}. Report it with the settings of the replay."
-        )
-    columns = run.columns
-    seen = _observations(tape, rules.horizon_ns, columns)
-    path = columns[:, None, :]
-    return Replayed(
-        trajectory=Trajectory(
-            observation=Observation(*seen[:, None, :]),
-            quote=Quote(path[HALF_SPREAD_BID], path[HALF_SPREAD_ASK], path[SIZE_BID], path[SIZE_ASK]),
-            fill=Fill(path[BOUGHT], path[SOLD]),
-            spread_pnl=path[SPREAD_PNL],
-            inventory_pnl=path[INVENTORY_PNL],
-            fee=path[FEE],
-            mid_after=(tape.mid_price[1:] - tape.mid_price[0])[None, :],
-            activity=Activity(
-                standing_bid=path[STANDING_BID],
-                standing_ask=path[STANDING_ASK],
-                orders=path[ORDERS],
-                cancellations=path[CANCELLATIONS],
-                turnover=path[TURNOVER],
-                latency_us=_latency_us(market, settings, latency, columns)[None, :],
-            ),
-        ),
-        fills=_fills_table(fills, tape, market.top),
-        orders=OrderCounts(*map(int, account.counts)),
-        decision_latency_us=latency,
-        measured_latency_us=measured,
-        delays=market.delays,
     )
 
 
@@ -275,22 +267,6 @@ def _latency_us(
 def measure_latency(maker: Maker, tape: Tape, session: float) -> Float[np.ndarray, " batch"]:
     """Return the mean time of a decision in each of several batches, microseconds."""
     return maker.latency(tape, session)
-
-
-@compiled
-def _observations(tape: Tape, horizon_ns: int, lived: np.ndarray) -> np.ndarray:
-    """Return what was observed at every decision, shape (column, step), columns as in `Observation`."""
-    steps = lived.shape[1]
-    columns = np.empty((OBSERVED, steps))
-    for step in range(steps):
-        filled_bid = lived[BOUGHT, step - 1] if step else 0.0
-        filled_ask = lived[SOLD, step - 1] if step else 0.0
-        seen = observe(
-            tape, step, horizon_ns, lived[INVENTORY, step], lived[CASH, step], filled_bid, filled_ask
-        )
-        for column, value in enumerate(seen):
-            columns[column, step] = value
-    return columns
 
 
 def _fills_table(fills: Int[np.ndarray, "fill column"], tape: Tape, top: TopOfBook) -> pl.DataFrame:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,10 +14,16 @@ from flowhft.desk.compiled import Desk, Frozen, Memory, begin, compiled, desk_of
 from flowhft.desk.compiled.decide import INFINITE, NO_FAULT, OBSERVATION, RAISED, SIZE, remember
 from flowhft.desk.compiled.own import own_desk
 from flowhft.desk.compiled.quote import ask_desk, refuse
-from flowhft.desk.replay.loop import FILLS_A_STEP, Run, begin_step, finish_step, start, trade_compiled
-from flowhft.desk.replay.orders import FILL_COLUMNS, with_room
-from flowhft.desk.replay.tape import Tape, observe
-from flowhft.desk.replay.venue import FAILED
+from flowhft.desk.journal import Journal
+from flowhft.desk.orders import OrderCounts, Rules
+from flowhft.desk.replay.loop import FILL_COLUMNS, FILLS_A_STEP, act, see, start, trade_compiled, with_room
+from flowhft.desk.replay.plain import ReplayVenue, VenueFailed, markets_on, play
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import Tape, market_at, observe
+from flowhft.desk.replay.venue import FAILED, Wire
+from flowhft.desk.risk import Limits
+from flowhft.desk.session import Session
+from flowhft.desk.steps import COLUMNS, OBSERVED, open_run
 from flowhft.errors import FlowhftError, UsageError
 from flowhft.policies.own import OwnPolicy, checked_quote
 from flowhft.types import Observation, Quote
@@ -27,6 +33,48 @@ BATCH, PYTHON_BATCH = 32, 4
 BATCHES = 64
 
 
+class Passage(NamedTuple):
+    """A way through a recording, for one policy.
+
+    Attributes:
+        wire: to the venue, at the beginning of the recording.
+        tape: what is known at every decision.
+        rules: that orders obey.
+        limits: that risk holds them to.
+        settings: of the replay.
+        latencies: of orders, for hftbacktest; None where they are constant.
+        journal: that everything is written to; None for none.
+        mid_before: (ns at the venue) -> the mid just before that, ticks.
+    """
+
+    wire: Wire
+    tape: Tape
+    rules: Rules
+    limits: Limits
+    settings: ReplaySettings
+    latencies: np.ndarray | None
+    journal: Journal | None
+    mid_before: Callable[[int], float]
+
+
+class Passed(NamedTuple):
+    """What became of it.
+
+    Attributes:
+        columns: of the steps, shape (column, step), see `flowhft.desk.steps`.
+        fills: shape (fill, column), see `flowhft.desk.replay.loop`.
+        counts: of orders.
+        code: the library's error code, 0 for none.
+        step: of an error.
+    """
+
+    columns: Float[np.ndarray, "column step"]
+    fills: Int[np.ndarray, "fill column"]
+    counts: OrderCounts
+    code: int
+    step: int
+
+
 class Maker(Protocol):
     """Who quotes."""
 
@@ -34,8 +82,8 @@ class Maker(Protocol):
     def name(self) -> str:
         """Return the name that errors call it."""
 
-    def trade(self, run: Run, seed: int) -> tuple[Int[np.ndarray, "fill column"], int, int]:
-        """Quote through a recording: return fills, the library's error code, and the step of an error."""
+    def trade(self, passage: Passage, seed: int) -> Passed:
+        """Quote through a recording."""
 
     def latency(self, tape: Tape, horizon: float) -> Float[np.ndarray, " batch"]:
         """Return the mean time of a decision in each of several batches, microseconds."""
@@ -62,6 +110,35 @@ def maker_of(name: str, policy: Frozen | OwnPolicy) -> Maker:
     if policy.runs == "numba" and not policy.remembers:
         return CompiledMaker(name, own_desk(policy), remember, policy)
     return PythonMaker(name, policy)
+
+
+def _pass_plainly(passage: Passage, decide: Callable[[Observation, int], Quote]) -> Passed:
+    """Quote through a recording in plain Python."""
+    tape, steps = passage.tape, len(passage.tape.time_ns) - 1
+    venue = ReplayVenue(passage.wire, passage.rules, passage.settings, passage.latencies)
+    session = Session(
+        passage.rules,
+        venue,
+        limits=passage.limits,
+        journal=passage.journal,
+        room=steps,
+        mid_before=passage.mid_before,
+    )
+    code = 0
+    try:
+        play(session, venue, markets_on(tape), decide)
+    except VenueFailed as failure:
+        code = failure.code
+    session.flush()
+    fills = np.array(session.fills, np.int64).reshape(-1, FILL_COLUMNS)
+    columns = np.zeros((COLUMNS, steps)) if session.step < 0 else session.run.columns
+    return Passed(columns, fills, session.counts, code, session.step)
+
+
+@compiled
+def _ask(desk: Desk, memory: Memory, observation: Observation) -> tuple[Quote, int]:
+    """Return a quote and what is wrong with it, called from Python."""
+    return ask_desk(desk, memory, observation)
 
 
 @compiled
@@ -102,12 +179,24 @@ class CompiledMaker:
     begin: Callable[[int], Memory]
     own: OwnPolicy | None = None
 
-    def trade(self, run: Run, seed: int) -> tuple[Int[np.ndarray, "fill column"], int, int]:
+    def trade(self, passage: Passage, seed: int) -> Passed:
         """See `Maker`."""
-        fills, code, fault, step = trade_compiled(run, self.desk, self.begin(seed))
+        memory, tape = self.begin(seed), passage.tape
+        if passage.journal is not None:
+            return _pass_plainly(passage, partial(self._decide, memory))
+        run = open_run(passage.rules, market_at(tape, 0), len(tape.time_ns) - 1, passage.limits)
+        fills, code, fault, step = trade_compiled(passage.wire, tape, run, self.desk, memory)
         if fault != NO_FAULT:
-            self._refuse(fault, begin_step(run, step), f" in step {step:,}")
-        return fills, code, step
+            seen = Observation(*run.columns[:OBSERVED, step].tolist())
+            self._refuse(fault, seen, f" in step {step:,}")
+        counts = OrderCounts(*map(int, run.account.counts))
+        return Passed(run.columns, fills, counts, code, step)
+
+    def _decide(self, memory: Memory, seen: Observation, step: int) -> Quote:
+        wanted, fault = _ask(self.desk, memory, seen)
+        if fault != NO_FAULT:
+            self._refuse(fault, seen, f" in step {step:,}")
+        return wanted
 
     def latency(self, tape: Tape, horizon: float) -> Float[np.ndarray, " batch"]:
         """See `Maker`."""
@@ -138,20 +227,30 @@ class PythonMaker:
     name: str
     policy: OwnPolicy
 
-    def trade(self, run: Run, seed: int) -> tuple[Int[np.ndarray, "fill column"], int, int]:
+    def trade(self, passage: Passage, seed: int) -> Passed:
         """See `Maker`."""
-        steps, chance = run.columns.shape[1], np.random.default_rng(seed)
-        fills, count, code = np.empty((64, FILL_COLUMNS), np.int64), 0, start(run)
+        chance = np.random.default_rng(seed)
         with _said_by_user(self.name, " before its first decision"):
             memory = self.policy.init()
-        for step in range(steps):
-            if code >= FAILED:
-                return fills[:count], code, step
+
+        def decide(seen: Observation, step: int) -> Quote:
+            nonlocal memory
+            wanted, memory = self._ask(memory, seen, chance, f" in step {step:,}")
+            return wanted
+
+        if passage.journal is not None:
+            return _pass_plainly(passage, decide)
+        wire, tape = passage.wire, passage.tape
+        run = open_run(passage.rules, market_at(tape, 0), len(tape.time_ns) - 1, passage.limits)
+        fills, count, code, step = np.empty((64, FILL_COLUMNS), np.int64), 0, start(wire, tape), 0
+        seen = see(tape, run, 0)
+        while code < FAILED and step < run.columns.shape[1]:
             if count + FILLS_A_STEP > len(fills):
                 fills = with_room(fills)
-            wanted, memory = self._ask(memory, begin_step(run, step), chance, f" in step {step:,}")
-            code, count = finish_step(run, fills, count, step, wanted)
-        return fills[:count], code, steps
+            wanted = decide(seen, step)
+            code, count, seen = act(wire, tape, run, fills, count, step, wanted)
+            step += 1
+        return Passed(run.columns, fills[:count], OrderCounts(*map(int, run.account.counts)), code, step)
 
     def latency(self, tape: Tape, horizon: float) -> Float[np.ndarray, " batch"]:
         """See `Maker`."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from flowhft.desk.limits import RiskSettings
 from flowhft.errors import require
 
 QueueModel = Literal[
@@ -72,6 +73,7 @@ class ReplaySettings:
     order_burst: int = 10
     """New orders that may be sent at once after a pause; every second allows `order_rate` more, up to
     these."""
+    risk: RiskSettings = RiskSettings()
 
     def __post_init__(self) -> None:
         require(self.interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.interval)

@@ -13,6 +13,8 @@ from numba import carray, njit
 from numba.core.types import float64, int64
 
 from flowhft.desk.compiled.address import function_at
+from flowhft.desk.compiled.compiled import compiled
+from flowhft.desk.orders import OrderUpdate, Request, Requests, Rules
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import MissingExtraError
 
@@ -24,17 +26,14 @@ try:
 except ImportError as cause:
     raise MissingExtraError("hftbacktest", "replay") from cause
 
-# hftbacktest's numbers for the state of an order and for its kinds; its `order.py` names them.
-NONE, NEW, EXPIRED, FILLED, CANCELED, PARTIALLY_FILLED = 0, 1, 2, 3, 4, 5
-MAY_TAKE, POST_ONLY = 0, 1
-LIMIT = 0
+LIMIT = 0  # hftbacktest's number for the kind of all our orders
 FAILED = 10  # calls return this or more where they fail, less where all is well
 
 ASSET = 0  # the library can trade several at once; we trade one
 NO_WAIT = 0
 
 
-class Venue(NamedTuple):
+class Wire(NamedTuple):
     """An exchange with our side of the wire to it: a pointer, and the addresses of functions to call with it.
 
     Every whole number of theirs is declared with 64 bits, also where C takes a byte: it fills the register or
@@ -62,26 +61,6 @@ class Venue(NamedTuple):
     forget: int
 
 
-class OrderState(NamedTuple):
-    """What we know of one of our orders.
-
-    Attributes:
-        status: one of its states above.
-        lots_left: not filled yet.
-        exchange_time_ns: of its last change at the venue.
-        asked: what is under way for it, `NONE` for nothing.
-        price: of its last fill, ticks; of no meaning where there was none.
-        maker: whether that fill was made, not taken.
-    """
-
-    status: int
-    lots_left: int
-    exchange_time_ns: int
-    asked: int
-    price: int
-    maker: bool
-
-
 _elapse = _orders = _order = _forget = function_at(int64(int64, int64))
 _now = function_at(int64(int64))
 _submit = function_at(int64(int64, int64, int64, float64, float64, int64, int64, int64))
@@ -93,7 +72,7 @@ def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarray | None = None) -> Venue:
+def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarray | None = None) -> Wire:
     """Return a venue at the beginning of a recording, with a tick and a lot of 1. Close it after use.
 
     Args:
@@ -121,7 +100,7 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
     choose = getattr(asset, f"{name}_queue_model{settings.queue_model[len(name) :]}")
     asset = choose(settings.queue_power) if name == "power_prob" else choose()
     asset = asset.partial_fill_exchange() if settings.partial_fills else asset.no_partial_fill_exchange()
-    return Venue(
+    return Wire(
         pointer=hftbacktest.build_hashmap_backtest([asset]),
         elapse=_address(binding.hashmapbt_elapse),
         now=_address(binding.hashmapbt_current_timestamp),
@@ -134,66 +113,97 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
     )
 
 
-def close_venue(venue: Venue) -> None:
+def close_venue(wire: Wire) -> None:
     """Free the venue's memory; it must not be used again."""
-    binding.hashmapbt_close(venue.pointer)
+    binding.hashmapbt_close(wire.pointer)
 
 
-@njit
-def advance(venue: Venue, time_ns: int) -> int:
+@compiled
+def advance(wire: Wire, time_ns: int) -> int:
     """Let the venue's time run until `time_ns`; return the library's code."""
-    elapse, now = _elapse(venue.elapse), _now(venue.now)
-    return elapse(venue.pointer, max(time_ns - now(venue.pointer), 0))
+    elapse, now = _elapse(wire.elapse), _now(wire.now)
+    return elapse(wire.pointer, max(time_ns - now(wire.pointer), 0))
 
 
-@njit
-def begin_time(venue: Venue) -> int:
+@compiled
+def begin_time(wire: Wire) -> int:
     """Set the venue's clock to its first event; return the library's code."""
-    elapse = _elapse(venue.elapse)
-    return elapse(venue.pointer, 0)
+    elapse = _elapse(wire.elapse)
+    return elapse(wire.pointer, 0)
 
 
 @njit
-def submit(venue: Venue, buys: bool, number: int, price: int, quantity: float, time_in_force: int) -> int:
+def submit(wire: Wire, buys: bool, number: int, price: int, quantity: float, time_in_force: int) -> int:
     """Send a limit order; return the library's code.
 
     Args:
-        venue: that it goes to.
+        wire: to the venue that it goes to.
         buys: whether it is a bid.
         number: that it is known by from now on.
         price: ticks.
         quantity: lots of the recording.
         time_in_force: `POST_ONLY` or `MAY_TAKE`.
     """
-    place = _submit(venue.buy if buys else venue.sell)
-    return place(venue.pointer, ASSET, number, float(price), quantity, time_in_force, LIMIT, NO_WAIT)
+    place = _submit(wire.buy if buys else wire.sell)
+    return place(wire.pointer, ASSET, number, float(price), quantity, time_in_force, LIMIT, NO_WAIT)
 
 
 @njit
-def cancel(venue: Venue, number: int) -> int:
+def cancel(wire: Wire, number: int) -> int:
     """Send the cancellation of an order; return the library's code."""
-    withdraw = _cancel(venue.cancel)
-    return withdraw(venue.pointer, ASSET, number, NO_WAIT)
+    withdraw = _cancel(wire.cancel)
+    return withdraw(wire.pointer, ASSET, number, NO_WAIT)
 
 
 @njit
-def forget_done(venue: Venue) -> None:
+def forget_done(wire: Wire) -> None:
     """Drop orders that are done."""
-    forget = _forget(venue.forget)
-    forget(venue.pointer, ASSET)
+    forget = _forget(wire.forget)
+    forget(wire.pointer, ASSET)
 
 
 @njit
-def look_up(venue: Venue, number: int) -> OrderState:
+def _whole(number: Any) -> int:
+    """Return a whole number of whatever width in 64 bits, as updates from Python have them."""
+    return np.int64(number)  # type: ignore[return-value]  # compiled code has no other int
+
+
+@njit
+def look_up(wire: Wire, number: int) -> OrderUpdate:
     """Return what we know of an order that was sent and not forgotten."""
-    orders, order_of = _orders(venue.orders), _order(venue.order)
-    address = order_of(orders(venue.pointer, ASSET), number)
+    orders, order_of = _orders(wire.orders), _order(wire.order)
+    address = order_of(orders(wire.pointer, ASSET), number)
     order = carray(address_as_void_pointer(address), 1, order_dtype)[0]
-    return OrderState(
-        int(order.status),
-        round(order.leaves_qty),
-        int(order.exch_timestamp),
-        int(order.req),
-        int(order.exec_price_tick),
-        bool(order.maker),
+    return OrderUpdate(
+        _whole(number),
+        _whole(order.status),
+        _whole(round(order.leaves_qty)),
+        _whole(order.exch_timestamp),
+        _whole(order.req),
+        _whole(order.exec_price_tick),
+        _whole(1 if order.maker else 0),
     )
+
+
+@njit
+def _send(wire: Wire, request: Request, buys: bool, rules: Rules) -> int:
+    """Send a side's request; return the library's code."""
+    code = 0
+    if request.cancel != 0:
+        code = cancel(wire, request.cancel)
+    if request.number != 0 and code < FAILED:
+        lots = request.lots - rules.crumb
+        code = max(code, submit(wire, buys, request.number, request.price, lots, rules.time_in_force))
+    return code
+
+
+@compiled
+def send(wire: Wire, requests: Requests, rules: Rules) -> int:
+    """Send what is requested; return the library's code.
+
+    Args:
+        wire: to the venue that it goes to.
+        requests: the bid's go first.
+        rules: whether orders may take, and the crumb that they are short of.
+    """
+    return max(_send(wire, requests.bid, True, rules), _send(wire, requests.ask, False, rules))

@@ -1,5 +1,6 @@
 """Backtest: judge policies on a recording with queues and costs, and keep the tables in a run folder."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,9 @@ class Backtest(Stage):
     """Processes that trade windows side by side; 0 for one a core of the machine."""
     ray: str = ""
     """Trade windows on a Ray cluster: its address (host:port), or auto to join the one here or start one."""
+    journal: bool = False
+    """Write down all that every policy did, its orders too, in a folder of its own: `journal/POLICY` in the
+    run folder. `flowhft report` makes a page of each."""
     instrument: InstrumentSettings = InstrumentSettings()
     replay: ReplaySettings = ReplaySettings()
     walk: WalkSettings = WalkSettings()
@@ -79,6 +83,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     called, saved = policies_of(compared.policies)
     run = run_of(settings, "backtest", parents | saved, policies=called)
     if work := begin(run, listener):
+        journal = run.folder / "journal"
+        shutil.rmtree(journal, ignore_errors=True)  # of an earlier run, or one that was interrupted
         with listener.stage("replay the recording") as progress:
             found = replay(
                 judged,
@@ -90,6 +96,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 seed=settings.seed,
                 reference=compared.reference,
                 confidence=settings.confidence,
+                journal=journal if settings.journal else None,
                 progress=progress,
             )
         warnings = in_sample(read_json(folder / "recording.json"), parts.whole, settings.after)
@@ -124,6 +131,7 @@ def check(settings: Backtest) -> None:
         ("calibration", "Every window is calibrated on what lies before it: leave it out."),
         ("teachers", "Use --walk.teachers."),
         ("after", "Use --walk.learn."),
+        ("journal", "Leave it out: the windows of a walk are not one session."),
     ):
         if getattr(settings, name):
             raise UsageError(

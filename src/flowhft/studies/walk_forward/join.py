@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from flowhft.desk.orders import OrderCounts
 from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import delays
-from flowhft.desk.replay.orders import OrderCounts
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.recordings.ticks import Recording
 from flowhft.studies.walk_forward.trade import Traded

@@ -72,6 +72,7 @@ class Place(NamedTuple):
     lineup: Lineup
     adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
+    tick_value: float  # currency of a tick x lot
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +133,8 @@ class WalkWork:
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        return Place(recording, compared, adapted, recording.instrument.reference(first_mid(recording)))
+        instrument, start = recording.instrument, first_mid(recording)
+        return Place(recording, compared, adapted, instrument.reference(start), instrument.tick_value(start))
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
@@ -174,7 +176,9 @@ class WalkWork:
         def at_end(path: Trajectory) -> Ended:
             return ended(path, tape, rules, seconds, place.reference)
 
-        replayed = replay(market, frozen, rules, seed, flow=flow, reference=place.reference)
+        replayed = replay(
+            market, frozen, rules, seed, flow=flow, reference=place.reference, tick_value=place.tick_value
+        )
         ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
             "chosen": chosen,
@@ -190,6 +194,7 @@ class WalkWork:
             flow,
             lambda path: at_end(path).trajectory,
             reference=place.reference,
+            tick_value=place.tick_value,
         )
         steps = {name: np.shape(end.trajectory.fee)[-1] for name, end in ends.items()}
         kept = {

@@ -1,0 +1,101 @@
+"""Journals of sessions: where a backtest writes them, and what one comes to, judged as any replay."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flowhft.desk.journal import Journal, read_journal
+from flowhft.desk.limits import RiskSettings
+from flowhft.desk.replay.engine import Replayed
+from flowhft.desk.replay.latency import Delays
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.errors import DataError
+from flowhft.metrics.table import CONFIDENCE
+from flowhft.policies.origin import Origin
+from flowhft.recordings.book import first_mid
+from flowhft.recordings.ticks import Recording
+from flowhft.stages.judged import Backtest, Judging, judge
+
+JUDGED = "backtest"  # folder within a journal's of the tables that are made of it
+UNKNOWN = Delays(*(np.zeros(0) for _ in Delays._fields))
+
+
+def journals_in(
+    folder: Path, recording: Recording, settings: ReplaySettings, origins: Mapping[str, Origin]
+) -> Callable[[str], Journal]:
+    """Return what opens the journal of a policy in a replay: a folder named after it.
+
+    Args:
+        folder: of all of them.
+        recording: that is replayed.
+        settings: of the replay.
+        origins: by policy, where its quotes come from.
+    """
+    instrument, start = recording.instrument, first_mid(recording)
+
+    def journal(policy: str) -> Journal:
+        facts = {
+            "policy": policy,
+            **origins[policy]._asdict(),
+            "venue": recording.venue,
+            "symbol": recording.symbol,
+            "currency": instrument.money,
+            "tick_value": instrument.tick_value(start),
+            "reference": instrument.reference(start),
+            "settings": settings,
+        }
+        return Journal(folder / policy, facts)
+
+    return journal
+
+
+def judge_journal(folder: Path | str, *, seed: int = 0, confidence: float = CONFIDENCE) -> Backtest:
+    """Return what a session came to, of its journal alone: metrics per session, course, fills.
+
+    Where the mid went after the fills is not in a journal, nor are the delays between the market and us.
+
+    Args:
+        folder: of the journal, of a session that is over or of one that was killed.
+        seed: of the bootstrap.
+        confidence: of every interval, between 0 and 1.
+
+    Raises:
+        DataError: it is no journal, or one that is damaged.
+        UsageError: it is shorter than two sessions.
+    """
+    found = read_journal(folder)
+    try:
+        policy, currency = str(found.facts["policy"]), str(found.facts["currency"])
+        settings = _settings_of(found.facts["settings"])
+        money = float(found.facts["tick_value"]) * settings.order_lots
+        origins = {policy: Origin(str(found.facts["family"]), str(found.facts["rule"]))}
+    except (KeyError, TypeError, ValueError) as cause:
+        raise DataError(
+            f"`{folder}` must be a journal that says what its session was; {type(cause).__name__}: {cause}. "
+            "The file journal.json is damaged."
+        ) from cause
+    replayed = Replayed(
+        trajectory=found.trajectory,
+        fills=found.fills,
+        orders=found.counts,
+        decision_latency_us=float(settings.decision_latency_us or 0.0),
+        measured_latency_us=np.zeros(0),
+        delays=UNKNOWN,
+    )
+    judging = Judging(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
+    judged = judge(judging, seed=seed, confidence=confidence, learned=None)
+    if found.finished:
+        return judged
+    return judged.warned(["The session did not come to its end: its journal goes up to its last flush."])
+
+
+def _settings_of(written: dict[str, Any]) -> ReplaySettings:
+    """Return settings that were written as JSON; those that another version knew are left out."""
+    given = {item.name: written[item.name] for item in fields(ReplaySettings) if item.name in written}
+    if "risk" in given:
+        given["risk"] = RiskSettings(**given["risk"])
+    return ReplaySettings(**given)
