@@ -23,10 +23,10 @@ prepare()
 from flowhft.metrics.moments import BLOCK, Moments  # noqa: E402
 from flowhft.policies.names import find_policy  # noqa: E402
 from flowhft.scenarios.presets import paper_test  # noqa: E402
-from flowhft.simulate.drive import judge_all  # noqa: E402
-from flowhft.simulate.evaluate import judgement_of  # noqa: E402
+from flowhft.simulate.drive import evaluate_all  # noqa: E402
+from flowhft.simulate.evaluate import evaluation_of  # noqa: E402
 from flowhft.simulate.job import Job, prepare_place  # noqa: E402
-from flowhft.simulate.rollout import judge, judge_together  # noqa: E402
+from flowhft.simulate.rollout import evaluate_together, judge  # noqa: E402
 from flowhft.simulate.spans import Span  # noqa: E402
 
 NAMES = ("white_noise", "avellaneda_stoikov", "glft", "glft_drift")
@@ -43,8 +43,8 @@ def judged(scenarios: list, policies: dict, paths: int) -> tuple[float, list]:
     began = time.perf_counter()
     job = Job(scenarios, policies, paths, seed=0)
     finished: dict[Span, Moments] = {}
-    judge_all(job, finished)
-    rows = [judgement_of(job, finished, i, next(iter(policies))).results for i in range(len(scenarios))]
+    evaluate_all(job, finished)
+    rows = [evaluation_of(job, finished, i, next(iter(policies))).results for i in range(len(scenarios))]
     return time.perf_counter() - began, rows
 
 
@@ -58,7 +58,7 @@ def sharing(scenario, policies: dict, rounds: int) -> tuple[float, float]:
         for name in seconds:
             began = time.perf_counter()
             if name == "shared":
-                judge_together(place.market, many, **arguments)
+                evaluate_together(place.market, many, **arguments)
             else:
                 for policy in many:
                     judge(place.market, policy, **arguments)

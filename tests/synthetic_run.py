@@ -37,7 +37,7 @@ CURRENCY = "USDT"
 PATHS = 2000
 
 
-def _judged(row: dict, pnl: float, error: float, deviation: float, inventory: float) -> dict:
+def _evaluated(row: dict, pnl: float, error: float, deviation: float, inventory: float) -> dict:
     """Give every metric a value and an interval that hang together with a PnL."""
     values = {
         "pnl": (pnl, error),
@@ -79,7 +79,7 @@ def results(scenarios: tuple[str, ...], paths: int, error: float, rng: np.random
         for policy, (pnl, deviation, inventory) in POLICIES.items():
             noise = rng.normal(0, 0.2)
             row = {"scenario": scenario, "policy": policy, **ORIGINS[policy], "paths": paths}
-            rows.append(_judged(row, bend * pnl + noise, error, bend * deviation, inventory))
+            rows.append(_evaluated(row, bend * pnl + noise, error, bend * deviation, inventory))
     return pl.DataFrame(rows)
 
 

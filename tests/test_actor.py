@@ -20,9 +20,9 @@ from flowhft.features import IN_TICKS, REGIME, STATE, Units
 from flowhft.policies.actor import (
     Actor,
     Scales,
+    encode,
     first_spread,
     forward,
-    look,
     quote_of,
     scaled,
 )
@@ -70,7 +70,7 @@ def observations(count=30, seed=1):
 def plain_quotes(actor, scales, units, seen, adapter=IDENTITY):
     spread, quoted = first_spread(scales, units), []
     for observation in seen:
-        features = scaled(scales.mean, scales.std, look(units, observation, spread))
+        features = scaled(scales.mean, scales.std, encode(units, observation, spread))
         own = quote_of(scales, units, forward(actor.weights, actor.biases, features))
         spread = own.half_spread_bid + own.half_spread_ask
         quoted.append(adapt_quote(adapter, own, observation)[:2])

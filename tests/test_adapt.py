@@ -14,13 +14,13 @@ from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy, save_policy
 from flowhft.learn.adapt.adapt import adapt, records_of
+from flowhft.learn.adapt.coordinate_search import search_by_turns
 from flowhft.learn.adapt.gradient import adapted_nodes, score_along
+from flowhft.learn.adapt.notes import require_known_law
+from flowhft.learn.adapt.objective import Worth, worth_of
 from flowhft.learn.adapt.paper import printed_adapter, printed_offsets, search_grid
-from flowhft.learn.adapt.record import require_known_law
 from flowhft.learn.adapt.search import Scales, adapter_at
 from flowhft.learn.adapt.state import search_state
-from flowhft.learn.adapt.turns import search_by_turns
-from flowhft.learn.adapt.worth import Worth, worth_of
 from flowhft.learn.regime.law import NODES, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.metrics.estimators import RISK_WEIGHT

@@ -20,16 +20,16 @@ from program import manifest
 import flowhft
 from flowhft.errors import UnknownNameError, UsageError
 from flowhft.flow.objectives import OBJECTIVES
+from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
-from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.settings import AdaptSettings, GridSettings, TrainingSettings
 from flowhft.policies.file import save_policy
 from flowhft.policies.plans import PLANS
 from flowhft.policies.rules import EXPERTS, glft
 from flowhft.policies.settings import NetworkSettings
 from flowhft.recordings.described import InstrumentSettings
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.runs.folder import read_table
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.policies import NO_QUOTE, lineup

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flowhft.errors import UsageError
-from flowhft.metrics.bootstrap import draw_blocks, judge_sessions
+from flowhft.metrics.bootstrap import draw_blocks, evaluate_sessions
 from flowhft.metrics.measures import measure
 from flowhft.types import Fill, Observation, Quote, Trajectory
 
@@ -17,7 +17,7 @@ def path(gain: np.ndarray) -> Trajectory:
 
 def test_value_is_that_of_the_sessions_as_paths():
     gain = np.random.default_rng(0).normal(0.1, 1.0, 107)
-    found = judge_sessions({"a": path(gain)}, 25, 5, "a", seed=0, samples=50)
+    found = evaluate_sessions({"a": path(gain)}, 25, 5, "a", seed=0, samples=50)
     assert found.sessions == 4  # the last 7 steps are left out
     sessions = gain[:100].reshape(4, 25)
     assert found.results["a"]["pnl"].value == pytest.approx(sessions.sum(1).mean())
@@ -35,7 +35,9 @@ def test_intervals_cover_at_about_their_rate_also_for_dependent_gains():
         noise = random.normal(size=404)
         gain = np.convolve(noise, np.ones(5), "valid")[:400] / 5  # mean 0, correlated over 5 steps
         for block in covered:
-            low, high = judge_sessions({"a": path(gain)}, 50, block, "a", 0, 100, 0.9).results["a"]["pnl"][1:]
+            low, high = evaluate_sessions({"a": path(gain)}, 50, block, "a", 0, 100, 0.9).results["a"]["pnl"][
+                1:
+            ]
             covered[block] += low <= 0.0 <= high
     assert 43 <= covered[10] <= 60
     assert covered[1] < 40  # independent steps pretend to know too much
@@ -45,18 +47,18 @@ def test_pairing_removes_what_policies_share():
     random = np.random.default_rng(2)
     shared = random.normal(0.0, 10.0, 400)
     a, b = path(shared + random.normal(0.2, 0.1, 400)), path(shared)
-    found = judge_sessions({"a": a, "b": b}, 50, 10, "b", seed=0, samples=200)
+    found = evaluate_sessions({"a": a, "b": b}, 50, 10, "b", seed=0, samples=200)
     difference, alone = found.differences["a"]["pnl"], found.results["a"]["pnl"]
     assert difference.low > 0.0
     assert difference.high - difference.low < 0.05 * (alone.high - alone.low)
     assert "b" not in found.differences
-    again = judge_sessions({"a": a, "b": b}, 50, 10, "b", seed=0, samples=200)
+    again = evaluate_sessions({"a": a, "b": b}, 50, 10, "b", seed=0, samples=200)
     assert repr(again) == repr(found)  # a metric that is not defined is not equal to itself
 
 
 def test_a_metric_without_meaning_has_no_interval(recwarn):
     """A policy that never trades has no Sharpe ratio, in no resampled path either."""
-    found = judge_sessions({"a": path(np.zeros(100))}, 20, 5, "a", seed=0, samples=50).results["a"]
+    found = evaluate_sessions({"a": path(np.zeros(100))}, 20, 5, "a", seed=0, samples=50).results["a"]
     assert np.isnan(found["sharpe"]).all()
     assert found["pnl"] == (0.0, 0.0, 0.0)
     assert not recwarn.list
@@ -77,7 +79,7 @@ def test_a_metric_without_meaning_has_no_interval(recwarn):
 )
 def test_what_does_not_fit_is_refused(sessions, block, reference, words):
     with pytest.raises(UsageError) as refusal:
-        judge_sessions({"a": path(np.zeros(100))}, sessions, block, reference, seed=0)
+        evaluate_sessions({"a": path(np.zeros(100))}, sessions, block, reference, seed=0)
     assert words in str(refusal.value)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flowhft.errors import UsageError
 from flowhft.recordings import market_orders, mid_at, read_recording, rebuild, sample_recording, split, window
 from flowhft.recordings.book import TopOfBook, book_at, top_of_book
-from flowhft.recordings.checks.following import agreement
+from flowhft.recordings.checks.summary import agreement
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 

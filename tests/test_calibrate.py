@@ -27,7 +27,7 @@ from flowhft.calibrate.volatility import GRID_STEPS, estimate, interval_for, mea
 from flowhft.errors import DataError, UsageError
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.market_orders import MarketOrders
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.recordings.ticks import BUY, SELL, TRADE
 from flowhft.runs.folder import units_of
 

@@ -13,7 +13,7 @@ from flowhft.calibrate.seasonality import PART, fit_seasonality
 from flowhft.calibrate.sessions import without_gaps
 from flowhft.recordings import read_recording, sample_recording, top_of_book
 from flowhft.recordings.market_orders import market_orders
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.scenarios.scenario import Scenario
 from flowhft.studies.realism.tape import simulated_tapes
 

@@ -579,7 +579,7 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         "20",
     )
     assert flowhft(*arguments, "--out", tmp_path / "whole", "--quiet").code == 0
-    judge, judged = span.judge_span, []
+    judge, judged = span.evaluate_span, []
 
     def interrupting(job: Any, place: Any, *rest: Any) -> Any:
         if place.name == "additive":
@@ -591,14 +591,14 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         return judge(job, place, *rest)
 
     folder = tmp_path / "stopped"
-    monkeypatch.setattr(span, "judge_span", interrupting)
+    monkeypatch.setattr(span, "evaluate_span", interrupting)
     said = flowhft(*arguments, "--out", folder, "--quiet")
     assert (said.code, said.out) == (130, "")
     where = f"interrupted; finished stages are in {folder}; run the same command again to resume"
     assert said.err.strip() == where
     assert not (folder / MANIFEST).exists()
     assert flowhft("report", folder).code == 3  # half a judgement is none
-    monkeypatch.setattr(span, "judge_span", counting)
+    monkeypatch.setattr(span, "evaluate_span", counting)
     said = flowhft(*arguments, "--out", folder, "--quiet", "--seed", "1")
     assert (said.code, judged) == (2, [])  # nothing of another seed is used, and nothing is dropped for it
     assert "`seed` was 0 and is 1" in said.err

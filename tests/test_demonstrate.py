@@ -11,8 +11,8 @@ from program import contents, flowhft, manifest
 from flowhft import features
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UnknownNameError, UsageError
+from flowhft.learn.demonstrations import dataset_files, sensing
 from flowhft.learn.demonstrations import lessons as lesson_plans
-from flowhft.learn.demonstrations import recorded, sensing
 from flowhft.learn.demonstrations.card import never_filled, teachers_in
 from flowhft.learn.demonstrations.dataset import lengths_of, sensed
 from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of, record
@@ -39,22 +39,22 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     course = Course(plan(lessons_of(TEACHERS, OTHERS, paths=5), rows=70), [SHORT, OWN, LONG], seed=3)
     records = [
-        recorded.write_shard(folder / recorded.shard_name(task.span.scenario), table, lessons)
+        dataset_files.write_shard(folder / dataset_files.shard_name(task.span.scenario), table, lessons)
         for (task, table), lessons in zip(
             do_here(course, course.tasks(), lambda *_: None), course.shards, strict=True
         )
     ]
-    table = recorded.lessons_table(course.shards, records, "pnl", 3)
-    write_table(folder / recorded.LESSONS, table, lesson_plans.UNITS)
-    (folder / recorded.SCENARIOS).write_text(scenarios_to_toml(course.scenarios))
+    table = dataset_files.lessons_table(course.shards, records, "pnl", 3)
+    write_table(folder / dataset_files.LESSONS, table, lesson_plans.UNITS)
+    (folder / dataset_files.SCENARIOS).write_text(scenarios_to_toml(course.scenarios))
     shards = [{"file": record["file"], "sha256": record["sha256"]} for record in records]
-    write_json(folder / recorded.CARD, {"format": recorded.FORMAT, "version": 1, "shards": shards})
+    write_json(folder / dataset_files.CARD, {"format": dataset_files.FORMAT, "version": 1, "shards": shards})
     return folder, course
 
 
 def shown_in(folder, **choice):
-    lessons, scenarios = recorded.read_lessons(folder)
-    return list(recorded.read_shown(folder, choose(lessons, DataSettings(**choice)), scenarios))
+    lessons, scenarios = dataset_files.read_lessons(folder)
+    return list(dataset_files.read_shown(folder, choose(lessons, DataSettings(**choice)), scenarios))
 
 
 def joined(shown, field):
@@ -162,7 +162,7 @@ def test_a_best_risk_aversion_at_the_edge_of_what_was_tried_is_counted():
 
 def test_what_to_learn_from_is_chosen_by_scenario_teacher_and_number(data):
     folder, _ = data
-    lessons, _ = recorded.read_lessons(folder)
+    lessons, _ = dataset_files.read_lessons(folder)
 
     def left(**choice):
         kept = (
@@ -206,15 +206,15 @@ def test_a_choice_that_leaves_nothing_is_refused(data, choice, says):
 
 
 def test_more_than_can_be_held_is_refused_before_it_is_read(data, monkeypatch):
-    monkeypatch.setattr(recorded, "MOST_ROWS", 199)
+    monkeypatch.setattr(dataset_files, "MOST_ROWS", 199)
     with pytest.raises(UsageError, match=r"must have at most 199 pairs .* received 200\. Choose scenarios"):
         shown_in(data[0])
 
 
 def test_rows_that_are_not_where_the_table_says_are_found(data):
-    lessons, scenarios = recorded.read_lessons(data[0])
+    lessons, scenarios = dataset_files.read_lessons(data[0])
     with pytest.raises(DataError, match=r"must hold session 1 and those after it from row 0 on"):
-        list(recorded.read_shown(data[0], lessons.head(1).with_columns(path=pl.lit(1)), scenarios))
+        list(dataset_files.read_shown(data[0], lessons.head(1).with_columns(path=pl.lit(1)), scenarios))
 
 
 # --- the command
@@ -269,7 +269,7 @@ def test_an_interrupted_recording_goes_on_after_its_last_shard(command, tmp_path
     stop = 3
     assert flowhft(*command, "--out", stopped).code == 130
     (work,) = (path for path in (stopped / UNFINISHED).iterdir() if path.is_dir())
-    kept = work / recorded.shard_name(1)
+    kept = work / dataset_files.shard_name(1)
     kept.write_bytes(kept.read_bytes()[:-1])  # this one was damaged meanwhile
     stop = 99
     assert flowhft(*command, "--out", stopped).code == 0
@@ -280,7 +280,7 @@ def test_an_interrupted_recording_goes_on_after_its_last_shard(command, tmp_path
 def test_the_card_says_what_the_data_set_holds(command, tmp_path):
     folder = tmp_path / "run"
     flowhft(*command, "--out", folder)
-    card = json.loads((folder / recorded.CARD).read_text())
+    card = json.loads((folder / dataset_files.CARD).read_text())
     shards = pl.concat(
         [read_table(folder / shard["file"]) for shard in card["shards"]], how="vertical_relaxed"
     )
@@ -305,7 +305,7 @@ def test_the_card_says_what_the_data_set_holds(command, tmp_path):
 
 
 def test_a_teacher_that_never_trades_is_told_and_if_nobody_does_it_is_refused(data, capsys):
-    lessons, _ = recorded.read_lessons(data[0])
+    lessons, _ = dataset_files.read_lessons(data[0])
     shy = pl.when(pl.col("scenario") == "own fills").then(0.0).otherwise(pl.col("fills"))
 
     def noted(lessons):

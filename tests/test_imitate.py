@@ -17,9 +17,9 @@ from flowhft.flow.network import network_from
 from flowhft.flow.policy import as_data
 from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
+from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
-from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.learn.imitation.examine import Results, examination, examine, gap_between
 from flowhft.learn.imitation.fidelity import random_markets, relative_differences
 from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row, noise_scales

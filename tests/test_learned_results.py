@@ -23,6 +23,7 @@ from flowhft.policies.rules import EXPERTS as RULES
 from flowhft.report.blocks import Figures, read
 from flowhft.report.markdown import markdown
 from flowhft.studies.learned import misses, wins
+from flowhft.studies.learned.attribution import blinded
 from flowhft.studies.learned.dial import BESIDE
 from flowhft.studies.learned.document import document
 from flowhft.studies.learned.lineup import Member, told_premium
@@ -40,7 +41,6 @@ from flowhft.studies.learned.stages import at_dial
 from flowhft.studies.learned.summaries import compare_variants
 from flowhft.studies.learned.targets import cell_targets, imitation_targets, surely_apart
 from flowhft.studies.learned.wins import THREE, counts_of, makers_of, oriented, wins_of
-from flowhft.studies.learned.worth import blinded
 from flowhft.types import Interval
 
 TINY = (

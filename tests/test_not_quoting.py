@@ -16,7 +16,7 @@ from flowhft.errors import FlowhftError
 from flowhft.metrics.measures import Tally, measure
 from flowhft.metrics.table import summarise
 from flowhft.scenarios.presets import find_scenarios
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.market.world import World
 from flowhft.simulate.quoting import closed_form
@@ -215,7 +215,7 @@ def test_who_stays_at_home_earns_nothing_and_meets_the_same_market():
         assert metrics[name] == (0.0, 0.0, 0.0), name
     assert math.isnan(metrics["half_spread"].value)
     assert summarise(judge(build(BUSY), busy, **run))["quoting_ratio"].value == 1.0
-    together = contest(build(BUSY), [quiet, busy, quiet], **run)
+    together = evaluate_many(build(BUSY), [quiet, busy, quiet], **run)
     assert [one["pnl"].any() for one in together] == [False, True, False]
 
 
@@ -249,7 +249,7 @@ def test_an_infinite_half_spread_is_an_error_with_policy_and_path(bid, ask):
         with pytest.raises(FlowhftError, match=message):
             function(build(BUSY), policy, paths=5, seed=0, scenario="wild", first=40)
     with pytest.raises(FlowhftError, match="path 0 of 'wild'"):
-        contest(build(BUSY), [closed_form("glft", BUSY), policy], paths=5, seed=0, scenario="wild")
+        evaluate_many(build(BUSY), [closed_form("glft", BUSY), policy], paths=5, seed=0, scenario="wild")
 
 
 def test_only_the_path_at_fault_is_named():

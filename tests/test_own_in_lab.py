@@ -22,7 +22,7 @@ from flowhft.simulate.job import Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import coefficients_in
-from flowhft.simulate.rollout import judge, judge_together, rollout
+from flowhft.simulate.rollout import evaluate_together, judge, rollout
 from flowhft.simulate.spans import Span, Task
 from flowhft.types import Observation, Quote, Trajectory
 
@@ -105,8 +105,8 @@ def test_an_account_is_that_of_the_sessions_and_no_cut_changes_it():
     part = rollout(market, own, **(RUN | {"paths": 5, "first": 17}))
     same(jax.tree.map(lambda values: values[17:22], whole), part, rtol=0.0)
     alone = judge(market, own, **RUN)
-    (cut,) = judge_together(market, [own], chunk=16, **RUN)
-    expert, beside = judge_together(market, [closed_form("glft", SCENARIO), own], **RUN)
+    (cut,) = evaluate_together(market, [own], chunk=16, **RUN)
+    expert, beside = evaluate_together(market, [closed_form("glft", SCENARIO), own], **RUN)
     for name, values in alone.items():
         np.testing.assert_array_equal(values, cut[name], err_msg=name)
         np.testing.assert_array_equal(values, beside[name], err_msg=name)

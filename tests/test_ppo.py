@@ -25,7 +25,7 @@ from flowhft.policies.names import find_policy
 from flowhft.rl.advantage import advantages, luck
 from flowhft.rl.agents import agent_policy, merged
 from flowhft.rl.environment import Episode, Reward, environments_of
-from flowhft.rl.ppo import CURVES, begin, judge_learner, measure_units, update
+from flowhft.rl.ppo import CURVES, begin, evaluate_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
 from flowhft.rl.train import CURVE_UNITS, SEED_UNITS, train
 from flowhft.runs.archive import read_archive, write_archive
@@ -33,7 +33,7 @@ from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.agent import Actor, Scales
-from flowhft.simulate.quoting.agent_view import look
+from flowhft.simulate.quoting.agent_view import encode
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import key_for, one_path
 from flowhft.types import Observation
@@ -113,7 +113,7 @@ class Probe(eqx.Module):
         signal = jax.random.rademacher(key, (), jnp.float32)
         return Episode((), ProbeState(jnp.zeros(()), signal), jnp.zeros(2))
 
-    def look(self, setting, state):
+    def encode(self, setting, state):
         return jnp.stack([state.time, state.signal])
 
     def step(self, setting, state, action, world):
@@ -292,7 +292,7 @@ def test_what_is_told_of_the_regime():
     )
     assert len(told("state", scenario).regime) == 0
     seen = Observation(0.5, 0.5, 3.0, -2.0, 7.0, 0.0, 0.0, 50.0, 50.0)
-    assert look(told("state", scenario), seen, 1.25).tolist() == [0.5, 7.0, -2.0, 3.0, 1.25]
+    assert encode(told("state", scenario), seen, 1.25).tolist() == [0.5, 7.0, -2.0, 3.0, 1.25]
     with pytest.raises(UnknownNameError, match="unknown view"):
         told("stat", scenario)
 
@@ -308,7 +308,7 @@ def test_a_rollout_repeats_what_training_saw(view):
     actor = learner.actor._replace(weights=tuple(3.0 * weight for weight in learner.actor.weights))
     units = measure_units(learner, (environment,), jax.random.key(2), 16)
     key = jax.random.key(3)
-    reward, gain = eqx.filter_jit(judge_learner)(actor, environment, units, key, 2)
+    reward, gain = eqx.filter_jit(evaluate_learner)(actor, environment, units, key, 2)
     scales = environment.scales._replace(mean=units.mean, std=units.std)
     agents = agent_policy(view, actor, scales)
     for path, path_key in enumerate(jax.random.split(key, 2)):

@@ -27,8 +27,8 @@ from flowhft.cli.data import Format
 from flowhft.cli.main import main
 from flowhft.errors import DataError, FlowhftError, RecordingError, UnknownNameError
 from flowhft.recordings import book_at, read_recording, sample_recording, split, top_of_book
-from flowhft.recordings.checks.following import Summary, agreement
-from flowhft.recordings.checks.watch import Watch
+from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.checks.summary import Summary, agreement
 from flowhft.recordings.formats.npz import npz_events, write_npz
 from flowhft.recordings.formats.read import READERS, open_recording
 from flowhft.recordings.formats.tick_files import write_ticks
@@ -371,7 +371,7 @@ def test_a_fault_is_found_across_the_border_of_chunks(tmp_path):
 
 LONG = """
 import resource, sys
-from flowhft.recordings.checks.following import Summary
+from flowhft.recordings.checks.summary import Summary
 from flowhft.recordings.formats.read import open_recording
 
 def passed(path):

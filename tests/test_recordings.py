@@ -9,7 +9,7 @@ from recording_files import EPOCH_MS, kinds, messages, put, session, write, writ
 
 from flowhft.errors import RecordingError
 from flowhft.recordings import market_orders, mid_at, read_recording, sample_recording, top_of_book
-from flowhft.recordings.checks.following import agreement
+from flowhft.recordings.checks.summary import agreement
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Recording
 
 

@@ -20,9 +20,9 @@ from flowhft.flow.network import init_network
 from flowhft.flow.policy import as_data, save_policy
 from flowhft.learn.regime import law
 from flowhft.learn.regime.bank import Bank, Constant, make_bank
-from flowhft.learn.regime.bars import BAR, LEAST_SHARE, makers
+from flowhft.learn.regime.baselines import BAR, LEAST_SHARE, makers
 from flowhft.learn.regime.family import draw_family, market_of
-from flowhft.learn.regime.held_out import THREE, choose_dial, held_out_table, judge_dials
+from flowhft.learn.regime.held_out import THREE, choose_dial, evaluate_dials, held_out_table
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.network import fit_scales, init_weights, narrow, quotes_along, widen
 from flowhft.learn.regime.plain import plain_policy
@@ -488,7 +488,7 @@ def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
 def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     family = draw_family(FamilySettings(markets=("paper", "informed")), 2, 0, "held out")
     learned = as_data(plain_policy(SENSOR), _regime())
-    rows = judge_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path)
+    rows = evaluate_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path)
     ours = dataclasses.replace(find_policy("glft"), policy=learned.at_dial(0.5))
     scenario = family[0]
     like = [one for one in family if market_of(one) == market_of(scenario)]
@@ -514,7 +514,7 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     # What was found is kept: nothing is simulated again.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowhft.learn.regime.held_out.contest", None)
-        assert judge_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
+        assert evaluate_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
 
 
 def test_the_dial_that_wins_most_is_chosen_and_of_equals_the_calmer_one() -> None:

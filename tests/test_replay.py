@@ -24,7 +24,7 @@ from flowhft.policies.rules import EXPERTS, glft
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import rebuild
 from flowhft.recordings.instrument import Instrument, worth
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
 from flowhft.types import Estimates, Observation
 

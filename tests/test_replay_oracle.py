@@ -16,7 +16,7 @@ from flowhft.desk.replay.settings import QueueModel, ReplaySettings
 from flowhft.policies.rules import EXPERTS, Expert, glft
 from flowhft.recordings import read_recording
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import (
     ADD,
     BUY,

@@ -19,7 +19,7 @@ from flowhft.metrics.measures import measure
 from flowhft.policies.own import own_policy
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, SELL
 from flowhft.types import Estimates, Observation, Quote
 

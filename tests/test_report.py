@@ -19,7 +19,7 @@ from synthetic_run import LEARNED, REFERENCE, differences, results, write_run
 from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
 from flowhft.policies.origin import origin_before
-from flowhft.report import build, charts, look, numbers, verdict
+from flowhft.report import build, charts, numbers, theme, verdict
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.markup import element, figure, text
 from flowhft.report.sections.calibration import fill_curve_figure
@@ -371,9 +371,9 @@ def test_the_rows_of_a_table_say_what_their_policies_are(tmp_path):
     assert evidence.origins["glft@2"] == ("learned", "")
     prints = evidence.tables["evaluate/fingerprint"]
     assert dict(prints.select("policy", "family").iter_rows())["flowhft"] == "bound"
-    styles = look.styles_of(evidence.origins, evidence.learned)
-    assert styles["mine"] == look.styles_of({"glft": origin_before("glft")})["glft"]
-    assert (styles["glft@2"].learned, styles["flowhft"].colour) == (True, look.BLACK)
+    styles = theme.styles_of(evidence.origins, evidence.learned)
+    assert styles["mine"] == theme.styles_of({"glft": origin_before("glft")})["glft"]
+    assert (styles["glft@2"].learned, styles["flowhft"].colour) == (True, theme.BLACK)
     assert (
         verdict.best_expert(renamed.filter(pl.col("policy").is_in(list(called.values()))), "centre") == "mine"
     )
@@ -453,7 +453,7 @@ def test_minus_signs_are_set_where_numbers_are_and_nowhere_else():
 def test_no_extreme_is_lost_when_a_curve_is_thinned():
     values = np.random.default_rng(3).normal(size=50_000)
     values[12_345], values[40_000] = 99.0, -99.0
-    kept = look.thinned(values, 500)
+    kept = theme.thinned(values, 500)
     assert len(kept) <= 502
     assert {0, 12_345, 40_000, 49_999} <= set(kept.tolist())
     assert np.all(np.diff(kept) > 0)
@@ -464,10 +464,10 @@ def test_every_policy_has_a_look_of_its_own_and_closed_forms_keep_theirs():
         *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "glft@0.1", "glft_as_run", "oracle"),
         *("flow_matching", "shortcut", "shortcut_adapted", "regression", "ppo"),
     ]
-    styles = look.styles_of({name: origin_before(name) for name in names}, "shortcut_adapted")
+    styles = theme.styles_of({name: origin_before(name) for name in names}, "shortcut_adapted")
     assert len({(style.colour, style.dash) for style in styles.values()}) == len(names)
-    assert styles["shortcut_adapted"].colour == look.VERMILION, "the policy that the report is about"
-    assert look.styles_of({"glft": origin_before("glft")})["glft"] == styles["glft"]
+    assert styles["shortcut_adapted"].colour == theme.VERMILION, "the policy that the report is about"
+    assert theme.styles_of({"glft": origin_before("glft")})["glft"] == styles["glft"]
 
 
 def test_attribution_bars_add_up_to_the_pnl():
@@ -491,7 +491,7 @@ def test_a_horizon_without_fills_is_left_out_of_the_markouts():
         }
     )
     (line,) = markout_figure(
-        table, "markout", look.styles_of({"glft": origin_before("glft")}), "Markout"
+        table, "markout", theme.styles_of({"glft": origin_before("glft")}), "Markout"
     ).data
     assert list(line.y) == [-0.5, -1.0]
 
@@ -525,7 +525,7 @@ def test_only_differences_that_can_be_told_from_zero_are_tinted():
 
 
 def test_a_figure_cannot_end_the_script_that_holds_it():
-    plot = look.blank("</script>", "y")
+    plot = theme.blank("</script>", "y")
     assert figure(plot, "caption").count("</script>") == 1
 
 

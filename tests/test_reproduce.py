@@ -8,8 +8,8 @@ from flowhft.scenarios.presets import paper_test
 from flowhft.studies.comparison import against_paper, given_fills, missed_bars, summary_of, summary_table
 from flowhft.studies.contradictions import checks_of
 from flowhft.studies.effects import EFFECTS, effects_in
+from flowhft.studies.frontier_gap import placed
 from flowhft.studies.paper import CLOSED_FORMS, METRICS, PPO, TRIALS, printed_tables
-from flowhft.studies.placing import placed
 from flowhft.studies.reasons import CHANCE, UNKNOWN, unexplained_entries
 
 REACH = 2.5758  # standard errors to the end of a 99 % interval

@@ -14,7 +14,7 @@ from flowhft.errors import DataError
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import mid_at, top_of_book
 from flowhft.recordings.market_orders import market_orders
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.recordings.ticks import BUY, SNAPSHOT, TOP
 from flowhft.runs.folder import units_of
 from flowhft.scenarios.scenario import Scenario

@@ -18,12 +18,12 @@ from flowhft.policies.names import find_policies, find_policy, tune
 from flowhft.scenarios.presets import paper_test
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate import rollout as rollouts
-from flowhft.simulate.evaluate import fingerprint, judge_scenario
+from flowhft.simulate.evaluate import evaluate_scenario, fingerprint
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import Adapted
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge, judge_together, rollout
+from flowhft.simulate.rollout import evaluate_together, judge, rollout
 
 SMALL = Scenario(
     "small", dt=0.05, base_intensity=30.0, self_excitation=2.0, cross_excitation=1.0, maker_fee=1e-4
@@ -52,7 +52,7 @@ def test_results_do_not_depend_on_chunks_and_ranges_are_disjoint():
     noise = closed_form("white_noise", SMALL)
     whole = judge(market, policy, paths=64, seed=0, scenario="a")
     late = judge(market, policy, paths=24, seed=0, scenario="a", first=40)
-    cut = judge_together(market, [noise, policy], paths=64, seed=0, scenario="a", chunk=20)[1]
+    cut = evaluate_together(market, [noise, policy], paths=64, seed=0, scenario="a", chunk=20)[1]
     for name, values in whole.items():
         np.testing.assert_array_equal(cut[name], values)
         np.testing.assert_array_equal(late[name], values[40:])
@@ -142,14 +142,14 @@ def test_the_printed_table_is_read_as_such(shared_data):
 
 def test_judgement_has_a_row_per_policy_and_pairs_differences():
     policies = {name: partial(in_lab, find_policy(name)) for name in ("white_noise", "glft@0.05", "glft@0.5")}
-    found = judge_scenario(SMALL.but(tick_value=2.0), policies, paths=400, seed=0, reference="white_noise")
+    found = evaluate_scenario(SMALL.but(tick_value=2.0), policies, paths=400, seed=0, reference="white_noise")
     assert [row["policy"] for row in found.results] == list(policies)
     assert [row["policy"] for row in found.differences] == ["glft@0.05", "glft@0.5"]
     by = {row["policy"]: row for row in found.results}
     for row in found.differences:
         assert row["pnl"] == pytest.approx(by[row["policy"]]["pnl"] - by["white_noise"]["pnl"])
         assert row["pnl_low"] < row["pnl"] < row["pnl_high"]
-    plain = judge_scenario(SMALL, policies, paths=400, seed=0, reference="white_noise").results[1]
+    plain = evaluate_scenario(SMALL, policies, paths=400, seed=0, reference="white_noise").results[1]
     assert by["glft@0.05"]["pnl"] == pytest.approx(2.0 * plain["pnl"])  # money is in currency
     assert by["glft@0.05"]["sharpe"] == pytest.approx(plain["sharpe"])  # a ratio is not
 

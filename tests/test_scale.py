@@ -42,8 +42,8 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate import spans as plan
 from flowhft.simulate.checkpoint import checkpoints
 from flowhft.simulate.devices import prepare
-from flowhft.simulate.drive import judge_all, total_of
-from flowhft.simulate.evaluate import judge_scenario
+from flowhft.simulate.drive import evaluate_all, total_of
+from flowhft.simulate.evaluate import evaluate_scenario
 from flowhft.simulate.job import Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
@@ -177,7 +177,7 @@ def test_memory_does_not_grow_with_paths(monkeypatch):
         job = Job([SHORT], POLICIES, 300 * blocks, seed=0)
         finished: dict[Span, moments.Moments] = {}
         tracemalloc.start()
-        judge_all(job, finished)
+        evaluate_all(job, finished)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         sizes.append(len(moments.to_bytes(total_of(job, finished, 0))))
@@ -201,7 +201,7 @@ def digest(chunk: int) -> str:
     """Return the hash of a judgement over more than one block, whose last one is odd."""
     plan.BLOCK, block = 300, plan.BLOCK
     try:
-        found = judge_scenario(SHORT, POLICIES, paths=1_001, seed=0, reference=NAMES[0], chunk=chunk)
+        found = evaluate_scenario(SHORT, POLICIES, paths=1_001, seed=0, reference=NAMES[0], chunk=chunk)
     finally:
         plan.BLOCK = block
     return hashlib.sha256(repr(found).encode()).hexdigest()
@@ -291,10 +291,10 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(shop, whole, tmp_path):
 
 def test_what_another_evaluation_finished_is_not_taken_for_this_one(tmp_path):
     finished = checkpoints(tmp_path)
-    judge_all(Job([SHORT], POLICIES, 40, seed=0), finished)
+    evaluate_all(Job([SHORT], POLICIES, 40, seed=0), finished)
     assert finished[Span(0, 0, 0, 40)].paths == 40
     with pytest.raises(DataError, match="must be of this evaluation; received 40 paths where it has 30"):
-        judge_all(Job([SHORT], POLICIES, 30, seed=0), finished)
+        evaluate_all(Job([SHORT], POLICIES, 30, seed=0), finished)
 
 
 def test_json_and_table_hold_every_metric(whole):
@@ -360,7 +360,7 @@ def test_adverse_selection_leaves_no_pnl_given_fills():
     toxic = SHORT.but(adverse_selection=0.3 * SHORT.step_deviation)
     market, policy = build(toxic), closed_form("glft", toxic, 0.05)
     assert np.isnan(judge(market, policy, paths=16, seed=0, scenario="a")["expected_pnl"]).all()
-    row = judge_scenario(toxic, POLICIES, paths=50, seed=0, reference=NAMES[0]).results[0]
+    row = evaluate_scenario(toxic, POLICIES, paths=50, seed=0, reference=NAMES[0]).results[0]
     assert np.isnan(row["expected_pnl"])
     assert np.isfinite(row["pnl"])
     beside = judge(build(SHORT, like=[SHORT, toxic]), policy, paths=16, seed=0, scenario="a")
@@ -394,16 +394,16 @@ def test_a_gpu_that_is_not_there_is_told(shop, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def crew():
+def executor():
     """Return two workers on this machine."""
     pytest.importorskip("ray", reason="the cluster needs flowhft[scale]")
     with clusters.cluster("local", "cpu", prepare, cores=2) as found:
         yield found
 
 
-def test_a_cluster_gives_the_same_bytes(crew, shop, whole, tmp_path):
+def test_a_cluster_gives_the_same_bytes(executor, shop, whole, tmp_path):
     """By its address, from a process of its own: what `--ray` does."""
-    address = crew.ray.get_runtime_context().gcs_address
+    address = executor.ray.get_runtime_context().gcs_address
     process = begin_process(*command(shop, tmp_path / "ray", "--ray", address))
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
@@ -412,21 +412,21 @@ def test_a_cluster_gives_the_same_bytes(crew, shop, whole, tmp_path):
 
 
 @pytest.mark.slow  # a cluster judges and records by one mechanism, which a faster test holds to it
-def test_a_cluster_records_the_same_demonstrations(crew):
+def test_a_cluster_records_the_same_demonstrations(executor):
     lessons = [
         Lesson(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3) for name in ("one", "other")
     ]
     course = Course(lesson_plan(lessons, rows=30), [lesson.scenario for lesson in lessons], seed=0)
     here, there = (
         {task.span.scenario: table for task, table in who(course, course.tasks(), no_progress)}
-        for who in (do_here, crew)
+        for who in (do_here, executor)
     )
     assert sorted(here) == [0, 1] == sorted(there)
     assert all(here[shard].equals(there[shard]) for shard in here)
     assert here[1]["path"].min() == 3
 
 
-def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(crew, tmp_path):
+def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_path):
     """Eight tasks of half a second each; every worker is killed in the middle of one."""
 
     def slow(scenario):
@@ -447,8 +447,8 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(crew, tmp_path):
 
     scenarios = [SHORT.but(name=f"short {i}", volatility=0.05 + 0.01 * i) for i in range(8)]
     here, there = {}, Once()
-    judge_all(Job(scenarios, {"glft": quick}, 200, seed=0), here)
-    judge_all(Job(scenarios, {"glft": slow}, 200, seed=0), there, crew=crew)
+    evaluate_all(Job(scenarios, {"glft": quick}, 200, seed=0), here)
+    evaluate_all(Job(scenarios, {"glft": slow}, 200, seed=0), there, executor=executor)
     assert killed
     assert {int(path.name) for path in tmp_path.iterdir()} > set(killed)  # others went on
     assert {span: moments.to_bytes(found) for span, found in there.items()} == {
@@ -456,11 +456,11 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(crew, tmp_path):
     }
 
 
-def test_errors_of_a_cluster_are_told(crew, monkeypatch):
+def test_errors_of_a_cluster_are_told(executor, monkeypatch):
     job = Job([SHORT], {"glft": POLICIES["glft@0.05"]}, 100, seed=0)
     monkeypatch.setattr(clusters, "__version__", "99")
     with pytest.raises(UsageError, match=r"must name a cluster with flowhft 99; its workers have"):
-        judge_all(job, {}, crew=crew)
+        evaluate_all(job, {}, executor=executor)
 
 
 def test_an_address_that_does_not_answer_is_told_at_once(shop, tmp_path):

@@ -16,7 +16,7 @@ from flowhft.policies.adapter import Adapter
 from flowhft.report.sections.winners import colours_of, is_grid, winners_map, wins_bars
 from flowhft.scenarios.presets import paper_train
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.many import contest, stack
+from flowhft.simulate.many import evaluate_many, stack
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import adapted
@@ -42,7 +42,7 @@ def test_a_contest_gives_every_policy_what_it_gets_alone():
         adapted(closed_form("glft", SMALL, 0.1), Adapter(1.0, 0.1, 0.1, 0.05)),
         closed_form("glft", SMALL, 0.5),
     ]
-    found = contest(market, policies, paths=50, seed=3, scenario="x")
+    found = evaluate_many(market, policies, paths=50, seed=3, scenario="x")
     for policy, measures in zip(policies, found, strict=True):
         alone = judge(market, policy, paths=50, seed=3, scenario="x")
         assert measures.keys() == alone.keys()

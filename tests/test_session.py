@@ -52,7 +52,7 @@ from flowhft.policies.names import find_policy
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import top_of_book
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, SELL, SNAPSHOT, TOP, TRADE, Recording
 from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Estimates, Quote
@@ -525,7 +525,7 @@ from test_session import SETTINGS, glft
 from flowhft.desk.journal import Journal
 from flowhft.desk.replay.engine import prepare, trade
 from flowhft.recordings import read_recording, sample_recording
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 market = prepare(window(read_recording(sample_recording()), 170.0, 260.0), SETTINGS)
 print("begins", flush=True)
 trade(market, "it", glft(), SETTINGS, 0, journal=Journal(Path(sys.argv[1]), {"policy": "it"}, every=3))

@@ -25,7 +25,7 @@ pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import Tape
-from flowhft.stages.costs import judge_costs
+from flowhft.stages.costs import evaluate_costs
 from flowhft.studies.walk_forward.forward import planned, sessions_of, walk_forward
 from flowhft.studies.walk_forward.join import join_paths, join_windows
 from flowhft.studies.walk_forward.store import steps_table, trajectory_of, windows_in
@@ -269,7 +269,7 @@ def test_intervals_of_the_sweep_are_those_of_resampled_blocks():
             for name, values in courses.items()
         ]
     )
-    found = judge_costs(table, 8, 7, "b", seed=11, confidence=0.9, samples=200)
+    found = evaluate_costs(table, 8, 7, "b", seed=11, confidence=0.9, samples=200)
     rows = {row["policy"]: row for row in found.iter_rows(named=True)}
     starts = draw_blocks(40, 7, 200, 11)
     steps = (starts[:, :, None] + np.arange(7)).reshape(200, -1)[:, :40]
@@ -345,7 +345,7 @@ def test_an_interrupted_walk_trades_only_what_is_missing(work, second, tmp_path)
     windows = tuple(work.windows[1]._replace(number=number) for number in range(3))
     plan, asked = replace(work, windows=windows), []
 
-    def crew(plan, tasks, progress):
+    def executor(plan, tasks, progress):
         for task in tasks:
             if task.span.number == 2 and 2 not in asked:
                 asked.append(2)
@@ -355,8 +355,8 @@ def test_an_interrupted_walk_trades_only_what_is_missing(work, second, tmp_path)
 
     kept = windows_in(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        walk_forward(plan, kept, crew)
-    found = walk_forward(plan, kept, crew)
+        walk_forward(plan, kept, executor)
+    found = walk_forward(plan, kept, executor)
     assert asked == [0, 1, 2, 2]
     assert len(found) == 3
 

@@ -14,9 +14,9 @@ from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
-from flowhft.report.look import styles_of
 from flowhft.report.markdown import markdown
 from flowhft.report.sections import costs, walked
+from flowhft.report.theme import styles_of
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
 from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document

@@ -38,7 +38,7 @@ class DataCheck(Action):
 
     def run(self, terminal: Terminal) -> Result:
         """Read it, rebuild the best prices, count the market orders."""
-        from flowhft.recordings.checks.following import Summary
+        from flowhft.recordings.checks.summary import Summary
         from flowhft.recordings.formats.read import open_recording
         from flowhft.report.numbers import duration, significant
 

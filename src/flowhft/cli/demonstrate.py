@@ -6,7 +6,7 @@ from pathlib import Path
 from flowhft.cli.command import Command, Result
 from flowhft.cli.select import SHOWN_SCENARIOS, table_of_choices
 from flowhft.cli.terminal import Table
-from flowhft.learn.demonstrations.recorded import CARD
+from flowhft.learn.demonstrations.dataset_files import CARD
 from flowhft.runs.folder import read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import demonstrate

@@ -21,7 +21,7 @@ from flowhft.policies.rules.oracle import inventory_penalty
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import closed_form
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.types import Interval, Policy, Progress, no_progress
 
 # What a row of the frontier tells of a policy, besides its objective.
@@ -95,7 +95,7 @@ def frontier(
     own = float(scenario.risk_aversion)
     sweep = [(expert, gamma) for expert in swept for gamma in sorted({*map(float, risk_aversions), own})]
     progress(0.0, f"{len(sweep) + len(policies)} policies in {scenario.name}")
-    found = judge_together(
+    found = evaluate_together(
         build(scenario, like=list(like) or None),
         [
             *(closed_form(expert, scenario, gamma) for expert, gamma in sweep),

@@ -20,7 +20,7 @@ from flowhft.policies import rules as experts
 from flowhft.policies.rules.no_quote import NO_QUOTE
 from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.types import Interval, Progress, no_progress
@@ -50,7 +50,7 @@ class Selection(NamedTuple):
     choice: dict[str, Any]
 
 
-class _Judged(NamedTuple):
+class _Evaluated(NamedTuple):
     """A candidate's score with the influence of every path on it."""
 
     value: float
@@ -95,12 +95,12 @@ def select_in(
     candidates = candidates_in(scenario, settings)
     policies = [closed_form(expert, scenario, risk) for _, expert, risk in candidates]
     found, again = (
-        contest(market, policies, paths=paths, seed=seed, scenario=f"{stream}/{scenario.name}")
+        evaluate_many(market, policies, paths=paths, seed=seed, scenario=f"{stream}/{scenario.name}")
         for stream, paths in (("teachers", settings.paths), ("teachers/fresh", settings.fresh_paths))
     )
 
-    def judged(measures: list[dict[str, PathValues]], criterion: str) -> list[_Judged]:
-        return [_judge(one, criterion, settings.risk_weight) for one in measures]
+    def judged(measures: list[dict[str, PathValues]], criterion: str) -> list[_Evaluated]:
+        return [_evaluate(one, criterion, settings.risk_weight) for one in measures]
 
     scores, fresh = judged(found, settings.criterion), judged(again, settings.criterion)
     ranked = _ranked(scores)
@@ -154,7 +154,7 @@ def _at_home(scenario: Scenario, settings: TeacherSettings) -> dict[str, Any]:
     """Return the row of who stays at home, beside which candidates stand: his account is 0 on every path."""
     row: dict[str, Any] = {"scenario": scenario.name, "expert": NO_QUOTE, "risk_aversion": None}
     for name, paths in (("score", settings.paths), ("fresh_score", settings.fresh_paths)):
-        nothing = _judge({CRITERION_OF: np.zeros(paths)}, settings.criterion, settings.risk_weight)
+        nothing = _evaluate({CRITERION_OF: np.zeros(paths)}, settings.criterion, settings.risk_weight)
         row |= _columns(name, interval(*nothing))
     return row | {
         "pnl": 0.0,
@@ -276,19 +276,19 @@ def wins_of(choices: pl.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _judge(measures: dict[str, PathValues], criterion: str, risk_weight: float) -> _Judged:
+def _evaluate(measures: dict[str, PathValues], criterion: str, risk_weight: float) -> _Evaluated:
     if criterion != "utility":
-        return _Judged(*score(measures, criterion))
+        return _Evaluated(*score(measures, criterion))
     mean, deviation = (
-        _Judged(*METRICS[name].estimator(np.asarray(measures["pnl"], np.float64)))
+        _Evaluated(*METRICS[name].estimator(np.asarray(measures["pnl"], np.float64)))
         for name in ("pnl", "pnl_deviation")
     )
-    return _Judged(
+    return _Evaluated(
         mean.value - risk_weight * deviation.value, mean.influence - risk_weight * deviation.influence
     )
 
 
-def _ranked(scores: Sequence[_Judged]) -> list[int]:
+def _ranked(scores: Sequence[_Evaluated]) -> list[int]:
     """Return positions, the best first; of equal ones the first given; what has no score comes last."""
     return sorted(range(len(scores)), key=lambda i: (-np.nan_to_num(scores[i].value, nan=-np.inf), i))
 
@@ -299,7 +299,7 @@ def _best_of_others(ranked: Sequence[int], experts: Sequence[str]) -> list[int]:
     return [i for i in ranked[1:] if first[experts[i]] == i and experts[i] != experts[ranked[0]]]
 
 
-def _paired(scores: Sequence[_Judged], best: int, other: int | None) -> Interval:
+def _paired(scores: Sequence[_Evaluated], best: int, other: int | None) -> Interval:
     if other is None:
         return Interval(float("nan"), float("nan"), float("nan"))
     return interval(
@@ -307,7 +307,7 @@ def _paired(scores: Sequence[_Judged], best: int, other: int | None) -> Interval
     )
 
 
-def _ties(fresh: Sequence[_Judged], best: int, rivals: Sequence[int], experts: Sequence[str]) -> list[str]:
+def _ties(fresh: Sequence[_Evaluated], best: int, rivals: Sequence[int], experts: Sequence[str]) -> list[str]:
     """Return the experts whose best candidate is not clearly worse than the choice on fresh paths.
 
     One without a score (the Sharpe ratio of a maker who is never filled) is worse than a choice that has one;

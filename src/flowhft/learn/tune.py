@@ -1,8 +1,8 @@
 """Tuning: the fair control of learned policies, a closed form fitted to a market as carefully as they are.
 
 In each scenario an expert's risk aversion is chosen on validation paths, then the adapter behind it
-(`flowhft.learn.adapt.turns`), on the same paths. What was chosen is judged once on fresh paths, against the
-expert as it stands.
+(`flowhft.learn.adapt.coordinate_search`), on the same paths. What was chosen is judged once on fresh paths,
+against the expert as it stands.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.learn.adapt.turns import search_by_turns
-from flowhft.learn.adapt.worth import Worth, gain, worth_of
+from flowhft.learn.adapt.coordinate_search import search_by_turns
+from flowhft.learn.adapt.objective import Worth, gain, worth_of
 from flowhft.learn.settings import TuneSettings
 from flowhft.metrics.table import interval, unit_of_score
 from flowhft.policies import rules as experts
@@ -22,7 +22,7 @@ from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule
 from flowhft.runs import tables
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.types import Interval, Progress, no_progress
@@ -111,7 +111,9 @@ def tune_in(
 
     def worth(candidates: Sequence[Tuned], stage: str, paths: int) -> list[Worth]:
         policies = [quoting(candidate, scenario) for candidate in candidates]
-        found = contest(market, policies, paths=paths, seed=seed, scenario=f"tune/{stage}/{scenario.name}")
+        found = evaluate_many(
+            market, policies, paths=paths, seed=seed, scenario=f"tune/{stage}/{scenario.name}"
+        )
         return [
             worth_of([measures], settings.search.criterion, settings.search.inventory_weight)
             for measures in found

@@ -37,7 +37,7 @@ class Sessions(NamedTuple):
     differences: dict[str, dict[str, Interval]]
 
 
-def judge_sessions(
+def evaluate_sessions(
     trajectories: Mapping[str, Trajectory],
     session_steps: int,
     block_steps: int,

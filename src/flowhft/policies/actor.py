@@ -54,7 +54,7 @@ class Scales(NamedTuple):
     high: Numeric
 
 
-def look(units: Units, observation: Observation, previous_spread: Numeric) -> Float[np.ndarray, " feature"]:
+def encode(units: Units, observation: Observation, previous_spread: Numeric) -> Float[np.ndarray, " feature"]:
     """Return what an actor sees, before its scales, in numpy: the state and the regime, shape (feature,)."""
     seen = state_features(units, LastSpread(previous_spread), observation)
     return np.concatenate([seen, units.regime]).astype(np.float32)

@@ -67,7 +67,7 @@ def _rule(rule: Rule, memory: None, observation: Observation) -> tuple[Quote, No
 def _agent(agent: Agent, memory: float, observation: Observation) -> tuple[Quote, float]:
     """Return the quote of an agent, which remembers the spread that it quoted last, ticks."""
     units, scales = agent.units or features.IN_TICKS, agent.scales
-    seen = actor.scaled(scales.mean, scales.std, actor.look(units, observation, memory))
+    seen = actor.scaled(scales.mean, scales.std, actor.encode(units, observation, memory))
     return actor.decided(scales, units, actor.forward(agent.actor.weights, agent.actor.biases, seen))
 
 

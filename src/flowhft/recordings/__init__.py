@@ -4,7 +4,7 @@ from flowhft.recordings.book import TopOfBook, book_at, mid_at, rebuild, top_of_
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.formats.sample import sample_recording
 from flowhft.recordings.market_orders import MarketOrders, market_orders
-from flowhft.recordings.parts import split, window
+from flowhft.recordings.split import split, window
 from flowhft.recordings.ticks import Finding, Recording
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.checks.watch import Watch
+from flowhft.recordings.checks.clock_checks import Watch
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover

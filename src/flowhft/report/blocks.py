@@ -91,7 +91,7 @@ class Figures:
         plots: each as plotly's JSON.
         caption: what to see, below them.
         small: whether three or four share a line.
-        key: policies that buttons above show and hide: name, then the fields of `flowhft.report.look.Style`.
+        key: policies that buttons above show and hide: name, then the fields of `flowhft.report.theme.Style`.
     """
 
     plots: tuple[str, ...]

@@ -5,10 +5,10 @@ from pathlib import Path
 from flowhft import __version__
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.html import sections_of
-from flowhft.report.look import styles_of
 from flowhft.report.markup import section
 from flowhft.report.page import page
 from flowhft.report.sections import SECTIONS
+from flowhft.report.theme import styles_of
 from flowhft.runs import folder as runs
 
 

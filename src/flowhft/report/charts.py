@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from flowhft.metrics.table import CONFIDENCE
-from flowhft.report import look, numbers
-from flowhft.report.look import Style
+from flowhft.report import numbers, theme
+from flowhft.report.theme import Style
 
 Styles = dict[str, Style]
 LEVEL = numbers.share(CONFIDENCE)
@@ -46,17 +46,17 @@ def over_time(
         height: pixels.
         step: whether the value holds until the next row, as an inventory does.
     """
-    _, unit_of_time = look.scaled_time(_column(table, "time"))
+    _, unit_of_time = theme.scaled_time(_column(table, "time"))
     longest = float(np.max(_column(table, "time"), initial=0.0))
-    plot = look.blank(f"time, {unit_of_time}", unit, height, title)
+    plot = theme.blank(f"time, {unit_of_time}", unit, height, title)
     banded = f"{column}_low" in table.columns
     parts = {str(name): rows for (name,), rows in table.group_by("policy", maintain_order=True)}
     lines: list[go.Scatter] = []
     for name, rows in parts.items():
         style = styles[name]
         values = _column(rows, column)
-        kept = look.thinned(values)
-        scale = look.scaled_time(np.array([longest]))[0][0] / longest if longest else 1.0
+        kept = theme.thinned(values)
+        scale = theme.scaled_time(np.array([longest]))[0][0] / longest if longest else 1.0
         time = _short(_column(rows, "time")[kept] * scale)
         if banded:
             low, high = (_column(rows, f"{column}{end}")[kept] for end in ("_low", "_high"))
@@ -80,7 +80,7 @@ def band(
         x=np.concatenate([x, x[::-1]]),
         y=_short(np.concatenate([high, low[::-1]])),
         fill="toself",
-        fillcolor=look.faint(colour, opacity),
+        fillcolor=theme.faint(colour, opacity),
         line={"width": 0},
         mode="lines",
         name=name,
@@ -99,10 +99,10 @@ def inventory_bands(rows: pl.DataFrame, name: str, styles: Styles, reach: float)
         styles: of the policies.
         reach: end of the axis on both sides, lots.
     """
-    times, unit_of_time = look.scaled_time(_column(rows, "time"))
-    kept = look.thinned(_column(rows, "inventory_median"), 300)
+    times, unit_of_time = theme.scaled_time(_column(rows, "time"))
+    kept = theme.thinned(_column(rows, "inventory_median"), 300)
     time, style = _short(times[kept]), styles[name]
-    plot = look.blank(f"time, {unit_of_time}", "inventory, lots", 230, name)
+    plot = theme.blank(f"time, {unit_of_time}", "inventory, lots", 230, name)
     low, high = (_column(rows, f"inventory_{end}")[kept] for end in ("low", "high"))
     plot.add_trace(band(time, low, high, "band", style.colour, 0.22))
     line = {"color": style.colour, "width": 2}
@@ -121,11 +121,11 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
         title: of the figure.
     """
     names = results["policy"].to_list()[::-1]  # bars are drawn from the bottom up
-    plot = look.blank(currency, "", 110 + 34 * len(names), title)
+    plot = theme.blank(currency, "", 110 + 34 * len(names), title)
     causes = (
-        ("spread", _column(results, "spread_pnl"), look.BLUE),
-        ("inventory", _column(results, "inventory_pnl"), look.ORANGE),
-        ("fees", -_column(results, "fee"), look.PURPLE),
+        ("spread", _column(results, "spread_pnl"), theme.BLUE),
+        ("inventory", _column(results, "inventory_pnl"), theme.ORANGE),
+        ("fees", -_column(results, "fee"), theme.PURPLE),
     )
     for cause, values, colour in causes:
         plot.add_trace(go.Bar(y=names, x=values[::-1], name=cause, orientation="h", marker={"color": colour}))
@@ -137,7 +137,7 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
             name="PnL",
             mode="markers",
             marker={
-                "color": look.BLACK,
+                "color": theme.BLACK,
                 "symbol": "diamond",
                 "size": 9,
                 "line": {"color": "white", "width": 1},
@@ -145,7 +145,7 @@ def attribution(results: pl.DataFrame, currency: str, title: str = "") -> go.Fig
             error_x={
                 "array": high - pnl,
                 "arrayminus": pnl - low,
-                "color": look.BLACK,
+                "color": theme.BLACK,
                 "thickness": 1.4,
                 "width": 5,
             },

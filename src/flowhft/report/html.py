@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from flowhft.report import look
+from flowhft.report import theme
 from flowhft.report.blocks import (
     Block,
     Cell,
@@ -16,7 +16,6 @@ from flowhft.report.blocks import (
     Table,
     Typed,
 )
-from flowhft.report.look import Style
 from flowhft.report.markup import (
     Markup,
     cell,
@@ -33,6 +32,7 @@ from flowhft.report.markup import (
     text,
 )
 from flowhft.report.sections.comparison import key_of
+from flowhft.report.theme import Style
 
 _DEEPEST = 0.45  # opacity of the strongest tint
 _LONG = 24  # characters from which words in a cell are broken
@@ -94,7 +94,7 @@ def _cell(one: Cell, wordy: bool) -> Markup:
         styles.append("white-space:normal;min-width:24ch")
     if one.good:
         depth = _DEEPEST * min(1.0, abs(one.good))
-        styles.append(f"background:{look.faint(look.BLUE if one.good > 0.0 else look.VERMILION, depth)}")
+        styles.append(f"background:{theme.faint(theme.BLUE if one.good > 0.0 else theme.VERMILION, depth)}")
     return cell(marked(one.text), style=";".join(styles), title=one.remark)
 
 

@@ -125,10 +125,10 @@ def on_recording(
         where: for example "on the unseen 30 min of BTCUSDT".
         currency: of money.
     """
-    yield from _judged(results, differences, learned, centre_of(results), where, currency)
+    yield from _evaluated(results, differences, learned, centre_of(results), where, currency)
 
 
-def _judged(
+def _evaluated(
     results: pl.DataFrame,
     differences: pl.DataFrame | None,
     learned: str | None,
@@ -203,7 +203,7 @@ def in_simulation(
     centre = centre_of(results)
     scenarios = results["scenario"].n_unique()
     where = f"in {_sessions(results, centre)} of the scenario {centre}"
-    yield from _judged(results, differences, learned, centre, where, currency)
+    yield from _evaluated(results, differences, learned, centre, where, currency)
     if differences is None or learned is None or scenarios < 2:
         return
     ours = differences.filter((pl.col("policy") == learned) & (pl.col("reference") != learned))

@@ -14,7 +14,7 @@ from flowhft.policies.agent import units_in as told
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
 from flowhft.simulate.quoting.agent import Scales, first_spread, quote_of
-from flowhft.simulate.quoting.agent_view import look
+from flowhft.simulate.quoting.agent_view import encode
 from flowhft.types import Numeric
 
 # Half-spreads that an action can reach, in units of 1 / k from the risk-neutral one: 4 / k beyond the mid,
@@ -63,7 +63,7 @@ class Environment(Protocol):
     def draw(self, key: PRNGKeyArray, number: Int[Array, ""]) -> Episode:
         """Draw an episode; its number is for those of several kinds that take turns."""
 
-    def look(self, setting: PyTree, state: PyTree) -> Float[Array, " feature"]:
+    def encode(self, setting: PyTree, state: PyTree) -> Float[Array, " feature"]:
         """Return what the agent sees, before its scales."""
 
     def step(
@@ -105,10 +105,10 @@ class MarketEnvironment(eqx.Module):
         market, known = jax.tree.map(lambda leaf: leaf[place], (self.markets, self.told))
         return Episode((market, known), (market.init(), first_spread(self.scales, known)), market.draw(key))
 
-    def look(self, setting: tuple[Market, Told], state: tuple) -> Float[Array, " feature"]:
+    def encode(self, setting: tuple[Market, Told], state: tuple) -> Float[Array, " feature"]:
         """Return what the agent sees."""
         market, known = setting
-        return look(known, market.observe(state[0]), state[1])
+        return encode(known, market.observe(state[0]), state[1])
 
     def step(
         self, setting: tuple[Market, Told], state: tuple, action: Float[Array, " side"], world: Any

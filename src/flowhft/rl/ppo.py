@@ -153,7 +153,7 @@ def _run(
 
         def step(state: PyTree, now: tuple) -> tuple[PyTree, tuple]:
             world, noise = now
-            features = environment.look(setting, state)
+            features = environment.encode(setting, state)
             mean = forward(actor.weights, actor.biases, scaled(units.mean, units.std, features))
             action = mean + deviation * noise
             state, reward = environment.step(setting, state, action, world)
@@ -204,7 +204,7 @@ def play(
     return Batch(features, action, log_probability, target, advantage - chance), means
 
 
-def judge_learner(
+def evaluate_learner(
     actor: Actor, environment: Environment, units: Units, key: PRNGKeyArray, paths: int
 ) -> tuple[Float[Array, " path"], Float[Array, " path"]]:
     """Return reward and gain of episodes in which the actor does not explore, shape (path,)."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from flowhft.errors import require
 from flowhft.flow.checkpoint import Checkpoint
 from flowhft.rl.environment import Environment
-from flowhft.rl.ppo import CURVES, Learner, Units, begin, judge_learner, measure_units, update
+from flowhft.rl.ppo import CURVES, Learner, Units, begin, evaluate_learner, measure_units, update
 from flowhft.rl.settings import PpoSettings
 from flowhft.runs import tables
 from flowhft.runs.folder import stream
@@ -140,7 +140,7 @@ def _train(
 
 
 @eqx.filter_jit
-def _judge(
+def _evaluate(
     state: State, environments: Sequence[Environment], key: PRNGKeyArray, paths: int
 ) -> tuple[Array, Array]:
     """Return reward and gain of every seed's agent on the same episodes, shape (seed, path)."""
@@ -149,7 +149,7 @@ def _judge(
         own = jax.random.fold_in(key, number)
         parts.append(
             jax.lax.map(
-                lambda actor, e=environment, k=own: judge_learner(actor, e, state.units, k, paths),
+                lambda actor, e=environment, k=own: evaluate_learner(actor, e, state.units, k, paths),
                 state.learners.actor,
             )
         )
@@ -235,7 +235,7 @@ def train(
 
     reward, gain = (
         np.asarray(part, np.float64)
-        for part in _judge(
+        for part in _evaluate(
             state, tuple(environments), key_for(seed, "ppo", "validation", name), settings.validation
         )
     )

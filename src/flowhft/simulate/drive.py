@@ -8,14 +8,14 @@ from flowhft.simulate.checkpoint import Finished
 from flowhft.simulate.job import Job
 from flowhft.simulate.spans import Span, Task, spans_of
 from flowhft.types import Progress, no_progress
-from flowhft.work.task import Crew, do_here
+from flowhft.work.task import Executor, do_here
 
 
-def judge_all(
+def evaluate_all(
     job: Job,
     finished: Finished,
     *,
-    crew: Crew = do_here,
+    executor: Executor = do_here,
     only: Sequence[int] | None = None,
     progress: Progress = no_progress,
 ) -> None:
@@ -24,7 +24,7 @@ def judge_all(
     Args:
         job: the judgement.
         finished: what an earlier try has done, to which this one adds.
-        crew: who judges; see `flowhft.work.cluster` for another one.
+        executor: who judges; see `flowhft.work.cluster` for another one.
         only: places of the scenarios that are judged; all by default.
         progress: told as paths are judged.
 
@@ -49,10 +49,10 @@ def judge_all(
 
     # The first span of a scenario has the pilots of its others. One after the other it comes first anyway.
     rounds = [spans]
-    if crew is not do_here:
+    if executor is not do_here:
         rounds = [[s for s in spans if s.number == 0], [s for s in spans if s.number > 0]]
     for part in rounds:
-        for task, moments in crew(job, _tasks(job, part, finished), tell):
+        for task, moments in executor(job, _tasks(job, part, finished), tell):
             finished[task.span] = moments
             done += task.span.paths
             tell(

@@ -16,7 +16,7 @@ from flowhft.metrics.table import CONFIDENCE, METRICS, interval
 from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.checkpoint import Finished, checkpoints
-from flowhft.simulate.drive import judge_all, total_of
+from flowhft.simulate.drive import evaluate_all, total_of
 from flowhft.simulate.hosted import as_traced, is_hosted, quotes_at
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.market.market import build
@@ -24,7 +24,7 @@ from flowhft.simulate.rollout import CHUNK, rollout
 from flowhft.types import Interval, Observation, Policy, Progress, Quote, Trajectory, no_progress
 
 
-class Judgement(NamedTuple):
+class ScenarioEvaluation(NamedTuple):
     """What was found in one scenario.
 
     Attributes:
@@ -36,7 +36,7 @@ class Judgement(NamedTuple):
     differences: list[dict[str, Any]]
 
 
-def judge_scenario(
+def evaluate_scenario(
     scenario: Scenario,
     policies: Mapping[str, InMarket],
     *,
@@ -47,7 +47,7 @@ def judge_scenario(
     confidence: float = CONFIDENCE,
     chunk: int = CHUNK,
     progress: Progress = no_progress,
-) -> Judgement:
+) -> ScenarioEvaluation:
     """Run every policy through the same paths of a scenario.
 
     Args:
@@ -65,18 +65,18 @@ def judge_scenario(
     family = [scenario, *(other for other in like if other != scenario)]
     job = Job(family, policies, paths, seed, chunk=chunk)
     finished = checkpoints()
-    judge_all(job, finished, only=[0], progress=progress)
-    return judgement_of(job, finished, 0, reference, confidence)
+    evaluate_all(job, finished, only=[0], progress=progress)
+    return evaluation_of(job, finished, 0, reference, confidence)
 
 
-def judgement_of(
+def evaluation_of(
     job: Job, finished: Finished, scenario: int, reference: str, confidence: float = CONFIDENCE
-) -> Judgement:
+) -> ScenarioEvaluation:
     """Return what a finished judgement found in one of its scenarios.
 
     Args:
         job: the judgement.
-        finished: its spans (`flowhft.simulate.drive.judge_all`).
+        finished: its spans (`flowhft.simulate.drive.evaluate_all`).
         scenario: its place in the list.
         reference: the policy that differences are taken against.
         confidence: of the intervals.
@@ -92,7 +92,7 @@ def judgement_of(
             "currency": where.currency,
         }
 
-    return Judgement(
+    return ScenarioEvaluation(
         [row(name, moments.summarise(found, name, confidence), paths=found.paths) for name in job.policies],
         [
             row(name, moments.compare(found, name, reference, confidence), reference=reference)

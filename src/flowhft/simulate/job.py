@@ -8,7 +8,7 @@ from flowhft.metrics.moments import BLOCK, Moments, collect, merge
 from flowhft.policies.own import OwnPolicy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
-from flowhft.simulate.rollout import CHUNK, judge_together
+from flowhft.simulate.rollout import CHUNK, evaluate_together
 from flowhft.simulate.spans import Task
 from flowhft.types import Policy, Progress, no_progress
 
@@ -41,8 +41,8 @@ class Job:
         return prepare_place(self, scenario)
 
     def do(self, place: "Place", task: Task, progress: Progress = no_progress) -> Moments:
-        """Judge a span (see `judge_span`)."""
-        return judge_span(self, place, task, progress)
+        """Judge a span (see `evaluate_span`)."""
+        return evaluate_span(self, place, task, progress)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def alike(scenario: Scenario, scenarios: Sequence[Scenario]) -> list[Scenario]:
     return [s for s in scenarios if all(getattr(s, name) == getattr(scenario, name) for name in same)]
 
 
-def judge_span(job: Job, place: Place, task: Task, progress: Progress = no_progress) -> Moments:
+def evaluate_span(job: Job, place: Place, task: Task, progress: Progress = no_progress) -> Moments:
     """Simulate all policies on the paths of a span, block by block.
 
     Args:
@@ -84,7 +84,7 @@ def judge_span(job: Job, place: Place, task: Task, progress: Progress = no_progr
     parts: list[Moments] = []
     pilots, done = task.pilots, 0
     for first, paths in task.span.blocks:
-        measures = judge_together(
+        measures = evaluate_together(
             place.market,
             list(place.policies.values()),
             paths=paths,

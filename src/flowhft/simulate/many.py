@@ -24,7 +24,7 @@ from flowhft.types import Policy
 ACCOUNTS = 2**14
 
 
-def contest(
+def evaluate_many(
     market: Market, policies: Sequence[Policy], *, paths: int, seed: int, scenario: str
 ) -> list[dict[str, PathValues]]:
     """Run many policies through the same paths of a market.

@@ -327,10 +327,10 @@ def judge(
         What `flowhft.metrics.measures.measure` would return for the trajectory of `rollout`: arrays of shape
         (path,).
     """
-    return judge_together(market, [policy], paths=paths, seed=seed, scenario=scenario, first=first)[0]
+    return evaluate_together(market, [policy], paths=paths, seed=seed, scenario=scenario, first=first)[0]
 
 
-def judge_together(
+def evaluate_together(
     market: Market,
     policies: Sequence[Policy | OwnPolicy],
     *,

@@ -15,13 +15,13 @@ from flowhft.metrics.table import CONFIDENCE
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.costs import slowest, sweep_costs
+from flowhft.stages.evaluation import Backtest, Replays, judge
 from flowhft.stages.journalled import journals_in
-from flowhft.stages.judged import Backtest, Judging, judge
 from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
 from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, no_progress
@@ -130,7 +130,7 @@ def replay(
         )
     progress(0.9, "measuring")
     found = judge(
-        Judging(
+        Replays(
             recording,
             replayed,
             told.settings,

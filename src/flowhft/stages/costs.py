@@ -95,7 +95,7 @@ def slowest(replayed: Mapping[str, Replayed], settings: ReplaySettings) -> float
     return max((one.decision_latency_us for one in replayed.values()), default=0.0)
 
 
-def judge_costs(
+def evaluate_costs(
     costs: pl.DataFrame,
     session_steps: int,
     block_steps: int,

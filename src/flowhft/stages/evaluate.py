@@ -20,8 +20,8 @@ from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.checkpoint import Finished, checkpoints
 from flowhft.simulate.devices import DeviceName, prepare
-from flowhft.simulate.drive import judge_all
-from flowhft.simulate.evaluate import equity_table, fingerprint, judgement_of, sessions_of
+from flowhft.simulate.drive import evaluate_all
+from flowhft.simulate.evaluate import equity_table, evaluation_of, fingerprint, sessions_of
 from flowhft.simulate.job import InMarket, Job
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import CHUNK
@@ -29,7 +29,7 @@ from flowhft.stages.policies import Given, Lineup, lineup
 from flowhft.stages.settings import require_evaluation
 from flowhft.stages.tables import currency_of, shown, table_of, units_in
 from flowhft.types import Progress, no_progress
-from flowhft.work.task import Crew, do_here
+from flowhft.work.task import Executor, do_here
 
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
 SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory")
@@ -145,7 +145,7 @@ def evaluate(
     late: Late = "quotes",
     chunk: int = CHUNK,
     device: DeviceName = "auto",
-    crew: Crew = do_here,
+    executor: Executor = do_here,
     finished: Finished | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
@@ -165,7 +165,7 @@ def evaluate(
         late: what a delay makes late: the `quotes` around the mid, or their `prices`.
         chunk: sessions simulated at once: bounds the memory and changes no result.
         device: where to simulate; `auto` takes a GPU if there is one.
-        crew: who simulates, see `flowhft.work.cluster` for another one.
+        executor: who simulates, see `flowhft.work.cluster` for another one.
         finished: where finished parts are kept and found again; None to keep none.
         progress: told as sessions are done.
 
@@ -184,11 +184,11 @@ def evaluate(
     quoting = {policy.name: partial(in_lab, policy) for policy in compared.policies}
     job = Job(markets, quoting, paths, seed, chunk=chunk)
     done = checkpoints() if finished is None else finished
-    judge_all(job, done, crew=crew, progress=progress)
+    evaluate_all(job, done, executor=executor, progress=progress)
     results: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for i in range(len(markets)):
-        judgement = judgement_of(job, done, i, compared.reference, confidence)
+        judgement = evaluation_of(job, done, i, compared.reference, confidence)
         results += finite(judgement.results)
         differences += finite(judgement.differences)
     return Evaluation(

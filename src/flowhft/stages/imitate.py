@@ -11,8 +11,8 @@ from flowhft.errors import require
 from flowhft.flow.objectives import OBJECTIVES, Objective
 from flowhft.flow.policy import FlowPolicy, as_data, save_policy
 from flowhft.learn.demonstrations.dataset import sensed
+from flowhft.learn.demonstrations.dataset_files import Shown, read_lessons, read_shown
 from flowhft.learn.demonstrations.lessons import choose
-from flowhft.learn.demonstrations.recorded import Shown, read_lessons, read_shown
 from flowhft.learn.imitation.examine import examination, teachers_in
 from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted

@@ -18,7 +18,7 @@ from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.origin import Origin
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.ticks import Recording
-from flowhft.stages.judged import Backtest, Judging, judge
+from flowhft.stages.evaluation import Backtest, Replays, judge
 
 JUDGED = "backtest"  # folder within a journal's of the tables that are made of it
 UNKNOWN = Delays(*(np.zeros(0) for _ in Delays._fields))
@@ -53,7 +53,7 @@ def journals_in(
     return journal
 
 
-def judge_journal(folder: Path | str, *, seed: int = 0, confidence: float = CONFIDENCE) -> Backtest:
+def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = CONFIDENCE) -> Backtest:
     """Return what a session came to, of its journal alone: metrics per session, course, fills.
 
     Where the mid went after the fills is not in a journal, nor are the delays between the market and us.
@@ -86,8 +86,8 @@ def judge_journal(folder: Path | str, *, seed: int = 0, confidence: float = CONF
         measured_latency_us=np.zeros(0),
         delays=UNKNOWN,
     )
-    judging = Judging(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
-    judged = judge(judging, seed=seed, confidence=confidence, learned=None)
+    replays = Replays(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
+    judged = judge(replays, seed=seed, confidence=confidence, learned=None)
     if found.finished:
         return judged
     return judged.warned(["The session did not come to its end: its journal goes up to its last flush."])

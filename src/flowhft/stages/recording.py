@@ -10,7 +10,7 @@ from flowhft.errors import require
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.parts import split
+from flowhft.recordings.split import split
 from flowhft.recordings.ticks import TRADE, Recording
 from flowhft.recordings.venues import Terms, terms_of
 

@@ -5,7 +5,7 @@ comparison      printed against measured, entry by entry and in summary
 contradictions  printed numbers that cannot all be right, whatever the parameters were
 reasons         what the numbers say of the entries that are furthest off
 effects         each error of the paper's runs mended alone, paired
-placing         policies against the oracle's frontier
+frontier_gap    policies against the oracle's frontier
 document        what was found -> a page of blocks
 figures         what it draws
 reproduction    the stages of all that, into a run folder

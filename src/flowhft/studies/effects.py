@@ -13,7 +13,7 @@ from flowhft.policies.rules import EXPERTS, Expert, avellaneda_stoikov, glft
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.studies.paper import METRICS
 
 # Where they are shown: each volatility with high demand, each memory of the price, and a stated drift.
@@ -138,7 +138,7 @@ def effects_in(
     found: list[dict[str, Any]] = [{}] * len(sides)
     for market in dict.fromkeys(where for where, _, _ in sides):
         places = [place for place, (where, _, _) in enumerate(sides) if where == market]
-        judged = judge_together(
+        judged = evaluate_together(
             build(market),
             [closed_form(sides[place][1], market, sides[place][2]) for place in places],
             paths=paths,

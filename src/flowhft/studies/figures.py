@@ -8,7 +8,7 @@ import polars as pl
 
 from flowhft.metrics.table import METRICS
 from flowhft.policies.origin import Origin, origin_of_rule
-from flowhft.report import look
+from flowhft.report import theme
 from flowhft.report.blocks import Figures, figures
 from flowhft.studies.paper import METRICS as PRINTED
 from flowhft.studies.paper import PPO
@@ -26,11 +26,11 @@ def errors_figure(comparison: pl.DataFrame, titled: Callable[[str], str]) -> Fig
     printed = comparison.filter(pl.col("printed").is_not_null())
     names = printed["policy"].unique(maintain_order=True).to_list()
     origins = {name: Origin("learned") if name == PPO else origin_of_rule(name) for name in names}
-    styles = look.styles_of(origins)
+    styles = theme.styles_of(origins)
     panels = []
     for metric in PRINTED:
         first = metric == PRINTED[0]
-        plot = look.blank("relative error, %", "", 90 + 46 * len(names), METRICS[metric].title)
+        plot = theme.blank("relative error, %", "", 90 + 46 * len(names), METRICS[metric].title)
         for place, name in enumerate(names):
             found = printed.filter((pl.col("policy") == name) & (pl.col("metric") == metric))
             errors = np.clip(found["relative_error"].to_numpy(), -WIDEST, WIDEST)

@@ -215,7 +215,7 @@ def _placing(
     settings: Reproduce, folder: Path, policies: str, listener: Listener, common: Mapping[str, Any]
 ) -> pl.DataFrame:
     """Draw the oracle's frontier in every cell, and set every policy against it."""
-    from flowhft.studies.placing import SWEPT, placed
+    from flowhft.studies.frontier_gap import SWEPT, placed
 
     asked = frontier.Frontier(
         scenarios=settings.cells,

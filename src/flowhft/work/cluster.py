@@ -23,7 +23,7 @@ from flowhft import __version__
 from flowhft.errors import DataError, FlowhftError, MissingExtraError
 from flowhft.types import Progress
 from flowhft.work.task import Task, Work
-from flowhft.work.worker import Order, do_remotely
+from flowhft.work.worker import Job, do_remotely
 
 TRIES = 5  # how often a task may be lost with its worker before the judgement is given up
 PATIENCE = 3.0  # seconds in which a port must answer
@@ -36,7 +36,7 @@ QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 @dataclass(frozen=True)
-class RayCrew:
+class RayExecutor:
     """Does tasks on a cluster that this process has joined (a `flowhft.work.task.Crew`).
 
     Attributes:
@@ -57,7 +57,7 @@ class RayCrew:
         """
         from ray import cloudpickle
 
-        order = self.ray.put(Order(__version__, self.prepare, self.device, cloudpickle.dumps(work)))
+        job = self.ray.put(Job(__version__, self.prepare, self.device, cloudpickle.dumps(work)))
         remote = self.ray.remote(do_remotely).options(
             num_cpus=1, num_gpus=int(self.device == "gpu"), max_retries=TRIES
         )
@@ -67,7 +67,7 @@ class RayCrew:
         try:
             while True:
                 for task in islice(waiting, window - len(pending)):
-                    pending[remote.remote(order, task)] = task
+                    pending[remote.remote(job, task)] = task
                 if not pending:
                     return
                 # A time limit lets an interruption through.
@@ -93,7 +93,7 @@ class RayCrew:
 @contextlib.contextmanager
 def cluster(
     address: str, device: str, prepare: Callable[..., Any], cores: int | None = None
-) -> Iterator[RayCrew]:
+) -> Iterator[RayExecutor]:
     """Join a Ray cluster, or start one on this machine that is stopped in the end.
 
     Args:
@@ -128,7 +128,7 @@ def cluster(
     with contextlib.suppress(ValueError):  # ray takes SIGTERM for itself; only the main thread had it before
         signal.signal(signal.SIGTERM, terminated)
     try:
-        yield RayCrew(ray, prepare, device)
+        yield RayExecutor(ray, prepare, device)
     finally:
         ray.shutdown()
 

@@ -14,13 +14,13 @@ from flowhft import __version__
 from flowhft.errors import DataError
 from flowhft.types import Progress
 from flowhft.work.task import Task, Work
-from flowhft.work.worker import Order, do_remotely
+from flowhft.work.worker import Job, do_remotely
 
 LISTEN = 1.0  # seconds between two looks at whether somebody has interrupted
 
 
 @dataclass(frozen=True)
-class PoolCrew:
+class PoolExecutor:
     """Does tasks in processes of its own (a `flowhft.work.task.Crew`).
 
     Processes begin from nothing, so that what this one has computed before cannot disturb them.
@@ -41,14 +41,14 @@ class PoolCrew:
         Raises:
             DataError: a process died, for example because it was out of memory.
         """
-        order = Order(__version__, self.prepare, self.device, pickle.dumps(work))
+        job = Job(__version__, self.prepare, self.device, pickle.dumps(work))
         before = set(multiprocessing.active_children())
         pending: dict[Future, Task] = {}
         pool = ProcessPoolExecutor(
             self.cores, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_ending_to_parent
         )
         try:
-            pending.update((pool.submit(do_remotely, order, task), task) for task in tasks)
+            pending.update((pool.submit(do_remotely, job, task), task) for task in tasks)
             while pending:
                 done, _ = wait(pending, timeout=LISTEN, return_when=FIRST_COMPLETED)
                 for future in done:

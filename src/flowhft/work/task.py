@@ -38,7 +38,7 @@ class Work(Protocol):
 
 
 # Who does tasks: yields each with what was found, in any order; progress is given the share of a task.
-Crew = Callable[[Work, Iterable[Any], Progress], Iterator[tuple[Any, Any]]]
+Executor = Callable[[Work, Iterable[Any], Progress], Iterator[tuple[Any, Any]]]
 
 
 def do_here(work: Work, tasks: Iterable[Any], progress: Progress) -> Iterator[tuple[Any, Any]]:

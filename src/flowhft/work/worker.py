@@ -21,7 +21,7 @@ ONE_THREAD = {
 }
 
 
-class Order(NamedTuple):
+class Job(NamedTuple):
     """Work as it is sent to workers.
 
     Attributes:
@@ -41,7 +41,7 @@ class Order(NamedTuple):
 class _Ready(NamedTuple):
     """What a worker keeps from one task to the next."""
 
-    order: Order
+    job: Job
     work: Any
     number: int
     place: Any
@@ -50,20 +50,20 @@ class _Ready(NamedTuple):
 _ready: _Ready | None = None
 
 
-def do_remotely(order: Order, task: Task) -> Any:
+def do_remotely(job: Job, task: Task) -> Any:
     """Do one task on a worker.
 
     Args:
-        order: the work that it is of.
+        job: the work that it is of.
         task: it.
 
     Raises:
         UsageError: the worker runs another version of flowhft, or has no such device.
     """
     global _ready
-    if order.version != __version__:
+    if job.version != __version__:
         raise UsageError(
-            f"`ray` must name a cluster with flowhft {order.version}; its workers have {__version__}. "
+            f"`ray` must name a cluster with flowhft {job.version}; its workers have {__version__}. "
             "Install the same version everywhere."
         )
     if _ready is None:
@@ -71,9 +71,9 @@ def do_remotely(order: Order, task: Task) -> Any:
             os.environ[name] = (
                 f"{os.environ[name]} {value}" if name == "XLA_FLAGS" and name in os.environ else value
             )
-        order.prepare(order.device, cores=1)
-    if _ready is None or _ready.order != order:
-        _ready = _Ready(order, pickle.loads(order.work), -1, None)
+        job.prepare(job.device, cores=1)
+    if _ready is None or _ready.job != job:
+        _ready = _Ready(job, pickle.loads(job.work), -1, None)
     if _ready.number != task.place:
         place = _ready.work.prepare(task.place)
         _ready = _ready._replace(number=task.place, place=place)

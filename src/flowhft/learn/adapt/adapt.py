@@ -12,20 +12,20 @@ import polars as pl
 
 from flowhft.errors import UsageError
 from flowhft.flow.policy import FlowPolicy
+from flowhft.learn.adapt.coordinate_search import search_by_turns
 from flowhft.learn.adapt.gradient import search_by_gradient
 from flowhft.learn.adapt.last_layer import refit_last_layer
+from flowhft.learn.adapt.notes import Record, record_paths, require_known_law
+from flowhft.learn.adapt.objective import Worth, gain, unit_of, worth_of
 from flowhft.learn.adapt.paper import printed_adapter, search_grid, take_printed
-from flowhft.learn.adapt.record import Record, record_paths, require_known_law
 from flowhft.learn.adapt.search import Scales
 from flowhft.learn.adapt.state import search_state
-from flowhft.learn.adapt.turns import search_by_turns
-from flowhft.learn.adapt.worth import Worth, gain, unit_of, worth_of
 from flowhft.learn.settings import AdaptMethod, AdaptSettings, GradientSettings, GridSettings, StateSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.runs import tables
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.types import Interval, Policy, Progress, no_progress
@@ -92,7 +92,7 @@ def adapt(
     Raises:
         UsageError: the method cannot adapt such a policy, or not to such markets.
     """
-    worth = judge_of(policies, scenarios, settings, seed)
+    worth = evaluator_of(policies, scenarios, settings, seed)
     if method == "last_layer":
         return _adapt_last_layer(policies, scenarios, settings, seed, progress, gradient)
     unit = float(np.mean([1.0 / scenario.fill_decay for scenario in scenarios]))
@@ -132,7 +132,7 @@ def adapt(
     )
 
 
-def judge_of(
+def evaluator_of(
     policies: Sequence[Policy], scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
 ) -> Judging:
     """Return what judges many adapters behind a policy on the paths of a stage of adaptation.
@@ -143,7 +143,7 @@ def judge_of(
         settings: criterion.
         seed: of the run; path i of a stage is the same for every adapter.
     """
-    judged = policies_judge(scenarios, settings, seed)
+    judged = policies_evaluator(scenarios, settings, seed)
 
     def worth(adapters: Sequence[Adapter], stage: str, paths: int) -> list[Worth]:
         return judged(
@@ -153,7 +153,7 @@ def judge_of(
     return worth
 
 
-def policies_judge(
+def policies_evaluator(
     scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
 ) -> Callable[[Sequence[Sequence[Policy]], str, int], list[Worth]]:
     """Return what judges candidates on the paths of a stage; it is asked for those of each scenario."""
@@ -161,7 +161,7 @@ def policies_judge(
 
     def worth(candidates: Sequence[Sequence[Policy]], stage: str, paths: int) -> list[Worth]:
         found = [
-            contest(market, there, paths=paths, seed=seed, scenario=f"adapt/{stage}/{scenario.name}")
+            evaluate_many(market, there, paths=paths, seed=seed, scenario=f"adapt/{stage}/{scenario.name}")
             for market, there, scenario in zip(markets, candidates, scenarios, strict=True)
         ]
         return [
@@ -186,7 +186,7 @@ def _adapt_last_layer(
             "`policy` must be a flow policy, the same in all scenarios, for its last layer to be fitted; "
             f"received {type(policy).__name__}. Use --method state."
         )
-    judged = policies_judge(scenarios, settings, seed)
+    judged = policies_evaluator(scenarios, settings, seed)
     records = records_of(policies, scenarios, gradient.paths, seed)
     found = refit_last_layer(
         lambda tried: judged([tried] * len(scenarios), "second", settings.paths),

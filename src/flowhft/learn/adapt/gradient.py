@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from flowhft.learn.adapt.record import Moment, Record
-from flowhft.learn.adapt.search import Judge, Scales, Search, adapter_at, plain, row_of, table_of
-from flowhft.learn.adapt.worth import Worth, clearly_better
+from flowhft.learn.adapt.notes import Moment, Record
+from flowhft.learn.adapt.objective import Worth, clearly_better
+from flowhft.learn.adapt.search import Evaluator, Scales, Search, adapter_at, plain, row_of, table_of
 from flowhft.learn.regime.law import NODES, Law, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings
 from flowhft.metrics.estimators import RISK_WEIGHT
@@ -156,7 +156,7 @@ def cut(records: Sequence[Record], batches: int) -> list[list[Record]]:
 
 
 def search_by_gradient(
-    worth: Judge,
+    worth: Evaluator,
     records: Sequence[Record],
     scales: Scales,
     search: AdaptSettings,

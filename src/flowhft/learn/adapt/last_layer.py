@@ -16,14 +16,14 @@ from jaxtyping import Array, Float
 from flowhft.errors import require
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.adapt.gradient import climb, cut, score_along
-from flowhft.learn.adapt.record import Record, quotes_at_nodes
-from flowhft.learn.adapt.worth import Worth, clearly_better, gain
+from flowhft.learn.adapt.notes import Record, quotes_at_nodes
+from flowhft.learn.adapt.objective import Worth, clearly_better, gain
 from flowhft.learn.settings import AdaptSettings, GradientSettings
 from flowhft.policies.adapter import IDENTITY
 from flowhft.types import Progress, no_progress
 
 # Judges many policies at once, all of them on the same paths.
-JudgePolicies = Callable[[Sequence[FlowPolicy]], list[Worth]]
+PoliciesEvaluator = Callable[[Sequence[FlowPolicy]], list[Worth]]
 
 
 class Layer(NamedTuple):
@@ -61,7 +61,7 @@ def with_layer(policy: FlowPolicy, layer: Layer) -> FlowPolicy:
 
 
 def refit_last_layer(
-    worth: JudgePolicies,
+    worth: PoliciesEvaluator,
     policy: FlowPolicy,
     records: Sequence[Record],
     search: AdaptSettings,

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import UnknownNameError, require
-from flowhft.learn.adapt.search import Judge, Search, plain, row_of, table_of
-from flowhft.learn.adapt.worth import clearly_better
+from flowhft.learn.adapt.objective import clearly_better
+from flowhft.learn.adapt.search import Evaluator, Search, plain, row_of, table_of
 from flowhft.learn.settings import GridSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.scenarios.scenario import Scenario
@@ -71,7 +71,7 @@ def printed_adapter(scenarios: Sequence[Scenario]) -> Adapter:
     return IDENTITY._replace(offset_bid=factor * bid, offset_ask=factor * ask)
 
 
-def take_printed(worth: Judge, adapter: Adapter) -> Search:
+def take_printed(worth: Evaluator, adapter: Adapter) -> Search:
     """Judge the printed map beside the policy without one; nothing is searched."""
     unadapted, printed = worth([IDENTITY, adapter])
     chosen = plain(adapter)
@@ -83,7 +83,7 @@ def take_printed(worth: Judge, adapter: Adapter) -> Search:
 
 
 def search_grid(
-    worth: Judge, unit: float, settings: GridSettings, progress: Progress = no_progress
+    worth: Evaluator, unit: float, settings: GridSettings, progress: Progress = no_progress
 ) -> Search:
     """Search scale and offsets on a grid, all of its points judged at once.
 

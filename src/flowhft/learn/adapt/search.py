@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.learn.adapt.worth import Worth, gain
+from flowhft.learn.adapt.objective import Worth, gain
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Numeric
 
 # Judges many adapters at once, all of them on the same paths.
-Judge = Callable[[Sequence[Adapter]], list[Worth]]
+Evaluator = Callable[[Sequence[Adapter]], list[Worth]]
 
 # A choice this close to a bound, as a share of what was searched, lies on the edge.
 AT_EDGE = 0.01
@@ -106,7 +106,7 @@ def plain(adapter: Adapter) -> Adapter:
     return Adapter(*(float(value) for value in adapter))
 
 
-def in_lines(judge: Judge, size: int) -> Judge:
+def in_lines(judge: Evaluator, size: int) -> Evaluator:
     """Return a judge that asks another for equally many candidates every time: one program serves all.
 
     Args:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from cmaes import CMA
 
+from flowhft.learn.adapt.objective import Worth, clearly_better
 from flowhft.learn.adapt.search import (
     AT_EDGE,
     DIRECTIONS,
     SKEW,
     WIDTH,
-    Judge,
+    Evaluator,
     Scales,
     Search,
     adapter_at,
@@ -25,7 +26,6 @@ from flowhft.learn.adapt.search import (
     row_of,
     table_of,
 )
-from flowhft.learn.adapt.worth import Worth, clearly_better
 from flowhft.learn.settings import StateSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Progress, no_progress
@@ -35,7 +35,7 @@ GRID_WIDTH = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def search_state(
-    worth: Judge, scales: Scales, settings: StateSettings, seed: int, progress: Progress = no_progress
+    worth: Evaluator, scales: Scales, settings: StateSettings, seed: int, progress: Progress = no_progress
 ) -> Search:
     """Search offsets, scale, skew and slope.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from flowhft.learn.demonstrations.recorded import FORMAT, STEP_UNITS, VERSION
+from flowhft.learn.demonstrations.dataset_files import FORMAT, STEP_UNITS, VERSION
 
 _SHARD = ("file", "rows", "bytes", "sha256")
 _TEACHER = ("expert", "chosen", "scenarios", "sessions", "pairs", "share", "risk aversion", "fills a session")
@@ -18,7 +18,7 @@ def card_of(
 
     Args:
         lessons: the table of lessons.
-        records: what `flowhft.learn.demonstrations.recorded.write_shard` said about every shard.
+        records: what `flowhft.learn.demonstrations.dataset_files.write_shard` said about every shard.
         ties: choices of a teacher that fresh paths do not settle; None where nothing was chosen.
         about: what else is known: command, market, seed, criterion, versions.
     """

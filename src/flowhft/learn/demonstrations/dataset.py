@@ -12,7 +12,7 @@ from flowhft.errors import require
 from flowhft.features import NAMES, Sensor
 from flowhft.flow.interpolant import Batch
 from flowhft.flow.normaliser import Normaliser, fit_normaliser, scale_features, scale_quotes
-from flowhft.learn.demonstrations.recorded import Shown
+from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.sensing import features_along
 from flowhft.scenarios.known import regime_of
 from flowhft.types import Quote

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from flowhft.learn.demonstrations.dataset_files import STEP_UNITS
 from flowhft.learn.demonstrations.lessons import Lesson
-from flowhft.learn.demonstrations.recorded import STEP_UNITS
 from flowhft.learn.select import Teacher
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.job import alike

@@ -73,7 +73,7 @@ def choose(lessons: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
     """Choose what to learn from.
 
     Args:
-        lessons: the table of a data set (`flowhft.learn.demonstrations.recorded.read_lessons`).
+        lessons: the table of a data set (`flowhft.learn.demonstrations.dataset_files.read_lessons`).
         settings: which scenarios, teachers and sessions.
 
     Returns:

@@ -65,7 +65,7 @@ class Standing(NamedTuple):
     gap: float
 
 
-def _judged(teacher: Teacher, market: Market, policy: Policy, paths: int, seed: int) -> tuple[float, ...]:
+def _evaluated(teacher: Teacher, market: Market, policy: Policy, paths: int, seed: int) -> tuple[float, ...]:
     measures = judge(market, policy, paths=paths, seed=seed, scenario=f"examine/{teacher.scenario.name}")
     pnl, drawdown = measures["pnl"], measures["max_drawdown"]
     return float(np.mean(pnl)), float(np.std(pnl, ddof=1)), float(np.mean(drawdown))
@@ -80,7 +80,8 @@ def teachers_in(lessons: pl.DataFrame, scenarios: Mapping[str, Scenario]) -> lis
     """Return one teacher of every scenario that lessons are from: the chosen one, else the first.
 
     Args:
-        lessons: rows of the table of a data set (see `flowhft.learn.demonstrations.recorded.read_lessons`).
+        lessons: rows of the table of a data set, see
+            `flowhft.learn.demonstrations.dataset_files.read_lessons`.
         scenarios: of the data set, by name.
     """
     first = lessons.sort("chosen", descending=True, maintain_order=True).unique(
@@ -118,7 +119,7 @@ def _results(teachers: Sequence[Teacher], paths: int, seed: int, policy: FlowPol
         return closed_form(teacher.expert, teacher.scenario, teacher.risk_aversion)
 
     results = [
-        _judged(teacher, market, quoting(teacher), paths, seed)
+        _evaluated(teacher, market, quoting(teacher), paths, seed)
         for teacher, market in zip(teachers, _markets(teachers), strict=True)
     ]
     return Results(*np.transpose(results))

@@ -12,9 +12,9 @@ import numpy as np
 from flowhft.features import Sensor
 from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
+from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
 from flowhft.learn.demonstrations.lessons import Lesson
-from flowhft.learn.demonstrations.recorded import Shown
 from flowhft.metrics.estimators import CONFIDENCE, interval
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from flowhft import features
 from flowhft.features import NAMES, Sensor
-from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
+from flowhft.learn.regime.baselines import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.learn.regime.law import NODES, Law, Way, law_along
 from flowhft.learn.regime.score import SMALL, risk_of

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.bars import EXPERTS, by_utility, makers
+from flowhft.learn.regime.baselines import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.measures import PathValues
@@ -20,7 +20,7 @@ from flowhft.policies.policy import Policy
 from flowhft.runs import tables
 from flowhft.runs.resume import JSON, Finished
 from flowhft.scenarios.scenario import Scenario
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
@@ -44,7 +44,7 @@ def _summary(measures: Mapping[str, PathValues], mean_from: str) -> Summary:
     }
 
 
-def _judged(
+def _evaluated(
     policy: Policy,
     scenario: Scenario,
     like: Sequence[Scenario],
@@ -57,7 +57,7 @@ def _judged(
     experts = [closed_form(name, scenario) for name in EXPERTS[market]]
     ours = [in_lab(policy.at_dial(dial), scenario) for dial in dials]
     built = build(scenario, like=list(like))
-    found = contest(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
+    found = evaluate_many(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
     # The mean with every move's expectation in place of the move is the same with less chance in it; it is
     # not known of everybody where the price has a memory or traders are informed.
     known = all(np.isfinite(measures["expected_pnl"]).all() for measures in found)
@@ -79,7 +79,7 @@ def _judged(
     ]
 
 
-def judge_dials(
+def evaluate_dials(
     policy: Policy,
     family: Sequence[Scenario],
     dials: Sequence[float],
@@ -101,7 +101,7 @@ def judge_dials(
 
     Returns:
         A row per scenario and dial: market, scenario, dial, pnl, sharpe, max_drawdown, utility, and bar_M:
-        metric M of the best expert (`flowhft.learn.regime.bars`), money in tick x lot.
+        metric M of the best expert (`flowhft.learn.regime.baselines`), money in tick x lot.
     """
     rows: list[dict[str, Any]] = []
     finished = Finished(folder, JSON)
@@ -110,7 +110,7 @@ def judge_dials(
         progress(number / len(family), f"{number} of {len(family)} random scenarios")
         rows += finished.get(
             f"{number:04d}",
-            lambda where=scenario: _judged(policy, where, like[market_of(where)], dials, paths, seed),  # type: ignore[misc]
+            lambda where=scenario: _evaluated(policy, where, like[market_of(where)], dials, paths, seed),  # type: ignore[misc]
         )
     return pl.DataFrame(rows)
 
@@ -119,7 +119,7 @@ def held_out_table(rows: pl.DataFrame) -> pl.DataFrame:
     """Return how a policy does against the best expert of each scenario, by market and dial.
 
     Args:
-        rows: from `judge_dials`.
+        rows: from `evaluate_dials`.
 
     Returns:
         Columns market (`all` for all of them) and those of `TABLE_UNITS`.

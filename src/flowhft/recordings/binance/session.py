@@ -15,8 +15,8 @@ from flowhft.errors import RecordingError
 from flowhft.recordings.binance.tables import CHECKS, KINDS, MARKET_ORDER, Tables
 from flowhft.recordings.checks.clock import LocalClock
 from flowhft.recordings.checks.crossing import Uncrossed
-from flowhft.recordings.checks.following import Agreement, agreement_finding
 from flowhft.recordings.checks.rules import LARGEST_MS, Keeper, by_size_ns
+from flowhft.recordings.checks.summary import Agreement, agreement_finding
 from flowhft.recordings.checks.validate import CHAINS, chain_checks
 from flowhft.recordings.files import same_scale, whole_messages
 from flowhft.recordings.source import Chunk, Source, merged

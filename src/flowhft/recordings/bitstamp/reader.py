@@ -20,7 +20,6 @@ import polars as pl
 from flowhft.errors import RecordingError
 from flowhft.recordings.bitstamp.book import CREATED, RESTS, STUCK_NS, follow_orders
 from flowhft.recordings.book import mid_at, standing_book, top_of_every_message
-from flowhft.recordings.checks.following import TRUSTED_AGREEMENT
 from flowhft.recordings.checks.rules import (
     LARGEST,
     YEAR_2000_MS,
@@ -33,6 +32,7 @@ from flowhft.recordings.checks.rules import (
     plus_minus,
     positive,
 )
+from flowhft.recordings.checks.summary import TRUSTED_AGREEMENT
 from flowhft.recordings.described import Guess, identified
 from flowhft.recordings.files import ROW, read_columns, same_scale
 from flowhft.recordings.orders import level_events

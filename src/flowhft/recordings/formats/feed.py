@@ -15,7 +15,6 @@ from flowhft.errors import RecordingError
 from flowhft.recordings import columns
 from flowhft.recordings.checks.clock import LocalClock
 from flowhft.recordings.checks.crossing import Uncrossed
-from flowhft.recordings.checks.following import Agreement, agreement_finding
 from flowhft.recordings.checks.rules import (
     LARGEST,
     Check,
@@ -27,6 +26,7 @@ from flowhft.recordings.checks.rules import (
     plus_minus,
     positive,
 )
+from flowhft.recordings.checks.summary import Agreement, agreement_finding
 from flowhft.recordings.columns import Column
 from flowhft.recordings.files import ROW, chunks_of, numbers, text_chunks, whole_messages
 from flowhft.recordings.instrument import Instrument

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import charts, look, numbers
+from flowhft.report import charts, numbers, theme
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, join, note, paragraph, row, table
@@ -71,10 +71,10 @@ def panel(curves: pl.DataFrame, title: str) -> go.Figure:
         curves: rows of one scenario.
         title: of the figure.
     """
-    plot = look.blank("episodes", "an episode, tick x lot", 320, title)
+    plot = theme.blank("episodes", "an episode, tick x lot", 320, title)
     episodes, mean, low, high = _bands(curves, "episode_reward")
-    kept = look.thinned(mean, 300)
-    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", look.VERMILION, 0.18))
+    kept = theme.thinned(mean, 300)
+    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", theme.VERMILION, 0.18))
     money = _bands(curves, "pnl")[1]
     for values, name, dash in ((mean, "reward", "solid"), (money, "PnL", "dash")):
         plot.add_trace(
@@ -83,7 +83,7 @@ def panel(curves: pl.DataFrame, title: str) -> go.Figure:
                 y=values[kept],
                 mode="lines",
                 name=name,
-                line={"color": look.VERMILION, "dash": dash, "width": 1.8},
+                line={"color": theme.VERMILION, "dash": dash, "width": 1.8},
             )
         )
     plot.update_layout(showlegend=True)
@@ -92,11 +92,11 @@ def panel(curves: pl.DataFrame, title: str) -> go.Figure:
 
 def line_of(curves: pl.DataFrame, column: str, title: str) -> go.Figure:
     """Draw a column's mean over all agents and seeds, with its band over seeds."""
-    plot = look.blank("episodes", title, 240)
+    plot = theme.blank("episodes", title, 240)
     episodes, mean, low, high = _bands(curves, column)
-    kept = look.thinned(mean, 300)
-    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", look.BLUE, 0.18))
-    line = {"color": look.BLUE, "width": 1.8}
+    kept = theme.thinned(mean, 300)
+    plot.add_trace(charts.band(episodes[kept], low[kept], high[kept], "seeds", theme.BLUE, 0.18))
+    line = {"color": theme.BLUE, "width": 1.8}
     plot.add_trace(go.Scatter(x=episodes[kept], y=mean[kept], mode="lines", name=column, line=line))
     return plot
 

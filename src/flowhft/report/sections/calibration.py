@@ -4,13 +4,13 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import charts, look, numbers
+from flowhft.report import charts, numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, facts, figure, join, row, subtitle, table
 from flowhft.report.sections.wording import pairs
 
-_SIDES = {"bid": look.BLUE, "ask": look.VERMILION}
+_SIDES = {"bid": theme.BLUE, "ask": theme.VERMILION}
 _FACT_UNITS = {
     "market_spread": "ticks",
     "sampling_interval": "s",
@@ -85,12 +85,12 @@ def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
     Args:
         curve: one row a side and distance (ticks): rate, its standard error and the fit, 1 / second.
     """
-    plot = look.blank("distance from the mid, ticks", "orders that reach it, 1 / second", 380, "Fill curve")
+    plot = theme.blank("distance from the mid, ticks", "orders that reach it, 1 / second", 380, "Fill curve")
     seen = curve.filter(pl.col("rate") > 0.0).sort("distance")  # a logarithmic axis has no place for zero
     sides = {str(side): rows for (side,), rows in seen.group_by("side", maintain_order=True)}
     together = next((sides.pop(name) for name in ("mean", "both") if name in sides), None)
     for side, rows in sides.items():
-        colour = _SIDES.get(side, look.GREEN)
+        colour = _SIDES.get(side, theme.GREEN)
         if together is None:
             charts.points(plot, rows, "distance", "rate", "standard_error", side, colour, line=False)
             plot.add_trace(_fit_line(rows, colour))
@@ -101,15 +101,15 @@ def fill_curve_figure(curve: pl.DataFrame) -> go.Figure:
     if together is not None:
         x, rate, error = (together[name].to_numpy() for name in ("distance", "rate", "standard_error"))
         lower, upper = np.maximum(rate - charts.REACH * error, rate * 1e-3), rate + charts.REACH * error
-        plot.add_trace(charts.band(x, lower, upper, "interval", look.INK))
-        line = {"color": look.INK, "width": 1.8}
+        plot.add_trace(charts.band(x, lower, upper, "interval", theme.INK))
+        line = {"color": theme.INK, "width": 1.8}
         plot.add_trace(go.Scatter(x=x, y=rate, mode="lines", name="mean", line=line))
-        plot.add_trace(_fit_line(together, look.INK))
+        plot.add_trace(_fit_line(together, theme.INK))
     if seen.height:
         low, high = np.log10(np.quantile(seen["rate"].to_numpy(), [0.0, 1.0])).tolist()
         plot.update_yaxes(range=[low - 0.4, high + 0.4])  # a bar that reaches zero would stretch it for ever
     if "in_fit" in seen.columns and (fitted := seen.filter("in_fit")["distance"].to_numpy()).size:
-        ends = {"line_width": 0, "fillcolor": look.faint(look.GREEN, 0.10), "layer": "below"}
+        ends = {"line_width": 0, "fillcolor": theme.faint(theme.GREEN, 0.10), "layer": "below"}
         plot.add_vrect(x0=float(fitted.min()), x1=float(fitted.max()), **ends)
     plot.update_yaxes(type="log", dtick=1)
     plot.update_layout(showlegend=True, margin={"t": 64})
@@ -128,15 +128,15 @@ def residuals_figure(residuals: pl.DataFrame) -> go.Figure:
     Args:
         residuals: columns theoretical and observed; poisson, if there, without excitation.
     """
-    plot = look.blank("theoretical quantile", "observed quantile", 380, "Arrivals: rescaled waiting times")
+    plot = theme.blank("theoretical quantile", "observed quantile", 380, "Arrivals: rescaled waiting times")
     theory = residuals["theoretical"].to_numpy()
-    kept = look.thinned(theory, 400)
+    kept = theme.thinned(theory, 400)
     ends = [0.0, float(np.nanmax(theory, initial=1.0))]
-    line = {"color": look.INK, "dash": "dash", "width": 1.2}
+    line = {"color": theme.INK, "dash": "dash", "width": 1.2}
     plot.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="perfect fit", line=line, showlegend=False))
     for column, name, colour in (
-        ("poisson", "Poisson", look.ORANGE),
-        ("observed", "Hawkes", look.BLUE),
+        ("poisson", "Poisson", theme.ORANGE),
+        ("observed", "Hawkes", theme.BLUE),
     ):
         if column in residuals.columns:
             marker = {"color": colour, "size": 5}
@@ -152,11 +152,11 @@ def signature_figure(signature: pl.DataFrame) -> go.Figure:
     Args:
         signature: interval (seconds), volatility and its standard error (ticks per root second).
     """
-    plot = look.blank(
+    plot = theme.blank(
         "sampling interval, seconds", "volatility, ticks / √second", 380, "Volatility signature"
     )
-    charts.points(plot, signature, "interval", "volatility", "standard_error", "volatility", look.BLUE)
-    plot.update_xaxes(type="log", dtick=1, minor={"ticks": "outside", "ticklen": 3, "tickcolor": look.LINE})
+    charts.points(plot, signature, "interval", "volatility", "standard_error", "volatility", theme.BLUE)
+    plot.update_xaxes(type="log", dtick=1, minor={"ticks": "outside", "ticklen": 3, "tickcolor": theme.LINE})
     plot.update_yaxes(rangemode="tozero")
     return plot
 
@@ -167,9 +167,9 @@ def structure_figure(structure: pl.DataFrame) -> go.Figure:
     Args:
         structure: interval (seconds), mean_square_move and fitted (ticks squared).
     """
-    plot = look.blank("interval, seconds", "mean squared move, ticks²", 380, "Memory of the price")
+    plot = theme.blank("interval, seconds", "mean squared move, ticks²", 380, "Memory of the price")
     x = structure["interval"].to_numpy()
-    marker, line = {"color": look.BLUE, "size": 7}, {"color": look.INK, "dash": "dash", "width": 1.5}
+    marker, line = {"color": theme.BLUE, "size": 7}, {"color": theme.INK, "dash": "dash", "width": 1.5}
     measured, fitted = structure["mean_square_move"].to_numpy(), structure["fitted"].to_numpy()
     plot.add_trace(go.Scatter(x=x, y=measured, mode="markers", name="measured", marker=marker))
     plot.add_trace(go.Scatter(x=x, y=fitted, mode="lines", name="fitted", line=line))
@@ -185,9 +185,9 @@ def jumps_figure(jumps: pl.DataFrame) -> go.Figure:
     Args:
         jumps: time (seconds), size (ticks), deviations.
     """
-    plot = look.blank("time, seconds", "jump, ticks", 380, "Jumps")
+    plot = theme.blank("time, seconds", "jump, ticks", 380, "Jumps")
     bars = {"type": "data", "symmetric": False, "arrayminus": jumps["size"].to_numpy(), "array": [0.0]}
-    marker = {"color": look.VERMILION, "size": 7}
+    marker = {"color": theme.VERMILION, "size": 7}
     x, y = jumps["time"].to_numpy(), jumps["size"].to_numpy()
     plot.add_trace(go.Scatter(x=x, y=y, mode="markers", name="jump", marker=marker, error_y=bars))
     return plot
@@ -199,8 +199,8 @@ def seasonality_figure(profile: pl.DataFrame) -> go.Figure:
     Args:
         profile: start (seconds), rate and volatility with their errors.
     """
-    plot = look.blank("time, hours", "in units of the mean", 380, "Within the session")
-    for name, colour in (("rate", look.BLUE), ("volatility", look.VERMILION)):
+    plot = theme.blank("time, hours", "in units of the mean", 380, "Within the session")
+    for name, colour in (("rate", theme.BLUE), ("volatility", theme.VERMILION)):
         mean = float(profile[name].fill_nan(None).mean() or 1.0)  # type: ignore[arg-type]
         relative = profile.select(
             (pl.col("start") / 3600.0).alias("start"), *(pl.col(c) / mean for c in (name, f"{name}_error"))
@@ -217,13 +217,13 @@ def order_fills_figure(rates: pl.DataFrame) -> go.Figure:
     Args:
         rates: distance (ticks), rate and promised (1 / second).
     """
-    plot = look.blank("distance from the mid, ticks", "executions, 1 / second", 380, "Fills of real orders")
+    plot = theme.blank("distance from the mid, ticks", "executions, 1 / second", 380, "Fills of real orders")
     x = rates["distance"].to_numpy()
     real, promised = (np.where(rates[c] > 0.0, rates[c], np.nan) for c in ("rate", "promised"))
-    marker, line = {"color": look.BLUE, "size": 6}, {"color": look.INK, "width": 1.5}
+    marker, line = {"color": theme.BLUE, "size": 6}, {"color": theme.INK, "width": 1.5}
     plot.add_trace(go.Scatter(x=x, y=real, mode="markers", name="resting orders", marker=marker))
     plot.add_trace(go.Scatter(x=x, y=promised, mode="lines", name="fill curve", line=line))
-    look.logarithmic(plot)
+    theme.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
@@ -234,12 +234,12 @@ def markout_curve_figure(markouts: pl.DataFrame) -> go.Figure:
     Args:
         markouts: horizon (seconds), move, standard_error and distance (ticks).
     """
-    plot = look.blank(
+    plot = theme.blank(
         "time since the fill, seconds", "move against the fill, ticks", 380, "Adverse selection"
     )
-    charts.points(plot, markouts, "horizon", "move", "standard_error", "move", look.BLUE)
+    charts.points(plot, markouts, "horizon", "move", "standard_error", "move", theme.BLUE)
     x, distance = markouts["horizon"].to_numpy(), markouts["distance"].to_numpy()
-    line = {"color": look.INK, "dash": "dash", "width": 1.2}
+    line = {"color": theme.INK, "dash": "dash", "width": 1.2}
     plot.add_trace(go.Scatter(x=x, y=distance, mode="lines", name="quoted distance", line=line))
     plot.update_xaxes(type="log", dtick=1)
     plot.update_yaxes(rangemode="tozero")

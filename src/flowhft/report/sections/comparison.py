@@ -3,7 +3,7 @@
 import polars as pl
 
 from flowhft.metrics.table import METRICS
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import competes
 from flowhft.report.markup import Markup, cell, element, join, note, subtitle, table, text
@@ -11,7 +11,7 @@ from flowhft.report.verdict import interval_in, outcome
 from flowhft.types import Interval
 
 # Tints of better and worse: told apart by every kind of colour vision, pale enough for dark text.
-_TINTS = {"better": look.BLUE, "worse": look.VERMILION}
+_TINTS = {"better": theme.BLUE, "worse": theme.VERMILION}
 
 
 def breakable(name: str) -> Markup:
@@ -116,7 +116,7 @@ def _tinted(metric: str, difference: Interval | None, pair: str, full: float) ->
     tint = ""
     if judged in _TINTS:
         depth = 0.10 + 0.38 * min(1.0, abs(difference.value) / full)
-        tint = f"background:{look.faint(_TINTS[judged], depth)}"
+        tint = f"background:{theme.faint(_TINTS[judged], depth)}"
     error = element("small", f" ±{half}") if half != numbers.NOTHING else ""
     words = {"even": "cannot be told apart", "unknown": "no interval"}.get(judged, judged)
     return cell(value, error, style=tint, title=f"{pair}: {words}")

@@ -3,10 +3,9 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.look import Style
 from flowhft.report.markup import (
     Markup,
     cell,
@@ -21,6 +20,7 @@ from flowhft.report.markup import (
     table,
 )
 from flowhft.report.sections.comparison import breakable, key_of
+from flowhft.report.theme import Style
 
 _PANELS = 3  # beside one another
 
@@ -81,9 +81,9 @@ def panels(costs: pl.DataFrame, styles: Styles, currency: str) -> Markup:
 def _panel(
     costs: pl.DataFrame, x: str, title_of_x: str, styles: Styles, currency: str, title: str
 ) -> go.Figure:
-    plot = look.blank(title_of_x, f"PnL a session, {currency}", 340, title)
+    plot = theme.blank(title_of_x, f"PnL a session, {currency}", 340, title)
     for (name,), rows in costs.sort(x, maintain_order=True).group_by("policy", maintain_order=True):
-        style = styles.get(str(name), Style(look.GREY, "solid", 1.7))
+        style = styles.get(str(name), Style(theme.GREY, "solid", 1.7))
         value = rows["pnl"].to_numpy()
         bars = {
             "symmetric": False,

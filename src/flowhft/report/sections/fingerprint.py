@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import LEARNED, Evidence
 from flowhft.report.markup import Markup, figure, join, paragraph, row
@@ -76,7 +76,7 @@ def quotes(
         title: of the figure.
         reach: ends of the vertical axis, ticks.
     """
-    plot = look.blank("inventory, lots", "half-spread, ticks", 300, title)
+    plot = theme.blank("inventory, lots", "half-spread, ticks", 300, title)
     for (name,), rows in table.sort("inventory").group_by("policy", maintain_order=True):
         style = styles[str(name)]
         line = {"color": style.colour, "dash": style.dash, "width": style.width}

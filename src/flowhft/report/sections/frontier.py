@@ -6,12 +6,12 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.look import Style
 from flowhft.report.markup import Markup, cell, element, figure, folded, join, note, paragraph, row, table
 from flowhft.report.sections.comparison import key_of
+from flowhft.report.theme import Style
 
 _A_ROW = 2  # panels side by side
 MOST = 0.8  # of a curve's best PnL
@@ -73,7 +73,7 @@ def panel(points: pl.DataFrame, styles: Styles, title: str, currency: str) -> go
         title: of the figure.
         currency: of money.
     """
-    plot = look.blank(f"PnL deviation, {currency}", f"PnL, {currency}", 340, title)
+    plot = theme.blank(f"PnL deviation, {currency}", f"PnL, {currency}", 340, title)
     swept = points.filter(pl.col("risk_aversion").is_not_null())
     for (name,), rows in swept.sort("risk_aversion").group_by("policy", maintain_order=True):
         style = _style(styles, str(name))
@@ -123,7 +123,7 @@ def panel(points: pl.DataFrame, styles: Styles, title: str, currency: str) -> go
         if beyond:
             words = f"further right: {', '.join(beyond)}"
             where = {"x": 1.0, "y": 0.0, "xref": "paper", "yref": "paper", "xanchor": "right"}
-            plot.add_annotation(text=words, showarrow=False, font={"size": 11, "color": look.QUIET}, **where)
+            plot.add_annotation(text=words, showarrow=False, font={"size": 11, "color": theme.QUIET}, **where)
     plot.update_layout(hovermode="closest")
     return plot
 
@@ -186,7 +186,7 @@ def _furthest(swept: pl.DataFrame) -> float:
 
 
 def _style(styles: Styles, name: str) -> Style:
-    return styles.get(name, Style(look.GREY, "solid", 1.7))
+    return styles.get(name, Style(theme.GREY, "solid", 1.7))
 
 
 def _bars(rows: pl.DataFrame, column: str, colour: str) -> dict[str, object]:

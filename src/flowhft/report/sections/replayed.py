@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import charts, look, numbers
+from flowhft.report import charts, numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, facts, figure, folded, join, note, paragraph, row, subtitle, table
@@ -158,7 +158,7 @@ def markout_figure(markouts: pl.DataFrame, column: str, styles: Styles, title: s
         styles: of the policies.
         title: of the figure.
     """
-    plot = look.blank("time after the fill", "ticks a fill", 340, title)
+    plot = theme.blank("time after the fill", "ticks a fill", 340, title)
     horizons = sorted(markouts["horizon"].unique().to_list())
     place = {horizon: float(position) for position, horizon in enumerate(horizons)}
     names = markouts["policy"].unique(maintain_order=True).to_list()
@@ -182,20 +182,20 @@ def latency_figure(latency: pl.DataFrame) -> go.Figure:
     Args:
         latency: microseconds: p50, p90, p99, maximum.
     """
-    plot = look.blank("", "", 130 + 26 * latency.height, "Latency")
+    plot = theme.blank("", "", 130 + 26 * latency.height, "Latency")
     entries = latency.to_dicts()[::-1]  # drawn from the bottom up
     names = [", ".join(filter(None, (entry["kind"].replace("_", " "), entry["policy"]))) for entry in entries]
     for entry, name in zip(entries, names, strict=True):
-        line = {"color": look.LINE, "width": 3}
+        line = {"color": theme.LINE, "width": 3}
         ends = [entry["p50"], entry["maximum"]]
         plot.add_trace(
             go.Scatter(x=ends, y=[name] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
         )
     for column, title, symbol, colour in (
-        ("p50", "median", "circle", look.BLUE),
-        ("p90", "90 %", "diamond", look.SKY),
-        ("p99", "99 %", "square", look.ORANGE),
-        ("maximum", "slowest", "line-ns", look.VERMILION),
+        ("p50", "median", "circle", theme.BLUE),
+        ("p90", "90 %", "diamond", theme.SKY),
+        ("p99", "99 %", "square", theme.ORANGE),
+        ("maximum", "slowest", "line-ns", theme.VERMILION),
     ):
         marker = {"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2, "color": colour}}
         values = np.array([entry[column] for entry in entries], np.float64)

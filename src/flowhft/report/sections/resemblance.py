@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import charts, look, numbers
+from flowhft.report import charts, numbers, theme
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, figure, join, note, paragraph, row, subtitle, table
@@ -59,26 +59,26 @@ def fact_figure(points: pl.DataFrame) -> go.Figure:
     """
     first = points.row(0, named=True)
     unit = "" if first["unit"] == "1" else first["unit"].replace("^2", "²")
-    plot = look.blank(first["axis"], unit, 340, first["title"])
+    plot = theme.blank(first["axis"], unit, 340, first["title"])
     x = points["x"].to_numpy()
     simulated, low, high, recorded = (
         points[name].to_numpy() for name in ("simulated", "low", "high", "recorded")
     )
     if np.any(np.isfinite(simulated)):
-        plot.add_trace(charts.band(x, low, high, "simulated", look.INK, 0.16))
-        line = {"color": look.INK, "dash": "dash", "width": 1.3}
+        plot.add_trace(charts.band(x, low, high, "simulated", theme.INK, 0.16))
+        line = {"color": theme.INK, "dash": "dash", "width": 1.3}
         plot.add_trace(go.Scatter(x=x, y=simulated, mode="lines", name="simulated", line=line))
-    colours = np.where(points["outside"].to_numpy(), look.VERMILION, look.BLUE).tolist()
+    colours = np.where(points["outside"].to_numpy(), theme.VERMILION, theme.BLUE).tolist()
     marker = {"color": colours, "size": 8, "symbol": "circle"}
-    line = {"color": look.BLUE, "width": 1.2}
+    line = {"color": theme.BLUE, "width": 1.2}
     plot.add_trace(
         go.Scatter(x=x, y=recorded, mode="lines+markers", name="recorded", marker=marker, line=line)
     )
     if first["axis"].startswith(("interval", "horizon", "lag")):
         if np.max(x) < SHORT_AXIS * np.min(x):
-            look.logarithmic(plot, "x")
+            theme.logarithmic(plot, "x")
         else:
             plot.update_xaxes(type="log", dtick=1)
     if first["logarithmic"] and np.all(recorded > 0.0):
-        look.logarithmic(plot)
+        theme.logarithmic(plot)
     return plot

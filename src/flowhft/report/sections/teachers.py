@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, cell, element, figure, folded, join, note, paragraph, table, text
@@ -105,7 +105,7 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
             spread = element("small", f" ±{error}") if error != numbers.NOTHING else ""
             told = element("small", _told(row), class_="line")
             star = "★ " if row["chosen"] else ""
-            tint = f"background:{look.faint(look.BLUE, 0.45 * (1.0 - missing) ** 2)}"
+            tint = f"background:{theme.faint(theme.BLUE, 0.45 * (1.0 - missing) ** 2)}"
             cells.append(cell(star, value, spread, told, style=tint, class_="best" if row["chosen"] else ""))
         if choices is not None:
             row = margins.get(scenario, {})

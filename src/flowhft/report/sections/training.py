@@ -7,13 +7,13 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL, Styles
 from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup, facts, figure, join, paragraph, row
 from flowhft.report.sections.wording import pairs
 
-_METHOD_COLOURS = (look.BLUE, look.GREEN, look.SKY, look.INK, look.GREY)
+_METHOD_COLOURS = (theme.BLUE, theme.GREEN, theme.SKY, theme.INK, theme.GREY)
 
 
 def curves(evidence: Evidence, styles: Styles) -> Markup | None:
@@ -51,7 +51,7 @@ def _colours(methods: list[str], styles: Styles) -> list[str]:
 
 def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw loss and validation loss against updates, one colour a method."""
-    plot = look.blank("update", "loss", 340, "Loss")
+    plot = theme.blank("update", "loss", 340, "Loss")
     for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
         for column, dash, title in (
             ("loss", "solid", name),
@@ -59,14 +59,14 @@ def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
         ):
             known = curve.filter(pl.col(column).is_finite())
             plot.add_trace(_line(known, column, title, colour, dash, dash == "solid"))
-    look.logarithmic(plot)
+    theme.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
 def gradient_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw the norm of the gradient against updates, one colour a method."""
-    plot = look.blank("update", "gradient norm", 340, "Gradient")
+    plot = theme.blank("update", "gradient norm", 340, "Gradient")
     for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
         plot.add_trace(
             _line(
@@ -78,14 +78,14 @@ def gradient_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure
                 True,
             )
         )
-    look.logarithmic(plot)
+    theme.logarithmic(plot)
     plot.update_layout(showlegend=True, margin={"t": 64})
     return plot
 
 
 def _line(curve: pl.DataFrame, column: str, name: str, colour: str, dash: str, in_legend: bool) -> go.Scatter:
     values = curve[column].cast(pl.Float64).to_numpy()
-    kept = look.thinned(values, 500)
+    kept = theme.thinned(values, 500)
     line = {"color": colour, "dash": dash, "width": 1.8}
     return go.Scatter(
         x=curve["update"].to_numpy()[kept],
@@ -138,11 +138,11 @@ _ADAPTER = {
 
 def search_figure(search: pl.DataFrame) -> go.Figure:
     """Draw the candidates in the order of the search: difference to the start, with intervals."""
-    plot = look.blank("candidate, in the order of the search", "difference in score", 360, "Search")
+    plot = theme.blank("candidate, in the order of the search", "difference in score", 360, "Search")
     order = np.arange(1, search.height + 1)
     for chosen, name, colour, size in (
-        (False, "tried", look.GREY, 6),
-        (True, "chosen", look.VERMILION, 10),
+        (False, "tried", theme.GREY, 6),
+        (True, "chosen", theme.VERMILION, 10),
     ):
         mask = (search["chosen"] == chosen).to_numpy()
         value, low, high = (search[f"difference{end}"].to_numpy()[mask] for end in ("", "_low", "_high"))

@@ -3,10 +3,9 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence
-from flowhft.report.look import Style
 from flowhft.report.markup import (
     Markup,
     cell,
@@ -21,6 +20,7 @@ from flowhft.report.markup import (
     table,
 )
 from flowhft.report.sections.comparison import breakable, key_of
+from flowhft.report.theme import Style
 
 # Of a calibration, by column: what people read.
 _DRAWN = {"volatility": "volatility, ticks per root second", "fill_decay": "fill decay k, 1 / tick"}
@@ -77,11 +77,11 @@ def walk(windows: pl.DataFrame, styles: Styles, currency: str) -> list[object]:
 
 
 def _earned(traded: pl.DataFrame, styles: Styles, currency: str) -> go.Figure:
-    _, unit = look.scaled_time(traded["trade_end"].to_numpy())
-    plot = look.blank(f"time, {unit}", f"PnL so far, {currency}", 340, "PnL")
+    _, unit = theme.scaled_time(traded["trade_end"].to_numpy())
+    plot = theme.blank(f"time, {unit}", f"PnL so far, {currency}", 340, "PnL")
     for (name,), rows in traded.group_by("policy", maintain_order=True):
-        style = styles.get(str(name), Style(look.GREY, "solid", 1.7))
-        times, _ = look.scaled_time(rows["trade_end"].to_numpy())
+        style = styles.get(str(name), Style(theme.GREY, "solid", 1.7))
+        times, _ = theme.scaled_time(rows["trade_end"].to_numpy())
         line = {"color": style.colour, "width": style.width, "dash": style.dash}
         marks = {"color": style.colour, "size": 6}
         plot.add_trace(
@@ -102,16 +102,16 @@ def _earned(traded: pl.DataFrame, styles: Styles, currency: str) -> go.Figure:
 
 def _calibrated(traded: pl.DataFrame, column: str, title: str) -> go.Figure:
     rows = traded.unique("window", maintain_order=True)
-    times, unit = look.scaled_time(rows["trade_start"].to_numpy())
-    plot = look.blank(f"time, {unit}", title, 340, title.partition(",")[0])
+    times, unit = theme.scaled_time(rows["trade_start"].to_numpy())
+    plot = theme.blank(f"time, {unit}", title, 340, title.partition(",")[0])
     plot.add_trace(
         go.Scatter(
             x=times,
             y=rows[column].to_numpy(),
             mode="lines+markers",
             name=column,
-            line={"color": look.BLUE, "width": 1.5},
-            marker={"color": look.BLUE, "size": 6},
+            line={"color": theme.BLUE, "width": 1.5},
+            marker={"color": theme.BLUE, "size": 6},
         )
     )
     plot.update_yaxes(rangemode="tozero")

@@ -10,7 +10,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from flowhft.policies.origin import origin_of_rule
-from flowhft.report import look, numbers
+from flowhft.report import numbers, theme
 from flowhft.report.charts import LEVEL
 
 # Column of the table of choices -> what people read, from the inner axis of a panel to the panels themselves.
@@ -23,7 +23,7 @@ _AXES = {**ACROSS, **DOWN, **PANELS_ACROSS, **PANELS_DOWN}
 _TIE = 0.42  # opacity of a cell that is a tie
 _GAP = 0.16  # between the groups of a panel, in cells
 # For experts that share a colour elsewhere in the report, where their lines differ in dash.
-_SPARE = (look.ORANGE, look.PURPLE, look.VERMILION, "#F0E442", "#7B4F2E")
+_SPARE = (theme.ORANGE, theme.PURPLE, theme.VERMILION, "#F0E442", "#7B4F2E")
 _CRITERIA = {"pnl": "PnL", "sharpe": "Sharpe ratio", "utility": "utility"}
 
 
@@ -60,9 +60,9 @@ def is_grid(choices: pl.DataFrame) -> bool:
 def colours_of(experts: list[str]) -> dict[str, str]:
     """Return a colour of its own for every expert: that of its lines elsewhere, if it is free."""
     spare, colours = iter(_SPARE), dict[str, str]()
-    for name, style in look.styles_of({name: origin_of_rule(name) for name in experts}).items():
+    for name, style in theme.styles_of({name: origin_of_rule(name) for name in experts}).items():
         taken = style.colour in colours.values()
-        colours[name] = next(spare, look.GREY) if taken else style.colour
+        colours[name] = next(spare, theme.GREY) if taken else style.colour
     return colours
 
 
@@ -124,7 +124,7 @@ def winners_map(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
         # A colour stands at the middle of its step, so that rounding cannot move it into the next.
         heat.z = cells + 0.5
         plot.add_trace(heat, row=row, col=column)
-        mark = {"symbol": "line-ne", "size": 8, "line": {"width": 1.3, "color": look.INK}}
+        mark = {"symbol": "line-ne", "size": 8, "line": {"width": 1.3, "color": theme.INK}}
         at = {"x": [x for x, _ in ties], "y": [y for _, y in ties]}
         plot.add_trace(
             go.Scatter(**at, mode="markers", marker=mark, hoverinfo="skip", showlegend=False),
@@ -134,7 +134,7 @@ def winners_map(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
     _dress(plot, across, down, row_height, len(values_down))
     for name in experts:
         plot.add_trace(_key(name, {"symbol": "square", "size": 13, "color": colours[name]}))
-    tie = {"symbol": "line-ne", "size": 9, "line": {"width": 1.5, "color": look.INK}}
+    tie = {"symbol": "line-ne", "size": 9, "line": {"width": 1.5, "color": theme.INK}}
     plot.add_trace(_key("paler, struck through: a tie", tie))
     return plot
 
@@ -148,7 +148,7 @@ def wins_bars(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
     """
     colours = colours_of(experts)
     criteria = [name for name in _CRITERIA if f"winner_{name}" in choices.columns][::-1]
-    plot = look.blank("scenarios", "", 120 + 38 * len(criteria))
+    plot = theme.blank("scenarios", "", 120 + 38 * len(criteria))
     for name, tie in itertools.product(experts, (False, True)):
         counts = [
             choices.filter((pl.col(f"winner_{c}") == name) & (pl.col(f"tie_{c}") == tie)).height
@@ -167,7 +167,7 @@ def wins_bars(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
-                textfont={"color": look.INK if tie else _legible(colours[name])},
+                textfont={"color": theme.INK if tie else _legible(colours[name])},
                 hovertemplate=f"{called}: %{{x}}<extra></extra>",
                 marker={
                     "color": _mixed(colours[name], _TIE) if tie else colours[name],
@@ -175,7 +175,7 @@ def wins_bars(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
                         "shape": "/" if tie else "",
                         "fillmode": "overlay",
                         "size": 7,
-                        "fgcolor": look.INK,
+                        "fgcolor": theme.INK,
                         "fgopacity": 0.5,
                         "solidity": 0.12,
                     },
@@ -225,7 +225,7 @@ def _dress(plot: go.Figure, across: _Axis, down: _Axis, row_height: float, rows:
         font={
             "family": "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif",
             "size": 12,
-            "color": look.INK,
+            "color": theme.INK,
         },
         legend={"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0.0},
         paper_bgcolor="white",
@@ -274,7 +274,7 @@ def _label(
             if below
             else {"y": 1.0, "yref": f"{names[1]} domain", "yanchor": "bottom", "xshift": -6}
         )
-    plot.add_annotation(text=text, showarrow=False, font={"size": 11, "color": look.QUIET}, **place)
+    plot.add_annotation(text=text, showarrow=False, font={"size": 11, "color": theme.QUIET}, **place)
 
 
 def _key(name: str, marker: dict[str, Any]) -> go.Scatter:
@@ -305,4 +305,4 @@ def _mixed(colour: str, share: float) -> str:
 def _legible(colour: str) -> str:
     """Return the colour of text on a colour: white on a dark one, ink on a light one."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else look.INK
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else theme.INK

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flowhft.errors import require
 from flowhft.policies.policy import Policy
 from flowhft.rl.agents import agent_policy
+from flowhft.rl.gymnasium.encoding import scales_for
 from flowhft.rl.gymnasium.env import MarketEnv
-from flowhft.rl.gymnasium.sight import scales_for
 from flowhft.rl.gymnasium.vector import MarketVectorEnv
 from flowhft.simulate.quoting.agent import Actor
 

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 
 from flowhft.errors import UnknownNameError, require
-from flowhft.rl.gymnasium.sessions import News, Sessions, as_actions
+from flowhft.rl.gymnasium.sessions import Sessions, StepResult, as_actions
 from flowhft.rl.gymnasium.settings import EnvSettings, one_scenario
 from flowhft.scenarios.presets import Preset
 from flowhft.scenarios.scenario import Scenario
@@ -72,9 +72,9 @@ class MarketEnv(gymnasium.Env):
         require(not self._closed, "env", "be open", "a closed one", "Make a new environment.")
         super().reset(seed=seed)
         self._path = first_path(options, 0 if seed is not None else self._path)
-        news = self._sessions.begin(self.np_random_seed, self._path)
+        result = self._sessions.begin(self.np_random_seed, self._path)
         self._path += 1
-        return news.observation[0], _own(news)
+        return result.observation[0], _own(result)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Quote for one step.
@@ -89,16 +89,16 @@ class MarketEnv(gymnasium.Env):
         require(
             self._sessions.running, "step", "follow a reset", "a session that is not running", "Call reset()."
         )
-        news = self._sessions.step(as_actions(action, self._sessions.action_space.low.shape)[None])
-        return news.observation[0], float(news.reward[0]), not self._sessions.running, False, _own(news)
+        result = self._sessions.step(as_actions(action, self._sessions.action_space.low.shape)[None])
+        return result.observation[0], float(result.reward[0]), not self._sessions.running, False, _own(result)
 
     def close(self) -> None:
         """Close the environment; it may be closed again, but not used."""
         self._closed = True
 
 
-def _own(news: News) -> dict[str, Any]:
-    return {name: float(values[0]) for name, values in news.info.items()}
+def _own(result: StepResult) -> dict[str, Any]:
+    return {name: float(values[0]) for name, values in result.info.items()}
 
 
 def first_path(options: dict[str, Any] | None, otherwise: int) -> int:

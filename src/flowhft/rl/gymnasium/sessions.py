@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from flowhft.errors import require
 from flowhft.policies.actor import pulled
+from flowhft.rl.gymnasium.encoding import Encoder, encoder_for
 from flowhft.rl.gymnasium.settings import Act, EnvSettings
-from flowhft.rl.gymnasium.sight import Sight, sight_for
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, World, build
 from flowhft.simulate.quoting.agent import quote_of
@@ -41,7 +41,7 @@ INFO = (
 PULLED = ("quoted_bid", "quoted_ask")
 
 
-class News(NamedTuple):
+class StepResult(NamedTuple):
     """What an environment tells after a reset or a step; all arrays are the caller's own.
 
     Attributes:
@@ -56,10 +56,10 @@ class News(NamedTuple):
     info: dict[str, np.ndarray]
 
 
-def _start(market: Market, sight: Sight) -> tuple[tuple, Array]:
+def _start(market: Market, encoder: Encoder) -> tuple[tuple, Array]:
     """Return the state and memory with which a session begins, and what is seen there."""
     state = market.init()
-    seen, memory = sight.see(sight.init(), market.observe(state))
+    seen, memory = encoder.see(encoder.init(), market.observe(state))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (state, memory)), seen
 
 
@@ -78,12 +78,12 @@ def _unpack(packed: Float[Array, "number path"], like: PyTree) -> PyTree:
 
 @jax.jit
 def _begin(
-    market: Market, sight: Sight, key: PRNGKeyArray, paths: Int[Array, " path"]
+    market: Market, encoder: Encoder, key: PRNGKeyArray, paths: Int[Array, " path"]
 ) -> tuple[Float[Array, "number path"], World, Float[Array, "path feature"]]:
     """Draw the sessions of some paths and return their start; a world's leaves have the step in front."""
     worlds = jax.vmap(lambda path: market.draw(jax.random.fold_in(key, path)), out_axes=1)(paths)
     now, seen = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (len(paths), *leaf.shape)), _start(market, sight)
+        lambda leaf: jnp.broadcast_to(leaf, (len(paths), *leaf.shape)), _start(market, encoder)
     )
     return _pack(now), worlds, seen
 
@@ -92,7 +92,7 @@ def _begin(
 def _step(
     action: Act,
     market: Market,
-    sight: Sight,
+    encoder: Encoder,
     inventory_penalty: Float[Array, ""],
     now: Float[Array, "number path"],
     worlds: World,
@@ -110,10 +110,10 @@ def _step(
         state = state._replace(time=clock)
         meant = Quote(pair[0], pair[1])
         if action == "offset":
-            meant = quote_of(sight.scales, sight.told, pair[:2])
+            meant = quote_of(encoder.scales, encoder.told, pair[:2])
         quote = meant if pair.size == len(SIDES) else pulled(meant, pair[len(SIDES) :], jnp)
         state, outcome = market.step(state, quote, world)
-        seen, memory = sight.see(sight.note(memory, meant), market.observe(state))
+        seen, memory = encoder.see(encoder.note(memory, meant), market.observe(state))
         gain = outcome.spread_pnl + outcome.inventory_pnl - outcome.fee
         reward = gain - inventory_penalty * state.inventory**2 * market.dt
         info = (
@@ -131,7 +131,7 @@ def _step(
         told = () if quote is meant else tuple(1.0 - jnp.isnan(side) for side in quote[: len(SIDES)])
         return (state, memory), seen, (reward, *info, *told)
 
-    like, _ = jax.eval_shape(_start, market, sight)
+    like, _ = jax.eval_shape(_start, market, encoder)
     world = jax.tree.map(lambda values: values[index], worlds)
     before = _unpack(now, like)
     clock = before[0].time[0]  # one for all sessions, which is what keeps `market.step` fast on a CPU
@@ -150,7 +150,7 @@ class Sessions:
 
     def __init__(self, scenario: Scenario, settings: EnvSettings, count: int) -> None:
         self.scenario, self.settings, self.count = scenario, settings, count
-        self._sight, self.names, self.observation_space = sight_for(settings, scenario)
+        self._encoder, self.names, self.observation_space = encoder_for(settings, scenario)
         self.action_space = settings.action_space(scenario)
         self._market = build(scenario)
         self._told = INFO + PULLED if settings.may_pull else INFO
@@ -165,7 +165,7 @@ class Sessions:
         """Whether the sessions have begun and not ended."""
         return self._index < self.scenario.steps
 
-    def begin(self, seed: int, first: int) -> News:
+    def begin(self, seed: int, first: int) -> StepResult:
         """Begin the sessions of the paths `first` ... `first + count - 1`.
 
         Args:
@@ -174,12 +174,12 @@ class Sessions:
         """
         key = key_for(seed, "market", stream_of(self.scenario))
         paths = jnp.arange(self.count) + first
-        self._now, self._worlds, seen = _begin(self._market, self._sight, key, paths)
+        self._now, self._worlds, seen = _begin(self._market, self._encoder, key, paths)
         self._index = 0
         self._equity = np.zeros(self.count)
-        return self._news(seen, np.zeros((1 + len(self._told), self.count), np.float32))
+        return self._step_result(seen, np.zeros((1 + len(self._told), self.count), np.float32))
 
-    def step(self, actions: np.ndarray) -> News:
+    def step(self, actions: np.ndarray) -> StepResult:
         """Advance all sessions by one step.
 
         Args:
@@ -197,7 +197,7 @@ class Sessions:
         self._now, seen, told = _step(
             self.settings.action,
             self._market,
-            self._sight,
+            self._encoder,
             self._penalty,
             self._now,
             self._worlds,
@@ -205,14 +205,14 @@ class Sessions:
             actions,
         )
         self._index += 1
-        return self._news(seen, np.array(told))
+        return self._step_result(seen, np.array(told))
 
-    def _news(self, seen: Float[Array, "path feature"], told: np.ndarray) -> News:
+    def _step_result(self, seen: Float[Array, "path feature"], told: np.ndarray) -> StepResult:
         reward, *rest = told
         info = dict(zip(self._told, rest, strict=True))
         self._equity = self._equity + info["spread_pnl"] + info["inventory_pnl"] - info["fee"]
         info["equity"] = self._equity.copy()  # what is told is the caller's, who may change it
-        return News(np.array(seen), reward, info)
+        return StepResult(np.array(seen), reward, info)
 
 
 def as_actions(value: object, shape: tuple[int, ...]) -> np.ndarray:

@@ -77,9 +77,9 @@ class MarketVectorEnv(VectorEnv):
         return self._begin()
 
     def _begin(self) -> tuple[np.ndarray, dict[str, Any]]:
-        news = self._sessions.begin(self.np_random_seed or 0, self._path)
+        result = self._sessions.begin(self.np_random_seed or 0, self._path)
         self._path += self.num_envs
-        return news.observation, news.info
+        return result.observation, result.info
 
     def step(
         self, actions: np.ndarray
@@ -95,11 +95,11 @@ class MarketVectorEnv(VectorEnv):
         """
         require(not self.closed, "env", "be open", "a closed one", "Make a new environment.")
         require(self._sessions.running, "step", "follow a reset", "no session", "Call reset().")
-        news = self._sessions.step(
+        result = self._sessions.step(
             as_actions(actions, (self.num_envs, *self._sessions.action_space.low.shape))
         )
-        observation: np.ndarray = news.observation
-        info: dict[str, Any] = news.info
+        observation: np.ndarray = result.observation
+        info: dict[str, Any] = result.info
         ended = not self._sessions.running
         if ended:
             # Gymnasium's own vector environments keep final observations as an array of objects.
@@ -110,4 +110,4 @@ class MarketVectorEnv(VectorEnv):
             observation, info = self._begin()
             info = info | last
         flags = np.full(self.num_envs, ended)
-        return observation, news.reward, flags, np.zeros(self.num_envs, bool), info
+        return observation, result.reward, flags, np.zeros(self.num_envs, bool), info

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from flowhft.features import Units
 from flowhft.policies import actor
 from flowhft.policies.actor import MOST, SIDES, Actor, Scales, decided, first_spread, quote_of, scaled
-from flowhft.simulate.quoting.agent_view import look
+from flowhft.simulate.quoting.agent_view import encode
 from flowhft.types import Numeric, Observation, Quote
 
 __all__ = ["MOST", "Actor", "Agent", "Scales", "first_spread", "forward", "quote_of", "scaled"]
@@ -57,7 +57,7 @@ class Agent(eqx.Module):
 
     def act(self, memory: Numeric, observation: Observation, key: Any) -> tuple[Quote, Numeric]:
         """Return the quote for this observation, and the spread quoted last for the next one."""
-        seen = look(self.told, observation, memory)
+        seen = encode(self.told, observation, memory)
         features = scaled(self.scales.mean, self.scales.std, seen)
         output = forward(self.actor.weights, self.actor.biases, features)
         return decided(self.scales, self.told, output, jnp)

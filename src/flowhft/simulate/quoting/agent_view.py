@@ -7,7 +7,7 @@ from flowhft.features import LastSpread, Units, state_features
 from flowhft.types import Numeric, Observation
 
 
-def look(units: Units, observation: Observation, previous_spread: Numeric) -> Float[Array, " feature"]:
+def encode(units: Units, observation: Observation, previous_spread: Numeric) -> Float[Array, " feature"]:
     """Return what an agent sees, before its scales.
 
     Args:

@@ -64,7 +64,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.calibrate.calibrate import load_calibration
     from flowhft.scenarios.files import read_scenarios
     from flowhft.stages.backtest import replay, told_in
-    from flowhft.stages.judged import in_sample
+    from flowhft.stages.evaluation import in_sample
     from flowhft.stages.policies import lineup
     from flowhft.stages.recording import facts_of, identity_of_recording, read_parts
 

@@ -21,7 +21,7 @@ from flowhft.types import Progress
 
 if TYPE_CHECKING:
     from flowhft.learn.demonstrations.demonstrate import Course
-    from flowhft.work.task import Crew
+    from flowhft.work.task import Executor
 
 MOST_ROWS = 1_000_000_000  # of a data set; sessions are numbered in 32 bits
 
@@ -53,9 +53,9 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
 
     device = prepare()
     from flowhft.learn.demonstrations.card import card_of, page_of
+    from flowhft.learn.demonstrations.dataset_files import CARD, LESSONS, SCENARIOS, lessons_table
     from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of
     from flowhft.learn.demonstrations.lessons import UNITS, plan
-    from flowhft.learn.demonstrations.recorded import CARD, LESSONS, SCENARIOS, lessons_table
     from flowhft.learn.select import best_of_each, tables_of, teachers_of, units_of
     from flowhft.scenarios.files import scenarios_to_toml
     from flowhft.scenarios.presets import find_scenarios
@@ -103,8 +103,10 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
         others = best_of_each(candidates, scenarios) if settings.demonstrators == "every" else []
         course = Course(plan(lessons_of(teachers, others, settings.paths)), scenarios, settings.seed)
         with listener.stage("demonstrate") as progress, contextlib.ExitStack() as stack:
-            crew = stack.enter_context(cluster(settings.ray, device, prepare)) if settings.ray else do_here
-            records = record_resumably(work, course, crew, progress)
+            executor = (
+                stack.enter_context(cluster(settings.ray, device, prepare)) if settings.ray else do_here
+            )
+            records = record_resumably(work, course, executor, progress)
         lessons = lessons_table(course.shards, records, criterion, settings.seed)
         for file, table, units in (
             ("teachers.parquet", candidates, units_of(criterion)),
@@ -140,19 +142,21 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
     return run.folder
 
 
-def record_resumably(work: Path, course: "Course", crew: "Crew", progress: Progress) -> list[dict[str, Any]]:
+def record_resumably(
+    work: Path, course: "Course", executor: "Executor", progress: Progress
+) -> list[dict[str, Any]]:
     """Record shard by shard, each kept as soon as it is done, so that a run that was ended goes on there.
 
     Args:
         work: the run's folder, in which shards are written.
         course: what is recorded.
-        crew: who records; see `flowhft.work.cluster` for another one than this process.
+        executor: who records; see `flowhft.work.cluster` for another one than this process.
         progress: told what happens.
 
     Returns:
         What the card is to say about every shard, in order.
     """
-    from flowhft.learn.demonstrations.recorded import shard_name, write_shard
+    from flowhft.learn.demonstrations.dataset_files import shard_name, write_shard
 
     tasks = course.tasks()
     finished = Finished(work / "shards", JSON)
@@ -162,7 +166,7 @@ def record_resumably(work: Path, course: "Course", crew: "Crew", progress: Progr
     def tell(share: float, now: str) -> None:
         progress((done + share) / len(tasks), now)
 
-    for task, table in crew(course, missing, tell):
+    for task, table in executor(course, missing, tell):
         number = task.span.scenario
         path = work / shard_name(number)
         finished.keep(task.span, write_shard(path, table, course.shards[number]), [path])

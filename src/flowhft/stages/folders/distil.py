@@ -33,8 +33,8 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     prepare()
     from flowhft.flow.policy import flow_policy, save_policy
     from flowhft.learn.demonstrations.dataset import sensed
+    from flowhft.learn.demonstrations.dataset_files import read_lessons, read_shown
     from flowhft.learn.demonstrations.lessons import choose
-    from flowhft.learn.demonstrations.recorded import read_lessons, read_shown
     from flowhft.learn.imitation.distil import distil
     from flowhft.learn.imitation.examine import examination, teachers_in
     from flowhft.learn.imitation.fit import CURVE_UNITS

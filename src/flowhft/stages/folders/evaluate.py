@@ -88,7 +88,9 @@ def run(settings: Evaluate, listener: Listener | None = None) -> Path:
                 late=settings.late,
                 chunk=settings.chunk,
                 device=settings.device,
-                crew=stack.enter_context(cluster(settings.ray, device, prepare)) if settings.ray else do_here,
+                executor=stack.enter_context(cluster(settings.ray, device, prepare))
+                if settings.ray
+                else do_here,
                 finished=checkpoints(work / "moments"),
                 progress=progress,
             )

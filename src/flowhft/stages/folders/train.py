@@ -32,7 +32,7 @@ def run(settings: Train, listener: Listener | None = None) -> Path:
     from flowhft.flow.policy import as_data, flow_policy
     from flowhft.learn.regime.bank import make_bank
     from flowhft.learn.regime.family import draw_family
-    from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, held_out_table, judge_dials
+    from flowhft.learn.regime.held_out import TABLE_UNITS, choose_dial, evaluate_dials, held_out_table
     from flowhft.learn.regime.plain import plain_policy
     from flowhft.learn.regime.train import CURVE_UNITS, train
     from flowhft.policies.file import save_policy
@@ -90,7 +90,7 @@ def run(settings: Train, listener: Listener | None = None) -> Path:
             )
         learned = as_data(within, trained.regime)
         with listener.stage("judge risk dials in held-out markets") as progress:
-            judged = judge_dials(
+            judged = evaluate_dials(
                 learned,
                 families["held out"],
                 settings.regime.settings_shown,

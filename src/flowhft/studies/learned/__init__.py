@@ -4,7 +4,7 @@ lineup       who is judged, and what each policy is for: ours, a control, an exp
 cells        every policy in the test cells of a market: moments -> metrics
 wins         ours against the best of a set of rivals, metric by metric, paired; counts over cells
 targets      what was aimed at, what was found, hit or missed
-worth        where the gain comes from: drift, forecasts, and how much of the gap to the oracle is closed
+attribution  where the gain comes from: drift, forecasts, and how much of the gap to the oracle is closed
 dial         PnL, Sharpe ratio and drawdown over the risk dial
 unseen       markets never seen
 faithful     imitation of a teacher by policies that are told the market

@@ -20,7 +20,7 @@ from flowhft.types import Interval
 def job_of(
     scenarios: Sequence[Scenario], members: Sequence[Member], paths: int, seed: int, chunk: int
 ) -> Job:
-    """Return the judgement of a line-up: `flowhft.simulate.drive.judge_all` does it, in constant memory.
+    """Return the judgement of a line-up: `flowhft.simulate.drive.evaluate_all` does it, in constant memory.
 
     Args:
         scenarios: where.

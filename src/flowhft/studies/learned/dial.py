@@ -14,7 +14,7 @@ from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.studies.learned.lineup import AS_RAW, OURS, Member, at_home, closed_forms
 from flowhft.studies.learned.targets import FINETUNED
 from flowhft.studies.learned.wins import THREE, oriented
@@ -73,7 +73,7 @@ def dial_in(
         *(closed_form(BOUND, scenario, gamma) for gamma in RISK_AVERSIONS),
         *(in_lab(member.policy, scenario) for member in shown),
     ]
-    found = judge_together(
+    found = evaluate_together(
         build(scenario, like=list(like) or None),
         policies,
         paths=paths,

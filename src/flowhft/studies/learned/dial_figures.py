@@ -9,10 +9,10 @@ import polars as pl
 
 from flowhft.policies.origin import origins_in
 from flowhft.policies.rules.no_quote import NO_QUOTE
-from flowhft.report import look
+from flowhft.report import theme
 from flowhft.report.blocks import Block, figures
-from flowhft.report.look import Style
 from flowhft.report.numbers import exact
+from flowhft.report.theme import Style
 from flowhft.studies.learned.lineup import OURS
 from flowhft.studies.learned.sentences import HARD, WORDS
 
@@ -29,7 +29,7 @@ def dial_figures(points: pl.DataFrame, reached: pl.DataFrame | None) -> list[Blo
     """
     rows = [] if reached is None else reached.to_dicts()
     printed = {row["scenario"]: row for row in rows}
-    styles = look.styles_of(origins_in([points]), OURS)
+    styles = theme.styles_of(origins_in([points]), OURS)
     key = [(name, *style) for name, style in styles.items()]
     found: list[Block] = []
     hard = points.filter(pl.col("scenario") == HARD)
@@ -60,7 +60,7 @@ def _panel(
     title: str,
 ) -> go.Figure:
     small = height == SMALL
-    plot = look.blank("" if small else WORDS[x], "" if small else WORDS["pnl"], height, title)
+    plot = theme.blank("" if small else WORDS[x], "" if small else WORDS["pnl"], height, title)
     seen: list[tuple[float, float]] = []
     for (name, rule), found in points.group_by("policy", "rule", maintain_order=True):
         style = styles[str(name)]
@@ -96,7 +96,7 @@ def _panel(
                 y=[at[1]],
                 mode="markers",
                 name=PRINTED,
-                marker={"symbol": "star", "size": 11, "color": look.INK},
+                marker={"symbol": "star", "size": 11, "color": theme.INK},
                 hovertemplate=f"{PRINTED}: %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
             )
         )

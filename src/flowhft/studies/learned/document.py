@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.bars import by_utility
+from flowhft.learn.regime.baselines import by_utility
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.report import blocks
 from flowhft.report.blocks import (

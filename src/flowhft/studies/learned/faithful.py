@@ -22,7 +22,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.studies import DISTILLED, FINEST
 from flowhft.studies.learned.wins import AGAINST_EULER, AGAINST_ITSELF, AGAINST_TEACHER, THREE
@@ -129,7 +129,7 @@ def faithful_in(
         in_lab(as_data(policies[objective].with_sampler(SamplerSettings(steps=steps))), cell)
         for objective, steps in asked
     ]
-    teacher, *learned = judge_together(
+    teacher, *learned = evaluate_together(
         build(cell, like=list(cells)),
         [closed_form(TEACHER, cell, cell.risk_aversion), *quoting],
         paths=settings.imitation_paths,

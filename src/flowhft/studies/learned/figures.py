@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from flowhft.metrics.table import CONFIDENCE
-from flowhft.report import look
+from flowhft.report import theme
 from flowhft.report.blocks import Figures, figures
 from flowhft.report.numbers import share, significant
 from flowhft.studies.learned.lineup import OURS
@@ -17,10 +17,10 @@ from flowhft.studies.learned.wins import AGAINST_TEACHER, COMPARED, THREE, UTILI
 
 LEVEL = share(CONFIDENCE)
 WIDEST = 1.5  # relative gain at the edge of the figure
-PARTS = (("spread_pnl", "spread income", look.BLUE), ("inventory_pnl", "inventory", look.ORANGE))
+PARTS = (("spread_pnl", "spread income", theme.BLUE), ("inventory_pnl", "inventory", theme.ORANGE))
 LOST = (
-    ("drift_pnl", "lost without drift", look.GREEN, "diamond"),
-    ("forecast_pnl", "lost without forecasts", look.PURPLE, "circle"),
+    ("drift_pnl", "lost without drift", theme.GREEN, "diamond"),
+    ("forecast_pnl", "lost without forecasts", theme.PURPLE, "circle"),
 )
 KEYS = ("variant", "steps", "execute", "noise_scale", "noise")  # that tell the lines of a study apart
 
@@ -58,9 +58,9 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
         shown = np.clip(gain, -edge, edge)
         unit = "a session" if metric == "sharpe" else "price units"
         title = "gain, % of the best expert's" if relative else f"gain, {unit}"
-        plot = look.blank(title, "", 90 + 17 * max(len(names), 4), WORDS[metric])
+        plot = theme.blank(title, "", 90 + 17 * max(len(names), 4), WORDS[metric])
         colours = [
-            look.BLUE if at > 0 else look.VERMILION if to < 0 else look.GREY
+            theme.BLUE if at > 0 else theme.VERMILION if to < 0 else theme.GREY
             for at, to in zip(low, high, strict=True)
         ]
         plot.add_trace(
@@ -72,7 +72,7 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
                     "arrayminus": np.clip(gain - low, 0.0, edge),
                     "thickness": 1.2,
                     "width": 0,
-                    "color": look.QUIET,
+                    "color": theme.QUIET,
                 },
                 mode="markers",
                 marker={"color": colours, "size": 7},
@@ -88,7 +88,7 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
         _lines(plot, names, named=first, below=0.8, above=0.2)
         plot.update_layout(margin={"l": 64 if first else 20, "r": 8})
         reach = min(edge, 1.1 * max(0.03 * edge, float(np.nanmax(np.abs(shown), initial=0.0))))
-        plot.update_xaxes(range=[-reach, reach], zerolinewidth=2, zerolinecolor=look.INK)
+        plot.update_xaxes(range=[-reach, reach], zerolinewidth=2, zerolinecolor=theme.INK)
         panels.append(plot)
     caption = (
         f"Gain over the best expert. Positive is better, also for the drawdown. Blue: better at {LEVEL}; "
@@ -110,7 +110,7 @@ def trainings_figure(trainings: pl.DataFrame) -> Figures:
         found = rows.group_by("training", maintain_order=True).agg(pl.col("won").cast(pl.Int64).sum())
         lines.append((policy == OURS, found["training"].to_list(), found["won"].to_list()))
         labels.append(f"{market}, {policy}")
-    plot = look.blank("cells won", "", 90 + 30 * max(len(lines), 3), "")
+    plot = theme.blank("cells won", "", 90 + 30 * max(len(lines), 3), "")
     for place, (ours, training, won) in enumerate(reversed(lines)):
         # Trainings that win as many stand one above the other.
         tied = max(won.count(count) for count in won)
@@ -121,7 +121,7 @@ def trainings_figure(trainings: pl.DataFrame) -> Figures:
                 y=height,
                 mode="markers",
                 text=[f"training {number}" for number in training],
-                marker={"color": look.BLUE if ours else look.VERMILION, "size": 9, "opacity": 0.7},
+                marker={"color": theme.BLUE if ours else theme.VERMILION, "size": 9, "opacity": 0.7},
                 hovertemplate="%{text}: %{x}<extra></extra>",
             )
         )
@@ -137,7 +137,7 @@ def causes_figure(worth: pl.DataFrame) -> Figures:
     """Draw what the PnL is made of: bars by cause, marks for what drift and forecasts were worth.
 
     Args:
-        worth: from `flowhft.studies.learned.worth.worth_in`, all markets.
+        worth: from `flowhft.studies.learned.attribution.worth_in`, all markets.
     """
     ours = worth.filter(pl.col("policy") == OURS)
     plots = [
@@ -153,11 +153,11 @@ def causes_figure(worth: pl.DataFrame) -> Figures:
 
 def _causes(found: pl.DataFrame, title: str) -> go.Figure:
     names = found["scenario"].to_list()[::-1]
-    plot = look.blank("price units a session", "", 130 + 19 * max(len(names), 4), title)
+    plot = theme.blank("price units a session", "", 130 + 19 * max(len(names), 4), title)
     for column, name, colour in PARTS:
         values = found[column].to_list()[::-1]
         plot.add_trace(
-            go.Bar(y=names, x=values, name=name, orientation="h", marker={"color": look.faint(colour, 0.55)})
+            go.Bar(y=names, x=values, name=name, orientation="h", marker={"color": theme.faint(colour, 0.55)})
         )
     for column, name, colour, symbol in LOST:
         plot.add_trace(
@@ -194,7 +194,7 @@ def imitation_figure(imitation: pl.DataFrame) -> Figures:
     labels = [f"{objective}, {steps}" for objective, steps in lines]
     panels = []
     for metric in THREE:
-        plot = look.blank("difference from the teacher, %", "", 90 + 24 * max(len(lines), 3), WORDS[metric])
+        plot = theme.blank("difference from the teacher, %", "", 90 + 24 * max(len(lines), 3), WORDS[metric])
         middle, low, high = (100.0 * imitation[f"{metric}{end}"] for end in ("", "_low", "_high"))
         plot.add_trace(
             go.Scatter(
@@ -207,16 +207,16 @@ def imitation_figure(imitation: pl.DataFrame) -> Figures:
                     "symmetric": False,
                     "array": (high - middle).to_list(),
                     "arrayminus": (middle - low).to_list(),
-                    "color": look.faint(look.BLUE, 0.2),
+                    "color": theme.faint(theme.BLUE, 0.2),
                     "width": 0,
                 },
                 hovertemplate="%{text}: %{x:+.2f} %<extra></extra>",
-                marker={"color": look.faint(look.BLUE, 0.55), "size": 7},
+                marker={"color": theme.faint(theme.BLUE, 0.55), "size": 7},
             )
         )
         _lines(plot, labels, named=metric == THREE[0])
         near = 100.0 * FAITHFUL
-        plot.add_vrect(x0=-near, x1=near, fillcolor=look.faint(look.GREEN, 0.12), line_width=0)
+        plot.add_vrect(x0=-near, x1=near, fillcolor=theme.faint(theme.GREEN, 0.12), line_width=0)
         plot.update_xaxes(zerolinewidth=2)
         plot.update_layout(margin={"l": 24, "r": 10})
         panels.append(plot)
@@ -244,10 +244,10 @@ def seeds_figure(rows: pl.DataFrame, found: pl.DataFrame, asked: dict[str, str])
     seeds = rows.group_by([*KEYS, "seed"], maintain_order=True).agg(pl.col(name).mean() for name in COMPARED)
     panels = []
     for metric in (UTILITY, *THREE):
-        plot = look.blank("", "", 70 + 24 * max(len(labels), 3), WORDS[metric])
+        plot = theme.blank("", "", 70 + 24 * max(len(labels), 3), WORDS[metric])
         for table, name, marker in (
-            (seeds, "", {"color": look.faint(look.BLUE, 0.45), "size": 6}),
-            (found, "mean ", {"color": look.VERMILION, "size": 9, "symbol": "diamond"}),
+            (seeds, "", {"color": theme.faint(theme.BLUE, 0.45), "size": 6}),
+            (found, "mean ", {"color": theme.VERMILION, "size": 9, "symbol": "diamond"}),
         ):
             plot.add_trace(
                 go.Scatter(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from flowhft.learn.regime.bars import BAR
+from flowhft.learn.regime.baselines import BAR
 from flowhft.policies.names import Named, find_policy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rules.no_quote import NO_QUOTE

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from flowhft.learn.regime.bars import BAR, by_utility
+from flowhft.learn.regime.baselines import BAR, by_utility
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.table import METRICS
 from flowhft.policies import rules

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import permutation_test
 
-from flowhft.learn.regime.bars import by_utility
+from flowhft.learn.regime.baselines import by_utility
 from flowhft.studies.learned.lineup import OURS, PLAIN, Member, saved
 from flowhft.studies.learned.wins import EXPERTS, THREE, UTILITY, wins_of
 

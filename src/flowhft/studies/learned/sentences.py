@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.bars import by_utility
+from flowhft.learn.regime.baselines import by_utility
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.report.numbers import exact, share, significant
 from flowhft.studies.learned.lineup import OURS, PLAIN, PPO, PRETRAINED, TUNED

@@ -142,7 +142,7 @@ class Stages:
             found.append(saved(PPO, str(place / "policy.safetensors"), "fitted"))
         return found
 
-    def _crew(self) -> Any:
+    def _executor(self) -> Any:
         """Return who judges, as a context: a Ray cluster or this process."""
         from flowhft.simulate.devices import prepare
         from flowhft.work.cluster import cluster
@@ -159,7 +159,7 @@ class Stages:
     def _cells(self, market: str) -> None:
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.checkpoint import checkpoints
-        from flowhft.simulate.drive import judge_all
+        from flowhft.simulate.drive import evaluate_all
         from flowhft.studies.learned.cells import job_of, rows_of
         from flowhft.studies.learned.lineup import at_home, closed_forms, oracle
 
@@ -170,8 +170,11 @@ class Stages:
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, settings.paths, settings.seed, settings.chunk)
             finished = checkpoints(work / "moments")
-            with self.listener.stage(f"{STAGES['cells']}, {market}") as progress, self._crew() as crew:
-                judge_all(job, finished, crew=crew, progress=progress)
+            with (
+                self.listener.stage(f"{STAGES['cells']}, {market}") as progress,
+                self._executor() as executor,
+            ):
+                evaluate_all(job, finished, executor=executor, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
                 one, other = rows_of(job, finished, place, market, members)
@@ -183,10 +186,10 @@ class Stages:
         self._stage(f"cells/{market}", config, find, self._identities(members))
 
     def _trainings(self, market: str) -> None:
-        from flowhft.learn.regime.bars import BAR
+        from flowhft.learn.regime.baselines import BAR
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.checkpoint import checkpoints
-        from flowhft.simulate.drive import judge_all
+        from flowhft.simulate.drive import evaluate_all
         from flowhft.studies.learned.cells import job_of, rows_of
         from flowhft.studies.learned.lineup import closed_forms
         from flowhft.studies.learned.repeats import repeats_in, trained_again
@@ -204,8 +207,11 @@ class Stages:
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, settings.detail_paths, settings.seed, settings.chunk)
             finished = checkpoints(work / "moments")
-            with self.listener.stage(f"{STAGES['trainings']}, {market}") as progress, self._crew() as crew:
-                judge_all(job, finished, crew=crew, progress=progress)
+            with (
+                self.listener.stage(f"{STAGES['trainings']}, {market}") as progress,
+                self._executor() as executor,
+            ):
+                evaluate_all(job, finished, executor=executor, progress=progress)
             results, margins = [], []
             for place in range(len(scenarios)):
                 one, other = rows_of(job, finished, place, market, members, BAR)
@@ -222,7 +228,7 @@ class Stages:
 
     def _worth(self, market: str) -> None:
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.studies.learned.worth import worth_in
+        from flowhft.studies.learned.attribution import worth_in
 
         scenarios = find_scenarios(self.settings.cells, market)  # type: ignore[arg-type]
         members, paths = self._learned(), self.settings.detail_paths

@@ -25,7 +25,7 @@ from flowhft.runs.folder import stream
 from flowhft.scenarios.presets import Preset, find_scenarios, paper_train
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
-from flowhft.simulate.many import contest
+from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
@@ -74,18 +74,18 @@ def classroom(settings: StudySettings, seed: int) -> Classroom:
     scenarios = tuple(grid[i] for i in drawn[: settings.scenarios])
     best = []
     for scenario in scenarios:
-        found = _judged_experts(scenario, scenarios, SELECTION_PATHS, seed, "selection")
+        found = _evaluated_experts(scenario, scenarios, SELECTION_PATHS, seed, "selection")
         best.append(max(TEACHERS, key=lambda name: found[name]["utility"]))
     cells = tuple(find_scenarios(settings.cells, MARKET))
-    experts = {cell.name: _judged_experts(cell, cells, settings.paths, seed, "judge") for cell in cells}
+    experts = {cell.name: _evaluated_experts(cell, cells, settings.paths, seed, "judge") for cell in cells}
     return Classroom(scenarios, tuple(best), cells, experts)
 
 
-def _judged_experts(
+def _evaluated_experts(
     scenario: Scenario, like: tuple[Scenario, ...], paths: int, seed: int, name: str
 ) -> dict[str, dict[str, float]]:
     policies = [closed_form(expert, scenario, 1.0) for expert in TEACHERS]
-    found = contest(
+    found = evaluate_many(
         build(scenario, like=list(like)),
         policies,
         paths=paths,
@@ -200,7 +200,7 @@ def try_variant(
             ).p50_us
     rows = []
     for cell in room.cells:
-        found = contest(
+        found = evaluate_many(
             build(cell, like=list(room.cells)),
             [in_lab(policy, cell) for policy in quoting],
             paths=settings.paths,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flowhft.learn.regime.bars import BAR
+from flowhft.learn.regime.baselines import BAR
 from flowhft.metrics.table import compare, summarise
 from flowhft.scenarios.presets import Preset, scenario_in, stress
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.evaluate import columns
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.studies.learned.lineup import Member, at_home, closed_forms, oracle
 from flowhft.studies.learned.wins import THREE, makers_of, oriented
 
@@ -57,7 +57,7 @@ def unseen_in(
         every learned policy `M_gain` (`_low`, `_high`): over the best expert, paired, positive where better.
     """
     everyone = [*members, *closed_forms(BAR), oracle(), at_home()]
-    found = judge_together(
+    found = evaluate_together(
         build(scenario, like=list(like) or None),
         [in_lab(member.policy, scenario) for member in everyone],
         paths=paths,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from flowhft.learn.regime.bars import BAR, LEAST_SHARE
+from flowhft.learn.regime.baselines import BAR, LEAST_SHARE
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.report.blocks import Block, Cell, Heading, Sentence, table
 from flowhft.report.numbers import plus_minus, share, significant

@@ -1,7 +1,7 @@
 """Wins: a policy against the best of a set of rivals, metric by metric, and how often it wins.
 
 The best rival is chosen for each metric and cell by its estimate: nobody has to be best in all. In some sets
-only who makes a market counts (`flowhft.learn.regime.bars`), but for utility, where everybody does.
+only who makes a market counts (`flowhft.learn.regime.baselines`), but for utility, where everybody does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.bars import BAR, makers
+from flowhft.learn.regime.baselines import BAR, makers
 from flowhft.metrics.table import METRICS
 from flowhft.studies.learned.lineup import CLOSED_FORMS, WRITTEN
 from flowhft.types import Interval
@@ -44,7 +44,7 @@ def oriented(metric: str, difference: Interval) -> Interval:
 
 
 def makers_of(pnl: Mapping[str, float]) -> list[str]:
-    """Return who makes a market, see `flowhft.learn.regime.bars.makers`.
+    """Return who makes a market, see `flowhft.learn.regime.baselines.makers`.
 
     Args:
         pnl: of every rival.

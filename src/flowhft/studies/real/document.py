@@ -101,7 +101,7 @@ def _unseen(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
     yield Sentence(fees_sentence(tables["judged"]))
     for (name,), rows in tables["judged"].group_by("recording", maintain_order=True):
         yield Heading(str(name))
-        yield from _judged(tables["recordings"], rows)
+        yield from _evaluated(tables["recordings"], rows)
 
 
 def _verdict(judged: pl.DataFrame) -> Table:
@@ -162,7 +162,7 @@ def _recordings(rows: pl.DataFrame) -> Table:
     )
 
 
-def _judged(recordings: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Block]:
+def _evaluated(recordings: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Block]:
     about = recordings.row(by_predicate=pl.col("recording") == rows["recording"][0], named=True)
     found = counted(rows["paths"][0], "session")
     yield Sentence(f"{found} of {duration(about['session_seconds'])}; money in {about['currency']}.")
@@ -275,4 +275,4 @@ def _walks(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
                 ends = between(float(values.to_numpy().min()), float(values.to_numpy().max()))
                 text += f" Its {title} went over {ends} (in ticks)."
         yield Sentence(text)
-        yield from _judged(tables["recordings"], rows)
+        yield from _evaluated(tables["recordings"], rows)

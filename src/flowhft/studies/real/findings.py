@@ -44,7 +44,7 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
             tables["notes"] += [{"recording": name, "note": text} for text in found["warnings"]]
         for stage, table in (("backtest", "judged"), ("walk", "walks")):
             if stage in outcome["done"]:
-                tables[table] += _judged(name, where / stage)
+                tables[table] += _evaluated(name, where / stage)
         for stage, file in (("backtest", "costs"), ("walk", "windows")):
             path = where / stage / f"{file}.parquet"
             if stage in outcome["done"] and path.is_file():
@@ -83,7 +83,7 @@ def _about(name: str, where: Path, outcome: Mapping[str, Any]) -> dict[str, Any]
     return row
 
 
-def _judged(name: str, where: Path) -> Rows:
+def _evaluated(name: str, where: Path) -> Rows:
     """Return the judgement of a backtest, a row a policy, with differences to its reference."""
     record = read_json(where / "backtest.json")
     differences = read_table(where / "differences.parquet")

@@ -138,7 +138,7 @@ def _outcomes(
     """Run the stages of every recording, several recordings at a time."""
     from flowhft.simulate.devices import prepare
     from flowhft.simulate.spans import Span, Task
-    from flowhft.work.pool import PoolCrew, cores_for
+    from flowhft.work.pool import PoolExecutor, cores_for
     from flowhft.work.task import do_here
 
     work = RecordingWork(
@@ -162,13 +162,13 @@ def _outcomes(
     names = list(prefixes)
     found: dict[str, Any] = {}
     cores = cores_for(settings.cores, len(names))
-    crew = PoolCrew(cores, prepare) if cores > 1 else do_here
+    executor = PoolExecutor(cores, prepare) if cores > 1 else do_here
     tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
 
     def tell(share: float, now: str) -> None:
         progress((len(found) + share) / len(names), now)
 
-    with contextlib.closing(crew(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
+    with contextlib.closing(executor(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
         task: Any
         for task, outcome in outcomes:
             found[names[task.span.number]] = outcome

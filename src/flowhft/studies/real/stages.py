@@ -131,7 +131,7 @@ class Recorded:
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
         from flowhft.recordings.formats.read import read_recording
-        from flowhft.recordings.parts import split
+        from flowhft.recordings.split import split
         from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
 

@@ -104,7 +104,7 @@ def compare(
             seen.append(fact.values(tape, x))
     points, verdicts = [], []
     for fact, x, values, again in zip(facts, places, real, drawn, strict=True):
-        table, verdict = _judged(fact, x, values, np.array(again), significance)
+        table, verdict = _evaluated(fact, x, values, np.array(again), significance)
         points.append(table)
         verdicts.append(verdict)
     return Resemblance(
@@ -120,7 +120,7 @@ def _schema(units: dict[str, str], *numbers: str) -> dict[str, type[pl.DataType]
     }
 
 
-def _judged(
+def _evaluated(
     fact: Fact, x: np.ndarray, recorded: np.ndarray, simulated: np.ndarray, significance: float
 ) -> tuple[pl.DataFrame, tuple]:
     """Return the points of a fact and its verdict; points that a tape says nothing about are left out."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.resume import Finished
 from flowhft.simulate.spans import Span, Task
@@ -14,7 +14,7 @@ from flowhft.stages.settings import LEARN_SHARE, TRADE_SHARE
 from flowhft.studies.walk_forward.trade import Traded, WalkWork
 from flowhft.studies.walk_forward.windows import Window, plan_windows
 from flowhft.types import Progress, no_progress
-from flowhft.work.task import Crew, do_here
+from flowhft.work.task import Executor, do_here
 
 
 def sessions_of(recording: Recording) -> list[tuple[int, int]]:
@@ -73,7 +73,7 @@ def _pace(work: WalkWork, recording: Recording, windows: Sequence[Window]) -> fl
 def walk_forward(
     work: WalkWork,
     finished: Finished[Traded],
-    crew: Crew = do_here,
+    executor: Executor = do_here,
     progress: Progress = no_progress,
 ) -> list[Traded]:
     """Trade every window that is not finished, keep each as soon as it is, and return all of them.
@@ -81,7 +81,7 @@ def walk_forward(
     Args:
         work: with its windows (see `planned`).
         finished: what an earlier try has finished, by number (`windows_in`), to which this one adds.
-        crew: who does it.
+        executor: who does it.
         progress: told as windows are traded.
 
     Raises:
@@ -95,7 +95,7 @@ def walk_forward(
         progress((done + share) / count, now)
 
     tasks = [Task(Span(0, number, number, 1)) for number in open_windows]
-    for task, traded in crew(work, tasks, tell):
+    for task, traded in executor(work, tasks, tell):
         finished[f"{task.span.number:05d}"] = traded
         done += 1
         tell(0.0, f"{done} of {count} windows")

@@ -33,7 +33,7 @@ from flowhft.recordings.book import first_mid
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import value, worth
-from flowhft.recordings.parts import window
+from flowhft.recordings.split import window
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario

@@ -32,7 +32,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.recordings.book import first_mid
     from flowhft.recordings.formats.read import read_recording
     from flowhft.simulate.devices import prepare
-    from flowhft.stages.judged import Judging, judge
+    from flowhft.stages.evaluation import Replays, judge
     from flowhft.stages.policies import find_saved
     from flowhft.stages.recording import Parts, facts_of, identity_of_recording, paths_in
     from flowhft.studies.walk_forward.forward import planned, walk_forward
@@ -70,15 +70,15 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     if folder := begin(run, listener):
         with listener.stage("plan the walk"):
             work = planned(work, recording)
-        with listener.stage("walk forward") as progress, _crew(settings, work) as crew:
-            windows = walk_forward(work, windows_in(folder / "windows"), crew, progress)
+        with listener.stage("walk forward") as progress, _executor(settings, work) as executor:
+            windows = walk_forward(work, windows_in(folder / "windows"), executor, progress)
         with listener.stage("judge the walk"):
             instrument = recording.instrument
             money = instrument.tick_value(first_mid(recording)) * settings.replay.order_lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
             found = judge(
-                Judging(
+                Replays(
                     recording,
                     walked.replayed,
                     work.replay,
@@ -109,16 +109,16 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     return run.folder
 
 
-def _crew(settings: Backtest, work: Any) -> Any:
+def _executor(settings: Backtest, work: Any) -> Any:
     """Return who trades the windows, as a context: a cluster, processes of our own, or this process."""
     import contextlib
 
     from flowhft.simulate.devices import prepare
     from flowhft.work.cluster import cluster
-    from flowhft.work.pool import PoolCrew, cores_for
+    from flowhft.work.pool import PoolExecutor, cores_for
     from flowhft.work.task import do_here
 
     if settings.ray:
         return cluster(settings.ray, "cpu", prepare)
     cores = cores_for(settings.cores, len(work.windows))
-    return contextlib.nullcontext(PoolCrew(cores, prepare) if cores > 1 else do_here)
+    return contextlib.nullcontext(PoolExecutor(cores, prepare) if cores > 1 else do_here)

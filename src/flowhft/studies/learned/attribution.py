@@ -17,7 +17,7 @@ import numpy as np
 
 from flowhft.features import NAMES
 from flowhft.flow.normaliser import Normaliser
-from flowhft.learn.regime.bars import BAR
+from flowhft.learn.regime.baselines import BAR
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS, compare, interval, score
 from flowhft.policies.regime_adapter import RegimeAdapter
@@ -25,7 +25,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge_together
+from flowhft.simulate.rollout import evaluate_together
 from flowhft.studies.learned.lineup import ORACLE, Member, closed_forms
 from flowhft.types import Interval, Policy
 
@@ -93,11 +93,11 @@ def worth_in(
     oracles = [closed_form(ORACLE, scenario, gamma) for gamma in RISK_AVERSIONS]
     stream = f"worth/{scenario.name}"
     family = list(like) or [scenario]
-    found = judge_together(
+    found = evaluate_together(
         build(scenario, like=family), [*quoting, *blind, *oracles], paths=paths, seed=seed, scenario=stream
     )
     still = without_drift(scenario)
-    calm = judge_together(
+    calm = evaluate_together(
         build(still, like=[without_drift(one) for one in family]),
         quoting,
         paths=paths,

@@ -21,14 +21,14 @@ from flowhft.rl.gymnasium.settings import EnvSettings
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.simulate.quoting.agent import MOST, Scales, first_spread, scaled
-from flowhft.simulate.quoting.agent_view import look
+from flowhft.simulate.quoting.agent_view import encode
 from flowhft.types import Numeric, Observation, Quote
 
 # Lots by which inventory and cash are divided.
 TYPICAL_INVENTORY = 5.0
 
 
-class Sight(Protocol):
+class Encoder(Protocol):
     """What turns observations into what the agent sees, with a memory of its own; a pytree.
 
     Attributes:
@@ -63,7 +63,7 @@ class Raw(NamedTuple):
 
     def see(self, memory: Numeric, observation: Observation) -> tuple[Float[Array, " feature"], Numeric]:
         """Return the features as they are."""
-        return look(self.told, observation, memory), memory
+        return encode(self.told, observation, memory), memory
 
     def note(self, memory: Numeric, quote: Quote) -> Numeric:
         """Return the spread of the quote."""
@@ -82,7 +82,7 @@ class Scaled(NamedTuple):
 
     def see(self, memory: Numeric, observation: Observation) -> tuple[Float[Array, " feature"], Numeric]:
         """Return the scaled features."""
-        seen = look(self.told, observation, memory)
+        seen = encode(self.told, observation, memory)
         return scaled(self.scales.mean, self.scales.std, seen), memory
 
     def note(self, memory: Numeric, quote: Quote) -> Numeric:
@@ -136,7 +136,7 @@ def scales_for(view: str, largest_offset: float, scenario: Scenario) -> Scales:
     return Scales(*(jnp.asarray(value, jnp.float32) for value in values))
 
 
-def sight_for(settings: EnvSettings, scenario: Scenario) -> tuple[Sight, tuple[str, ...], Box]:
+def encoder_for(settings: EnvSettings, scenario: Scenario) -> tuple[Encoder, tuple[str, ...], Box]:
     """Return how an agent sees, the names of what it sees, and its space.
 
     Args:
@@ -147,11 +147,11 @@ def sight_for(settings: EnvSettings, scenario: Scenario) -> tuple[Sight, tuple[s
     view = "regime" if seen == "regime" else "state"
     known, scales = told(view, scenario), scales_for(view, settings.largest_offset, scenario)
     names = VIEWS[view]
-    sight: Sight
+    encoder: Encoder
     if seen == "context":
-        sight, names = Context(known, scales, sensor_for(scenario)), features.NAMES["context"]
+        encoder, names = Context(known, scales, sensor_for(scenario)), features.NAMES["context"]
     else:
-        sight = Raw(known, scales) if seen == "raw" else Scaled(known, scales)
-    most = MOST if isinstance(sight, Scaled) else np.inf  # money and prices have no bound of their own
+        encoder = Raw(known, scales) if seen == "raw" else Scaled(known, scales)
+    most = MOST if isinstance(encoder, Scaled) else np.inf  # money and prices have no bound of their own
     space = Box(-most, most, (len(names),), np.float32)
-    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), sight), names, space
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), encoder), names, space

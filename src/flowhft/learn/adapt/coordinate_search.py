@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from flowhft.learn.adapt.search import Judge, Search, plain, row_of, table_of
-from flowhft.learn.adapt.worth import Worth, clearly_better
+from flowhft.learn.adapt.objective import Worth, clearly_better
+from flowhft.learn.adapt.search import Evaluator, Search, plain, row_of, table_of
 from flowhft.learn.settings import AdaptSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Progress, no_progress
 
 
 def search_by_turns(
-    worth: Judge, unit: float, settings: AdaptSettings, progress: Progress = no_progress
+    worth: Evaluator, unit: float, settings: AdaptSettings, progress: Progress = no_progress
 ) -> Search:
     """Search the adapter by turns.
 

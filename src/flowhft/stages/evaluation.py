@@ -12,7 +12,7 @@ from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import latency_table
 from flowhft.desk.replay.markout import markout
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.metrics.bootstrap import judge_sessions
+from flowhft.metrics.bootstrap import evaluate_sessions
 from flowhft.metrics.measures import (
     drawdown,
     equity,
@@ -24,7 +24,7 @@ from flowhft.recordings.ticks import Recording
 from flowhft.runs import tables
 from flowhft.runs.folder import stream, write_json, write_table
 from flowhft.simulate.evaluate import columns
-from flowhft.stages.costs import judge_costs
+from flowhft.stages.costs import evaluate_costs
 from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
 from flowhft.stages.tables import shown, units_in
 from flowhft.types import Trajectory
@@ -32,7 +32,7 @@ from flowhft.types import Trajectory
 SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory", "quoting_ratio")
 
 
-class Judging(NamedTuple):
+class Replays(NamedTuple):
     """What is judged: who did what, on which recording, at which settings.
 
     Attributes:
@@ -126,7 +126,7 @@ class Backtest:
 
 
 def judge(
-    judging: Judging,
+    replays: Replays,
     *,
     seed: int,
     confidence: float,
@@ -136,14 +136,14 @@ def judge(
     """Return what replays come to.
 
     Args:
-        judging: they.
+        replays: they.
         seed: of the run, for the blocks of the bootstrap.
         confidence: of every interval, between 0 and 1.
         learned: the policy that a report is about; None where only experts ran.
         more: what the record says besides, before the rest.
     """
-    settings, replayed, reference = judging.settings, judging.replayed, judging.reference
-    money, currency = judging.money, judging.currency
+    settings, replayed, reference = replays.settings, replays.replayed, replays.reference
+    money, currency = replays.money, replays.currency
     steps = np.shape(next(iter(replayed.values())).trajectory.fee)[-1]
     block = max(BLOCK_STEPS, round(BLOCK_SECONDS / settings.interval))
     blocks: dict[str, Any] = {
@@ -154,7 +154,7 @@ def judge(
         "confidence": confidence,
     }
     trajectories = {name: one.trajectory for name, one in replayed.items()}
-    found = judge_sessions(trajectories, **blocks)
+    found = evaluate_sessions(trajectories, **blocks)
     where = {"scenario": "recording", "currency": currency, "paths": found.sessions}
     results = [{"policy": name, **where, **columns(values, money)} for name, values in found.results.items()]
     differences = [
@@ -162,8 +162,8 @@ def judge(
         for name, values in found.differences.items()
     ]
     costs = pl.DataFrame()
-    if judging.costs.height:
-        costs = judge_costs(judging.costs, **blocks)
+    if replays.costs.height:
+        costs = evaluate_costs(replays.costs, **blocks)
         costs = costs.with_columns(pl.col(_money_in(costs)).cast(pl.Float64) * money)
     fills = {name: one.fills for name, one in replayed.items()}
     record = {
@@ -184,20 +184,20 @@ def judge(
         "warnings": warnings_about(settings, found.sessions),
     }
     return Backtest(
-        results=with_origins(pl.DataFrame(results, infer_schema_length=None), judging.origins),
+        results=with_origins(pl.DataFrame(results, infer_schema_length=None), replays.origins),
         differences=with_origins(
             pl.DataFrame(
                 differences,
                 schema=None if differences else {"scenario": str, "policy": str},
                 infer_schema_length=None,
             ),
-            judging.origins,
+            replays.origins,
         ),
-        equity=pl.concat([course_of(name, one, money, judging.time) for name, one in replayed.items()]),
+        equity=pl.concat([course_of(name, one, money, replays.time) for name, one in replayed.items()]),
         inventory=pl.DataFrame(
             [{"policy": name, **inventory_distribution(path)} for name, path in trajectories.items()]
         ),
-        markouts=pl.DataFrame() if judging.recording is None else markout(fills, judging.recording),
+        markouts=pl.DataFrame() if replays.recording is None else markout(fills, replays.recording),
         fills=pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()]),
         latency=latency_table(
             next(iter(replayed.values())).delays,
