@@ -63,9 +63,8 @@ def test_a_killed_command_ends_in_the_same_bytes(shop, tmp_path, monkeypatch, co
 
 
 @pytest.mark.slow  # as above, with more luck
-@pytest.mark.parametrize("seed", range(1, 6))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_is_killed_again_and_again_ends_in_the_same_bytes(
-    shop, tmp_path, monkeypatch, command, seed
+    shop, tmp_path, monkeypatch, command
 ):
-    kill_and_compare(shop, command, tmp_path / command, seed, 8, monkeypatch)
+    kill_and_compare(shop, command, tmp_path / command, 1, 8, monkeypatch)

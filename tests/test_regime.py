@@ -513,7 +513,7 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     assert row["bar_max_drawdown"] == pytest.approx(min(trading), rel=1e-5)
     # What was found is kept: nothing is simulated again.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowhft.learn.regime.held_out.contest", None)
+        patch.setattr("flowhft.learn.regime.held_out.evaluate_many", None)
         assert evaluate_dials(learned, family, (0.1, 0.5), 64, 0, tmp_path).equals(rows)
 
 

@@ -211,7 +211,7 @@ def test_not_a_bit_depends_on_chunks_or_devices():
     """Three devices and odd chunks give what one device gives in one piece."""
     three = subprocess.run(
         [sys.executable, "-c", DIGEST, "3", "70"],
-        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
         capture_output=True,
         text=True,
         check=True,

@@ -155,7 +155,7 @@ def test_the_criterion_and_the_weight_of_risk_decide():
 def test_where_nobody_is_ever_filled_nobody_wins(monkeypatch):
     """Without a fill no expert has a Sharpe ratio: whoever is named first is told from nobody."""
     nothing = {"pnl": np.zeros(9), "max_drawdown": np.zeros(9), "standing": np.zeros(9)}
-    monkeypatch.setattr(select, "contest", lambda market, policies, **_: [nothing] * len(policies))
+    monkeypatch.setattr(select, "evaluate_many", lambda market, policies, **_: [nothing] * len(policies))
     _, _, choices = select_teachers([SMALL], FEW, seed=0)
     (row,) = [row for row in wins_of(choices) if row["criterion"] == "sharpe"]
     assert (row["clear"], row["ties"]) == (0, 1)
