@@ -15,6 +15,7 @@ from flowhft.features import (
     NAMES,
     PACKED,
     Sensor,
+    Units,
     note_quote,
     pack,
     remember_nothing,
@@ -30,6 +31,8 @@ from flowhft.types import Observation, Quote
 SENSOR = Sensor(
     volatility=2.0, rate=5.0, horizon=60.0, half_spread=1.5, inventory=4.0, memory=10.0, burst=0.5
 )
+# What stands between an observation and the features of a kind: a sensor, or the units of an agent.
+SCALES = {kind: SENSOR for kind in FUNCTIONS} | {"state": Units(0.7, 2.0, 3.0, 4.0, np.zeros(0, np.float32))}
 CONTEXT = {name: place for place, name in enumerate(NAMES["context"])}
 
 
@@ -78,7 +81,7 @@ def test_python_numba_and_jax_make_the_same_features(kind):
 
     def lab_step(memory, observation):
         memory = sense(SENSOR, memory, observation)
-        found = FUNCTIONS[kind](SENSOR, memory, observation)
+        found = FUNCTIONS[kind](SCALES[kind], memory, observation)
         return note_quote(memory, Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)), jnp.stack(found)
 
     begin = jax.tree.map(jnp.float32, remember_nothing(SENSOR))
@@ -91,8 +94,8 @@ def test_python_numba_and_jax_make_the_same_features(kind):
         quote = Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)
         memory, desk = sense(SENSOR, memory, observation), compiled_sense(SENSOR, desk, observation)
         desk = unpacked(np.array(packed(desk)))
-        plain = FUNCTIONS[kind](SENSOR, memory, observation)
-        np.testing.assert_allclose(compiled(SENSOR, desk, observation), plain, rtol=1e-6, atol=1e-9)
+        plain = FUNCTIONS[kind](SCALES[kind], memory, observation)
+        np.testing.assert_allclose(compiled(SCALES[kind], desk, observation), plain, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(in_lab[i], plain, rtol=1e-4, atol=1e-4)
         memory, desk = note_quote(memory, quote), compiled_note(desk, quote)
     assert len(plain) == len(NAMES[kind])
@@ -273,4 +276,5 @@ def test_no_parameter_of_a_market_leaks_into_the_features():
     one, other = follow(observations)[-1], follow(told)[-1]
     assert one == other
     for kind, function in FUNCTIONS.items():
-        assert function(SENSOR, one, observations[-1]) == function(SENSOR, other, told[-1]), kind
+        scales = SCALES[kind]
+        assert function(scales, one, observations[-1]) == function(scales, other, told[-1]), kind
