@@ -359,6 +359,7 @@ def test_one_call_calibrates_the_first_part_and_replays_the_rest(recording, tmp_
     assert flowhft.report(tmp_path).is_file()
 
 
+@pytest.mark.slow
 def test_a_replay_of_what_it_calibrates_on_says_that_it_is_in_sample(recording):
     found = flowhft.replay(flowhft.sample_recording(), "glft", settings=FAST)
     assert "in sample" in found.record["warnings"][-1]
@@ -383,6 +384,7 @@ def test_a_replay_minds_what_is_said_of_fees_and_the_least_order(recording, mark
 # Learning
 
 
+@pytest.mark.slow
 def test_imitate_takes_an_objective_of_your_own(shown):
     mine = replace(OBJECTIVES["regression"], name="my_regression", plan=PLANS["regression"])
     network = NetworkSettings(horizon=2, width=8, blocks=1)
@@ -404,6 +406,7 @@ def test_imitate_takes_an_objective_of_your_own(shown):
         flowhft.imitate(shown, objective=replace(mine, plan=None), network=network, training=training)
 
 
+@pytest.mark.slow
 def test_a_policy_is_imitated_adapted_saved_and_found_again(shown, tmp_path):
     network = NetworkSettings(horizon=2, width=8, blocks=1)
     training = TrainingSettings(updates=20, batch=32, examine_scenarios=0, checkpoint_every=10)

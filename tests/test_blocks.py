@@ -27,6 +27,7 @@ def test_value_is_that_of_the_sessions_as_paths():
     assert found.results["a"]["max_drawdown"].value == pytest.approx(np.mean([one, *rest]))
 
 
+@pytest.mark.slow
 def test_intervals_cover_at_about_their_rate_also_for_dependent_gains():
     """90 % intervals over 60 paths of moving averages; blocks of one step cover far too seldom."""
     random = np.random.default_rng(1)

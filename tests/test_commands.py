@@ -147,6 +147,7 @@ def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(
     assert "money in the currency of the scenario" in table  # no one currency holds for the column
 
 
+@pytest.mark.slow
 def test_demonstrations_of_different_length_are_learned_from(shop, tmp_path):
     shown = tmp_path / "shown"
     arguments = ("demonstrate", "--scenarios", shop / "mixed.toml", "--paths", "3", *TEACHERS, "--out", shown)
@@ -566,6 +567,7 @@ def test_an_earlier_result_stays_until_the_next_one_is_whole(shop, tmp_path, mon
     assert manifest(folder)["config"]["paths"] == 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_path, monkeypatch):
     from flowhft.simulate import job as span
 
@@ -607,6 +609,7 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
     assert contents(folder) == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_path):
     folder, whole = tmp_path / "learned", tmp_path / "whole"
     command = ("imitate", shop / "demonstrate", *SMALL_NETWORK, "--training.batch", "32", "--quiet")
@@ -656,6 +659,7 @@ def test_a_disk_that_is_really_full_is_one_line(shop, tmp_path):
 # --- other recordings -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_lobster_session_goes_through_calibration_and_backtest(shared_data, tmp_path):
     recording = shared_data / "lobster_nasdaq_2012" / "AAPL"
     calibrated = tmp_path / "calibrate"

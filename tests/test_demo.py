@@ -123,6 +123,7 @@ def test_the_demo_calls_the_functions_that_commands_call(whole, config, tmp_path
     assert called == [replay_once if kind is Backtest else kind.stage for kind in kinds]
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_killed_and_interrupted_ends_in_the_same_bytes(whole, config, tmp_path):
     """Killed twice on its way, interrupted in its evaluation, killed once more: then it is let alone."""
     folder, chance = tmp_path / "demo", random.Random(0)

@@ -132,6 +132,7 @@ def test_features_are_those_of_the_simulated_observations_whatever_is_sensed_tog
         assert not found.features[5 * i : 5 * i + 5, steps:].any()
 
 
+@pytest.mark.slow
 def test_every_expert_demonstrates_with_the_risk_aversion_that_was_best_for_it():
     settings = TeacherSettings(
         experts=("white_noise", "oracle"), risk_aversions=(0.05, 50.0), paths=20, fresh_paths=2

@@ -15,6 +15,8 @@ from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
 
+pytestmark = pytest.mark.slow  # trainings; every command together distils once, by default
+
 MANY = SamplerSettings(steps=16, noise_scale=1.0)
 ONCE = replace(MANY, steps=1)
 SETTINGS = DistilSettings(updates=3000, batch=256, learning_rate=2e-3, held_out=0.05)

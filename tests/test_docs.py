@@ -146,7 +146,14 @@ def test_readme_shows_the_quickstart_as_it_is():
     assert blocks(ROOT / "README.md", "python") == [(ROOT / "examples" / "quickstart.py").read_text()]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=named)
+SLOW = ("own_policy",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in SLOW else path for path in EXAMPLES],
+    ids=named,
+)
 def test_example_runs_as_it_stands(path, tmp_path):
     if path.name == "train_with_sb3.py":
         pytest.importorskip("stable_baselines3", reason="needs stable_baselines3 (extra rl), which is large")

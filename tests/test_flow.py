@@ -46,6 +46,7 @@ SMALL = NetworkSettings(horizon=4, width=16, blocks=2, finest=4)
 # --- losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_nothing_beyond_the_sessions_end_can_change_a_loss(name):
     network = _random_network(SMALL)

@@ -339,6 +339,7 @@ def _settings(updates: int) -> RegimeSettings:
     )
 
 
+@pytest.mark.slow
 def test_training_improves_and_resumes_bit_for_bit(
     banks: tuple[Bank, Bank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +442,7 @@ def test_it_is_the_same_policy_everywhere(saved: Path) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_it_quotes_in_units_of_its_market(saved: Path) -> None:
     """The same sessions in a market of ten times smaller ticks: the same fills at ten times the distance."""
     saved_policy = find_policy(str(saved))
@@ -485,6 +487,7 @@ def test_inventory_beyond_the_outermost_nodes_goes_on_straight() -> None:
 # --- held-out markets
 
 
+@pytest.mark.slow
 def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
     family = draw_family(FamilySettings(markets=("paper", "informed")), 2, 0, "held out")
     learned = as_data(plain_policy(SENSOR), _regime())

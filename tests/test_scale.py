@@ -168,6 +168,7 @@ def test_spans_cover_every_path_once_and_stay_few(paths):
         assert sum(size for span in spans for _, size in span.blocks) == paths
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_paths(monkeypatch):
     """Three times the paths: the same state, and the same peak of numpy's memory to a tenth."""
     monkeypatch.setattr(plan, "BLOCK", 300)
@@ -242,6 +243,7 @@ def whole(shop):
     return shop / "whole", said.json
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_resumes_to_the_same_bytes(shop, whole, tmp_path):
     folder = tmp_path / "killed"
     process = begin_process(*command(shop, folder))
@@ -345,6 +347,7 @@ def test_the_pnl_given_fills_is_unbiased_and_sharper(preset, cell):
     assert (abs(float(market.expected_move(market.init()))) > 1e-4) == drifts
 
 
+@pytest.mark.slow
 def test_a_policy_that_looks_at_the_price_has_it_only_where_the_price_has_no_memory():
     plain = Scenario("plain", dt=0.05, base_intensity=40.0, volatility=0.05, drift=0.1)
     found = judge(build(plain), Momentum(), paths=4_000, seed=0, scenario="a")
@@ -355,6 +358,7 @@ def test_a_policy_that_looks_at_the_price_has_it_only_where_the_price_has_no_mem
     assert gap(judge(build(trending), Momentum(False), paths=4_000, seed=0, scenario="a")) > 8.0
 
 
+@pytest.mark.slow
 def test_adverse_selection_leaves_no_pnl_given_fills():
     """Fills then tell of the coming move: inventory x expected move would miss what that costs."""
     toxic = SHORT.but(adverse_selection=0.3 * SHORT.step_deviation)
