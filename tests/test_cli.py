@@ -16,11 +16,12 @@ import pytest
 from tyro.conf import Positional
 
 from flowhft.cli import main as program
-from flowhft.cli.command import Action, Command, Result
+from flowhft.cli.command import Action, Result
 from flowhft.cli.main import COMMANDS, main
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError, require
 from flowhft.runs.folder import Run
+from flowhft.stages.stage import Stage
 from flowhft.types import Interval
 
 
@@ -40,7 +41,7 @@ class Inner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Toy(Command):
+class Toy(Stage, Action):
     """A command that says what it was told."""
 
     path: Positional[Path]

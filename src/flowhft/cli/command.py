@@ -88,10 +88,10 @@ class Command(Stage, Action):
         """Run the stage, and return what its folder holds."""
         return self.result(type(self).stage(self, terminal))
 
+    @abc.abstractmethod
     def result(self, folder: Path) -> Result:
         """Return what is shown of a finished folder, read back from it.
 
         Args:
             folder: that the stage left.
         """
-        raise NotImplementedError
