@@ -20,6 +20,7 @@ from flowhft.errors import DataError
 from flowhft.metrics.table import METRICS
 from flowhft.policies.origin import origin_before
 from flowhft.report import build, charts, numbers, theme, verdict
+from flowhft.report import sections as report_sections
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.markup import element, figure, text
 from flowhft.report.sections.calibration import fill_curve_figure
@@ -545,3 +546,8 @@ def test_a_policy_that_never_trades_can_be_shown():
     from flowhft.report.build import render
 
     assert "n/a" in Page(render(evidence)).shown
+
+
+def test_titles_of_sections_are_words_not_names_of_code():
+    for section in report_sections.SECTIONS:
+        assert not re.search(r"[a-z][A-Z]|_", section.title), section.title

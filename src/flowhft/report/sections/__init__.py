@@ -42,10 +42,10 @@ class Section(NamedTuple):
 SECTIONS = (
     Section("headline", "Headline", headline.content),
     Section("recording", "The recording", recording.content),
-    Section("backtest", "ScenarioEvaluation on the recording", replayed.content),
+    Section("backtest", "Evaluation on the recording", replayed.content),
     Section("walk", "Walking forward, window by window", walked.content),
     Section("costs", "What costs do", costs.content),
-    Section("simulation", "ScenarioEvaluation in simulation", simulated.content),
+    Section("simulation", "Evaluation in simulation", simulated.content),
     Section("frontier", "The frontier of the exact optimum", frontier.content),
     Section("fingerprint", "How the policies quote", fingerprint.content),
     Section("calibration", "Calibration of the market", calibration.content),
