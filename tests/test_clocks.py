@@ -69,19 +69,16 @@ def many_best_prices(stray_ms: int) -> dict[str, pl.DataFrame]:
     return tables
 
 
-@pytest.mark.parametrize("stray_ms", [400, 30_000])
+@pytest.mark.parametrize("stray_ms", [400, 30_000, -400, -30_000])
 @pytest.mark.parametrize("form", ["tables", "stream", "feed"])
 def test_one_message_with_a_wrong_time_moves_no_clock(tmp_path: Path, form: str, stray_ms: int):
     clean, wrong = (read_as(form, tmp_path / str(ms), ms) for ms in (0, stray_ms))
     assert clean.clock_offset_ns == wrong.clock_offset_ns == 0
     np.testing.assert_array_equal(clean.events["local_time_ns"], wrong.events["local_time_ns"])
     assert (wrong.events["exchange_time_ns"] <= wrong.events["local_time_ns"]).all()
-    odd = clean.events["exchange_time_ns"] != wrong.events["exchange_time_ns"]
-    assert len(np.unique(wrong.events["message"][odd])) == 1
-    assert (wrong.events["kind"][odd] == TOP).sum() == 2
-    assert (wrong.events["exchange_time_ns"][odd] == wrong.events["local_time_ns"][odd]).all()
-    assert "1 messages carry a time of the venue up to" in messages(wrong)
-    assert "messages carry a time of the venue up to" not in messages(clean)
+    np.testing.assert_array_equal(clean.events["exchange_time_ns"], wrong.events["exchange_time_ns"])
+    assert "1 messages carry a time of the venue" in messages(wrong)
+    assert "messages carry a time of the venue" not in messages(clean)
 
 
 def read_as(form: str, folder: Path, stray_ms: int):
