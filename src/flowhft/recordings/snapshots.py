@@ -57,7 +57,7 @@ class SnapshotBorders:
         if not held.isdisjoint(price.tolist()):
             return True
         way = self._way[one]
-        if way is not None and way != UNORDERED:
+        if way is not None and UNORDERED not in self._way.values():
             return way * (int(price[0]) - self._latest[one]) < 0
         furthest = max(-one * level for level in held)
         return one in self._left and bool(np.any(-one * price <= furthest))

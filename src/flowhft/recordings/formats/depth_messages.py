@@ -28,7 +28,7 @@ class DepthMessages:
     def begin_again(self) -> None:
         """Rows were left out: what follows belongs to no message before."""
         self._borders.end()
-        self._in_snapshot = False
+        self._in_snapshot, self._number = False, -1
 
     def take(self, held: pl.DataFrame) -> tuple[Rows, Rows]:
         """Return of each row the number of its message, that of its first row, and when it was made, ns.
@@ -48,7 +48,7 @@ class DepthMessages:
             arrived = np.append(True, later)
             self._join_parts(held, shown, begins, arrived)
         else:
-            self.begin_again()
+            self._borders.end()
         number = held["number"].to_numpy()
         message = np.maximum.accumulate(np.where(begins, number, self._number))
         self._in_snapshot, self._number = bool(shown[-1]), int(message[-1])
