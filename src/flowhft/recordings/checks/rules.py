@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numba import njit
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.files import ROW
@@ -53,6 +55,18 @@ LARGEST = 2**53  # of a price or quantity: whole numbers up to here survive floa
 
 
 LEFT = "left"  # column that the remedy `leave` adds: true in the rows that it is about
+
+
+@njit(cache=True)
+def _held(told, last, last_told):  # type: ignore[no-untyped-def]
+    """Return a clock that never goes back: `last` is where it stood, `last_told` what it said there."""
+    held = np.empty(len(told), np.int64)
+    for row in range(len(told)):
+        if told[row] != last_told:
+            last_told = told[row]
+            last = max(told[row], last + 1)
+        held[row] = last
+    return held
 
 
 class Check(NamedTuple):
@@ -99,6 +113,8 @@ class Keeper:
         self.ended = False  # a repair has cut the file: nothing follows
         self._rows = self._kept = 0
         self._last: pl.DataFrame | None = None
+        self._told: int | None = None  # what a clock that is held said in the last row
+        self._told_before: int | None = None  # and in the last row of the chunk before
         self._repaired: dict[
             tuple[int, str], tuple[int, int]
         ] = {}  # check, remedy -> rows, the first of them
@@ -119,6 +135,7 @@ class Keeper:
         if self.ended:
             return table.clear()
         self._rows += table.height
+        self._told_before, self._told = self._told, None
         if self._clean(table):
             self._kept += table.height
             self._last = table.tail(1) if table.height else self._last
@@ -171,10 +188,7 @@ class Keeper:
                 self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
                 table = table.filter(~late)
         elif check.remedy == "hold":
-            held = table.select(check.column)
-            last = held.clear() if self._last is None else self._last.select(check.column)
-            highest = pl.concat([last, held])[check.column].cum_max().tail(table.height)
-            return table.with_columns(highest)
+            return table.with_columns(self._held(table[check.column]))
         elif check.remedy == "replace":
             return self._replaced(check, table, broken)
         elif check.remedy == "leave":
@@ -184,6 +198,14 @@ class Keeper:
             self.ended = True
             return table.head(position)
         return table
+
+    def _held(self, clock: pl.Series) -> pl.Series:
+        """Let a clock that was set back stand until it has caught up, a nanosecond on where it changes."""
+        told = clock.to_numpy()
+        last = told[0] if self._last is None else self._last[clock.name][0]
+        held = _held(told, last, last if self._told_before is None else self._told_before)
+        self._told = int(told[-1])
+        return pl.Series(clock.name, held)
 
     def _replaced(self, check: Check, table: pl.DataFrame, broken: pl.Series) -> pl.DataFrame:
         """Put in what a check says, or what the row before holds, else the one after."""
