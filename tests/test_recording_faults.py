@@ -51,15 +51,15 @@ FAULTS = {
     ),
     "negative level": (
         "depth", lambda t: put(t, 4, qty=-1), 4,
-        "`qty` must be 0 .* received -1", "dropped 1 rows",
+        "`qty` must be 0 .* received -1", "left out what follows row 4, up to a snapshot",
     ),
     "negative price": (
         "depth", lambda t: put(t, 3, price=-999), 3,
-        "`price` must be positive", "dropped 1 rows",
+        "`price` must be positive", "left out what follows row 3, up to a snapshot",
     ),
     "side": (
         "depth", lambda t: put(t, 6, side=0), 6,
-        r"`side` must be \+1 or -1; received 0", "dropped 1 rows",
+        r"`side` must be \+1 or -1; received 0", "left out what follows row 6, up to a snapshot",
     ),
     "aggressor": (
         "trades", lambda t: put(t, 0, aggressor=2), 0,
@@ -81,7 +81,7 @@ FAULTS = {
     ),
     "seconds for ms": (
         "trades", lambda t: put(t, 1, exch_ms=1_700_000_000), 1,
-        "`exch_ms` must be 0 .unknown. or milliseconds", "dropped 1 rows",
+        "`exch_ms` must be 0 .unknown. or milliseconds", "replaced what cannot be in 1 rows",
     ),
     "microseconds for ns": (
         "bbo", lambda t: put(t, 1, local_ns=EPOCH_MS * 1_000), 1,
@@ -89,7 +89,8 @@ FAULTS = {
     ),
     "clock hours off": (
         "bbo", lambda t: put(t, 2, txn_ms=EPOCH_MS + 7_200_199), 2,
-        "`txn_ms` must be within an hour of `local_ns`; received 1700007200199", "dropped 1 rows",
+        "`txn_ms` must be within an hour of `local_ns`; received 1700007200199",
+        "replaced what cannot be in 1 rows",
     ),
     "lost message": (
         "depth", lambda t: t.filter(pl.col("final_id") != 110), 3,

@@ -97,11 +97,20 @@ def test_insurance_fund_trades_are_left_out_and_said(shared_data):
     assert 3535191080 not in recording.events["message"][recording.events["kind"] == TRADE]
 
 
-def test_spot_best_prices_stand_at_their_local_time(shared_data):
+def test_spot_best_prices_stand_between_the_depth_messages_around_them(shared_data):
     recording = read_recording(shared_data / "binance_feed_l2" / "spot_btcusdt_20240808")
-    top = recording.events[recording.events["kind"] == TOP]
-    np.testing.assert_array_equal(top["exchange_time_ns"], top["local_time_ns"])
-    assert "best prices carry no exchange time" in messages(recording)
+    top, depth = (recording.events[recording.events["kind"] == kind] for kind in (TOP, DEPTH))
+    assert "best prices carry no exchange time: their arrival less the median latency" in messages(recording)
+    assert np.all(top["exchange_time_ns"] <= top["local_time_ns"])
+    number, first = np.unique(depth["message"], return_index=True)
+    made = np.maximum.accumulate(depth["exchange_time_ns"][first])
+    after = np.searchsorted(number, top["message"])
+    inside = (after > 0) & (after < len(number))
+    assert np.all(top["exchange_time_ns"][inside] <= made[after[inside]])
+    late = top["local_time_ns"][inside] >= made[after[inside] - 1]
+    assert np.all(top["exchange_time_ns"][inside][late] >= made[after[inside] - 1][late])
+    median = np.median((top["local_time_ns"] - top["exchange_time_ns"])[inside]) / 1e6
+    assert median == pytest.approx(3.768, abs=0.2)
 
 
 def test_inverse_contracts_carry_a_warning(shared_data):

@@ -61,7 +61,7 @@ def _changes(top: TopOfBook) -> TopOfBook:
     return TopOfBook(*(values[changed] for values in top))
 
 
-def _ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
+def ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
     """Whether an event is the last of its message, in events of a book or of its top."""
     ends = np.ones(len(events), bool)
     ends[:-1] = (events["message"][1:] != events["message"][:-1]) | (
@@ -70,9 +70,9 @@ def _ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
     return ends
 
 
-def _clears_book(events: np.ndarray) -> Bool[np.ndarray, " event"]:
+def clears_book(events: np.ndarray) -> Bool[np.ndarray, " event"]:
     """Whether an event is the first of a snapshot."""
-    ends = _ends_message(events)
+    ends = ends_message(events)
     first = np.ones(len(events), bool)
     first[1:] = ends[:-1]
     return first & (events["kind"] == SNAPSHOT)
@@ -120,7 +120,7 @@ def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[n
     return best, size
 
 
-def _ranks(price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rank_levels(price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return prices and the place of each event's price among them: of a narrow range all, else those met."""
     if len(price):
         low, high = int(price.min()), int(price.max())
@@ -134,10 +134,10 @@ def top_of_every_message(events: np.ndarray) -> TopOfBook:
     """Rebuild the book from events and return its top after every message of depth, changed or not."""
     kinds = events["kind"]
     events = events[(kinds == DEPTH) | (kinds == SNAPSHOT)]
-    prices, level = _ranks(events["price"])
-    ends = _ends_message(events)
+    prices, level = rank_levels(events["price"])
+    ends = ends_message(events)
     best, size = _best_levels(
-        _clears_book(events),
+        clears_book(events),
         np.ascontiguousarray(events["side"]),
         level,
         np.ascontiguousarray(events["quantity"]),
@@ -187,7 +187,7 @@ def top_of_book(recording: Recording) -> TopOfBook:
     here = np.arange(len(events))
     bid = np.maximum.accumulate(np.where(events["side"] == BUY, here, -1))
     ask = np.maximum.accumulate(np.where(events["side"] == SELL, here, -1))
-    rows = _ends_message(events) & (bid >= 0) & (ask >= 0)
+    rows = ends_message(events) & (bid >= 0) & (ask >= 0)
     bids, asks, last = events[bid[rows]], events[ask[rows]], events[rows]
     return _changes(
         TopOfBook(
@@ -253,7 +253,7 @@ def standing_book(events: np.ndarray) -> np.ndarray:
         Their times and message are those of the last change before; empty where there was none.
     """
     changes = events[(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    cleared = np.flatnonzero(_clears_book(changes))
+    cleared = np.flatnonzero(clears_book(changes))
     backwards = changes[cleared[-1] if len(cleared) else 0 :][::-1]
     levels = [
         _standing(backwards[backwards["side"] == BUY])[::-1],

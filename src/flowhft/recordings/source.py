@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.best_prices import BestPrices
 from flowhft.recordings.checks.clock_checks import Watch
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover
 from flowhft.recordings.ticks import EVENT, Finding, Recording
+from flowhft.recordings.undated import Undated
 
 
 class Chunk(NamedTuple):
@@ -37,6 +39,7 @@ class Source:
         chunks: the session, once; by local time within a chunk and from chunk to chunk.
         findings: what was found; complete when the chunks are through.
         clock_offset_ns: what was added to the local clock; of the first session where several are joined.
+        best_prices: whether the venue's own best prices are among the events, beside its book.
         sessions: first and last local time of each session that has passed, ns; empty where there is one only
             and nothing joined it to others.
     """
@@ -46,6 +49,7 @@ class Source:
     chunks: Iterator[Chunk]
     findings: list[Finding] = field(default_factory=list)
     clock_offset_ns: int = 0
+    best_prices: bool = False
     sessions: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -123,6 +127,7 @@ def _one_after_the_other(
 ) -> Iterator[Chunk]:
     """Yield the chunks of sessions, and add what only time tells to what was found in each."""
     held: list[tuple[str, list[Finding]]] = []
+    undated = Undated()
     for source in sources:
         name = source.files[0].name
         if source.instrument != instrument:
@@ -132,9 +137,7 @@ def _one_after_the_other(
                 source.files[0],
             )
         watch, begin, opens = Watch(), None, True
-        for chunk in source.chunks:
-            if not len(chunk.events):
-                continue
+        for chunk in _completed(source, undated):
             if begin is None:
                 begin = int(chunk.events["local_time_ns"][0])
                 if sessions and begin < sessions[-1][1]:
@@ -151,15 +154,35 @@ def _one_after_the_other(
             watch.feed(chunk.events)
             yield chunk if handover is None else _handed_over(chunk, handover, opens)
             opens = False
+        if undated.waits and begin is None:  # a snapshot of a time that what follows tells
+            held.append((name, source.findings))
+            continue
         if watch.end is None or begin is None:
             raise RecordingError(
                 "must hold events; received none. Record the session again.", source.files[0]
             )
         sessions += source.sessions or [(begin, watch.end)]
         held.append((name, [*source.findings, *watch.findings()]))
+    for events in undated.rest():
+        yield Chunk(events)
     for name, found in held:
         of = f"`{name}`: " if len(held) > 1 else ""
         findings += [Finding(one.severity, of + one.message) for one in found]
+
+
+def _completed(source: Source, undated: Undated) -> Iterator[Chunk]:
+    """Yield what holds events of a session: snapshots dated, best prices where the venue's are dead."""
+    best = BestPrices() if source.best_prices else None
+    for chunk in source.chunks:
+        events = undated.settled(chunk.events) if chunk.orders is None else chunk.events
+        events = events if best is None else best.feed(events)
+        if len(events):
+            yield Chunk(events, chunk.orders)
+    if best is not None:
+        events = best.feed(np.empty(0, EVENT), final=True)
+        if len(events):
+            yield Chunk(events)
+        source.findings.extend(best.findings())
 
 
 def _handed_over(chunk: Chunk, handover: Handover, opens: bool) -> Chunk:

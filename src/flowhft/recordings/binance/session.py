@@ -13,45 +13,42 @@ import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.binance.tables import CHECKS, KINDS, MARKET_ORDER, Tables
-from flowhft.recordings.checks.clock import LocalClock
+from flowhft.recordings.binance.untimed import UpdateTimes
+from flowhft.recordings.checks.clock import Correction, Latencies, LocalClock, offset_findings
 from flowhft.recordings.checks.crossing import Uncrossed
-from flowhft.recordings.checks.rules import LARGEST_MS, Keeper, by_size_ns
+from flowhft.recordings.checks.rules import LARGEST_MS, LEFT, UNKNOWN, Keeper, by_size_ns
+from flowhft.recordings.checks.stamps import StrayTimes
 from flowhft.recordings.checks.summary import Agreement, agreement_finding
-from flowhft.recordings.checks.validate import CHAINS, chain_checks
-from flowhft.recordings.files import same_scale, whole_messages
+from flowhft.recordings.checks.validate import CHAINS, VENUE_TIMES, chain_checks
+from flowhft.recordings.files import ROW, same_scale, whole_messages
 from flowhft.recordings.source import Chunk, Source, merged
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Finding, make_events
 
-SUSPECT_LATENCY_NS = 10**9  # a median above it: one message with a wrong time may have moved the clock
 THINNED = 100_000  # values of a chunk that a median is taken from, at most twice as many
 
 
-def _exchange_ns(table: pl.DataFrame) -> np.ndarray:
+def _told_ns(table: pl.DataFrame) -> np.ndarray:
     """Return the engine's time, else the event's, in ns; 0 where the venue told neither."""
-    told = table.select(by_size_ns("txn_ms"), by_size_ns("exch_ms"))
+    told = table.select(by_size_ns("txn_ms").fill_null(0), by_size_ns("exch_ms").fill_null(0))
     engine, event = told["txn_ms"].to_numpy(), told["exch_ms"].to_numpy()
     return np.where(engine > 0, engine, event)
 
 
-def _latency(table: pl.DataFrame) -> np.ndarray:
-    """Return local minus exchange time of rows that tell both; ns."""
-    exchange = _exchange_ns(table)
-    return (table["local_ns"].to_numpy() - exchange)[exchange > 0]
+def _feed_clock(clock: LocalClock, table: pl.DataFrame) -> None:
+    """Let a clock learn from the rows that tell both times."""
+    told, local = _told_ns(table), table["local_ns"].to_numpy()
+    known = told > 0
+    clock.feed((local - told)[known], local[known])
 
 
-def _times(table: pl.DataFrame, offset: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return exchange and corrected local times.
-
-    Where the venue told no time, or one after the arrival, the local one stands in for it: its latency then
-    reads 0.
-    """
-    local = table["local_ns"].to_numpy() + offset
-    exchange = _exchange_ns(table)
-    return np.where(exchange > 0, np.minimum(exchange, local), local), local
+def _times(table: pl.DataFrame, clock: Correction) -> tuple[np.ndarray, np.ndarray]:
+    """Return exchange and corrected local times; see `Correction.exchange`."""
+    local, told = clock.at(table["local_ns"].to_numpy()), _told_ns(table)
+    return clock.exchange(local, told, told > 0), local
 
 
-def _depth_events(table: pl.DataFrame, offset: int) -> np.ndarray:
-    exchange, local = _times(table, offset)
+def _depth_events(table: pl.DataFrame, clock: Correction) -> np.ndarray:
+    exchange, local = _times(table, clock)
     return make_events(
         DEPTH,
         table["side"].to_numpy(),
@@ -77,7 +74,10 @@ class Session:
     def __init__(self, tables: Tables, repair: bool, closed: bool = False) -> None:
         self.path = tables.path
         self.findings: list[Finding] = []
-        self.offset = 0
+        self.clock = Correction()
+        self._updates = UpdateTimes()
+        self._strays: dict[str, StrayTimes] = {}
+        self._ended = False  # a repair has ended the depth
         self._chain, self._read = CHAINS[tables.market], tables.read
         self._repair, self._closed = repair, closed
         self._end: int | None = None  # local time at which a repair has ended the session
@@ -92,9 +92,10 @@ class Session:
             yield self._kept[kind]
             return
         keeper = self._keepers[kind] = Keeper(CHECKS[kind], self.path[kind], self._repair)
+        strays = self._strays[kind] = StrayTimes(self.path[kind].name)
         chunks = 0
         for table in self._read(kind):
-            held = keeper.hold(table)
+            held = keeper.hold(_without_strays(table, strays))
             chunks += 1
             yield held
         if chunks == 1:
@@ -104,22 +105,30 @@ class Session:
         """Yield the depth from the snapshot on, without a lost message and without a crossed book."""
         known = int(self.snapshot["last_update_id"][0])
         path = self.path["depth"]
-        chain = Keeper(chain_checks(self._chain, known), path, self._repair)
-        crossed = Uncrossed(path, self._repair, self.snapshot_events(0, 0))
         if "linked" in self._kept:
             yield self._kept["linked"]
             return
+        chain = Keeper(chain_checks(self._chain, known), path, self._repair)
+        crossed = Uncrossed(path, self._repair, "qty", self.snapshot_events(0, 0), chained=True)
         self._keepers |= {"chain": chain, "crossed": crossed}
+        ended = False
         for table in whole_messages(self.tables("depth"), "final_id"):
+            table = table.filter((pl.col("final_id") >= known + self._chain.ahead).fill_null(True))
+            if LEFT in table.columns and table[LEFT].any():
+                table, ended = _up_to(table, table[LEFT].arg_max() or 0), True
+            table = table.drop(LEFT, strict=False)
             same_scale(_thinned(table["price"]), path, self.snapshot["price"], self.path["snapshot"])
-            table = chain.hold(table.filter(pl.col("final_id") >= known + self._chain.ahead))
-            if table.height == 0:
-                continue
-            table = crossed.hold(table, _depth_events(table, 0))
+            table = chain.hold(table)
+            if table.height:
+                table, _, stops = crossed.hold(table, _depth_events(table, Correction()))
+                ended |= stops is not None
             if "depth" in self._kept:  # one chunk, hence one table
                 self._kept["linked"] = table
             if table.height:
                 yield table
+            if ended or chain.ended:
+                self._ended = True
+                break
 
     def snapshot_events(self, exchange: int, local: int) -> np.ndarray:
         """Return the snapshot as events of these times."""
@@ -134,21 +143,22 @@ class Session:
             table["last_update_id"].to_numpy(),
         )
 
-    def survey(self) -> None:
-        """Check everything, and learn the clock, the start and the end."""
+    def survey(self, clock: LocalClock) -> None:
+        """Check everything, let the clock learn, and find the start and the end."""
         self.snapshot = pl.concat(list(self.tables("snapshot")))
         self._keepers["snapshot"].findings()  # raises where a repair has left nothing
         same = (self.snapshot["price"], self.path["snapshot"])
-        clock, self.first = LocalClock(), (0, 0)
+        self.first = (0, 0)
         self.finer = False  # whether the venue's times are finer than ms
         medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
         last = None
         for table in self.linked():
             self.finer |= bool((table["exch_ms"] > LARGEST_MS).any())
             if last is None:
-                self.first = int(table["local_ns"][0]), int(_exchange_ns(table.head(1))[0])
+                self.first = int(table["local_ns"][0]), int(_told_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
-            clock.feed(_latency(table))
+            self._updates.feed(table["final_id"], _told_ns(table))
+            _feed_clock(clock, table)
         self._keepers["depth"].findings()
         if last is None:
             known = int(self.snapshot["last_update_id"][0])
@@ -157,25 +167,24 @@ class Session:
                 "belong to different sessions: record them together.",
                 self.path["depth"],
             )
-        cut = any(self._keepers[name].ended for name in ("chain", "crossed") if name in self._keepers)
-        if cut or self._closed:
+        if self._ended or self._closed:
             self._end = last
         self.other_kinds: dict[int, int] = {}
         for table in self.tables("trades"):
             for kind, count in table.filter(pl.col("kind") != MARKET_ORDER)["kind"].value_counts().rows():
                 self.other_kinds[kind] = self.other_kinds.get(kind, 0) + count
             table = self._until(table.filter(pl.col("kind") == MARKET_ORDER))
-            clock.feed(_latency(table))
+            _feed_clock(clock, table)
             medians["trades"].append(_thinned(table["price"]))
         self.tops, self.tops_timed = 0, False
         for table in self.tables("bbo"):
             table = self._until(table)
-            clock.feed(_latency(table))
+            _feed_clock(clock, table)
             self.tops += table.height
-            self.tops_timed |= bool(np.any(_exchange_ns(table) > 0))
+            self.tops_timed |= bool(np.any(_told_ns(table) > 0))
             medians["bbo"].append(_thinned(table["bid_px"]))
-        self.offset = clock.offset_ns
-        self.findings += clock.findings(self.path["depth"].name)
+        for strays in self._strays.values():
+            self.findings += strays.findings()
         for name in (*CHECKS, "chain", "crossed"):
             if name in self._keepers:
                 self.findings += self._keepers[name].findings()
@@ -195,31 +204,30 @@ class Session:
         for the last best prices, which stand at the start. Where local times are equal, trades come before
         the changes of the book that they cause.
         """
-        start = min(int(self.snapshot["local_ns"][0]), self.first[0]) + self.offset
-        exchange = self.first[1] if self.first[1] > 0 else self.first[0] + self.offset
+        opens = np.array([int(self.snapshot["local_ns"][0]), self.first[0]])
+        start, first = int(self.clock.at(opens).min()), int(self.clock.at(opens)[1])
+        exchange = self.first[1] if self.first[1] > 0 else first
         self.early = {"trades": 0, "bbo": 0}
         agreed = Agreement()
-        latencies: list[tuple[np.ndarray, int]] = []
+        latencies = Latencies()
         streams = (
             iter([self.snapshot_events(min(start, exchange), start)]),
             self._trades(start),
             self._tops(start),
-            (_depth_events(table, self.offset) for table in self.linked()),
+            (_depth_events(table, self.clock) for table in self.linked()),
         )
         for events in merged(streams):
             agreed.feed(events)
-            latency = events["local_time_ns"] - events["exchange_time_ns"]
-            step = 1 + len(latency) // THINNED
-            latencies.append((latency[::step], step))
+            latencies.feed(events["local_time_ns"] - events["exchange_time_ns"])
             yield Chunk(events)
-        self._facts(agreed, _median(latencies))
+        self._facts(agreed, latencies.median())
 
     def _trades(self, start: int) -> Iterator[np.ndarray]:
         for table in self.tables("trades"):
             table = self._until(table.filter(pl.col("kind") == MARKET_ORDER))
-            late = table.filter(pl.col("local_ns") + self.offset >= start)
+            late = table.filter(self.clock.at(table["local_ns"].to_numpy()) >= start)
             self.early["trades"] += table.height - late.height
-            exchange, local = _times(late, self.offset)
+            exchange, local = _times(late, self.clock)
             yield make_events(
                 TRADE,
                 late["aggressor"].to_numpy(),
@@ -234,7 +242,7 @@ class Session:
         before: pl.DataFrame | None = None  # the last best prices before the start
         for table in self.tables("bbo"):
             table = self._until(table)
-            late = table.filter(pl.col("local_ns") + self.offset >= start)
+            late = table.filter(self.clock.at(table["local_ns"].to_numpy()) >= start)
             self.early["bbo"] += table.height - late.height
             if late.height < table.height:
                 before = table.slice(table.height - late.height - 1, 1)
@@ -246,10 +254,11 @@ class Session:
 
     def _top_events(self, table: pl.DataFrame, start: int) -> np.ndarray:
         """Return best prices as events, bid and ask of one message side by side."""
-        exchange, local = _times(table, self.offset)
-        known = _exchange_ns(table) > 0
+        exchange, local = _times(table, self.clock)
+        if not self.tops_timed:
+            placed = self._updates.placed(table["update_id"].to_numpy(), exchange)
+            exchange = np.minimum(placed, local)
         local = np.maximum(local, start)
-        exchange = np.where(known, exchange, local)
         tops = [
             make_events(
                 TOP,
@@ -267,22 +276,19 @@ class Session:
     def _facts(self, agreed: Agreement, usual: float) -> None:
         """Add what a reader of the recording should know, errors apart."""
         facts = self.findings
-        if self.offset > 0:
-            facts.append(
-                Finding(
-                    "note" if usual < SUSPECT_LATENCY_NS else "warning",
-                    f"the local clock ran behind the exchange's: {self.offset / 1e6:,.3f} ms were added, so "
-                    "that the fastest message takes no time. Latencies are relative to that message; their "
-                    f"median is {usual / 1e6:,.3f} ms.",
-                )
-            )
+        facts += offset_findings(self.clock, usual)
         if self.finer:
             facts.append(
                 Finding("note", "the venue's times are taken for us or ns since 1970, by their size.")
             )
         if self.tops and not self.tops_timed:
             facts.append(
-                Finding("note", "best prices carry no exchange time: their local time stands in for it.")
+                Finding(
+                    "note",
+                    "best prices carry no exchange time: their arrival less the median latency of the other "
+                    f"messages, {self.clock.usual_ns / 1e6:,.3f} ms, stands in for it, between the times of "
+                    "the depth messages before and after their update number.",
+                )
             )
         if self.early["trades"] or self.early["bbo"] > 1:
             facts.append(
@@ -304,13 +310,28 @@ def _thinned(values: pl.Series) -> pl.Series:
     return values.gather_every(1 + len(values) // THINNED).cast(pl.Int64)
 
 
-def _median(parts: Sequence[tuple[np.ndarray, int]]) -> float:
-    """Return the median of values, each part with how many values one of it stands for."""
-    values = np.concatenate([part for part, _ in parts])
-    weights = np.concatenate([np.full(len(part), stands) for part, stands in parts])
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(reached, 0.5 * reached[-1])]])
+def _without_strays(table: pl.DataFrame, strays: StrayTimes) -> pl.DataFrame:
+    """Return a table, the venue's times taken away from messages that carry one that cannot be."""
+    if "exch_ms" not in table.columns:
+        return table
+    told, local = _told_ns(table), table["local_ns"].fill_null(0).to_numpy()
+    known = told > 0
+    odd = np.zeros(table.height, bool)
+    odd[known] = strays.take(table[ROW].to_numpy()[known], local[known], told[known])
+    if not odd.any():
+        return table
+    return table.with_columns(
+        pl.when(pl.Series(odd)).then(UNKNOWN).otherwise(pl.col(name)).alias(name) for name in VENUE_TIMES
+    )
+
+
+def _up_to(table: pl.DataFrame, row: int) -> pl.DataFrame:
+    """Return the whole messages before the one that a row belongs to."""
+    number = table["final_id"].to_list()
+    of = number[row] if number[row] is not None else number[max(row - 1, 0)]
+    while row and number[row - 1] == of:
+        row -= 1
+    return table.head(row)
 
 
 def session_source(tables: Sequence[Tables], files: Sequence[Path], repair: bool) -> Source:
@@ -325,11 +346,12 @@ def session_source(tables: Sequence[Tables], files: Sequence[Path], repair: bool
         RecordingError: something breaks a rule.
     """
     sessions = [Session(one, repair, closed=one is not tables[-1]) for one in tables]
+    clock = LocalClock()  # one receiver, one clock
     for session in sessions:
-        session.survey()
-    offset = max(session.offset for session in sessions)  # one receiver, one clock
+        session.survey(clock)
     for session in sessions:
-        session.offset = offset
+        session.clock = clock.correction
+    sessions[0].findings = [*clock.findings(sessions[0].path["depth"].name), *sessions[0].findings]
     findings: list[Finding] = []
     spans: list[tuple[int, int]] = []
     return Source(
@@ -337,7 +359,8 @@ def session_source(tables: Sequence[Tables], files: Sequence[Path], repair: bool
         files=tuple(files),
         chunks=_one_after_the_other(sessions, findings, spans),
         findings=findings,
-        clock_offset_ns=offset,
+        clock_offset_ns=clock.offset_ns,
+        best_prices=any(session.tops for session in sessions),
         sessions=spans,
     )
 

@@ -1,14 +1,17 @@
 """What the files of a recording must keep: rules that several formats share, and what holds a file to them.
 
 By default a broken rule is an error with its file, row and value. With `repair` each check's own remedy
-is applied instead, and a finding says how many rows it touched.
+is applied instead, and a finding says how many rows it touched. Where more than one row in a hundred breaks a
+rule, it is the format that is wrong and not the rows: that is an error with `repair` too.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numba import njit
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.files import ROW
@@ -19,7 +22,10 @@ REMEDIES = {
     "drop": "Remove the row, or read with `repair` to drop all such rows.",
     "sort": "Sort the file by this column, or read with `repair` to sort it.",
     "hold": "The clock was set back: read with `repair` to hold it there until it has caught up.",
+    "replace": "Correct the value, or read with `repair` to replace all such values.",
     "cut": "Record the session again, or read with `repair` to end it before this row.",
+    "leave": "Record the session again, or read with `repair` to leave out what follows, up to a snapshot.",
+    "contradict": "Record the session again, or read with `repair` to take the older of two levels as gone.",
     "accept": "Fetch what is missing, or read with `repair` to go on without it.",
     "none": "No repair can guess this: convert or record the file again.",
 }
@@ -27,9 +33,17 @@ REPAIRED = {
     "drop": "dropped {count:,} rows (the first is row {row:,})",
     "sort": "sorted by `{column}`: {count:,} rows went back (the first is row {row:,})",
     "hold": "held `{column}` where the clock was set back: {count:,} times (the first at row {row:,})",
+    "replace": "replaced what cannot be in {count:,} rows (the first is row {row:,})",
     "cut": "ended before row {row:,}",
+    "leave": "left out what follows row {row:,}, up to a snapshot: {count:,} rows cannot be used",
+    "contradict": "ended before row {row:,}",
     "accept": "kept {count:,} rows that break a rule (the first is row {row:,})",
 }
+
+# One row in a hundred that breaks a rule, and so many: the format is wrong, or the unit, and not the rows.
+FORMAT_SHARE, FORMAT_ROWS = 0.01, 10
+NEARLY_ALL, FEWEST_ROWS = 0.5, 3  # of a short file
+OF_ROWS = ("drop", "sort", "replace", "leave")  # remedies that such a share rules out
 
 YEAR_2000_NS = 946_684_800 * 10**9
 YEAR_2100_NS = 4_102_444_800 * 10**9
@@ -38,6 +52,21 @@ YEAR_2000_MS, YEAR_2100_MS = YEAR_2000_NS // 10**6, YEAR_2100_NS // 10**6
 DAY_NS = 86_400 * 10**9
 HOUR_NS = 3_600 * 10**9
 LARGEST = 2**53  # of a price or quantity: whole numbers up to here survive float64
+
+
+LEFT = "left"  # column that the remedy `leave` adds: true in the rows that it is about
+
+
+@njit(cache=True)
+def _held(told, last, last_told):  # type: ignore[no-untyped-def]
+    """Return a clock that never goes back: `last` is where it stood, `last_told` what it said there."""
+    held = np.empty(len(told), np.int64)
+    for row in range(len(told)):
+        if told[row] != last_told:
+            last_told = told[row]
+            last = max(told[row], last + 1)
+        held[row] = last
+    return held
 
 
 class Check(NamedTuple):
@@ -49,6 +78,9 @@ class Check(NamedTuple):
         broken: true in the rows that break it.
         remedy: what `repair` does, a key of `REMEDIES`.
         before: whether the message also shows the value of the row before.
+        instead: what `replace` puts into the column; None: what the row before holds.
+        format: what is likely wrong where many rows break the rule, as a sentence.
+        share: of the rows, above which they are many.
     """
 
     column: str
@@ -56,6 +88,9 @@ class Check(NamedTuple):
     broken: pl.Expr
     remedy: str
     before: bool = False
+    instead: pl.Expr | None = None
+    format: str = "Convert the file again, or mend what is said of its columns."
+    share: float = FORMAT_SHARE
 
 
 class Keeper:
@@ -76,8 +111,10 @@ class Keeper:
         self.path = path
         self.repair = repair
         self.ended = False  # a repair has cut the file: nothing follows
-        self._kept = 0
+        self._rows = self._kept = 0
         self._last: pl.DataFrame | None = None
+        self._told: int | None = None  # what a clock that is held said in the last row
+        self._told_before: int | None = None  # and in the last row of the chunk before
         self._repaired: dict[
             tuple[int, str], tuple[int, int]
         ] = {}  # check, remedy -> rows, the first of them
@@ -97,6 +134,8 @@ class Keeper:
         """
         if self.ended:
             return table.clear()
+        self._rows += table.height
+        self._told_before, self._told = self._told, None
         if self._clean(table):
             self._kept += table.height
             self._last = table.tail(1) if table.height else self._last
@@ -107,7 +146,7 @@ class Keeper:
                 table = self._mend(number, check, table, broken)
         if table.height:
             self._kept += table.height
-            self._last = table.tail(1)
+            self._last = table.tail(1).drop(LEFT, strict=False)
         return table
 
     def _clean(self, table: pl.DataFrame) -> bool:
@@ -120,24 +159,26 @@ class Keeper:
         return not any(with_last.select(broken).row(0))
 
     def _broken(self, check: Check, table: pl.DataFrame) -> pl.Series:
-        with_last = table if self._last is None else pl.concat([self._last, table])
+        plain = table.drop(LEFT, strict=False)
+        with_last = plain if self._last is None else pl.concat([self._last, plain])
         broken = with_last.select(check.broken.fill_null(False).alias("broken"))["broken"]
         return broken.tail(table.height)
 
     def _mend(self, number: int, check: Check, table: pl.DataFrame, broken: pl.Series) -> pl.DataFrame:
         position = int(broken.arg_true()[0])
-        row = int(table[ROW][position])
+        row, count = int(table[ROW][position]), int(broken.sum())
         if not self.repair or check.remedy == "none":
             value = f"{table[check.column][position]}"
             before = table.slice(position - 1, 1) if position else self._last
             if check.before and before is not None:
                 value += f" after {before[check.column][0]}"
+            fix = REMEDIES[check.remedy]
+            if check.remedy in OF_ROWS and of_format(check, count, table.height):
+                fix = _format_fault(check, count, table.height)
             raise RecordingError(
-                f"`{check.column}` must {check.must}; received {value}. {REMEDIES[check.remedy]}",
-                self.path,
-                row,
+                f"`{check.column}` must {check.must}; received {value}. {fix}", self.path, row
             )
-        self._count(number, check.remedy, int(broken.sum()), row)
+        self._count(number, check.remedy, count, row)
         if check.remedy == "drop":
             return table.filter(~broken)
         if check.remedy == "sort":
@@ -147,13 +188,41 @@ class Keeper:
                 self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
                 table = table.filter(~late)
         elif check.remedy == "hold":
-            last = table.clear() if self._last is None else self._last.select(table.columns)
-            highest = pl.concat([last, table])[check.column].cum_max().tail(table.height)
-            return table.with_columns(highest)
+            return table.with_columns(self._held(table[check.column]))
+        elif check.remedy == "replace":
+            return self._replaced(check, table, broken)
+        elif check.remedy == "leave":
+            flagged = broken if LEFT not in table.columns else table[LEFT] | broken
+            return table.with_columns(flagged.alias(LEFT))
         elif check.remedy == "cut":
             self.ended = True
             return table.head(position)
         return table
+
+    def _held(self, clock: pl.Series) -> pl.Series:
+        """Let a clock that was set back stand until it has caught up, a nanosecond on where it changes."""
+        told = clock.to_numpy()
+        last = told[0] if self._last is None else self._last[clock.name][0]
+        held = _held(told, last, last if self._told_before is None else self._told_before)
+        self._told = int(told[-1])
+        return pl.Series(clock.name, held)
+
+    def _replaced(self, check: Check, table: pl.DataFrame, broken: pl.Series) -> pl.DataFrame:
+        """Put in what a check says, or what the row before holds, else the one after."""
+        if check.instead is not None:
+            held = pl.when(broken).then(check.instead).otherwise(pl.col(check.column))
+            return table.with_columns(held.alias(check.column)).drop_nulls(check.column)
+        sound = table.select(pl.when(~broken).then(pl.col(check.column)))[check.column]
+        before = None if self._last is None else self._last[check.column][0]
+        if before is not None and broken[0]:
+            sound = sound.scatter(0, before)
+        filled = sound.fill_null(strategy="forward").fill_null(strategy="backward")
+        return table.with_columns(filled).drop_nulls(check.column)
+
+    def count(self, row: int) -> None:
+        """Count a row that breaks the first rule, where it was found and mended elsewhere."""
+        self._kept += 1
+        self._count(0, self.checks[0].remedy, 1, row)
 
     def _count(self, number: int, remedy: str, count: int, row: int) -> None:
         before, first = self._repaired.get((number, remedy), (0, row))
@@ -163,8 +232,16 @@ class Keeper:
         """Return a warning a repair, once the file has been read.
 
         Raises:
-            RecordingError: repairs have left no row.
+            RecordingError: repairs have left no row, or so many break a rule that it is the format.
         """
+        for (number, remedy), (count, row) in sorted(self._repaired.items()):
+            check = self.checks[number]
+            if remedy in OF_ROWS and remedy == check.remedy and of_format(check, count, self._rows):
+                raise RecordingError(
+                    f"`{check.column}` must {check.must}. {_format_fault(check, count, self._rows)}",
+                    self.path,
+                    row,
+                )
         if self._kept == 0 and self._repaired:
             raise RecordingError(
                 "repair must leave rows; received none. Record the session again.", self.path
@@ -177,9 +254,22 @@ class Keeper:
         return found
 
 
-def not_null(*columns: str) -> list[Check]:
+def of_format(check: Check, count: int, rows: int) -> bool:
+    """Return whether so many rows of a file break a rule that it is its format that is wrong."""
+    many = count >= FORMAT_ROWS and count > check.share * rows
+    return many or (count >= FEWEST_ROWS and count > NEARLY_ALL * rows)
+
+
+def _format_fault(check: Check, count: int, rows: int) -> str:
+    return f"{count:,} of {rows:,} rows break this rule: it is the format, not the rows. {check.format}"
+
+
+def not_null(*columns: str, remedy: str = "drop", instead: pl.Expr | None = None) -> list[Check]:
     """Return the checks that columns hold a value in every row."""
-    return [Check(name, "not be null", pl.col(name).is_null(), "drop") for name in columns]
+    return [Check(name, "not be null", pl.col(name).is_null(), remedy, instead=instead) for name in columns]
+
+
+UNKNOWN = pl.lit(0, pl.Int64)  # a time that the venue did not tell
 
 
 def outside(column: str, low: int, high: int) -> pl.Expr:
@@ -192,13 +282,17 @@ def goes_back(column: str) -> pl.Expr:
     return pl.col(column).diff() < 0
 
 
-def epoch_ns(column: str) -> Check:
+UNITS_OR_ZONE = "Mend the unit or the time zone of this column."
+
+
+def epoch_ns(column: str, remedy: str = "drop") -> Check:
     """Return the check that a column holds times in ns."""
     return Check(
         column,
         "be nanoseconds since 1970, in the years 2000 to 2100",
         outside(column, YEAR_2000_NS, YEAR_2100_NS),
-        "drop",
+        remedy,
+        format=UNITS_OR_ZONE,
     )
 
 
@@ -215,7 +309,10 @@ def by_size_ns(column: str) -> pl.Expr:
 
 
 def epoch_ms(column: str) -> list[Check]:
-    """Return the checks that a column holds times in ms (us, ns), or 0, near the receiver's `local_ns`."""
+    """Return the checks that a column holds times in ms (us, ns), or 0, near the receiver's `local_ns`.
+
+    A time that cannot be is unknown: 0 is put in for it.
+    """
     known, told = pl.col(column) != 0, by_size_ns(column)
     apart = (pl.col("local_ns") - told).abs() > HOUR_NS
     return [
@@ -223,25 +320,34 @@ def epoch_ms(column: str) -> list[Check]:
             column,
             "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100 (or us, or ns)",
             known & ((told < YEAR_2000_NS) | (told > YEAR_2100_NS)),
-            "drop",
+            "replace",
+            instead=UNKNOWN,
+            format=UNITS_OR_ZONE,
         ),
-        Check(column, "be within an hour of `local_ns`", known & apart, "drop"),
+        Check(
+            column,
+            "be within an hour of `local_ns`",
+            known & apart,
+            "replace",
+            instead=UNKNOWN,
+            format=UNITS_OR_ZONE,
+        ),
     ]
 
 
-def positive(*columns: str, where: pl.Expr | None = None) -> list[Check]:
+def positive(*columns: str, where: pl.Expr | None = None, remedy: str = "drop") -> list[Check]:
     """Return checks that prices or quantities are above 0 and not absurd, in the rows `where` says."""
     rows = pl.lit(True) if where is None else where
     return [
-        Check(name, "be positive and at most 2^53", rows & outside(name, 1, LARGEST), "drop")
+        Check(name, "be positive and at most 2^53", rows & outside(name, 1, LARGEST), remedy)
         for name in columns
     ]
 
 
-def plus_minus(column: str, where: pl.Expr | None = None) -> Check:
+def plus_minus(column: str, where: pl.Expr | None = None, remedy: str = "drop") -> Check:
     """Return the check that a column holds a side, in the rows `where` says."""
     rows = pl.lit(True) if where is None else where
-    return Check(column, "be +1 or -1", rows & ~pl.col(column).is_in([1, -1]), "drop")
+    return Check(column, "be +1 or -1", rows & ~pl.col(column).is_in([1, -1]), remedy)
 
 
 def not_back(column: str) -> Check:

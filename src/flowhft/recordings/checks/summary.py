@@ -5,7 +5,7 @@ that the numbers are those of the whole recording and memory is that of a chunk.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from flowhft.recordings.ticks import DEPTH, EVENT, SNAPSHOT, TOP, TRADE, Finding
 KINDS = {"snapshot levels": SNAPSHOT, "depth updates": DEPTH, "top-of-book updates": TOP, "trades": TRADE}
 TRUSTED_AGREEMENT = 0.99  # share of messages below which the rebuilt book earns a warning
 UNNAMED = Instrument("", "", "", 1.0, 1.0)
+MOST_AT_ONCE = 64  # tops of one time that are looked at
 COMPARED = ("best_bid", "best_ask", "bid_quantity", "ask_quantity")
 
 
@@ -29,16 +30,22 @@ class Agreement:
     """Compares the rebuilt book with the best prices that the venue published, at equal update numbers.
 
     A depth message is compared with the venue's last top numbered no higher; messages before its first top
-    are left out.
+    are left out. Where files number their rows each on its own, messages are compared by the time at which
+    the venue made them: with the last top made before, and with those made at the same time, of which one
+    must be equal.
+
+    Args:
+        by: "number" or "time".
 
     Attributes:
         equal: messages after which best prices and quantities were equal.
         compared: messages compared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by: Literal["number", "time"] = "number") -> None:
         self.equal = 0
         self.compared = 0
+        self._key = "message" if by == "number" else "exchange_time_ns"
         self._depth = np.empty(0, EVENT)  # of the chunk before, from the book that it began with
         self._tops = np.empty(0, EVENT)
         self._rebuilt: TopOfBook | None = None  # messages that a later top may still explain
@@ -58,8 +65,12 @@ class Agreement:
         tops = np.concatenate([self._tops, events[kinds == TOP]])
         if len(tops):
             published = top_of_book(_plain(tops))
-            order = np.argsort(published.message, kind="stable")
-            self._published = _joined(self._published, TopOfBook(*(column[order] for column in published)))
+            published = _joined(self._published, published)
+            key = getattr(published, self._key)
+            if np.any(key[1:] < key[:-1]):
+                order = np.argsort(key, kind="stable")
+                published = TopOfBook(*(column[order] for column in published))
+            self._published = published
             self._tops = opening(tops)
         self._settle(final=False)
 
@@ -73,16 +84,26 @@ class Agreement:
         if rebuilt is None or published is None or not len(published.message):
             return
         # A message is settled when a top of a higher number is known: no later one can come before it.
-        ready = np.full(len(rebuilt.message), True) if final else rebuilt.message < published.message[-1]
-        position = np.searchsorted(published.message, rebuilt.message, side="right") - 1
+        wanted, told = getattr(rebuilt, self._key), getattr(published, self._key)
+        ready = np.full(len(wanted), True) if final else wanted < told[-1]
+        position = np.searchsorted(told, wanted, side="right") - 1
         known = ready & (position >= 0)
-        equal = np.ones(int(known.sum()), bool)
-        for name in COMPARED:
-            equal &= getattr(published, name)[position[known]] == getattr(rebuilt, name)[known]
+        at, equal = position[known], np.zeros(int(known.sum()), bool)
+        candidate = np.ones(len(equal), bool)
+        for _ in range(1 if self._key == "message" else MOST_AT_ONCE):
+            same = candidate.copy()
+            for name in COMPARED:
+                same &= getattr(published, name)[at] == getattr(rebuilt, name)[known]
+            equal |= same
+            candidate &= ~same & (at > 0) & (told[at] == wanted[known])
+            if not candidate.any():
+                break
+            at = np.maximum(at - 1, 0)
         self.equal += int(equal.sum())
         self.compared += len(equal)
         self._rebuilt = TopOfBook(*(column[~ready] for column in rebuilt))
-        since = max(0, int(position[~ready].min())) if (~ready).any() else len(published.message) - 1
+        since = max(0, int(position[~ready].min())) if (~ready).any() else len(told) - 1
+        since = max(0, int(np.searchsorted(told, told[since])) - 1)
         self._published = TopOfBook(*(column[since:] for column in published))
 
 

@@ -7,6 +7,7 @@ import polars as pl
 from flowhft.recordings.checks.rules import (
     DAY_NS,
     LARGEST,
+    UNKNOWN,
     Check,
     clock_not_back,
     epoch_ms,
@@ -19,11 +20,14 @@ from flowhft.recordings.checks.rules import (
 )
 
 SNAPSHOT_COLUMNS = ("local_ns", "last_update_id", "side", "price", "qty")
+VENUE_TIMES = ("exch_ms", "txn_ms")
+# What the snapshot or a depth message says of a level cannot be left out: the book would not be right.
 SNAPSHOT_CHECKS = (
-    *not_null(*SNAPSHOT_COLUMNS),
-    epoch_ns("local_ns"),
-    plus_minus("side"),
-    *positive("price", "qty"),
+    *not_null("local_ns", remedy="replace"),
+    *not_null("last_update_id", "side", "price", "qty", remedy="none"),
+    epoch_ns("local_ns", remedy="replace"),
+    plus_minus("side", remedy="none"),
+    *positive("price", "qty", remedy="none"),
     Check(
         "last_update_id",
         "be one for the whole book",
@@ -44,13 +48,15 @@ DEPTH_COLUMNS = (
     "local_ns", "exch_ms", "txn_ms", "first_id", "final_id", "prev_id", "side", "price", "qty",
 )  # fmt: skip
 DEPTH_CHECKS = (
-    *not_null(*DEPTH_COLUMNS),
-    epoch_ns("local_ns"),
+    *not_null("local_ns", remedy="replace"),
+    *not_null(*VENUE_TIMES, remedy="replace", instead=UNKNOWN),
+    *not_null("first_id", "final_id", "prev_id", "side", "price", "qty", remedy="leave"),
+    epoch_ns("local_ns", remedy="replace"),
     *epoch_ms("exch_ms"),
     *epoch_ms("txn_ms"),
-    plus_minus("side"),
-    *positive("price"),
-    Check("qty", "be 0 (gone) or more and at most 2^53", outside("qty", 0, LARGEST), "drop"),
+    plus_minus("side", remedy="leave"),
+    *positive("price", remedy="leave"),
+    Check("qty", "be 0 (gone) or more and at most 2^53", outside("qty", 0, LARGEST), "leave"),
     *clock_not_back("local_ns", "final_id"),
     Check(
         "final_id",
@@ -114,6 +120,7 @@ def chain_checks(chain: Chain, last_update_id: int) -> list[Check]:
 
 TRADES_COLUMNS = ("local_ns", "exch_ms", "txn_ms", "trade_id", "price", "qty", "aggressor", "kind")
 TRADES_CHECKS = (
+    *not_null(*VENUE_TIMES, remedy="replace", instead=UNKNOWN),
     *not_null(*TRADES_COLUMNS),
     epoch_ns("local_ns"),
     *epoch_ms("exch_ms"),
@@ -131,6 +138,7 @@ TRADES_CHECKS = (
 
 BBO_COLUMNS = ("local_ns", "exch_ms", "txn_ms", "update_id", "bid_px", "bid_qty", "ask_px", "ask_qty")
 BBO_CHECKS = (
+    *not_null(*VENUE_TIMES, remedy="replace", instead=UNKNOWN),
     *not_null(*BBO_COLUMNS),
     epoch_ns("local_ns"),
     *epoch_ms("exch_ms"),

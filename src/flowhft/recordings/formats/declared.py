@@ -29,7 +29,9 @@ from flowhft.errors import RecordingError, UnknownNameError
 from flowhft.recordings.columns import ISO, UNITS, Column
 from flowhft.recordings.described import SECTION, identified, said_in
 from flowhft.recordings.files import decoding
-from flowhft.recordings.formats.feed import NEEDED, OPTIONAL, TIMES, Table, open_feed
+from flowhft.recordings.formats.feed import open_feed
+from flowhft.recordings.formats.feed_depth import Table
+from flowhft.recordings.formats.feed_rules import NEEDED, OPTIONAL, TIMES
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Source
 

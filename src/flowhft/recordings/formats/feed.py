@@ -6,61 +6,30 @@ aggressor, and quotes (the visible book, one row a moment). The declaration says
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
 from flowhft.recordings import columns
-from flowhft.recordings.checks.clock import LocalClock
-from flowhft.recordings.checks.crossing import Uncrossed
-from flowhft.recordings.checks.rules import (
-    LARGEST,
-    Check,
-    Keeper,
-    clock_not_back,
-    epoch_ns,
-    not_null,
-    outside,
-    plus_minus,
-    positive,
-)
+from flowhft.recordings.checks.clock import Correction, Latencies, LocalClock, offset_findings
+from flowhft.recordings.checks.rules import Keeper
+from flowhft.recordings.checks.stamps import StrayTimes
 from flowhft.recordings.checks.summary import Agreement, agreement_finding
 from flowhft.recordings.columns import Column
-from flowhft.recordings.files import ROW, chunks_of, numbers, text_chunks, whole_messages
+from flowhft.recordings.files import ROW, chunks_of, numbers, text_chunks
+from flowhft.recordings.formats.feed_depth import KnownDepth, Table
+from flowhft.recordings.formats.feed_rules import NEEDED, TIMES, rules
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.levels import EMPTY, Rows, book_events
 from flowhft.recordings.reader import Options
 from flowhft.recordings.source import Chunk, Source, merged
-from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, TRADE, Finding, make_events
+from flowhft.recordings.ticks import BUY, SELL, TOP, TRADE, Finding, make_events
 
 MUST_BE_TIMES = (
     "a time as declared (of an hour that comes twice, when clocks go back, nobody can tell which is meant: "
     "write times in UTC or with their offset)"
 )
-HOUR_NS = 3_600 * 10**9
-NEEDED = {
-    "depth": ("side", "price", "quantity"),
-    "trades": ("side", "price", "quantity"),
-    "quotes": ("bid_price", "bid_quantity", "ask_price", "ask_quantity"),
-}
-OPTIONAL = {"depth": ("snapshot",), "trades": (), "quotes": ()}
-TIMES = ("local_time", "exchange_time")  # one of them at least
-
-
-class Table(NamedTuple):
-    """One table of a feed.
-
-    Attributes:
-        files: in the order of time.
-        fields: field -> its column; the names of columns of quotes may hold {level}, 1 for the best.
-        levels: of quotes, how many a side.
-    """
-
-    files: tuple[Path, ...]
-    fields: Mapping[str, Column]
-    levels: int = 1
 
 
 def raw(path: Path, rows: int) -> Iterator[pl.DataFrame]:
@@ -68,48 +37,6 @@ def raw(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     if path.suffix == ".parquet":
         return chunks_of(path, rows)
     return text_chunks(path, header=True, rows=rows)
-
-
-def _plain_rules(kind: str) -> list[Check]:
-    """Return what every table must keep but for its prices."""
-    apart = (pl.col("local_ns") - pl.col("exchange_ns")).abs() > HOUR_NS
-    return [
-        *not_null("local_ns", "exchange_ns"),
-        epoch_ns("local_ns"),
-        epoch_ns("exchange_ns"),
-        Check("exchange_ns", "be within an hour of `local_ns`", apart, "drop"),
-        *([] if kind == "quotes" else [*not_null(*NEEDED[kind]), plus_minus("side"), *positive("price")]),
-        *clock_not_back("local_ns", "exchange_ns"),
-    ]
-
-
-def _rules(kind: str, levels: int) -> list[Check]:
-    """Return what a table must keep."""
-    if kind == "trades":
-        return [*_plain_rules(kind), *positive("quantity")]
-    if kind == "depth":
-        return [
-            *_plain_rules(kind),
-            Check(
-                "quantity", "be 0 (gone) or more and at most 2^53", outside("quantity", 0, LARGEST), "drop"
-            ),
-        ]
-    rules = _plain_rules(kind)
-    for level in range(1, levels + 1):
-        for name, further in (("bid", -1), ("ask", 1)):
-            price, quantity = f"{name}_price_{level}", f"{name}_quantity_{level}"
-            there = pl.col(price).is_not_null()
-            rules += positive(price, quantity, where=there)
-            if level > 1:
-                nearer = pl.col(f"{name}_price_{level - 1}")
-                beyond = nearer.is_not_null() & (further * (pl.col(price) - nearer) > 0)
-                rules.append(
-                    Check(
-                        price, f"stand further from the mid than level {level - 1}", there & ~beyond, "drop"
-                    )
-                )
-    crossed = pl.col("bid_price_1") >= pl.col("ask_price_1")
-    return [*rules, Check("bid_price_1", "stand below `ask_price_1`: the book is crossed", crossed, "drop")]
 
 
 class _Feed:
@@ -120,8 +47,9 @@ class _Feed:
         self.sizes = {"price": instrument.tick_size, "quantity": instrument.lot_size}
         self.options = options
         self.findings: list[Finding] = []
-        self.offset = 0
-        self.end: int | None = None
+        self.clock = Correction()
+        self.gaps: list[tuple[int, int]] = []  # local times between which the book is not known
+        self.sessions: list[tuple[int, int]] = []
 
     def _expressions(self, kind: str, table: Table, chunk: pl.DataFrame, path: Path) -> dict[str, pl.Expr]:
         def at(column: Column) -> Column:
@@ -177,79 +105,53 @@ class _Feed:
         before: Keeper | None = None
         first = 0  # rows of all files, so that numbers of messages grow
         for path in table.files if table else ():
-            keeper = Keeper(_rules(kind, table.levels if table else 1), path, self.options.repair)
+            keeper = Keeper(rules(kind, table.levels if table else 1), path, self.options.repair)
             if before is not None:
                 keeper.follow(before)
             row = 0
+            strays = StrayTimes(path.name)
             for chunk in raw(path, self.options.rows):
                 found = self._expressions(kind, table, chunk, path)  # type: ignore[arg-type]
                 held = numbers(chunk, found, path, row, self._musts(found))
                 row += chunk.height
-                held = keeper.hold(held).with_columns((pl.col(ROW) + first).alias("number"))
-                yield held if self.end is None else held.filter(pl.col("local_ns") <= self.end)
+                held = keeper.hold(_without_strays(held, strays))
+                held = held.with_columns((pl.col(ROW) + first).alias("number"))
+                yield held if kind == "depth" else self._known(held)
             if not quiet:
-                self.findings += keeper.findings()
+                self.findings += [*strays.findings(), *keeper.findings()]
             first += row
             before = keeper
 
+    def _known(self, held: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of a table that arrived while the book was known."""
+        for begin, end in self.gaps:
+            held = held.filter((pl.col("local_ns") < begin) | (pl.col("local_ns") >= end))
+        return held
+
     def depth(self, quiet: bool) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
-        """Yield the depth and its events, on the local clock as it is, from the first snapshot on."""
+        """Yield the depth and its events, on the local clock as it is, while the book is known."""
         if "depth" not in self.declared:
             return
-        table = self.declared["depth"]
-        uncrossed = Uncrossed(table.files[0], self.options.repair)
-        started, dropped, snapshot, number = "snapshot" not in table.fields, 0, False, -1
-        for held in whole_messages(self.tables("depth", quiet), "local_ns"):
-            if "snapshot" not in held.columns:
-                held = held.with_columns(pl.lit(0).alias("snapshot"))
-            if not started:
-                at = held["snapshot"].arg_max() or 0
-                started = bool(held["snapshot"][at])
-                dropped += at if started else held.height
-                held = held.slice(at) if started else held.clear()
-            if held.height == 0:
-                continue
-            shown = held["snapshot"].to_numpy() == 1
-            local, exchange = held["local_ns"].to_numpy(), held["exchange_ns"].to_numpy()
-            # A snapshot is one message, whatever times its rows carry; depth of one time is one message.
-            begins = np.ones(held.height, bool)
-            begins[1:] = (shown[1:] != shown[:-1]) | (
-                ~shown[1:] & ((local[1:] != local[:-1]) | (exchange[1:] != exchange[:-1]))
-            )
-            begins[0] = not (snapshot and shown[0])
-            rows = held["number"].to_numpy()
-            message = np.maximum.accumulate(np.where(begins, rows, number))
-            snapshot, number = bool(shown[-1]), int(message[-1])
-            events = make_events(
-                DEPTH, held["side"].to_numpy(), exchange, local,
-                held["price"].to_numpy(), held["quantity"].to_numpy(), message,
-            )  # fmt: skip
-            events["kind"] = np.where(shown, SNAPSHOT, DEPTH)
-            kept = uncrossed.hold(held, events)
-            events = events[: kept.height]
-            yield kept, events
+        known = KnownDepth(self.declared["depth"], self.options.repair)
+        yield from known.walk(self.tables("depth", quiet))
         if not quiet:
-            self.findings += uncrossed.findings()
-            if uncrossed.ended:
-                self.end = int(local[kept.height - 1]) if kept.height else int(local[0])
-            if not started:
-                raise RecordingError("must hold a snapshot of the book; received none.", table.files[0])
-            if dropped:
-                self.findings.append(
-                    Finding("note", f"{dropped:,} rows of depth before the first snapshot are left out.")
-                )
+            self.gaps = known.gaps
+            self.findings += known.findings()
+
+    def _one_clock(self, kind: str) -> bool:
+        return len(set(TIMES) & set(self.declared[kind].fields)) < len(TIMES)
 
     def survey(self) -> None:
         """Check everything, and learn the clock."""
         clock, rows = LocalClock(), 0
-        for kept, _ in self.depth(quiet=False):
-            clock.feed(_latency(kept))
-            rows += kept.height
-        for kind in ("trades", "quotes"):
-            for held in self.tables(kind, quiet=False):
-                clock.feed(_latency(held))
+        for kind in ("depth", "trades", "quotes"):
+            tables = (kept for kept, _ in self.depth(False)) if kind == "depth" else self.tables(kind, False)
+            for held in tables:
                 rows += held.height
-        self.offset = clock.offset_ns
+                if not self._one_clock(kind):
+                    local = held["local_ns"].to_numpy()
+                    clock.feed(local - held["exchange_ns"].to_numpy(), local)
+        self.clock = clock.correction
         self.findings += clock.findings(next(iter(self.declared.values())).files[0].name)
         if rows == 0:
             raise RecordingError(
@@ -257,15 +159,28 @@ class _Feed:
                 next(iter(self.declared.values())).files[0],
             )
 
-    def _times(self, table: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return exchange and corrected local times; no message was sent after its arrival."""
-        local = table["local_ns"].to_numpy() + self.offset
-        return np.minimum(table["exchange_ns"].to_numpy(), local), local
+    def _times(
+        self, kind: str, local_ns: np.ndarray, exchange_ns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return exchange and corrected local times; no message was sent after its arrival.
+
+        What carries one time only took what other messages of the feed usually take.
+        """
+        fields, usual = self.declared[kind].fields, self.clock.usual_ns
+        if "local_time" not in fields:
+            return exchange_ns, exchange_ns + usual
+        local = self.clock.at(local_ns)
+        if "exchange_time" not in fields:
+            return local - usual, local
+        return self.clock.exchange(local, exchange_ns, np.ones(len(local), bool)), local
+
+    def _times_of(self, kind: str, table: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        return self._times(kind, table["local_ns"].to_numpy(), table["exchange_ns"].to_numpy())
 
     def _trades(self) -> Iterator[np.ndarray]:
         for held in self.tables("trades", quiet=True):
             yield make_events(
-                TRADE, held["side"].to_numpy(), *self._times(held), held["price"].to_numpy(),
+                TRADE, held["side"].to_numpy(), *self._times_of("trades", held), held["price"].to_numpy(),
                 held["quantity"].to_numpy(), held["number"].to_numpy(),
             )  # fmt: skip
 
@@ -277,7 +192,7 @@ class _Feed:
             if held.height == 0:
                 continue
             first, last = last is None, held.tail(1)
-            rows = Rows(*self._times(table), table["number"].to_numpy())
+            rows = Rows(*self._times_of("quotes", table), table["number"].to_numpy())
             sides = {}
             for side, name in ((BUY, "bid"), (SELL, "ask")):
                 levels = range(1, self.declared["quotes"].levels + 1)
@@ -296,28 +211,39 @@ class _Feed:
 
     def _depth(self) -> Iterator[np.ndarray]:
         for _, events in self.depth(quiet=True):
-            events["local_time_ns"] += self.offset
-            events["exchange_time_ns"] = np.minimum(events["exchange_time_ns"], events["local_time_ns"])
+            exchange, local = self._times("depth", events["local_time_ns"], events["exchange_time_ns"])
+            events["exchange_time_ns"], events["local_time_ns"] = exchange, local
             yield events
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the feed by corrected local time; trades come before the changes that they cause."""
         compare = {"depth", "quotes"} <= set(self.declared)
-        agreed = Agreement()
+        agreed, latencies = Agreement(by="time"), Latencies()
+        begin = end = None
         for events in merged((self._trades(), self._quotes(), self._depth())):
             if compare:
                 agreed.feed(events)
+            latencies.feed(events["local_time_ns"] - events["exchange_time_ns"])
+            begin = int(events["local_time_ns"][0]) if begin is None else begin
+            end = int(events["local_time_ns"][-1])
             yield Chunk(events)
+        if self.gaps and begin is not None and end is not None:
+            borders = self.clock.at(np.array(self.gaps, np.int64)).reshape(-1).tolist()
+            times = [begin, *(time for time in borders if time < end), end]
+            self.sessions += list(zip(times[::2], times[1::2], strict=False))
         if compare:
             self.findings.append(agreement_finding(agreed))
-        if self.offset:
-            self.findings.append(
-                Finding(
-                    "note",
-                    f"the local clock ran behind the exchange's: {self.offset / 1e6:,.3f} ms were added, so "
-                    "that the fastest message takes no time.",
+        self.findings += offset_findings(self.clock, latencies.median())
+        both = [kind for kind in self.declared if not self._one_clock(kind)]
+        for kind in self.declared:
+            if both and self._one_clock(kind):
+                self.findings.append(
+                    Finding(
+                        "note",
+                        f"`{kind}` carry one time only: the other is guessed by the median latency of "
+                        f"`{'` and `'.join(both)}`, {self.clock.usual_ns / 1e6:,.3f} ms.",
+                    )
                 )
-            )
         if not any({"local_time", "exchange_time"} <= set(t.fields) for t in self.declared.values()):
             self.findings.append(Finding("note", "one clock only: latencies read 0 and must be assumed."))
         if "trades" not in self.declared:
@@ -326,9 +252,15 @@ class _Feed:
             )
 
 
-def _latency(table: pl.DataFrame) -> np.ndarray:
-    """Return local minus exchange time, ns."""
-    return (table["local_ns"] - table["exchange_ns"]).to_numpy()
+def _without_strays(table: pl.DataFrame, strays: StrayTimes) -> pl.DataFrame:
+    """Return a table; messages whose time of the venue cannot be took as long as others usually do."""
+    both = table.select(ROW, "local_ns", "exchange_ns").fill_null(0)
+    row, local, told = (both[name].to_numpy() for name in both.columns)
+    odd = strays.take(row, local, told)
+    if not odd.any():
+        return table
+    usual = int(np.median((local - told)[~odd]))
+    return table.with_columns(pl.Series("exchange_ns", np.where(odd, local - usual, told)))
 
 
 def open_feed(
@@ -352,5 +284,7 @@ def open_feed(
         files=files,
         chunks=feed.chunks(),
         findings=feed.findings,
-        clock_offset_ns=feed.offset,
+        clock_offset_ns=feed.clock.offset_ns,
+        best_prices={"depth", "quotes"} <= set(tables),
+        sessions=feed.sessions,
     )

@@ -17,6 +17,7 @@ from flowhft.errors import RecordingError
 from flowhft.recordings.checks.rules import LARGEST, YEAR_2100_NS
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
+from flowhft.recordings.formats.received import Received, corrected, survey
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
@@ -33,6 +34,7 @@ EVENT_DTYPE = np.dtype(
 AT_EXCHANGE, AT_LOCAL, OF_BUYER, OF_SELLER = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 CLEAR = 3
 KINDS = {DEPTH: 1, TRADE: 2, SNAPSHOT: 4, TOP: 5}  # ours -> theirs
+FORM = "an .npz file of hftbacktest's events"
 NEAR = 1e-3  # of a tick or lot: what a price may be off its grid
 
 
@@ -162,16 +164,37 @@ def _checked(data: np.ndarray, rule: np.ndarray, name: str, must: str, path: Pat
     return data[rule]
 
 
-def _chunks(path: Path, instrument: Instrument, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
+def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
+    """Yield kinds and times of a file's events that are ours, in pieces."""
+    ours = np.zeros(256, np.int8)
+    ours[list(KINDS.values())] = list(KINDS)
+    with decoding(path, FORM):
+        for data in _arrays(path, rows):
+            kind = ours[(data["ev"] & np.uint64(0xFF)).astype(np.int64)]
+            kept = (kind > 0) & ((data["ev"] & np.uint64(AT_LOCAL)) > 0)
+            for name in ("exch_ts", "local_ts"):  # what is absurd is refused later
+                kept &= (data[name] >= 0) & (data[name] <= YEAR_2100_NS)
+            events = np.zeros(int(kept.sum()), EVENT)
+            events["kind"] = kind[kept]
+            events["exchange_time_ns"], events["local_time_ns"] = (
+                data["exch_ts"][kept],
+                data["local_ts"][kept],
+            )
+            yield events
+
+
+def _chunks(
+    path: Path, instrument: Instrument, options: Options, received: Received, findings: list[Finding]
+) -> Iterator[Chunk]:
     """Yield the events of a file in the order of the local clock."""
     theirs = {number: kind for kind, number in KINDS.items()}
     tick, lot = instrument.tick_size, instrument.lot_size
     dropped: dict[str, int] = {}
     end, first, others, numbered = -(2**63), 0, 0, False
-    with decoding(path, "an .npz file of hftbacktest's events"):
+    with decoding(path, FORM):
         pieces = _arrays(path, options.rows)
     while True:
-        with decoding(path, "an .npz file of hftbacktest's events"):
+        with decoding(path, FORM):
             data = next(pieces, None)
         if data is None:
             break
@@ -222,12 +245,9 @@ def _chunks(path: Path, instrument: Instrument, options: Options, findings: list
             events["price"], events["quantity"] = np.round(data["px"] / tick), np.round(data["qty"] / lot)
             events["message"] = data["ival"]
             numbered |= bool(np.any(data["ival"] != 0))
-            if not numbered:  # files of others: what has one time is one message
+            if not numbered:  # files of others: what arrived at one time is one message
                 begins = np.ones(len(events), bool)
-                for name in ("exchange_time_ns", "local_time_ns", "kind"):
-                    begins[1:] &= True
-                    same = events[name][1:] == events[name][:-1]
-                    begins[1:] = (begins[1:] & ~same) if name == "exchange_time_ns" else (begins[1:] | ~same)
+                begins[1:] = (np.diff(events["local_time_ns"]) != 0) | (np.diff(events["kind"]) != 0)
                 events["message"] = np.maximum.accumulate(np.where(begins, first + np.arange(len(events)), 0))
             sided = events["side"] != 0
             if not sided.all():
@@ -235,7 +255,7 @@ def _chunks(path: Path, instrument: Instrument, options: Options, findings: list
                     data, sided, "ev", "say buy or sell", path, first + int(where[0]), options.repair, dropped
                 )
                 events = events[sided]
-            yield Chunk(events)
+            yield Chunk(corrected(events, received.clock))
         first += rows
     findings += [
         Finding("warning", f"`{path.name}`: dropped {count:,} rows; {what}.")
@@ -256,11 +276,15 @@ def open_npz(path: Path, options: Options) -> Source:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
     instrument, findings = identified(path, options.instrument, _about(path), path)
+    received = survey(_times(path, options.rows), path.name)
+    findings += received.findings
     return Source(
         instrument,
         files=(path,),
-        chunks=_chunks(path, instrument, options, findings),
+        chunks=_chunks(path, instrument, options, received, findings),
         findings=findings,
+        clock_offset_ns=0 if received.clock is None else received.clock.offset_ns,
+        best_prices=received.best_prices,
     )
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from flowhft.errors import RecordingError
 from flowhft.recordings.columns import Column
 from flowhft.recordings.described import Guess, identified
-from flowhft.recordings.formats.feed import Table, open_feed, raw
+from flowhft.recordings.formats.feed import open_feed, raw
+from flowhft.recordings.formats.feed_depth import Table
 from flowhft.recordings.grid import SAMPLE, Grid
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Source

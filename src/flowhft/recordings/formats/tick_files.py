@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
+from flowhft.recordings.checks.clock import Correction
 from flowhft.recordings.checks.rules import (
     LARGEST,
     YEAR_2100_NS,
@@ -23,6 +24,7 @@ from flowhft.recordings.checks.rules import (
 )
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import metadata_of, read_columns
+from flowhft.recordings.formats.received import corrected, survey
 from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source, counted_in
@@ -102,7 +104,19 @@ def _about(path: Path) -> tuple[dict[str, Any], int]:
     return said_in(values, path, fix), offset
 
 
-def _chunks(path: Path, options: Options, findings: list[Finding]) -> Iterator[Chunk]:
+def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
+    """Yield kinds and times of a file's events, in pieces."""
+    for table in read_columns(path, ("kind", "exchange_time_ns", "local_time_ns"), rows):
+        table = table.filter(pl.col("kind").is_in(EVENT_KINDS)).drop_nulls()
+        events = np.zeros(table.height, EVENT)
+        for name in ("kind", "exchange_time_ns", "local_time_ns"):
+            events[name] = table[name].to_numpy()
+        yield events
+
+
+def _chunks(
+    path: Path, options: Options, clock: Correction | None, findings: list[Finding]
+) -> Iterator[Chunk]:
     keeper = Keeper(CHECKS, path, options.repair)
     in_order = {kind: Keeper(IN_ORDER, path, options.repair) for kind in ("events", "orders")}
     with_orders = False
@@ -120,7 +134,7 @@ def _chunks(path: Path, options: Options, findings: list[Finding]) -> Iterator[C
             for name in dtype.names or ():
                 array[name] = rows[name].to_numpy()
             made.append(array)
-        yield Chunk(made[0], made[1] if with_orders else None)
+        yield Chunk(corrected(made[0], clock), corrected(made[1], clock) if with_orders else None)
     findings += [found for one in (keeper, *in_order.values()) for found in one.findings()]
 
 
@@ -136,12 +150,15 @@ def open_ticks(path: Path, options: Options) -> Source:
     """
     about, offset = _about(path)
     instrument, findings = identified(path, options.instrument, about, path)
+    received = survey(_times(path, options.rows), path.name)
+    findings += received.findings
     source = Source(
         instrument,
         files=(path,),
-        chunks=_chunks(path, options, findings),
+        chunks=_chunks(path, options, received.clock, findings),
         findings=findings,
-        clock_offset_ns=offset,
+        clock_offset_ns=offset + (0 if received.clock is None else received.clock.offset_ns),
+        best_prices=received.best_prices,
     )
     return counted_in(source, about["tick_size"], about["lot_size"])
 

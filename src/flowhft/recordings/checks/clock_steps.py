@@ -1,0 +1,101 @@
+"""How the fastest message of every moment tells that a receiver's clock was set, or that it drifts.
+
+A clock that is set changes the latency of every message at once, and for good: the fastest ones of ten
+seconds before and after lie flat, and apart. A slow network or a venue under load does not look like this:
+its latencies rise and fall. A clock that drifts changes them along a line.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+MOMENT_NS = 10**8  # the fastest message of so long is one number
+SECOND = 10  # moments
+SPAN = 10  # seconds with a message, on either side of a step
+STEP_NS = 50 * 10**6  # a smaller step is left to the network
+FLATTER = 4  # the fastest messages on either side vary by less than this part of a step
+MINUTE = 60 * SECOND  # moments
+FEWEST_MINUTES = 5
+DRIFT_NS = 10 * 10**6  # a smaller drift, over all of a stretch, is left to the network
+STRAIGHTER = 5  # minutes lie off the line by less than this part of a drift
+FASTEST_DRIFT = 1e-3  # seconds a second; quartz is a hundred times better
+MOST_MINUTES = 1_000
+
+Moments = Int[np.ndarray, " moment"]
+
+
+class Line(NamedTuple):
+    """The fastest latency along a stretch of time: `level` ns at its first moment, `slope` ns a moment."""
+
+    level: float
+    slope: float
+
+    def at(self, moments: Moments) -> np.ndarray:
+        """Return the fastest latency so many moments later, ns."""
+        return self.level + self.slope * moments
+
+
+def steps(moment: Moments, fastest: Moments) -> list[int]:
+    """Return the moments before which a clock was set, rising.
+
+    Args:
+        moment: numbers of the moments in which messages arrived, rising.
+        fastest: the least latency in each, ns.
+    """
+    second, starts = np.unique(moment // SECOND, return_index=True)
+    if len(second) < 2 * SPAN:
+        return []
+    least = np.minimum.reduceat(fastest, starts)
+    spans = np.sort(np.lib.stride_tricks.sliding_window_view(least, SPAN), axis=1)
+    before, after = spans[:-SPAN], spans[SPAN:]
+    middle, most = SPAN // 2, SPAN - 2  # two of the ten may be slow
+    change = np.abs(after[:, middle] - before[:, middle])
+    spread = np.maximum(before[:, most] - before[:, 0], after[:, most] - after[:, 0])
+    found = np.where((change >= STEP_NS) & (FLATTER * spread < change), change, 0)
+    taken: list[int] = []
+    while len(found) and found.max() > 0:
+        place = int(np.argmax(found))
+        levels = float(before[place, middle]), float(after[place, middle])
+        taken.append(_placed(moment, fastest, second[place + SPAN - 2], second[place + SPAN + 1], levels))
+        found[max(0, place - SPAN) : place + SPAN + 1] = 0
+    return sorted(set(taken))
+
+
+def _placed(moment: Moments, fastest: Moments, first: int, last: int, levels: tuple[float, float]) -> int:
+    """Return the moment, within some seconds, from which on latencies are those after a step."""
+    begin = int(np.searchsorted(moment, first * SECOND))
+    end = int(np.searchsorted(moment, (last + 1) * SECOND))
+    here = np.clip(fastest[begin:end], min(levels), max(levels))
+    old, new = (np.abs(here - level) for level in levels)
+    cost = np.concatenate([[0.0], np.cumsum(old)]) + np.append(np.cumsum(new[::-1])[::-1], 0.0)
+    best = begin + int(np.argmin(cost))
+    return int(moment[min(best, len(moment) - 1)])
+
+
+def line(moment: Moments, fastest: Moments) -> Line:
+    """Return how the fastest latency of a stretch without a step changes: a slope of 0 unless it drifts.
+
+    The level is such that no moment lies below the line, but for what its slope is off (Theil-Sen, of the
+    fastest messages of whole minutes).
+
+    Args:
+        moment: rising, one or more.
+        fastest: the least latency in each, ns.
+    """
+    level = Line(float(fastest.min()), 0.0)
+    minute, starts, counts = np.unique(moment // MINUTE, return_index=True, return_counts=True)
+    least = np.minimum.reduceat(fastest, starts).astype(np.float64)
+    minute, least = minute[counts * 4 >= MINUTE], least[counts * 4 >= MINUTE]
+    if len(minute) < FEWEST_MINUTES:
+        return level
+    every = 1 + len(minute) // MOST_MINUTES
+    x, y = minute[::every] * float(MINUTE), least[::every]
+    one, other = np.triu_indices(len(x), 1)
+    slope = float(np.median((y[other] - y[one]) / (x[other] - x[one])))
+    total = abs(slope) * float(x[-1] - x[0])
+    off = y - slope * x
+    if total < DRIFT_NS or STRAIGHTER * np.ptp(off) > total or abs(slope) > FASTEST_DRIFT * MOMENT_NS:
+        return level
+    since = (moment - moment[0]).astype(np.float64)
+    return Line(float(np.min(fastest - slope * since)), slope)
