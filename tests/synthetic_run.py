@@ -54,6 +54,8 @@ def _evaluated(row: dict, pnl: float, error: float, deviation: float, inventory:
         "max_inventory": (2.6 * inventory, 0.05 * inventory),
         "half_spread": (31.4, 0.02),
         "pnl_to_map": (pnl / inventory, error / inventory),
+        "sortino": (1.7 * pnl / deviation, 0.1),
+        "calmar": (pnl / (1.4 * deviation), 0.05),
         "mean_inventory": (0.1 * inventory, 0.05 * inventory),
         "effective_spread": (3.1, 0.02),
         "realised_spread": (1.2, 0.05),
@@ -433,6 +435,7 @@ def _backtest(folder: Path, rng: np.random.Generator) -> None:
             "sessions": 12,
             "session_seconds": 150.0,
             "total_pnl": {name: 12 * row[0] for name, row in POLICIES.items()},
+            "run_drawdown": {name: 2.5 * row[1] for name, row in POLICIES.items()},
             "break_even_fee_bps": {
                 name: None if row[0] < 0 else 0.012 * row[0] for name, row in POLICIES.items()
             },

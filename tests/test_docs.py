@@ -34,7 +34,7 @@ from flowhft.learn.settings import (
     TrainingSettings,
 )
 from flowhft.metrics import table as metrics
-from flowhft.metrics.bootstrap import SAMPLES
+from flowhft.metrics.intervals import LEAST_LOSSES
 from flowhft.policies import rules as experts
 from flowhft.policies.rules import white_noise
 from flowhft.policies.settings import NetworkSettings
@@ -353,8 +353,8 @@ def test_constants_are_documented_as_they_are():
         f"more than {MOST_IN_STEP:g} market orders of a side",
         f"capped at {FURTHEST:g} / k",
         f"uniform on (0, {white_noise.REACH:g} / k)",
-        f"Blocks of {BLOCK_SECONDS:g} s",
-        f"{SAMPLES:,} times",
+        f"shorter than {BLOCK_SECONDS:g} s",
+        f"fewer than {LEAST_LOSSES} sessions lose",
         f"{metrics.CONFIDENCE:.0%} by default".replace("%", " %"),
         f"clipped at {REACH:g};",
     ):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from synthetic_run import LEARNED, REFERENCE, differences, results, write_run
 
 from flowhft.errors import DataError
-from flowhft.metrics.table import METRICS
+from flowhft.metrics.table import LATER, METRICS
 from flowhft.policies.origin import origin_before
 from flowhft.report import build, charts, numbers, theme, verdict
 from flowhft.report import sections as report_sections
@@ -102,6 +102,19 @@ def test_the_page_loads_nothing(whole, page):
     assert not re.findall(r"(?:src|href)\s*=|url\(|@import|https?://", re.sub(r'href="#', "", own))
     assert "default-src 'none'" in own, "the browser is told so too"
     assert document.count("plotly.js v") <= 2, "plotly.js stands in the page once"
+
+
+def test_results_of_before_have_no_sortino_and_are_read(whole, tmp_path):
+    folder = tmp_path / "before"
+    shutil.copytree(whole, folder)
+    for path in folder.rglob("*.parquet"):
+        table = pl.read_parquet(path)
+        later = [name for name in table.columns if name.startswith(LATER)]
+        if later:
+            table.drop(later).write_parquet(path)
+    results = gather(folder).table("evaluate/results")
+    assert results["sortino"].is_null().all()
+    assert results["pnl"].is_not_null().all()
 
 
 def test_a_page_without_javascript_still_has_every_table(page):

@@ -118,7 +118,8 @@ def test_what_nobody_kept_is_not_defined_and_harms_nothing_else():
     found = summarise(measure(one_session(mid_after=None, activity=None)))
     unknown = {name for name, value in found.items() if np.isnan(value.value)}
     assert unknown == {
-        "expected_pnl", "sharpe", "adverse_selection", "realised_spread", "slippage", "turnover",
+        "expected_pnl", "sharpe", "sortino", "pnl_deviation", "adverse_selection", "realised_spread",
+            "slippage", "turnover",
         "fill_ratio", "order_to_trade", "quoting_ratio", "latency_p50", "latency_p99",
     }  # fmt: skip
 
@@ -401,6 +402,6 @@ def test_every_metric_is_defined_somewhere(session, simulated):
     """In the replay or in the simulator: none is a column of nothing."""
     there = summarise(measure(replayed(session, ALONE).trajectory))
     here = summarise(measure(simulated[1]))
-    for name in METRICS.keys() - {"expected_pnl", "sharpe", "pnl_deviation"}:
+    for name in METRICS.keys() - {"expected_pnl", "sharpe", "sortino", "pnl_deviation"}:
         assert np.isfinite(here[name].value) or np.isfinite(there[name].value), name
     assert there["slippage"].value < 0.0  # prices are rounded away from the mid

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from program import flowhft
 
 from flowhft.errors import DataError, UsageError
-from flowhft.metrics.bootstrap import draw_blocks
+from flowhft.metrics import intervals
+from flowhft.metrics.estimators import MEAN
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import TRADE, Recording, make_events
@@ -258,29 +259,25 @@ def test_what_one_window_did_not_keep_is_not_in_the_whole():
 # Costs
 
 
-def test_intervals_of_the_sweep_are_those_of_resampled_blocks():
+def test_intervals_of_the_sweep_are_those_of_sessions():
     random = np.random.default_rng(5)
-    courses = {"a": random.normal(0.3, 1.0, 40), "b": random.normal(0.0, 1.0, 40)}
+    courses = {"a": random.normal(0.3, 1.0, 43), "b": random.normal(0.0, 1.0, 43)}
     table = pl.concat(
         [
             pl.DataFrame(
-                {"policy": name, "maker_fee_bps": 1.0, "latency_ms": 5.0, "step": range(40)}
+                {"policy": name, "maker_fee_bps": 1.0, "latency_ms": 5.0, "step": range(43)}
             ).with_columns(pnl=pl.Series(values), fills=pl.lit(1.0))
             for name, values in courses.items()
         ]
     )
-    found = evaluate_costs(table, 8, 7, "b", seed=11, confidence=0.9, samples=200)
+    found = evaluate_costs(table, 8, 7, "b", confidence=0.9)
     rows = {row["policy"]: row for row in found.iter_rows(named=True)}
-    starts = draw_blocks(40, 7, 200, 11)
-    steps = (starts[:, :, None] + np.arange(7)).reshape(200, -1)[:, :40]
-    resampled = {name: values[steps].sum(axis=1) / 5 for name, values in courses.items()}
-    for name, values in courses.items():
-        assert rows[name]["pnl"] == pytest.approx(values.sum() / 5)
-        assert [rows[name]["pnl_low"], rows[name]["pnl_high"]] == pytest.approx(
-            np.percentile(resampled[name], [5.0, 95.0]).tolist()
-        )
-    paired = np.percentile(resampled["a"] - resampled["b"], [5.0, 95.0]).tolist()
-    assert [rows["a"]["difference_low"], rows["a"]["difference_high"]] == pytest.approx(paired)
+    earned = {name: values[:40].reshape(5, 8).sum(axis=1) for name, values in courses.items()}
+    for name, values in earned.items():
+        written = [rows[name][f"pnl{end}"] for end in ("", "_low", "_high")]
+        assert written == pytest.approx(intervals.single(MEAN, (values,), 0.9))
+    paired = intervals.single(MEAN, (earned["a"] - earned["b"],), 0.9)
+    assert [rows["a"][f"difference{end}"] for end in ("", "_low", "_high")] == pytest.approx(paired)
     assert rows["b"]["difference"] is None
     assert rows["a"]["fills"] == 8.0
 

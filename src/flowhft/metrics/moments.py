@@ -157,9 +157,16 @@ def to_bytes(moments: Moments) -> bytes:
 
 
 def from_bytes(content: bytes) -> Moments:
-    """Return what `to_bytes` wrote."""
+    """Return what `to_bytes` wrote.
+
+    Raises:
+        ValueError: it holds other columns than these metrics need: another version wrote it.
+    """
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         names = [name.removesuffix("/sums") for name in arrays.files if name.endswith("/sums")]
+        wanted = {group: len(columns) for group, columns in columns_needed().items()}
+        if {name: arrays[f"{name}/sums"].shape[-1] for name in names} != wanted:
+            raise ValueError("moments of other metrics")
         return Moments(
             tuple(str(policy) for policy in arrays["policies"]),
             int(arrays["paths"]),
@@ -188,7 +195,9 @@ def _estimate(
 
     def at(name: str) -> tuple[int, float, np.ndarray]:
         place = _place(moments.policies, name)
-        value, gradient = estimator.function(_of(moments.pilots[group], place), means[place, used])
+        value, gradient = estimator.function(
+            _of(moments.pilots[group], place), means[place, used], moments.paths
+        )
         return place, value, gradient
 
     def covariance(one: tuple[int, float, np.ndarray], other: tuple[int, float, np.ndarray]) -> float:
@@ -203,9 +212,9 @@ def _estimate(
         value -= theirs[1]
         variance = variance + covariance(theirs, theirs) - 2.0 * covariance(ours, theirs)
     if moments.paths < 2:
-        return around(value, float("nan"), confidence)
+        return around(value, float("nan"), moments.paths, confidence)
     variance = max(variance, 0.0) if variance == variance else variance
-    return around(value, float(np.sqrt(variance / (moments.paths - 1))), confidence)
+    return around(value, float(np.sqrt(variance / (moments.paths - 1))), moments.paths, confidence)
 
 
 def _place(policies: Sequence[str], name: str) -> int:

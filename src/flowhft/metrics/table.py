@@ -19,6 +19,7 @@ from flowhft.metrics.estimators import (
     ROOT,
     SHARPE,
     SHORTFALL,
+    SORTINO,
     TAIL,
     UTILITY,
     Estimator,
@@ -114,7 +115,8 @@ METRICS: dict[str, Metric] = {
             "sharpe",
             "Sharpe (per session)",
             "ratio",
-            "Mean over standard deviation, across paths, of the equity at the session's end; not annualised.",
+            "Mean over standard deviation (that of a sample, n - 1), across paths, of the equity at the "
+            "session's end; not annualised.",
             +1,
             "pnl",
             SHARPE,
@@ -131,7 +133,7 @@ METRICS: dict[str, Metric] = {
             "pnl_deviation",
             "PnL deviation",
             "money",
-            "Standard deviation across paths of the equity at the session's end.",
+            "Standard deviation (that of a sample, n - 1) across paths of the equity at the session's end.",
             -1,
             "pnl",
             DEVIATION,
@@ -140,7 +142,8 @@ METRICS: dict[str, Metric] = {
             "expected_shortfall",
             "Expected shortfall (5 %)",
             "money",
-            "Mean equity at the session's end over the worst 5 % of paths.",
+            "Mean equity at the session's end over the worst 5 % of paths, the last of them counted by the "
+            "fraction that completes the share: of up to 20 paths, the worst.",
             +1,
             "pnl",
             SHORTFALL,
@@ -199,6 +202,26 @@ METRICS: dict[str, Metric] = {
             "pnl",
             RATIO,
             ("absolute_inventory",),
+        ),
+        Metric(
+            "sortino",
+            "Sortino (per session)",
+            "ratio",
+            "Mean over the root of the mean squared loss, across paths, of the equity at the session's end; "
+            "a gain counts as no loss. Not annualised; not defined where no path loses.",
+            +1,
+            "pnl",
+            SORTINO,
+        ),
+        Metric(
+            "calmar",
+            "Calmar (per session)",
+            "ratio",
+            "Mean equity at the session's end over the mean max drawdown within a session; not annualised.",
+            +1,
+            "pnl",
+            RATIO,
+            ("max_drawdown",),
         ),
         Metric(
             "mean_inventory",
@@ -311,6 +334,8 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+# Metrics that results of versions before do not have: who reads those leaves them out.
+LATER = ("sortino", "calmar")
 
 # What may decide between policies, each an estimator over the equity at the session's end.
 CRITERIA: dict[str, Estimator] = {"pnl": MEAN, "sharpe": SHARPE, "utility": UTILITY}

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from flowhft.errors import UsageError
-from flowhft.policies.adapter import Adapter, compose
+from flowhft.policies.adapter import IDENTITY, Adapter, compose
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.scenarios.known import informed_in, premium_in, units_of
 from flowhft.scenarios.scenario import Scenario
@@ -99,8 +99,9 @@ class Policy:
         """Return it as it quotes in a scenario, told what it is told there; executors take nothing else.
 
         A rule has its coefficients then, a set of members is one of them, and a policy with a regime adapter
-        senses and quotes in the market's units and knows of which kind it is, no more. One that is settled
-        stays as it is.
+        senses and quotes in the market's units and knows of which kind it is and what a fill costs, no
+        more. It was trained where fills cost nothing: both sides are quoted further out by the fee, unless a
+        map was fitted to a market behind it. One that is settled stays as it is.
 
         Args:
             scenario: the market; None where it is the same everywhere.
@@ -121,6 +122,9 @@ class Policy:
         adapter = self.adapter
         if there.adapter is not None:
             adapter = there.adapter if adapter is None else compose(adapter, there.adapter)
+        if adapter in (None, IDENTITY) and regime is not None and scenario is not None:
+            cost = float(scenario.estimates().fill_cost)
+            adapter = IDENTITY._replace(offset_bid=cost, offset_ask=cost) if cost else adapter
         return replace(self, core=core, regime=regime, adapter=adapter, settled=True)
 
     def at_dial(self, dial: float) -> "Policy":

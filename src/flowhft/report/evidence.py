@@ -12,12 +12,13 @@ from typing import Any
 import polars as pl
 
 from flowhft.errors import DataError
-from flowhft.metrics.table import METRICS
+from flowhft.metrics.table import LATER, METRICS
 from flowhft.policies.origin import Origin, origins_in, with_origins
 from flowhft.report import blocks
 from flowhft.report.blocks import Page
 from flowhft.runs import folder as runs
 from flowhft.runs import tables
+from flowhft.runs.tables.schema import ENDS
 
 # Families of policies that nobody wrote down as a rule: reports are about them.
 LEARNED = ("learned", "own")
@@ -190,6 +191,12 @@ def _method_of(curve: Path) -> str:
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     table = runs.read_table(path)
+    later = [f"{name}{end}" for name in LATER for end in ENDS]
+    table = table.with_columns(
+        pl.lit(None, pl.Float64).alias(name)
+        for name in later
+        if name in columns and name not in table.columns
+    )
     # A table without rows, differences where there is only the reference, need not say what it lacks.
     missing = [name for name in columns if table.height and name not in table.columns]
     if missing:

@@ -103,7 +103,10 @@ class Finished(Generic[Value]):
         digest, _, rest = path.read_bytes().partition(b"\n")
         if hashlib.sha256(rest).hexdigest().encode() != digest:
             raise self.damaged(key)
-        return self.form.from_bytes(rest.partition(b"\n")[2])
+        try:
+            return self.form.from_bytes(rest.partition(b"\n")[2])
+        except ValueError as cause:  # whole, but of another version
+            raise self.damaged(key) from cause
 
     def __setitem__(self, key: object, value: Value, /) -> None:
         """Keep a finished piece."""

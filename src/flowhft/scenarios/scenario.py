@@ -273,8 +273,8 @@ class Scenario:
         return self.exciter == "arrivals" or self.clip_beyond_mid
 
     def raw_estimates(self) -> Estimates:
-        """Return what the paper's runs told the experts: volatility and drift as raw relative numbers."""
-        return self.estimates()._replace(volatility=self.volatility, drift=self.drift)
+        """Return what the paper's runs told the experts: raw relative volatility and drift, no fee."""
+        return self.estimates()._replace(volatility=self.volatility, drift=self.drift, fill_cost=0.0)
 
     def but(self, **changes: Any) -> "Scenario":
         """Return the same scenario with some parameters changed, validated again."""

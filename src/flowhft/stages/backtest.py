@@ -60,8 +60,8 @@ def replay(
     """Replay a recording: every policy quotes into it, alone, through hftbacktest.
 
     Orders wait in queues, arrive late and pay fees. Metrics are per session of the scenario's horizon, as in
-    simulation; their intervals come from a block bootstrap of the recording. `no_quote`, who stays at home,
-    is among the policies whether it is named or not.
+    simulation; their intervals are those of few sessions (`flowhft.metrics.intervals`). `no_quote`, who
+    stays at home, is among the policies whether it is named or not.
 
     Args:
         recording: it, or where it is (`flowhft.read_recording`).
@@ -72,7 +72,7 @@ def replay(
             itself, which is in sample: its warnings say so. Not needed beside a scenario.
         settings: of the replay: times, latencies, fees, queues, order size and limits.
         sweep: fees and latencies at which everything is replayed once more.
-        seed: of policies that draw, and of the bootstrap.
+        seed: of policies that draw, and of a calibration.
         reference: policy that paired differences are taken against; None for the first.
         confidence: of every interval, between 0 and 1.
         journal: folder in which every policy gets one with all that it did (`flowhft.desk.journal`), and the
@@ -140,7 +140,6 @@ def replay(
             costs,
             compared.origins,
         ),
-        seed=seed,
         confidence=confidence,
         learned=compared.learned,
     )

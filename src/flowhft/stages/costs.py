@@ -11,7 +11,9 @@ from flowhft.desk.compiled import Frozen
 from flowhft.desk.replay.engine import Replayed, replay
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
-from flowhft.metrics.bootstrap import SAMPLES, draw_blocks
+from flowhft.metrics import intervals
+from flowhft.metrics.estimators import MEAN
+from flowhft.metrics.sessions import sessions_in
 from flowhft.policies.own import OwnPolicy
 from flowhft.recordings.ticks import Recording
 from flowhft.stages.settings import SweepSettings
@@ -100,66 +102,52 @@ def evaluate_costs(
     session_steps: int,
     block_steps: int,
     reference: str,
-    seed: int,
     confidence: float,
-    samples: int = SAMPLES,
 ) -> pl.DataFrame:
     """Return the PnL of a session by policy and costs, with intervals, and paired differences.
 
-    The intervals are those of `flowhft.metrics.bootstrap`: moving blocks of steps, the same for all.
+    The intervals are those of few sessions (`flowhft.metrics.intervals`).
 
     Args:
         costs: from `sweep_costs`; of several windows one behind the other.
         session_steps: steps of a session.
-        block_steps: steps of a block.
+        block_steps: steps after which the path has forgotten (`flowhft.metrics.sessions`).
         reference: policy that differences are taken against, at the same costs.
-        seed: of the blocks.
         confidence: of the intervals.
-        samples: resampled courses behind an interval.
 
     Returns:
         One row a policy and point: policy, reference, maker_fee_bps, latency_ms, fills, pnl and difference
         (tick x lot of one order, with `_low` and `_high`; the difference is null for the reference).
     """
-    tails = [50.0 * (1.0 - confidence), 50.0 * (1.0 + confidence)]
     rows: list[dict[str, Any]] = []
     for point, table in costs.group_by(POINT, maintain_order=True):
         by_policy = {str(name): part for (name,), part in table.group_by("policy", maintain_order=True)}
-        used = min(part.height for part in by_policy.values()) // session_steps * session_steps
-        sessions = used // session_steps
-        starts = draw_blocks(used, block_steps, samples, seed)
-        totals = {
-            name: _resampled(part["pnl"].to_numpy()[:used], starts, block_steps, used) / sessions
+        steps = min(part.height for part in by_policy.values())
+        sessions, units = sessions_in(steps, session_steps, block_steps)
+        used = sessions * session_steps
+        earned = {
+            name: part["pnl"].to_numpy()[:used].reshape(sessions, session_steps).sum(axis=1)
             for name, part in by_policy.items()
         }
-        means = {name: float(part["pnl"][:used].sum()) / sessions for name, part in by_policy.items()}
         for name, part in by_policy.items():
-            low, high = np.percentile(totals[name], tails)
+            found = intervals.single(MEAN, (earned[name],), confidence, units)
             row = dict(zip(POINT, point, strict=True)) | {
                 "policy": name,
                 "reference": reference,
                 "fills": float(part["fills"][:used].sum()) / sessions,
-                "pnl": means[name],
-                "pnl_low": float(low),
-                "pnl_high": float(high),
+                "pnl": found.value,
+                "pnl_low": found.low,
+                "pnl_high": found.high,
                 "difference": None,
                 "difference_low": None,
                 "difference_high": None,
             }
             if name != reference:
-                low, high = np.percentile(totals[name] - totals[reference], tails)
+                found = intervals.paired(MEAN, (earned[name],), (earned[reference],), confidence, units)
                 row |= {
-                    "difference": means[name] - means[reference],
-                    "difference_low": float(low),
-                    "difference_high": float(high),
+                    "difference": found.value,
+                    "difference_low": found.low,
+                    "difference_high": found.high,
                 }
             rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _resampled(values: np.ndarray, starts: np.ndarray, block: int, used: int) -> np.ndarray:
-    """Return the sum over every resampled course: whole blocks, the last one cut."""
-    summed = np.concatenate([[0.0], np.cumsum(values)])
-    last = used - (starts.shape[1] - 1) * block
-    whole = summed[starts[:, :-1] + block] - summed[starts[:, :-1]]
-    return whole.sum(axis=1) + summed[starts[:, -1] + last] - summed[starts[:, -1]]

@@ -12,17 +12,17 @@ from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import latency_table
 from flowhft.desk.replay.markout import markout
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.metrics.bootstrap import evaluate_sessions
 from flowhft.metrics.measures import (
     drawdown,
     equity,
     inventory_after,
     inventory_distribution,
 )
+from flowhft.metrics.sessions import evaluate_sessions
 from flowhft.policies.origin import Origin, with_origins
 from flowhft.recordings.ticks import Recording
 from flowhft.runs import tables
-from flowhft.runs.folder import stream, write_json, write_table
+from flowhft.runs.folder import write_json, write_table
 from flowhft.simulate.evaluate import columns
 from flowhft.stages.costs import evaluate_costs
 from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
@@ -128,7 +128,6 @@ class Backtest:
 def judge(
     replays: Replays,
     *,
-    seed: int,
     confidence: float,
     learned: str | None,
     more: Mapping[str, Any] | None = None,
@@ -137,7 +136,6 @@ def judge(
 
     Args:
         replays: they.
-        seed: of the run, for the blocks of the bootstrap.
         confidence: of every interval, between 0 and 1.
         learned: the policy that a report is about; None where only experts ran.
         more: what the record says besides, before the rest.
@@ -150,7 +148,6 @@ def judge(
         "session_steps": round(settings.session / settings.interval),
         "block_steps": min(block, max(1, steps // 2)),
         "reference": reference,
-        "seed": stream(seed, "backtest", "blocks"),
         "confidence": confidence,
     }
     trajectories = {name: one.trajectory for name, one in replayed.items()}
@@ -178,6 +175,7 @@ def judge(
             name: money * float(np.sum(t.spread_pnl + t.inventory_pnl - t.fee))
             for name, t in trajectories.items()
         },
+        "run_drawdown": {name: money * value for name, value in found.run_drawdown.items()},
         "break_even_fee_bps": {name: break_even_fee(one) for name, one in replayed.items()},
         "orders": {name: one.orders for name, one in replayed.items()},
         "decision_latency_us": {name: one.decision_latency_us for name, one in replayed.items()},

@@ -60,7 +60,7 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
 
     Args:
         folder: of the journal, of a session that is over or of one that was killed.
-        seed: of the bootstrap.
+        seed: not looked at: intervals draw nothing any more.
         confidence: of every interval, between 0 and 1.
 
     Raises:
@@ -87,7 +87,7 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
         delays=UNKNOWN,
     )
     replays = Replays(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
-    judged = judge(replays, seed=seed, confidence=confidence, learned=None)
+    judged = judge(replays, confidence=confidence, learned=None)
     if found.finished:
         return judged
     return judged.warned(["The session did not come to its end: its journal goes up to its last flush."])

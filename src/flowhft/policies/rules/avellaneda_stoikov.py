@@ -11,7 +11,8 @@ class Coefficients(NamedTuple):
     """What the quotes need.
 
     Attributes:
-        base: ln(1 + gamma/k) / gamma, ticks: half-spread of a maker without inventory risk.
+        base: ln(1 + gamma/k) / gamma + c, ticks: half-spread of a maker without inventory risk, to whom a
+            fill costs c.
         slope: gamma sigma^2, ticks per lot and second: how the price of inventory grows with time left.
         lean: +1; -1 where the inventory's sign is reversed, as the FlowHFT paper ran it.
     """
@@ -25,23 +26,25 @@ def coefficients(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
     """Work out the coefficients of the quotes of an exponential-utility market maker.
 
     Args:
-        estimates: volatility in ticks per root second, fill decay in 1 / tick.
+        estimates: volatility in ticks per root second, fill decay in 1 / tick, fill cost in ticks.
         risk_aversion: gamma, 1 / (tick x lot), positive.
 
     Source: M. Avellaneda, S. Stoikov, "High-frequency trading in a limit order book", Quantitative
-    Finance 8(3), 2008, equations (3.17) and (3.18).
+    Finance 8(3), 2008, equations (3.17) and (3.18). There fills cost nothing. One that costs c at the
+    distance delta earns delta - c, and in delta - c the problem is the same: both sides
+    move outwards by c, inwards for a rebate.
     """
     gamma, k = risk_aversion, estimates.fill_decay
     return Coefficients(
-        base=np.log1p(gamma / k) / gamma,
+        base=np.log1p(gamma / k) / gamma + estimates.fill_cost,
         slope=gamma * estimates.volatility**2,
         lean=1.0,
     )
 
 
 def coefficients_as_run(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
-    """Return the coefficients with the inventory's sign reversed, as the FlowHFT paper ran them."""
-    return coefficients(estimates, risk_aversion)._replace(lean=-1.0)
+    """Return the coefficients with the inventory's sign reversed and no fee, as the FlowHFT paper ran it."""
+    return coefficients(estimates._replace(fill_cost=0.0), risk_aversion)._replace(lean=-1.0)
 
 
 def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Numeric, Numeric]) -> Quote:

@@ -11,8 +11,8 @@ class Coefficients(NamedTuple):
     """What the quotes need.
 
     Attributes:
-        base: ln(1 + gamma/k) / gamma, ticks.
-        slope: C = sqrt(sigma^2 gamma / (2 k A) (1 + gamma/k)^(1 + k/gamma)), ticks per lot; where
+        base: ln(1 + gamma/k) / gamma + c, ticks, where a fill costs c.
+        slope: C = sqrt(sigma^2 gamma / (2 k A exp(-k c)) (1 + gamma/k)^(1 + k/gamma)), ticks per lot; where
             `follows_intensity` is 1, C x sqrt(A), to be divided by the root of the current intensity.
         lean: mu / (gamma sigma^2), lots: the inventory that the drift makes worth holding.
         follows_intensity: 0 for a fixed A; 1 where A is the current intensity of the quote's side.
@@ -29,19 +29,23 @@ def coefficients_with_drift(estimates: Estimates, risk_aversion: Numeric) -> Coe
 
     Args:
         estimates: volatility (ticks per root second), drift (ticks per second), intensity A (1 / second,
-            per side), fill decay k (1 / tick).
+            per side), fill decay k (1 / tick), fill cost c (ticks).
         risk_aversion: gamma, 1 / (tick x lot), positive.
 
     Source: O. Gueant, C.-A. Lehalle, J. Fernandez-Tapia, "Dealing with the inventory risk", Mathematics
-    and Financial Economics 7(4), 2013, asymptotic quotes of sections 4 and 5 (with trend).
+    and Financial Economics 7(4), 2013, asymptotic quotes of sections 4 and 5 (with trend). There fills cost
+    nothing. One that costs c at the distance delta earns delta - c and comes at the rate A exp(-k c) exp(-k
+    (delta - c)): the problem without cost, in delta - c and with A exp(-k c) in the place of A, as in the
+    tables of the oracles (`linear_equation`).
     """
     gamma, k = risk_aversion, estimates.fill_decay
     # (1 + gamma/k)^(1 + k/gamma), accurate also where gamma is far below k and the limit is e.
     power = np.exp((1.0 + k / gamma) * np.log1p(gamma / k))
     variance = estimates.volatility**2
+    intensity = estimates.intensity * np.exp(-k * estimates.fill_cost)
     return Coefficients(
-        base=np.log1p(gamma / k) / gamma,
-        slope=np.sqrt(variance * gamma / (2.0 * k * estimates.intensity) * power),
+        base=np.log1p(gamma / k) / gamma + estimates.fill_cost,
+        slope=np.sqrt(variance * gamma / (2.0 * k * intensity) * power),
         lean=estimates.drift / (gamma * variance),
         follows_intensity=0.0,
     )
@@ -58,8 +62,9 @@ def coefficients_as_run(estimates: Estimates, risk_aversion: Numeric) -> Coeffic
 
 
 def coefficients_with_drift_as_run(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
-    """Return GLFT with drift as the FlowHFT paper ran it: A under the root is the current intensity."""
-    per_root_intensity = coefficients_with_drift(estimates._replace(intensity=1.0), risk_aversion)
+    """Return GLFT with drift as the FlowHFT paper ran it: no fee, A under the root the current intensity."""
+    told = estimates._replace(intensity=1.0, fill_cost=0.0)
+    per_root_intensity = coefficients_with_drift(told, risk_aversion)
     return per_root_intensity._replace(follows_intensity=1.0)
 
 

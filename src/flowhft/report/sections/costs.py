@@ -52,7 +52,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             ]
     if not parts:
         return None
-    return join([*parts, note(f"Bars are {LEVEL} intervals of a block bootstrap, the same blocks for all.")])
+    return join([*parts, note(f"Bars are {LEVEL} intervals over sessions, the same sessions for all.")])
 
 
 def panels(costs: pl.DataFrame, styles: Styles, currency: str) -> Markup:

@@ -15,6 +15,7 @@ from flowhft.report.sections.wording import pairs
 
 _PER_POLICY = {
     "total_pnl": "PnL, {}",
+    "run_drawdown": "largest drawdown, {}",
     "break_even_fee_bps": "break-even maker fee, bps",
     "orders": "orders",
     "decision_latency_us": "decision latency charged, µs",
@@ -32,8 +33,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     parts = [
         paragraph(
             f"{results.height} policies on the same part of the recording, each trading alone, with "
-            f"queue position, latency and fees. {_sessions(settings)}The {LEVEL} intervals come from a block "
-            "bootstrap over this one recording."
+            f"queue position, latency and fees. {_sessions(settings)}The {LEVEL} intervals are Student's "
+            "over the sessions of this one recording."
         ),
         key_of(results["policy"].to_list(), styles),
         metrics_table(results, styles, currency),
@@ -84,7 +85,7 @@ def _sessions(settings: dict[str, Any]) -> str:
 
 
 def whole_part(settings: dict[str, Any], currency: str) -> Markup | None:
-    """Write what each policy did over the whole part: its PnL, the fee that it could pay, its orders.
+    """Write what each policy did over the whole part: PnL, largest drawdown, the fee it could pay, orders.
 
     Args:
         settings: what the backtest wrote down; objects by policy.

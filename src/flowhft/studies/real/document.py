@@ -79,8 +79,8 @@ def _introduction(settings: Mapping[str, Any]) -> str:
         "from none, so experts are told none, and `glft_drift` quotes as `glft` does. Then each trades alone "
         "in a [replay](models.md#replay) with queues and latencies. Orders are of the size of a median "
         "trade, the inventory limit is ten orders, fees are 0 where nothing else is said. PnL, drawdown and "
-        "differences are per session, in the currency; intervals are 99 %, from a block bootstrap of the "
-        "recording. "
+        "differences are per session, in the currency; intervals are 99 %, Student's over the sessions of "
+        "the recording. "
         f"Seed {settings['seed']}."
     )
 

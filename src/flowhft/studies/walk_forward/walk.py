@@ -89,7 +89,6 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                     place.origins,
                     walked.time,
                 ),
-                seed=settings.seed,
                 confidence=settings.confidence,
                 learned=ADAPTED if place.adapted else compared.learned,
                 more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
