@@ -67,6 +67,8 @@ def test_the_command_leaves_a_folder_and_a_figure(tmp_path, monkeypatch, capsys)
     assert main(command.split()) == 0
     told = capsys.readouterr().out
     assert "at least as good on its own objective in 2 of 2" in told
+    assert re.search(r"^T1.LL +glft ", told, re.MULTILINE)  # whoever is not swept has a row
+    assert re.search(r"^T1.LL +no_quote ", told, re.MULTILINE)
     assert main([*command.split(), "--json"]) == 0  # done already: read back, nothing simulated again
     found = json.loads(capsys.readouterr().out)
     assert found["behind"] == 0

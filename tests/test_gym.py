@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -487,3 +488,44 @@ def test_an_agent_that_may_pull_is_exported_as_one_that_does(scenario, tmp_path)
         np.testing.assert_allclose(sides[quoted == 1.0], meant[quoted == 1.0], rtol=1e-4)
         filled = np.stack([info[f"fill_{side}"] for info in steps], axis=1)
         np.testing.assert_array_equal(getattr(lived.fill, side)[:, :count], filled)
+
+
+FORKED = """
+import gymnasium, numpy as np
+import flowhft.gym
+from flowhft.errors import UsageError
+from gymnasium.vector import AsyncVectorEnv
+
+def make():
+    return gymnasium.make("flowhft/Market-v0", scenario="T1.LL")
+
+env = AsyncVectorEnv([make] * 2)
+seen = env.reset(seed=3)[0]
+rewards = env.step(np.zeros((2, 2), np.float32))[1]
+env.close()
+alone = make()
+assert np.array_equal(alone.reset(seed=3)[0], seen[0])
+assert alone.step(np.zeros(2, np.float32))[1] == rewards[0]
+late = AsyncVectorEnv([make])  # jax has run here by now
+try:
+    late.reset(seed=3)
+except UsageError as refusal:
+    print(refusal)
+late.close(terminate=True)
+"""
+
+
+def test_environments_run_in_processes_that_are_forked_and_say_so_where_it_is_too_late():
+    """In a process of its own, in which jax has not run."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "`context` must be 'spawn' or 'forkserver' where jax has run" in done.stdout
+
+
+def test_an_environment_runs_nothing_before_its_first_reset(monkeypatch, scenario):
+    monkeypatch.setattr("flowhft.rl.gymnasium.sessions.build", lambda *_: pytest.fail("it was built"))
+    env = MarketEnv(scenario)
+    assert env.observation_space.shape == (5,)
+    env.close()

@@ -1,5 +1,6 @@
 """The formats beside Binance's and LOBSTER's: read, chunked, joined, converted, fuzzed."""
 
+import errno
 import gzip
 import json
 import random
@@ -12,6 +13,7 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pytest
+from program import flowhft
 from recording_files import (
     NAME,
     kinds,
@@ -603,3 +605,26 @@ def test_mutated_files_are_read_or_refused(tmp_path, format):
         assert np.all(np.isin(events["side"], (BUY, SELL)))
     assert len(refused) > 5
     assert all(str(tmp_path) in message for message in refused)
+
+
+@pytest.mark.parametrize(("form", "name"), [("npz", "x.npz"), ("parquet", "x.ticks.parquet")])
+def test_a_conversion_that_does_not_fit_leaves_nothing_under_its_name(tmp_path, monkeypatch, form, name):
+    path, out = write(tmp_path, session()), tmp_path / "out"
+    command = ("data", "convert", path, "--to", form, "--out", out / name, "--quiet")
+
+    def full(file, *rest, **more):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def sink(*rest, **more):  # so polars tells it
+        raise pl.exceptions.ComputeError("io error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "write_array", full)
+        patch.setattr(pl.LazyFrame, "sink_parquet", sink)
+        said = flowhft(*command)
+    assert said.code == 3, said.err
+    assert f"`{out / name}` must fit on the disk" in said.err
+    assert list(out.iterdir()) == []
+    assert flowhft(*command).code == 0  # now there is room
+    assert [found.name for found in out.iterdir()] == [name]

@@ -5,6 +5,8 @@ import hashlib
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from flowhft.errors import DataError, UsageError
 from flowhft.runs import folder as runs
+from flowhft.runs import lock
 from flowhft.runs.folder import (
     UNFINISHED,
     Run,
@@ -214,6 +217,53 @@ def test_two_processes_in_one_folder_do_not_vouch_for_nothing(tmp_path):
     with pytest.raises(DataError, match="must stay until the run ends; it is gone"):
         second.finish()
     assert first.finished
+
+
+BEGIN = """
+import sys, time
+from pathlib import Path
+from flowhft.runs.folder import Run
+Run(Path(sys.argv[1]), "toy", {}, int(sys.argv[2])).begin()
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_folder_that_another_process_writes_is_refused_until_that_is_killed(tmp_path, seed):
+    folder = tmp_path / "run"
+    run = Run(folder, "toy", {}, 0)
+    other = subprocess.Popen(
+        [sys.executable, "-c", BEGIN, folder, str(seed)], stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "begun\n"
+    try:
+        with pytest.raises(
+            UsageError, match=rf"process {other.pid} is writing `{folder}`. Wait until it has"
+        ):
+            run.begin()
+        run.tidy()  # what is not ours stays
+        assert (folder / UNFINISHED / f"{Run(folder, 'toy', {}, seed).fingerprint}.json").is_file()
+    finally:
+        other.kill()
+        other.communicate()
+    write_json(run.begin() / "numbers.json", [1])  # the system has given the lock back
+    run.begin()  # and we may begin again
+    run.finish()
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "numbers.json"]
+
+
+def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path):
+    lock.take(tmp_path, tmp_path)
+    (tmp_path / lock.NAME).unlink()
+    lock.take(tmp_path, tmp_path)
+    assert (tmp_path / lock.NAME).read_text() == f"{os.getpid()}\n"
+    lock.drop(tmp_path)
+    lock.drop(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        lock.take(tmp_path / "file", tmp_path)
 
 
 def test_a_run_of_another_configuration_is_not_this_one(tmp_path):

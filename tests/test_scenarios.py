@@ -255,7 +255,7 @@ def test_scenarios_survive_toml(tmp_path):
     before = [
         *list(paper_test("paper").values())[:2],
         *stress("informed").values(),
-        Scenario('a "quoted" \\ name\n', price="additive", drift=-1.0, refill=True),
+        Scenario('a "quoted" \\ name', price="additive", drift=-1.0, refill=True),
     ]
     path = tmp_path / "s.toml"
     path.write_text(scenarios_to_toml(before))

@@ -19,7 +19,10 @@ from flowhft.calibrate.volatility import SIGNATURE_UNITS
 from flowhft.errors import DataError, require
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.venues import terms_of
-from flowhft.runs.folder import read_json, read_table, write_json, write_table
+from flowhft.runs.files import entry
+from flowhft.runs.folder import read_object, write_json, write_table
+from flowhft.runs.tables import table_of
+from flowhft.runs.tables.kinds import read_known
 from flowhft.types import Estimates
 
 FILE = "calibration.json"
@@ -172,16 +175,23 @@ def load_calibration(folder: Path) -> Calibration:
         DataError: a file is missing, damaged or holds something else.
     """
     path = folder / FILE
-    content = read_json(path)
+    content = read_object(path)
+    warnings = tuple(map(str, entry(content, path, "warnings", kind=list)))
+    for name, fields in entry(content, path, "parameters", kind=dict).items():
+        for key, kind in Parameter.__annotations__.items():
+            if key in entry(content, path, "parameters", name, kind=dict):
+                entry(fields, path, key, kind=(kind, type(None)))
+    for key, kind in Facts.__annotations__.items():
+        if key in entry(content, path, "facts", kind=dict):
+            entry(content, path, "facts", key, kind=(kind, type(None)))
     try:
         parameters = {name: Parameter(**_with_nan(fields)) for name, fields in content["parameters"].items()}
         facts = _facts_in(content["facts"])
-        warnings = tuple(content["warnings"])
-    except (KeyError, TypeError, AttributeError) as cause:
+    except (KeyError, TypeError, AttributeError, ValueError) as cause:
         raise DataError(
             f"`{path}` must be a calibration; {type(cause).__name__}: {cause}. Run `flowhft calibrate` again."
         ) from cause
-    tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
+    tables = {name: read_known(folder / f"{name}.parquet", table_of("calibrate", name)) for name in TABLES}
     return Calibration(parameters, facts, warnings, **tables)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
 from flowhft.learn.settings import AdaptMethod
+from flowhft.report.numbers import formatted
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import adapt
 
@@ -40,7 +41,8 @@ class Adapt(adapt.Adapt, Command):
                     rows=gains,
                     title=f"Against the policy without an adapter, {summary['unit']}, paired",
                 ),
-                f"Winner's curse (validation less fresh): {summary['winners_curse']:.3g} {summary['unit']}",
+                f"Winner's curse (validation less fresh): {formatted(summary['winners_curse'], '.3g')} "
+                f"{summary['unit']}",
                 *(f"warning: {_warning(name, self.method)}" for name in summary["edges"]),
                 f"The adapted policy is {folder / 'policy.safetensors'}",
             ],

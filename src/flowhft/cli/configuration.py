@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import io
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,8 @@ from tyro.conf import Positional
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from flowhft.errors import DataError, UnknownNameError, UsageError
+from flowhft.runs import foreign
+from flowhft.runs.labels import shown
 
 T = TypeVar("T")
 
@@ -85,10 +86,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         DataError: it is not TOML; the message holds the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return foreign.toml_in(path)
     except (FileNotFoundError, IsADirectoryError):
         raise UsageError(f"`--config` must name a TOML file; received {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+    except ValueError as cause:
         raise DataError(f"`{path}` must be TOML; {cause}. Mend the file.") from cause
 
 
@@ -208,6 +209,8 @@ def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
         if not isinstance(value, list):
             raise _wrong(name, "be a list", value, path)
         return tuple(_convert(item, inside[0], name, path) for item in value)
+    if isinstance(value, str) and kind in (str, Path) and not value.isprintable():
+        raise _wrong(name, f"be {WORDS[kind]} without control characters and line breaks", value, path)
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -218,7 +221,7 @@ def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
 
 
 def _wrong(name: str, must: str, received: Any, path: Path) -> UsageError:
-    return UsageError(f"`{name}` must {must}; received {received!r} in `{path}`.")
+    return UsageError(f"`{name}` must {must}; received {shown(received)} in `{path}`.")
 
 
 def _spellings() -> ConstructorRegistry:
@@ -265,9 +268,12 @@ def _spellings() -> ConstructorRegistry:
 
 def _number(kind: type, word: str) -> Any:
     try:
-        return kind(word)
+        value = kind(word)
     except ValueError:
-        raise ValueError(f"must be {WORDS[kind]}; received {word!r}.") from None
+        raise ValueError(f"must be {WORDS[kind]}; received {shown(word)}.") from None
+    if kind is int and value not in foreign.INTEGERS:
+        raise ValueError(f"must be a whole number of 64 bits; received {shown(word)}.")
+    return value
 
 
 def _refusal(said: str, kind: Any, see: str) -> UsageError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowhft.cli.command import Command, Result
+from flowhft.report.numbers import formatted
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import distil
 
@@ -23,12 +24,12 @@ class Distil(distil.Distil, Command):
         summary = summary_of(folder)
         lines = [
             f"{summary['update']:,} updates in {summary['seconds']:.0f} s; validation loss "
-            f"{summary['validation_loss']:.2e}"
+            f"{formatted(summary['validation_loss'], '.2e')}"
         ]
         if summary["closed_loop_pnl"] is not None:
             lines.append(
-                f"In closed loop: PnL {summary['closed_loop_pnl']:.4g} with one evaluation, "
-                f"{summary['teacher_pnl']:.4g} on the same sessions as it was (tick x lot)"
+                f"In closed loop: PnL {formatted(summary['closed_loop_pnl'], '.4g')} with one evaluation, "
+                f"{formatted(summary['teacher_pnl'], '.4g')} on the same sessions as it was (tick x lot)"
             )
         return Result(
             summary={"folder": folder, **summary},

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
 from flowhft.metrics.table import METRICS
+from flowhft.report.numbers import with_ends
 from flowhft.runs.folder import read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import evaluate
@@ -21,6 +23,7 @@ SHOWN = (
     "fills",
     "rms_inventory",
 )
+SHOWN_ODD = 8  # names in a warning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,7 @@ def result_of(folder: Path) -> Result:
     rows, above = [], None
     for row in results:
         paired = by_pair.get((row["scenario"], row["policy"]))
-        against = (
-            f"{paired['pnl']:+.3g} [{paired['pnl_low']:+.3g}, {paired['pnl_high']:+.3g}]"
-            if paired
-            else "reference"
-        )
+        against = with_ends(paired["pnl"], paired["pnl_low"], paired["pnl_high"]) if paired else "reference"
         where = "" if row["scenario"] == above else row["scenario"]  # a scenario is named once
         rows.append([where, row["policy"], *(row[name] for name in shown), against])
         above = row["scenario"]
@@ -64,8 +63,20 @@ def result_of(folder: Path) -> Result:
     )
     return Result(
         summary={"folder": folder, "reference": reference, "results": results, "differences": differences},
-        shown=[table, f"Results are in {folder}"],
+        shown=[table, *_undefined(results), f"Results are in {folder}"],
     )
+
+
+def _undefined(results: list[dict[str, Any]]) -> list[str]:
+    """Return a warning that names whoever's PnL is no number, and where."""
+    odd = [f"{row['policy']} in {row['scenario']}" for row in results if row["pnl"] is None]
+    if not odd:
+        return []
+    more = f" and {len(odd) - SHOWN_ODD:,} more" if len(odd) > SHOWN_ODD else ""
+    return [
+        f"warning: the PnL of {', '.join(odd[:SHOWN_ODD])}{more} is not a number that single precision "
+        "carries, nor is any difference to it: n/a. Look at the numbers of the scenario and their units."
+    ]
 
 
 def _heading(name: str) -> str:

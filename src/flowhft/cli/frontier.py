@@ -6,6 +6,7 @@ from typing import Any
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import with_ends
 from flowhft.runs.folder import read_table
 from flowhft.stages.folders import frontier
 
@@ -38,9 +39,11 @@ class Frontier(frontier.Frontier, Command):
                 continue
             paired = by_pair[row["scenario"], row["policy"]]
             bound = reached_at(curves[row["scenario"]], row["pnl_deviation"])
-            told = f"{paired['margin']:+.3g} [{paired['margin_low']:+.3g}, {paired['margin_high']:+.3g}]"
+            told = with_ends(paired["margin"], paired["margin_low"], paired["margin_high"])
             ratio = row.get("quoting_ratio")
-        rows.append([row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, told])
+            rows.append(
+                [row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, told]
+            )
         table = Table(
             columns=[
                 "scenario",
@@ -53,7 +56,7 @@ class Frontier(frontier.Frontier, Command):
             ],
             rows=rows,
         )
-        behind = [row for row in margins if row["margin_high"] < 0.0]
+        behind = [row for row in margins if row["margin_high"] is not None and row["margin_high"] < 0.0]
         ahead = len(margins) - len(behind)
         told = f"{first} is at least as good on its own objective in {ahead} of {len(margins)}"
         return Result(

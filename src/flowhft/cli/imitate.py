@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowhft.cli.command import Command, Result
+from flowhft.report.numbers import formatted
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import imitate
 
@@ -23,12 +24,12 @@ class Imitate(imitate.Imitate, Command):
         summary = summary_of(folder)
         lines = [
             f"{summary['objective']}: {summary['ended']:,} updates in {summary['seconds']:.0f} s; kept at "
-            f"update {summary['update']:,}, validation loss {summary['validation_loss']:.4f}"
+            f"update {summary['update']:,}, validation loss {formatted(summary['validation_loss'], '.4f')}"
         ]
         if summary["closed_loop_pnl"] is not None:
             lines.append(
-                f"In closed loop: PnL {summary['closed_loop_pnl']:.4g}, of the teachers on the same sessions "
-                f"{summary['teacher_pnl']:.4g} (tick x lot)"
+                f"In closed loop: PnL {formatted(summary['closed_loop_pnl'], '.4g')}, of the teachers "
+                f"on the same sessions {formatted(summary['teacher_pnl'], '.4g')} (tick x lot)"
             )
         return Result(
             summary={"folder": folder, **summary},

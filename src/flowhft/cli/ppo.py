@@ -7,6 +7,7 @@ import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import formatted
 from flowhft.runs.folder import read_table
 from flowhft.stages.folders import ppo
 
@@ -32,8 +33,8 @@ class Ppo(ppo.Ppo, Command):
                 [
                     scenario,
                     f"{kept['seed']} of {every.height}",
-                    f"{kept['reward']:.2f} ± {kept['reward_error']:.2f}",
-                    f"{kept['pnl']:.2f} ± {kept['pnl_error']:.2f}",
+                    f"{formatted(kept['reward'], '.2f')} ± {formatted(kept['reward_error'], '.2f')}",
+                    f"{formatted(kept['pnl'], '.2f')} ± {formatted(kept['pnl_error'], '.2f')}",
                     every["reward"].min(),
                 ]
             )

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import require
+from flowhft.runs.files import replacing
 from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.presets import SETS, Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -67,7 +68,8 @@ class Scenarios(Action):
                 f"`{self.save}`, which exists",
                 "Choose another.",
             )
-            self.save.write_text(scenarios_to_toml(scenarios), encoding="utf-8")
+            with replacing(self.save) as temporary:
+                temporary.write_text(scenarios_to_toml(scenarios), encoding="utf-8")
             saved = [f"Scenarios: {self.save}"]
         return Result(
             summary={

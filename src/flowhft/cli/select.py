@@ -8,6 +8,7 @@ import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import with_ends
 from flowhft.runs.folder import read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import select
@@ -50,7 +51,7 @@ def table_of_choices(choices: pl.DataFrame) -> Table:
 
     def over(row: dict[str, Any], margin: str) -> str:
         value, low, high = (row[f"{margin}{end}"] for end in ("", "_low", "_high"))
-        return "none" if value is None or low is None else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+        return "none" if value is None or low is None else with_ends(value, low, high, ".3g")
 
     return Table(
         columns=[

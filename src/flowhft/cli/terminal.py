@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowhft.runs.labels import escaped
 from flowhft.types import Interval, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+LINE_BREAK = "\n"  # what sentences may hold and cells may not
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Terminal:
             return
         for part in shown:
             if isinstance(part, str):
-                print(part)
+                print(escaped(part, LINE_BREAK))
             else:
                 _print_table(part)
 
@@ -106,7 +109,7 @@ class Terminal:
             if self._bars is None and not self.quiet and _is_interactive(sys.stderr):
                 self._bars = _bars()
                 self._bars.start()
-            task = self._bars.add_task(title, total=1.0, now="") if self._bars else None
+            task = self._bars.add_task(escaped(title), total=1.0, now="") if self._bars else None
             return _Stage(self, self._bars, task)
 
     def _end(self, stage: "_Stage") -> None:
@@ -120,6 +123,7 @@ class Terminal:
                 self._bars = None
 
     def _say(self, text: str) -> None:
+        text = escaped(text, LINE_BREAK)
         if self._bars is not None:  # above the moving bars
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -136,7 +140,7 @@ class _Stage:
         if self.terminal.stopping:
             raise KeyboardInterrupt
         if self.bars is not None and self.task is not None:
-            self.bars.update(self.task, completed=min(max(done, 0.0), 1.0), now=now)
+            self.bars.update(self.task, completed=min(max(done, 0.0), 1.0), now=escaped(now))
 
 
 def _is_interactive(stream: Any) -> bool:
@@ -184,7 +188,7 @@ def _print_table(table: Table) -> None:
     from rich.text import Text
 
     grid = Grid(
-        title=Text(table.title) if table.title else None,
+        title=Text(escaped(table.title)) if table.title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -192,7 +196,7 @@ def _print_table(table: Table) -> None:
     )
     for place, heading in enumerate(table.columns):
         numeric = all(_is_number(row[place]) for row in table.rows)
-        grid.add_column(Text(heading), justify="right" if numeric else "left", no_wrap=True)
+        grid.add_column(Text(escaped(heading)), justify="right" if numeric else "left", no_wrap=True)
     for row in table.rows:
         grid.add_row(*(Text(_readable(value)) for value in row))
     console = Console(file=sys.stdout)
@@ -207,7 +211,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not _is_number(value):
-        return str(value)
+        return escaped(str(value))
     from flowhft.report.numbers import count, significant, with_interval
 
     if isinstance(value, Interval):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import formatted
 from flowhft.runs.folder import read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import train
@@ -35,7 +36,7 @@ class Train(train.Train, Command):
                     title="Held-out random scenarios: against the best expert of each, metric by metric",
                 ),
                 f"{summary['update']:,} updates in {summary['seconds']:.0f} s; the risk dial that wins most "
-                f"held-out scenarios is {summary['dial']:g}",
+                f"held-out scenarios is {formatted(summary['dial'], 'g')}",
                 f"The policy is {folder / 'policy.safetensors'}",
             ],
         )

@@ -7,6 +7,7 @@ import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import with_ends
 from flowhft.runs.folder import read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import tune
@@ -42,7 +43,7 @@ def table_of(table: pl.DataFrame, criterion: str) -> Table:
 
     def written(row: dict, name: str) -> str:
         value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        return "none" if value is None or low is None else f"{value:+.3g} [{low:+.3g}, {high:+.3g}]"
+        return "none" if value is None or low is None else with_ends(value, low, high)
 
     return Table(
         columns=[

@@ -24,7 +24,7 @@ from flowhft.desk.risk import REASONS, STATES
 from flowhft.desk.steps import HINDERED_ASK, HINDERED_BID, RISK_REASON, RISK_STATE, trajectory_of_columns
 from flowhft.errors import DataError, UsageError
 from flowhft.runs import tables
-from flowhft.runs.folder import read_json, read_table, write_json, write_table
+from flowhft.runs.folder import read_object, read_table, write_json, write_table
 from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
 
 FACTS, PARTS = "journal.json", "parts"
@@ -228,7 +228,7 @@ def read_journal(folder: Path | str) -> Journalled:
         raise DataError(
             f"`{folder}` must be the folder of a journal; it has no {FACTS}. Name one that a session wrote."
         )
-    facts = read_json(folder / FACTS)
+    facts = read_object(folder / FACTS)
     finished = (folder / "steps.parquet").is_file()  # written last
     if finished:
         fills, orders, steps = (read_table(folder / f"{name}.parquet") for name in TABLES)

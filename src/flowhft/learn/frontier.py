@@ -162,18 +162,18 @@ def _columns(name: str, found: Interval, factor: float) -> dict[str, float]:
 
 
 def reached_at(
-    curve: Sequence[Mapping[str, Any]], deviation: float, x: str = "pnl_deviation", y: str = "pnl"
+    curve: Sequence[Mapping[str, Any]], deviation: float | None, x: str = "pnl_deviation", y: str = "pnl"
 ) -> float:
     """Return the PnL that a curve reaches at a PnL deviation, interpolated; NaN below its least deviation.
 
     Args:
         curve: rows of one swept expert in one scenario.
-        deviation: money.
+        deviation: money; None for one that is no number.
         x: column of the horizontal axis.
         y: column of the vertical axis.
     """
-    rows = sorted((row[x], row[y]) for row in curve)
-    if not rows or deviation < rows[0][0]:
+    rows = sorted((row[x], row[y]) for row in curve if row[x] is not None and row[y] is not None)
+    if not rows or deviation is None or deviation < rows[0][0]:
         return float("nan")
     # More risk than the curve ever takes is worth what the best of it is.
     best = np.maximum.accumulate([value for _, value in rows])

@@ -20,6 +20,7 @@ from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule, rule_in
 from flowhft.runs.archive import format_of
 from flowhft.runs.folder import manifest_of
+from flowhft.runs.labels import require_name
 from flowhft.scenarios.scenario import Scenario
 
 # What run folders call their policy.
@@ -132,15 +133,17 @@ def find_policy(text: str, *, frozen: bool = False) -> Named:
 
     Raises:
         UnknownNameError: neither an expert nor a file, or no such option.
-        UsageError: a risk aversion that is not a positive number, a frozen policy where none may be, or an
-            option that the policy cannot honour.
+        UsageError: a risk aversion that is not a positive number, a frozen policy where none may be, an
+            option that the policy cannot honour, or a name that is none (`flowhft.runs.labels`).
         DataError: the file is not a policy, or the run folder is not finished.
     """
     bare, options = split_options(text)
     found = _find_bare(bare, frozen)
+    name = found.name if "=" in bare else found.name + options.written
+    require_name("label", name, "[of a policy]", "Write label=path.", path=True)
     return replace(
         found,
-        name=found.name if "=" in bare else found.name + options.written,
+        name=name,
         written=text,
         policy=with_options(text, found.policy, options),
         delay=options.delay,

@@ -5,7 +5,6 @@ to say otherwise.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from flowhft.recordings.files import decoding
 from flowhft.recordings.instrument import UNITS, Instrument
 from flowhft.recordings.ticks import Finding
 from flowhft.recordings.venues import COUNT_CONTRACTS, terms_of
+from flowhft.runs import foreign
+from flowhft.runs.labels import shown
 
 LARGEST_UNIT = 1e12  # of a tick or a lot
 LARGEST_FEE = 10_000.0  # bps
@@ -109,10 +110,7 @@ def text_of(path: Path) -> Any:
     if not path.is_file():
         return None
     with decoding(path, "TOML"):
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except RecursionError as cause:
-            raise ValueError("it is nested too deep") from cause
+        return foreign.toml_in(path)
 
 
 def said_in(values: Any, path: Path, fix: str, kind: str = "key") -> dict[str, Any]:
@@ -129,12 +127,12 @@ def said_in(values: Any, path: Path, fix: str, kind: str = "key") -> dict[str, A
     """
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise RecordingError(f"must come with {', '.join(UNITS)}; received {values!r}. {fix}", path)
+        raise RecordingError(f"must come with {', '.join(UNITS)}; received {shown(values)}. {fix}", path)
     for name, value in values.items():
         if name not in KEYS:
             raise RecordingError(str(UnknownNameError(kind, name, KEYS)), path)
         if not KEYS[name].holds(value):
-            raise RecordingError(f"`{name}` must {KEYS[name].must}; received {value!r}. {fix}", path)
+            raise RecordingError(f"`{name}` must {KEYS[name].must}; received {shown(value)}. {fix}", path)
     return {
         name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
         for name, value in values.items()
@@ -211,6 +209,9 @@ def identified(
             if name not in values and value is not None and value != Instrument._field_defaults[name]:
                 values[name] = value
                 guesses.append(f"{name} {_shown(value)} (the venue and the symbol)")
+    for name in ("venue", "symbol", "currency", "settlement"):
+        if name in values and not _NAME.holds(values[name]):
+            raise RecordingError(f"`{name}` must {_NAME.must}; received {shown(values[name])}.", file)
     instrument = Instrument(**values)
     findings = []
     if instrument.inverse and not instrument.settlement:

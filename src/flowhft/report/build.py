@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from flowhft import __version__
+from flowhft.errors import DataError
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.html import sections_of
 from flowhft.report.markup import section
@@ -10,6 +13,9 @@ from flowhft.report.page import page
 from flowhft.report.sections import SECTIONS
 from flowhft.report.theme import styles_of
 from flowhft.runs import folder as runs
+
+# What tables bring about that passed for those of the list, and hold what no command writes.
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, pl.exceptions.PolarsError)
 
 
 def render(evidence: Evidence) -> str:
@@ -45,8 +51,34 @@ def build(folder: Path | str) -> Path:
         DataError: the folder is missing, holds nothing to show, or a file of it is damaged.
     """
     folder = Path(folder)
-    document = render(gather(folder))
+    evidence = gather(folder)
+    try:
+        document = render(evidence)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        pl.exceptions.PolarsError,
+    ) as cause:
+        if changed := _changed(folder):
+            received = f"{type(cause).__name__}: {cause}"
+            raise DataError(
+                f"`{changed}` must be as its command wrote it; it was changed: {received}. Make it again."
+            ) from cause
+        raise
     path = folder / runs.REPORT
     with runs.replacing(path) as temporary:
         temporary.write_text(document, encoding="utf-8")
     return path
+
+
+def _changed(folder: Path) -> Path | None:
+    """Return a file of a run folder or its stages that is not as its manifest says; None without one."""
+    for manifest in sorted(folder.rglob(runs.MANIFEST)):
+        for name, digest in runs.read_manifest(manifest)["files"].items():
+            path = manifest.parent / name
+            if path.is_file() and runs.sha256_of(path) != digest:
+                return path
+    return None

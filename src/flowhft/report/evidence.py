@@ -18,16 +18,16 @@ from flowhft.report import blocks
 from flowhft.report.blocks import Page
 from flowhft.runs import folder as runs
 from flowhft.runs import tables
-from flowhft.runs.tables.schema import ENDS
+from flowhft.runs.tables.kinds import read_known
 
 # Families of policies that nobody wrote down as a rule: reports are about them.
 LEARNED = ("learned", "own")
 
 # Every table a report reads, and the columns it must have.
-TABLES: dict[str, tuple[str, ...]] = {
-    f"{stage}/{table.name}": table.needed(METRICS) for table in tables.TABLES for stage in table.read
-}
-CURVE = tables.table_of("imitate", "curve").needed()
+_TABLES = {f"{stage}/{table.name}": table for table in tables.TABLES for stage in table.read}
+TABLES: dict[str, tuple[str, ...]] = {name: table.needed(METRICS) for name, table in _TABLES.items()}
+_CURVE = tables.table_of("imitate", "curve")
+CURVE = _CURVE.needed()
 
 # Every JSON file a report reads.
 RECORDS = (
@@ -142,15 +142,17 @@ def gather(folder: Path) -> Evidence:
         return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
 
     found, units = {}, {}
-    for name, columns in TABLES.items():
+    for name, table in _TABLES.items():
         if path := find(name, ".parquet"):
-            found[name] = _read(path, columns)
+            found[name] = read_known(path, table, METRICS, LATER)
             units[name] = runs.units_of(path)
     patterns = ("imitate/*/curve.parquet", "*/curve.parquet", "curve.parquet")
     curves = {
-        _method_of(path): _read(path, CURVE) for pattern in patterns for path in sorted(folder.glob(pattern))
+        _method_of(path): read_known(path, _CURVE)
+        for pattern in patterns
+        for path in sorted(folder.glob(pattern))
     }
-    records = {name: runs.read_json(path) for name in RECORDS if (path := find(name, ".json"))}
+    records = {name: runs.read_object(path) for name in RECORDS if (path := find(name, ".json"))}
     page = _page_of(folder)
     if not found and not curves and not records and page is None:
         raise DataError(
@@ -158,11 +160,11 @@ def gather(folder: Path) -> Evidence:
             "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
         )
     manifests = {
-        "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_json(path)
+        "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_manifest(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
     known = origins_in(found.values())
-    found = {name: with_origins(table, known) for name, table in found.items()}
+    found = {name: with_origins(rows, known) for name, rows in found.items()}
     return Evidence(found, units, curves, records, manifests, page)
 
 
@@ -173,7 +175,7 @@ def _page_of(folder: Path) -> Page | None:
         DataError: a version before wrote the folder, which kept no page to draw.
     """
     found, manifest = blocks.read(folder), folder / runs.MANIFEST
-    command = runs.read_json(manifest).get("command", "") if manifest.is_file() else ""
+    command = runs.read_manifest(manifest)["command"] if manifest.is_file() else ""
     if found is None and command in STUDIES:
         raise DataError(
             f"`{folder}` must hold {blocks.PAGE}; an earlier version wrote the folder without. Run the "
@@ -185,23 +187,5 @@ def _page_of(folder: Path) -> Page | None:
 def _method_of(curve: Path) -> str:
     """Return what a training curve is of: the objective in the manifest beside it, else the folder's name."""
     manifest = curve.parent / runs.MANIFEST
-    summary = runs.read_json(manifest).get("summary", {}) if manifest.is_file() else {}
+    summary = runs.read_manifest(manifest)["summary"] if manifest.is_file() else {}
     return str(summary.get("objective", curve.parent.name))
-
-
-def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    table = runs.read_table(path)
-    later = [f"{name}{end}" for name in LATER for end in ENDS]
-    table = table.with_columns(
-        pl.lit(None, pl.Float64).alias(name)
-        for name in later
-        if name in columns and name not in table.columns
-    )
-    # A table without rows, differences where there is only the reference, need not say what it lacks.
-    missing = [name for name in columns if table.height and name not in table.columns]
-    if missing:
-        raise DataError(
-            f"`{path}` must have the column {missing[0]!r}; received {', '.join(table.columns)}. "
-            "Make it again with this version."
-        )
-    return table

@@ -27,6 +27,28 @@ def known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def formatted(value: float | None, form: str) -> str:
+    """Write a number in a format of Python's, or that there is none: what JSON has null for.
+
+    Example:
+        >>> formatted(1.5, "+.3g"), formatted(None, "+.3g")
+        ('+1.5', 'n/a')
+    """
+    return format(value, form) if value is not None and math.isfinite(value) else NOTHING
+
+
+def with_ends(value: float | None, low: float | None, high: float | None, form: str = "+.3g") -> str:
+    """Write an estimate with the ends of its interval in brackets.
+
+    Example:
+        >>> with_ends(1.0, 0.5, 1.5), with_ends(1.0, None, None), with_ends(None, None, None)
+        ('+1 [+0.5, +1.5]', '+1 [n/a, n/a]', 'n/a')
+    """
+    if not known(value):
+        return NOTHING
+    return f"{formatted(value, form)} [{formatted(low, form)}, {formatted(high, form)}]"
+
+
 def significant(value: float | None, digits: int = DIGITS) -> str:
     """Write a number with a few significant digits, thousands separated.
 

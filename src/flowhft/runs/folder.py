@@ -14,7 +14,6 @@ is done, what an earlier one left in its folder stays as it was; then it goes as
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -22,129 +21,51 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from flowhft import __version__
 from flowhft.errors import DataError, UsageError
+from flowhft.runs import lock
+from flowhft.runs.files import (
+    finite,
+    plain,
+    read_json,
+    read_object,
+    read_table,
+    replacing,
+    sha256_of,
+    units_of,
+    write_json,
+    write_table,
+)
+from flowhft.runs.manifest import MANIFEST, manifest_of, read_manifest
 
-MANIFEST = "manifest.json"
+__all__ = [
+    "MANIFEST",
+    "REPORT",
+    "UNFINISHED",
+    "Run",
+    "finite",
+    "manifest_of",
+    "plain",
+    "read_json",
+    "read_manifest",
+    "read_object",
+    "read_table",
+    "replacing",
+    "sha256_of",
+    "stream",
+    "units_of",
+    "write_json",
+    "write_table",
+]
+
 REPORT = "report.html"
 UNFINISHED = ".flowhft-unfinished"
 RECORDED_PACKAGES = ("numpy", "jax", "equinox", "optax", "numba", "hftbacktest", "polars")
-
-
-def plain(value: Any) -> Any:
-    """Turn configuration objects into what JSON can hold: dataclasses and named tuples into objects."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {key: plain(item) for key, item in value._asdict().items()}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # numpy and jax scalars and arrays
-        return value.tolist()
-    return value
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and put it in the place of `path` only if all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as failure:
-        if failure.filename in (None, str(temporary)):  # what the reader of the message knows
-            failure.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, whole or not at all. A number that is not finite is written as null."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(plain(value)), indent=2, allow_nan=False) + "\n")
-
-
-def finite(value: Any) -> Any:
-    """Replace every NaN and infinity in a plain value by None, since JSON has no word for them."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return value
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"`{path}` must exist; it does not. Name a finished run folder.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as cause:
-        raise DataError(f"`{path}` must be JSON; {cause}. The file is damaged: make it again.") from cause
-
-
-def write_table(path: Path, table: pl.DataFrame, units: dict[str, str]) -> None:
-    """Write a Parquet table with the unit of each column in the file's metadata, whole or not at all."""
-    with replacing(path) as temporary:
-        try:
-            table.write_parquet(
-                temporary,
-                metadata={f"unit:{name}": unit for name, unit in units.items() if name in table.columns},
-            )
-        except pl.exceptions.ComputeError as cause:  # so polars reports a full disk
-            raise OSError(errno.EIO, str(cause), str(path)) from cause
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet table.
-
-    Raises:
-        DataError: the file is missing or is not Parquet.
-    """
-    try:
-        return pl.read_parquet(path)
-    except FileNotFoundError:
-        raise DataError(f"`{path}` must exist; it does not. Name a finished run folder.") from None
-    except pl.exceptions.PolarsError as cause:
-        raise DataError(f"`{path}` must be Parquet; {cause}. The file is damaged: make it again.") from cause
-
-
-def units_of(path: Path) -> dict[str, str]:
-    """Return the units that `write_table` put beside the columns of a Parquet table."""
-    return {
-        key.removeprefix("unit:"): unit
-        for key, unit in pl.read_parquet_metadata(path).items()
-        if key.startswith("unit:")
-    }
 
 
 def _commit() -> str | None:
@@ -208,7 +129,7 @@ class Run:
     def finished(self) -> bool:
         """Whether the folder holds the finished result of exactly this run, whole and unchanged."""
         path = self.folder / MANIFEST
-        manifest = read_json(path) if path.is_file() else {}
+        manifest = read_manifest(path) if path.is_file() else {}
         return manifest.get("fingerprint") == self.fingerprint and all(
             (self.folder / name).is_file() and sha256_of(self.folder / name) == digest
             for name, digest in manifest["files"].items()
@@ -227,10 +148,12 @@ class Run:
 
         Raises:
             DataError: the folder cannot be made.
-            UsageError: it holds what another run, of other options, could go on from.
+            UsageError: another process is writing it, or it holds what another run, of other options, could
+                go on from.
         """
         if self.folder.is_file():
             raise DataError(f"`out` must be a folder; received the file {self.folder}. Choose another path.")
+        lock.take(self.folder / UNFINISHED, self.folder)
         self._refuse_others()
         self.work.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / UNFINISHED / f"{self.fingerprint}.json", self.identity)
@@ -308,22 +231,43 @@ class Run:
                 "files": files,
             },
         )
-        shutil.rmtree(self.folder / UNFINISHED)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what is unfinished, and the lock last: who waits for it finds nothing, or makes its own."""
+        unfinished = self.folder / UNFINISHED
+        for path in unfinished.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != lock.NAME:
+                path.unlink(missing_ok=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give the lock back, and remove the folder of unfinished work unless there is some of somebody's."""
+        lock.drop(self.folder / UNFINISHED)
+        with contextlib.suppress(OSError):
+            (self.folder / UNFINISHED).rmdir()
 
     def tidy(self) -> None:
         """Remove what a kill between the manifest and the end of `finish` has left of this run's own work."""
         unfinished = self.folder / UNFINISHED
+        if not unfinished.is_dir():
+            return
+        try:
+            lock.take(unfinished, self.folder)
+        except UsageError:  # another process is at work there
+            return
         shutil.rmtree(self.work, ignore_errors=True)
         (unfinished / f"{self.fingerprint}.json").unlink(missing_ok=True)
-        if unfinished.is_dir() and not any(unfinished.iterdir()):
-            unfinished.rmdir()
+        self._leave()
 
     def withdraw(self) -> None:
         """Remove an earlier result: its manifest, which no longer vouches for it, then the files it lists."""
         path = self.folder / MANIFEST
         if not path.is_file():
             return
-        earlier = read_json(path).get("files", {})
+        earlier = read_manifest(path)["files"]
         path.unlink()
         for name in (*earlier, REPORT):
             if Path(name).name == name:  # not what an edited manifest lists elsewhere
@@ -345,25 +289,6 @@ def _changes(before: Any, after: Any, name: str = "") -> list[str]:
 
 def _word(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a finished run folder.
-
-    Raises:
-        DataError: the folder is missing or not finished.
-    """
-    if not folder.is_dir():
-        raise DataError(
-            f"`{folder}` must be a run folder; it {'is a file' if folder.is_file() else 'does not exist'}. "
-            "Name the folder that a command wrote."
-        )
-    if not (folder / MANIFEST).is_file():
-        raise DataError(
-            f"`{folder}` must be a finished run folder; it has no {MANIFEST}. "
-            "It was interrupted or belongs to something else: run its command again."
-        )
-    return read_json(folder / MANIFEST)
 
 
 def stream(seed: int, *names: str | int) -> int:

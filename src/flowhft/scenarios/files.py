@@ -1,7 +1,6 @@
 """Scenarios in TOML files: read, checked key by key, and written so that they come back equal."""
 
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from flowhft.errors import DataError, UnknownNameError, UsageError, require
+from flowhft.runs import foreign
+from flowhft.runs.labels import shown
 from flowhft.scenarios.scenario import Scenario
 
 _TYPES = {item.name: item.type for item in fields(Scenario) if item.init}
@@ -35,7 +36,7 @@ def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
             value = float(value) if good else value
         else:
             good, wanted = isinstance(value, str), "a string"
-        require(good, key, f"be {wanted}", f"{value!r} [`{where}`]")
+        require(good, key, f"be {wanted}", f"{shown(value)} [`{where}`]")
         values[key] = value
     require("name" in values, "name", "be given for every scenario", f"none [`{where}`]")
     try:
@@ -52,11 +53,11 @@ def read_scenarios(path: Path) -> list[Scenario]:
         UsageError: a key or a value cannot be.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = foreign.toml_in(path)
     except FileNotFoundError:
         raise DataError(f"`scenarios` must name presets or a TOML file; `{path}` does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise DataError(f"`{path}` must be TOML; {cause}.") from cause
+    except ValueError as cause:
+        raise DataError(f"`{path}` must be TOML; {cause}. Mend the file.") from cause
     tables = content.get("scenario", [content])
     nested = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
     if not nested or (len(content) > 1 and "scenario" in content):

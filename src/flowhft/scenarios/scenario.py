@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from flowhft.errors import require
+from flowhft.runs.labels import require_name
+from flowhft.scenarios.carried import require_carried, require_price, require_steps
 from flowhft.types import Estimates
 
 
@@ -105,14 +107,16 @@ class Scenario:
     steps: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        require_name("name", self.name, "[of a scenario]")
         where = f"[scenario '{self.name}']"
-        require(bool(self.name.strip()), "name", "not be empty", f"'{self.name}'")
         for name, (must, holds) in RULES.items():
             value = getattr(self, name)
             require(value is None or holds(value), name, must, f"{value} {where}", FIXES.get(name, ""))
         for name, allowed in (("price", ("lognormal", "additive")), ("exciter", ("arrivals", "own_fills"))):
             value = getattr(self, name)
             require(value in allowed, name, f"be one of {', '.join(allowed)}", f"'{value}' {where}")
+        values = vars(self)
+        require_carried(values, where)
         require(
             self.dt <= self.horizon,
             "dt",
@@ -120,6 +124,7 @@ class Scenario:
             f"dt {self.dt} s with horizon {self.horizon} s {where}",
             "Lower dt.",
         )
+        require_steps(self.horizon, self.dt, where)
         steps = round(self.horizon / self.dt)
         require(
             math.isclose(steps * self.dt, self.horizon, rel_tol=1e-6),
@@ -140,6 +145,7 @@ class Scenario:
             + f" {where}",
             "Lower the excitation or raise the decay.",
         )
+        require_price(values, where)
         most = MOST_ADVERSE * self.step_deviation
         require(
             self.adverse_selection <= most,

@@ -32,6 +32,7 @@ from flowhft.types import Progress, no_progress
 from flowhft.work.task import Executor, do_here
 
 COURSE_PATHS = 500  # sessions behind the curves of equity and inventory
+COURSE_STEPS = 2**23  # steps of all of them: a step of a trajectory takes some 120 bytes
 SHOWN = ("sharpe", "max_drawdown", "fills", "rms_inventory")
 
 
@@ -234,7 +235,7 @@ def scenarios_in(
 def _courses(evaluation: Evaluation, progress: Progress) -> Courses:
     """Simulate the first sessions of the first scenario once more, and keep every step."""
     scenario = evaluation.scenarios[0]
-    paths = min(evaluation.paths, COURSE_PATHS)
+    paths = min(evaluation.paths, COURSE_PATHS, max(2, COURSE_STEPS // scenario.steps))
     reach = min(5, int(min(scenario.inventory_limit, 5)))
     inventories = [float(q) for q in range(-reach, reach + 1)]
     courses, prints, held, marked = [], [], [], []

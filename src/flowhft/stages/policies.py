@@ -27,6 +27,7 @@ from flowhft.policies.policy import Policy
 from flowhft.policies.rule import Rule
 from flowhft.policies.rules import Expert
 from flowhft.policies.rules.no_quote import NO_QUOTE
+from flowhft.runs.labels import require_name
 from flowhft.scenarios.scenario import Scenario
 
 # Whatever names or is one or several policies.
@@ -116,7 +117,10 @@ def load_policy(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
     else:
         own = own_policy(thing, name)
         found = Named(own.name, own.name, own)
-    return replace(found, name=name) if name else found
+    if not name:
+        return found
+    require_name("label", name, "[of a policy]", "Give it another name.", path=True)
+    return replace(found, name=name)
 
 
 def lineup(

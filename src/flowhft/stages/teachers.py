@@ -7,8 +7,11 @@ import polars as pl
 
 from flowhft.errors import UsageError, require
 from flowhft.learn.settings import TeacherSettings
-from flowhft.runs.folder import manifest_of, read_table
+from flowhft.runs.files import entry
+from flowhft.runs.folder import MANIFEST, manifest_of
 from flowhft.runs.resume import JSON, Finished
+from flowhft.runs.tables import table_of
+from flowhft.runs.tables.kinds import read_known
 from flowhft.stages.folder import identity_of, identity_of_run
 from flowhft.types import Progress
 
@@ -56,13 +59,13 @@ def teachers_from(selection: Path, scenarios: "list[Scenario]", market: str) -> 
     """
     from flowhft.learn.select import AXES, teachers_of
 
-    selected_in = manifest_of(selection)["config"]["market"]
+    selected_in = entry(manifest_of(selection), selection / MANIFEST, "config", "market")
     if selected_in != market:
         raise UsageError(
             f"`market` must be that of the selection; received '{market}', and `{selection}` selected in "
             f"'{selected_in}'. Select in '{market}' too."
         )
-    choices = read_table(selection / "choices.parquet")
+    choices = read_known(selection / "choices.parquet", table_of("select", "choices"))
     teachers = teachers_of(choices, scenarios)
     selected = {row["scenario"]: row for row in choices.iter_rows(named=True)}
     for scenario in scenarios:
@@ -85,6 +88,7 @@ def scores_from(folder: Path) -> tuple[str, pl.DataFrame]:
         DataError: there is no such folder, it is not finished, or another command wrote it.
     """
     if manifest_of(folder).get("command") == "select":
-        return identity_of(folder), read_table(folder / "selection.parquet")
+        known = read_known(folder / "selection.parquet", table_of("select", "selection"))
+        return identity_of(folder), known
     identity = identity_of_run(folder, "teachers", "demonstrate")
-    return identity, read_table(folder / "teachers.parquet")
+    return identity, read_known(folder / "teachers.parquet", table_of("demonstrate", "teachers"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from flowhft.runs.files import entry
 from flowhft.runs.folder import (
     MANIFEST,
     REPORT,
@@ -109,5 +110,5 @@ def write_page(
 
 def tables_in(folder: Path) -> dict[str, pl.DataFrame]:
     """Return the tables of a finished page, by name."""
-    tables = manifest_of(folder)["summary"]["tables"]
+    tables = entry(manifest_of(folder), folder / MANIFEST, "summary", "tables", kind=list)
     return {table: read_table(folder / f"{table}.parquet") for table in tables}

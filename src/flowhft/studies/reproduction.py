@@ -109,10 +109,10 @@ def _identity_of_agents(settings: Reproduce, run: Path) -> str:
     config = manifest_of(run)["config"]
     for name, wanted in (("market", MARKET), ("observation", ppo.Ppo.observation)):
         require(
-            config[name] == wanted,
+            config.get(name) == wanted,
             "agents",
             f"be trained with the {name} {wanted}, as the paper's were",
-            f"`{run}`, {name} {config[name]}",
+            f"`{run}`, {name} {config.get(name)}",
             "Train others.",
         )
     return identity

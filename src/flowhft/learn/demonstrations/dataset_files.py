@@ -19,7 +19,8 @@ import polars as pl
 from flowhft.errors import DataError, require
 from flowhft.learn.demonstrations.lessons import Lesson
 from flowhft.runs import tables
-from flowhft.runs.folder import read_json, read_table, sha256_of, write_table
+from flowhft.runs.files import entry
+from flowhft.runs.folder import read_object, read_table, sha256_of, write_table
 from flowhft.scenarios.files import read_scenarios
 from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Observation, Quote
@@ -134,8 +135,8 @@ def read_lessons(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
     Raises:
         DataError: it is damaged, or of another version.
     """
-    card = read_json(folder / CARD)
-    if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
+    card = read_object(folder / CARD)
+    if (card.get("format"), card.get("version")) != (FORMAT, VERSION):
         raise DataError(
             f"`{folder / CARD}` must be the card of a data set of version {VERSION}; it is not. Demonstrate "
             "again with this version of flowhft."
@@ -174,7 +175,8 @@ def read_shown(folder: Path, lessons: pl.DataFrame, scenarios: dict[str, Scenari
         f"{rows:,}",
         "Choose scenarios, teachers or sessions.",
     )
-    shards = {shard["file"]: shard for shard in read_json(folder / CARD)["shards"]}
+    listed = entry(read_object(folder / CARD), folder / CARD, "shards", kind=list)
+    shards = {entry(one, folder / CARD, "file", kind=str): one for one in listed}
     for (number,), part in lessons.group_by("shard", maintain_order=True):
         path = folder / shard_name(int(str(number)))
         expected = shards.get(path.name, {}).get("sha256")

@@ -16,13 +16,14 @@ from flowhft.recordings.binance.messages import EVENTS, Messages, read_messages,
 from flowhft.recordings.files import ROW, blocks, decoding, require_utf8
 from flowhft.recordings.grid import Grid
 from flowhft.recordings.ticks import Finding
+from flowhft.runs.files import to_disk
 
 BLOCK = 1 << 22  # bytes of text that are read at once
 KINDS = ("snapshot", "depth", "trades", "aggregated", "bbo")
 PRICES = {"price", "bid_px", "ask_px"}
 QUANTITIES = {"qty", "bid_qty", "ask_qty"}
 SHOWN = 80  # characters of a line that a message quotes
-UNREADABLE = (ValueError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, AttributeError, TypeError, RecursionError)
 WRONG = (ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
@@ -222,5 +223,6 @@ class Lines:
                 self._folder = Path(tempfile.mkdtemp(prefix="flowhft-"))
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             held = self._folder / f"{kind}-{len(self._pieces[kind])}.parquet"
-            table.write_parquet(held, compression="lz4")
+            with to_disk(held):
+                table.write_parquet(held, compression="lz4")
         self._pieces[kind].append(Piece(held, first, last))

@@ -18,7 +18,6 @@ ask_quantity = "ask_sz"
 
 import contextlib
 import glob
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from flowhft.recordings.formats.feed_depth import Table
 from flowhft.recordings.formats.feed_rules import NEEDED, OPTIONAL, TIMES
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Source
+from flowhft.runs import foreign
 
 KEYS = {
     "column": str,
@@ -50,10 +50,10 @@ LARGEST_LEVELS = 1_000
 
 def _text(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return foreign.toml_in(path)
     except OSError as cause:
         raise RecordingError(f"must be a file that can be read; {cause.strerror}.", path) from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+    except ValueError as cause:
         raise RecordingError(f"must be TOML; received: {cause}. Mend the declaration.", path) from cause
 
 

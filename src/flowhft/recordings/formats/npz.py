@@ -22,6 +22,8 @@ from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Finding, Recording
+from flowhft.runs import foreign
+from flowhft.runs.files import replacing
 
 # hftbacktest's event: the same fields as `hftbacktest.types.event_dtype`, which is an optional dependency.
 EVENT_DTYPE = np.dtype(
@@ -101,11 +103,14 @@ def write_npz(recording: Recording, path: Path) -> int:
 
     Args:
         recording: any; its single orders are left out.
-        path: to write, .npz.
+        path: to write, .npz, whole or not at all.
     """
     rows = npz_events(recording)
     about = json.dumps(recording.instrument.facts)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         for name, array in (("data", rows), ("about", np.array(about))):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
@@ -117,7 +122,7 @@ def _about(path: Path) -> dict[str, Any]:
     values: Any = None
     with decoding(path, "an .npz file"), np.load(path) as file:
         if "about" in file.files:
-            values = json.loads(str(file["about"]))
+            values = foreign.json_of(str(file["about"]))
     return said_in(values, path, "Write the file again.")
 
 

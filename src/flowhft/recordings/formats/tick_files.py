@@ -29,6 +29,9 @@ from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source, counted_in
 from flowhft.recordings.ticks import ADD, CHANGE, DEPTH, EVENT, FILL, ORDER, SNAPSHOT, TOP, TRADE, Finding
+from flowhft.runs import foreign
+from flowhft.runs.files import to_disk
+from flowhft.runs.labels import shown
 
 SUFFIX = ".ticks.parquet"
 KEY = "flowhft_recording"  # in the schema metadata: what was traded, as JSON
@@ -81,10 +84,13 @@ def write_ticks(source: Source, path: Path) -> int:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         for number, chunk in enumerate(source.chunks):
             table = _table(chunk)
-            table.write_parquet(Path(folder) / f"{number:09}.parquet", compression="lz4")
+            with to_disk(path):
+                table.write_parquet(Path(folder) / f"{number:09}.parquet", compression="lz4")
             rows += table.height
         whole = Path(folder) / "whole"
-        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(whole, metadata={KEY: json.dumps(about)})
+        with to_disk(path):
+            parts = pl.scan_parquet(sorted(Path(folder).glob("*.parquet")), glob=False)
+            parts.sink_parquet(whole, metadata={KEY: json.dumps(about)})
         whole.replace(path)
     return rows
 
@@ -94,12 +100,12 @@ def _about(path: Path) -> tuple[dict[str, Any], int]:
     text = metadata_of(path).get(KEY)
     values: Any = None
     with contextlib.suppress(ValueError):
-        values = json.loads(text) if text else None
+        values = foreign.json_of(text) if text else None
     fix = f"It stands as JSON under `{KEY}` in the schema metadata: write it with `flowhft data convert`."
     if not isinstance(values, dict) or not set(UNITS) <= set(values):
-        raise RecordingError(f"must come with {', '.join(UNITS)}; received {values}. {fix}", path)
+        raise RecordingError(f"must come with {', '.join(UNITS)}; received {shown(values)}. {fix}", path)
     offset = values.pop(OFFSET, None)
-    if not isinstance(offset, int):
+    if not isinstance(offset, int) or isinstance(offset, bool):
         raise RecordingError(f"must come with {OFFSET}, whole ns; received {offset!r}. {fix}", path)
     return said_in(values, path, fix), offset
 

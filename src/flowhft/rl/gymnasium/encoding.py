@@ -136,8 +136,22 @@ def scales_for(view: str, largest_offset: float, scenario: Scenario) -> Scales:
     return Scales(*(jnp.asarray(value, jnp.float32) for value in values))
 
 
-def encoder_for(settings: EnvSettings, scenario: Scenario) -> tuple[Encoder, tuple[str, ...], Box]:
-    """Return how an agent sees, the names of what it sees, and its space.
+def names_in(settings: EnvSettings) -> tuple[str, ...]:
+    """Return the names of what an agent sees, in their order."""
+    seen = settings.observation
+    return (
+        features.NAMES["context"] if seen == "context" else VIEWS["regime" if seen == "regime" else "state"]
+    )
+
+
+def space_for(settings: EnvSettings) -> Box:
+    """Return the space of one observation; money and prices have no bound of their own."""
+    most = MOST if settings.observation in ("state", "regime") else np.inf
+    return Box(-most, most, (len(names_in(settings)),), np.float32)
+
+
+def encoder_for(settings: EnvSettings, scenario: Scenario) -> Encoder:
+    """Return how an agent sees.
 
     Args:
         settings: of the environment.
@@ -146,12 +160,9 @@ def encoder_for(settings: EnvSettings, scenario: Scenario) -> tuple[Encoder, tup
     seen = settings.observation
     view = "regime" if seen == "regime" else "state"
     known, scales = told(view, scenario), scales_for(view, settings.largest_offset, scenario)
-    names = VIEWS[view]
     encoder: Encoder
     if seen == "context":
-        encoder, names = Context(known, scales, sensor_for(scenario)), features.NAMES["context"]
+        encoder = Context(known, scales, sensor_for(scenario))
     else:
         encoder = Raw(known, scales) if seen == "raw" else Scaled(known, scales)
-    most = MOST if isinstance(encoder, Scaled) else np.inf  # money and prices have no bound of their own
-    space = Box(-most, most, (len(names),), np.float32)
-    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), encoder), names, space
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), encoder)

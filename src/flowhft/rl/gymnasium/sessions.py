@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from flowhft.errors import require
 from flowhft.policies.actor import pulled
-from flowhft.rl.gymnasium.encoding import Encoder, encoder_for
+from flowhft.rl.gymnasium.encoding import Encoder, encoder_for, space_for
+from flowhft.rl.gymnasium.forked import require_own_jax
 from flowhft.rl.gymnasium.settings import Act, EnvSettings
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, World, build
@@ -143,6 +144,8 @@ def _step(
 class Sessions:
     """Sessions of one scenario, side by side and in step.
 
+    jax runs when the first sessions begin, and not before (see `flowhft.rl.gymnasium.forked`).
+
     Args:
         scenario: the market.
         settings: what is seen, done and paid.
@@ -151,12 +154,9 @@ class Sessions:
 
     def __init__(self, scenario: Scenario, settings: EnvSettings, count: int) -> None:
         self.scenario, self.settings, self.count = scenario, settings, count
-        self._encoder, self.names, self.observation_space = encoder_for(settings, scenario)
-        self.action_space = settings.action_space(scenario)
-        self._market = build(scenario)
+        self.observation_space, self.action_space = space_for(settings), settings.action_space(scenario)
         self._told = INFO + PULLED if settings.may_pull else INFO
-        self._penalty = jnp.float32(settings.inventory_penalty)
-        self._indices = [jnp.int32(step) for step in range(scenario.steps)]
+        self._market: Any = None
         self._now: Any = None
         self._worlds: Any = None
         self._index = scenario.steps
@@ -173,12 +173,21 @@ class Sessions:
             seed: of their stream (see `stream_of`).
             first: index of the first path.
         """
+        if self._market is None:
+            self._prepare()
         key = key_for(seed, "market", stream_of(self.scenario))
         paths = jnp.arange(self.count) + first
         self._now, self._worlds, seen = _begin(self._market, self._encoder, key, paths)
         self._index = 0
         self._equity = np.zeros(self.count)
         return self._step_result(seen, np.zeros((1 + len(self._told), self.count), np.float32))
+
+    def _prepare(self) -> None:
+        require_own_jax()
+        self._encoder = encoder_for(self.settings, self.scenario)
+        self._penalty = jnp.float32(self.settings.inventory_penalty)
+        self._indices = [jnp.int32(step) for step in range(self.scenario.steps)]
+        self._market = build(self.scenario)
 
     def step(self, actions: np.ndarray) -> StepResult:
         """Advance all sessions by one step.

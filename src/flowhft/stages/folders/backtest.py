@@ -9,7 +9,7 @@ from tyro.conf import Positional
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import UsageError, require
 from flowhft.recordings.described import InstrumentSettings
-from flowhft.runs.folder import read_json, write_json
+from flowhft.runs.folder import read_object, write_json
 from flowhft.stages.folder import begin, identity_of_run, policies_of, run_of
 from flowhft.stages.folders.calibrate import SCENARIOS
 from flowhft.stages.settings import SweepSettings, WalkSettings
@@ -99,7 +99,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 journal=journal if settings.journal else None,
                 progress=progress,
             )
-        warnings = in_sample(read_json(folder / "recording.json"), parts.whole, settings.after)
+        warnings = in_sample(read_object(folder / "recording.json"), parts.whole, settings.after)
         found.warned(warnings).save(work)
         write_json(work / "recording.json", facts_of(parts))
         run.finish(reference=compared.reference, policies=compared.names)

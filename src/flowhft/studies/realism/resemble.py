@@ -7,7 +7,8 @@ from tyro.conf import Positional
 
 from flowhft.errors import require
 from flowhft.recordings.described import InstrumentSettings
-from flowhft.runs.folder import manifest_of, read_json, write_json
+from flowhft.runs.files import entry
+from flowhft.runs.folder import manifest_of, read_object, write_json
 from flowhft.stages.folder import begin, identity_of_run, run_of
 from flowhft.stages.folders.calibrate import SCENARIOS
 from flowhft.stages.stage import Listener, Silent, Stage
@@ -40,7 +41,8 @@ def run(settings: Resemble, listener: Listener | None = None) -> Path:
     require(settings.paths >= 19, "paths", "be 19 or more", settings.paths, "99 make a test at 1 %.")
     parents = {"calibration": identity_of_run(settings.calibration, "calibration", "calibrate")}
     scenario = read_scenarios(settings.calibration / SCENARIOS)[0]
-    facts = read_json(settings.calibration / "calibration.json")["facts"]
+    known = settings.calibration / "calibration.json"
+    order_window = entry(read_object(known), known, "facts", "order_window", kind=float)
     learned = manifest_of(settings.calibration)["config"].get("share", 1.0)
     with listener.stage("read the recording"):
         share = learned if settings.share is None else settings.share
@@ -55,7 +57,7 @@ def run(settings: Resemble, listener: Listener | None = None) -> Path:
             found = resemblance(
                 parts.learn,
                 scenario,
-                order_window=facts["order_window"],
+                order_window=order_window,
                 paths=settings.paths,
                 seed=settings.seed,
                 progress=progress,
