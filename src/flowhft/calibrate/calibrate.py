@@ -38,8 +38,9 @@ def calibrate(
     recording: calibrate parts of a day apart where they differ.
 
     Args:
-        recording: any recording with trades and best prices or depth; the gaps between its sessions are
-            closed, see `without_gaps`.
+        recording: any recording with trades and best prices or depth; the gaps between its sessions and
+            where the market was closed are left out, see `without_gaps`. What reading warned of is repeated
+            in the warnings.
         settings: None for the defaults.
         seed: of the bootstrap and of the times within one tick of a coarse clock.
         progress: told the share done and the stage.
@@ -75,7 +76,7 @@ def calibrate(
     distance = 1.0 / fill_curve.curve.fill_decay
     horizon = market.together + 2.0 * settings.response_latency or SHORTEST_HORIZON
     adverse_selection, few_orders = fit_adverse_selection(
-        bursts, top, market.start_ns, distance, horizon, confidence
+        bursts, top, market.start_ns, distance, horizon, confidence, market.seams_ns
     )
 
     progress(0.7, "Hawkes process")
@@ -100,8 +101,11 @@ def calibrate(
     progress(1.0, "done")
     return Calibration(
         parameters | _for_people(parameters, market.instrument),
-        _facts(market, latency, volatility, hurst, jumps, fill_curve, hawkes),
+        _facts(market, latency, volatility, hurst, jumps, fill_curve, hawkes)._replace(
+            closed_seconds=max(recording.duration - recording.open_seconds, 0.0)
+        ),
         (
+            *(f"recording: {warning}" for warning in recording.warnings),
             *(*volatility.warnings, *hurst.warnings, *jumps.warnings, *fill_curve.warnings, *few_orders),
             *(*order_fills.warnings, *hawkes.warnings, *seasonality.warnings),
             *clock_warnings(market.resolution, market.pieces, market.order_window, latency),
@@ -112,7 +116,7 @@ def calibrate(
         seasonality=seasonality.profile,
         fill_curve=fill_curve.table,
         order_fills=order_fills.table,
-        markout_curve=markout_curve(bursts, top, market.start_ns, distance),
+        markout_curve=markout_curve(bursts, top, market.start_ns, distance, market.seams_ns),
         hawkes_residuals=hawkes.residuals,
     )
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from flowhft.calibrate.hawkes import Sides, Times, spread_ties
 from flowhft.calibrate.order_clock import clock_tick, window_of_pieces
-from flowhft.calibrate.sessions import span_ns, without_gaps
+from flowhft.calibrate.sessions import seams_ns, span_ns, without_gaps
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, interval_for, mids_on_grid
 from flowhft.errors import DataError
@@ -35,6 +35,7 @@ class Observed(NamedTuple):
         pieces: within how many seconds the venue tells of the pieces of one order; 0: at once.
         resolution: of the clock that orders came by, seconds.
         resting: what became of single orders, dtype `ORDER`; None where the recording does not say.
+        seams_ns: local times at which parts that were apart follow each other, shape (seam,).
     """
 
     instrument: Instrument
@@ -50,6 +51,7 @@ class Observed(NamedTuple):
     pieces: float
     resolution: float
     resting: Int[np.ndarray, " change"] | None
+    seams_ns: Int[np.ndarray, " seam"]
 
     @property
     def together(self) -> float:
@@ -68,7 +70,8 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
     """Return what a calibration rests on.
 
     Args:
-        recording: with trades and best prices or depth; the gaps between its sessions are closed.
+        recording: with trades and best prices or depth; the gaps between its sessions, and where the market
+            was closed, are closed.
         settings: of the calibration.
         seed: of the times within one tick of a coarse clock.
 
@@ -76,6 +79,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         DataError: it has no trades, or no mids that volatility can be measured on.
     """
     require_trades(recording, "a calibration")
+    seams = seams_ns(recording)
     recording = without_gaps(recording)
     top = top_of_book(recording)
     if len(top.local_time_ns) < 2:
@@ -110,4 +114,5 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         pieces,
         clock_tick(single.time_ns) * 1e-9,
         recording.orders,
+        seams,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.evaluate import result_of
+from flowhft.runs.folder import read_json
 from flowhft.stages.folders import backtest
 from flowhft.studies.walk_forward import walk
 
@@ -26,5 +27,11 @@ class Backtest(backtest.Backtest, Command):
     stage = staticmethod(walk.run)
 
     def result(self, folder: Path) -> Result:
-        """Return the metrics of every policy."""
-        return result_of(folder)
+        """Return the metrics of every policy, and what a reader of them must know."""
+        found = result_of(folder)
+        warnings = read_json(folder / "backtest.json").get("warnings") or []
+        *shown, where = found.shown
+        return Result(
+            summary={**found.summary, "warnings": warnings},
+            shown=[*shown, *(f"warning: {text}" for text in warnings), where],
+        )

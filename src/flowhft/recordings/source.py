@@ -14,10 +14,11 @@ import numpy as np
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.closed import ClosedTime, closed_findings
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover
-from flowhft.recordings.ticks import EVENT, Finding, Recording
+from flowhft.recordings.ticks import EVENT, Closed, Finding, Recording
 
 
 class Chunk(NamedTuple):
@@ -39,6 +40,8 @@ class Source:
         clock_offset_ns: what was added to the local clock; of the first session where several are joined.
         sessions: first and last local time of each session that has passed, ns; empty where there is one only
             and nothing joined it to others.
+        closed: when the market did not trade; of one session what its format tells of it, of what `joined`
+            returned all of it (`flowhft.recordings.closed`). Complete when the chunks are through.
     """
 
     instrument: Instrument
@@ -47,6 +50,7 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
     clock_offset_ns: int = 0
     sessions: list[tuple[int, int]] = field(default_factory=list)
+    closed: list[Closed] = field(default_factory=list)
 
 
 def merged(streams: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
@@ -104,13 +108,16 @@ def joined(sources: Iterable[Source], first: Source, several: bool = True) -> So
     """
     findings: list[Finding] = []
     sessions: list[tuple[int, int]] = []
+    closed: list[Closed] = []
+    handover = Handover() if several else None
     return replace(
         first,
         chunks=_one_after_the_other(
-            chain([first], sources), first.instrument, sessions, findings, Handover() if several else None
+            chain([first], sources), first.instrument, sessions, closed, findings, handover
         ),
         findings=findings,
         sessions=sessions,
+        closed=closed,
     )
 
 
@@ -118,6 +125,7 @@ def _one_after_the_other(
     sources: Iterable[Source],
     instrument: Instrument,
     sessions: list[tuple[int, int]],
+    closed: list[Closed],
     findings: list[Finding],
     handover: Handover | None,
 ) -> Iterator[Chunk]:
@@ -131,7 +139,7 @@ def _one_after_the_other(
                 f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, begin, opens = Watch(), None, True
+        watch, open_time, begin, opens = Watch(), ClosedTime(), None, True
         for chunk in source.chunks:
             if not len(chunk.events):
                 continue
@@ -149,6 +157,7 @@ def _one_after_the_other(
                         Finding("warning", f"nothing is known of the {gap:,.3f} s before this session.")
                     )
             watch.feed(chunk.events)
+            open_time.feed(chunk.events)
             yield chunk if handover is None else _handed_over(chunk, handover, opens)
             opens = False
         if watch.end is None or begin is None:
@@ -156,7 +165,9 @@ def _one_after_the_other(
                 "must hold events; received none. Record the session again.", source.files[0]
             )
         sessions += source.sessions or [(begin, watch.end)]
-        held.append((name, [*source.findings, *watch.findings()]))
+        here = open_time.found(source.closed)
+        closed += here
+        held.append((name, [*source.findings, *watch.findings(), *closed_findings(here)]))
     for name, found in held:
         of = f"`{name}`: " if len(held) > 1 else ""
         findings += [Finding(one.severity, of + one.message) for one in found]
@@ -225,4 +236,5 @@ def assembled(source: Source) -> Recording:
         findings=tuple(source.findings),
         orders=np.concatenate(orders) if orders else None,
         sessions=tuple(source.sessions),
+        closed=tuple(source.closed),
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from flowhft.errors import require
 
 MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
+# How warnings begin that are true of the recording at hand, and not of every replay.
+OF_THIS_RECORDING = ("recording: ", "calibration: ", "closed time: ")
 BLOCK_SECONDS = 10.0  # of the bootstrap: longer than the memory of order flow, much shorter than a recording
 BLOCK_STEPS = 10  # decisions in a block at least, where they are far apart
 MOST_COSTS = 400  # points of a grid, each a replay of every policy

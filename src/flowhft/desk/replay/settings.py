@@ -55,15 +55,17 @@ class ReplaySettings:
     post_only: bool = True
     """Whether orders may only make: quotes are kept off the other side of the book, and what would trade on
     arrival is rejected. Otherwise it trades whole at the best price and pays the taker fee."""
-    maker_fee_bps: float = 0.0
-    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees."""
+    maker_fee_bps: float | None = None
+    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees. By
+    default that of the calibration, else 0."""
     taker_fee_bps: float = 0.0
     """The same for orders that trade on arrival."""
-    order_lots: int = 10
-    """Size of our orders in lots of the recording: one lot of the trajectory."""
-    inventory_limit: int = 10
+    order_lots: int | None = None
+    """Size of our orders in lots of the recording: one lot of the trajectory. By default that of the
+    calibration, else 10."""
+    inventory_limit: int | None = None
     """Most inventory, long or short, in orders. A side is not quoted where all that may still fill could
-    exceed it."""
+    exceed it. By default that of the calibration, else 10."""
     minimum_change: int = 1
     """Ticks by which a price must differ for a working order to be replaced, which costs its place in the
     queue."""
@@ -115,11 +117,10 @@ class ReplaySettings:
             "hftbacktest has no such exchange.",
         )
         require(self.queue_power > 0.0, "queue_power", "be positive", self.queue_power)
-        for name in ("maker_fee_bps", "taker_fee_bps"):
-            fee = getattr(self, name)
+        for name, fee in (("maker_fee_bps", self.fee_bps), ("taker_fee_bps", self.taker_fee_bps)):
             require(abs(fee) < 10_000.0, name, "be below 10,000 in absolute value", fee)
-        require(self.order_lots >= 1, "order_lots", "be at least 1 lot", self.order_lots)
-        require(self.inventory_limit >= 1, "inventory_limit", "be at least 1 order", self.inventory_limit)
+        require(self.lots >= 1, "order_lots", "be at least 1 lot", self.lots)
+        require(self.limit >= 1, "inventory_limit", "be at least 1 order", self.limit)
         require(self.minimum_change >= 1, "minimum_change", "be at least 1 tick", self.minimum_change)
         if self.order_rate is not None:
             rate = self.order_rate
@@ -143,6 +144,25 @@ class ReplaySettings:
     def session(self) -> float:
         """Return the length of a session, seconds."""
         return 60.0 if self.horizon is None else self.horizon
+
+    @property
+    def lots(self) -> int:
+        """Return the size of our orders, lots of the recording."""
+        return 10 if self.order_lots is None else self.order_lots
+
+    @property
+    def limit(self) -> int:
+        """Return the most inventory, long or short, orders."""
+        return 10 if self.inventory_limit is None else self.inventory_limit
+
+    @property
+    def fee_bps(self) -> float:
+        """Return the fee of an order that waited, basis points."""
+        return 0.0 if self.maker_fee_bps is None else self.maker_fee_bps
+
+    def settled(self) -> "ReplaySettings":
+        """Return the settings with order size, inventory limit and fee said, where they were left open."""
+        return replace(self, order_lots=self.lots, inventory_limit=self.limit, maker_fee_bps=self.fee_bps)
 
     def in_scenario(self, dt: float, horizon: float) -> "ReplaySettings":
         """Return the settings with the times of a scenario where none were set."""
