@@ -12,7 +12,9 @@ from flowhft.calibrate.order_fills import fit_order_fills
 from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import fit_seasonality
 from flowhft.calibrate.settings import CalibrationSettings
+from flowhft.calibrate.touch import TOUCH, fills_at_touch, fit_touch, is_quoted_at_touch
 from flowhft.calibrate.volatility import NOISE_STEPS, VolatilityFit, estimate, mids_on_grid
+from flowhft.errors import DataError
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
@@ -68,15 +70,23 @@ def calibrate(
         distances = (settings.fit_from, settings.fit_to)
     bursts = bursts_of(market.whole, market.start_ns, settings.response_latency)
     drawn = stream(seed, "calibrate", "bootstrap")
-    fill_curve = fit_fill_curve(bursts, times, market.seconds, drawn, samples, confidence, distances)
+    fits = (times, market.seconds, drawn, samples, confidence)
+    fills = bursts  # what a quote is filled by at the distance that earns most
+    try:
+        fill_curve = fit_fill_curve(bursts, *fits, distances)
+        distance = 1.0 / fill_curve.curve.fill_decay
+    except DataError:
+        if distances is not None or not is_quoted_at_touch(bursts.reach, market.spread):
+            raise
+        fills = fills_at_touch(top, market.trades, market.start_ns)
+        fill_curve, distance = fit_touch(bursts, fills, *fits), TOUCH
     progress(0.55, "fills of real orders")
     drawn = stream(seed, "calibrate", "order fills")
     order_fills = fit_order_fills(market.resting, top, fill_curve.table, drawn, samples, confidence)
     progress(0.6, "adverse selection")
-    distance = 1.0 / fill_curve.curve.fill_decay
     horizon = market.together + 2.0 * settings.response_latency or SHORTEST_HORIZON
     adverse_selection, few_orders = fit_adverse_selection(
-        bursts, top, market.start_ns, distance, horizon, confidence, market.seams_ns
+        fills, top, market.start_ns, distance, horizon, confidence, market.seams_ns
     )
 
     progress(0.7, "Hawkes process")
@@ -116,7 +126,7 @@ def calibrate(
         seasonality=seasonality.profile,
         fill_curve=fill_curve.table,
         order_fills=order_fills.table,
-        markout_curve=markout_curve(bursts, top, market.start_ns, distance, market.seams_ns),
+        markout_curve=markout_curve(fills, top, market.start_ns, distance, market.seams_ns),
         hawkes_residuals=hawkes.residuals,
     )
 

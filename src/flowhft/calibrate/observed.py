@@ -14,7 +14,7 @@ from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, orders_told, taken_together
-from flowhft.recordings.ticks import BUY, Recording, require_trades
+from flowhft.recordings.ticks import BUY, TRADE, Recording, require_trades
 from flowhft.runs.folder import stream
 
 
@@ -26,6 +26,7 @@ class Observed(NamedTuple):
         top: best prices.
         mids: on a regular grid of the local clock, ticks, shape (sample,).
         step: between two of them, seconds.
+        trades: as they came, dtype `EVENT`, shape (event,).
         whole: market orders, the pieces that a venue tells of one by one taken together.
         times: when market orders within the order window of each other came, from the first mid on, seconds.
         sides: 1 where a market order bought, 0 where it sold.
@@ -42,6 +43,7 @@ class Observed(NamedTuple):
     top: TopOfBook
     mids: Float[np.ndarray, " sample"]
     step: float
+    trades: Int[np.ndarray, " event"]
     whole: MarketOrders
     times: Times
     sides: Sides
@@ -105,6 +107,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         top,
         mids,
         step,
+        recording.events[recording.events["kind"] == TRADE],
         taken_together(told, together) if together else single,
         spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties")),
         (orders.side[late] == BUY).astype(np.int64),

@@ -7,6 +7,7 @@ market.
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from flowhft.calibrate.calibrate import Calibration
 from flowhft.desk.replay.settings import ReplaySettings
@@ -67,7 +68,7 @@ def settings_for(settings: ReplaySettings, scenario: Scenario, instrument: Instr
         instrument: of the recording.
     """
     timed = settings.in_scenario(scenario.dt, scenario.horizon)
-    made_for = {
+    made_for: dict[str, Any] = {
         "order_lots": order_lots_of(scenario, instrument),
         "inventory_limit": _limit_of(scenario),
         "maker_fee_bps": _fee_bps_of(scenario),
