@@ -167,7 +167,7 @@ def test_a_window_whose_past_says_too_little_is_not_traded(work, recording):
 
 def test_fees_of_the_sweep_are_charged_on_what_is_traded(second):
     fills = second.replayed["glft"].fills
-    lots_per_order = SETTINGS.order_lots
+    lots_per_order = SETTINGS.lots
     traded = float((fills["price"] * fills["lots"]).sum()) / lots_per_order
     pnl = {
         fee: table["pnl"].sum()

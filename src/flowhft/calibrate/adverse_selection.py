@@ -13,6 +13,8 @@ FEWEST_BURSTS = 20
 BLOCK = 1.0  # second; bursts within one are marked against the same moves and count as one observation
 HORIZONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
 
+NO_SEAMS = np.empty(0, np.int64)
+
 MARKOUT_UNITS = tables.units_of("calibrate", "markout_curve")
 
 
@@ -23,6 +25,7 @@ def fit_adverse_selection(
     distance: float,
     horizon: float,
     confidence: float = 0.95,
+    seams_ns: Int[np.ndarray, " seam"] = NO_SEAMS,
 ) -> tuple[Parameter, tuple[str, ...]]:
     """Estimate the expected move of the mid against a maker whose quote is filled.
 
@@ -37,12 +40,13 @@ def fit_adverse_selection(
         distance: of the quote, ticks; 1 / k is where a maker without inventory earns most.
         horizon: seconds after the burst begins; `calibrate` takes twice the response latency.
         confidence: of the interval.
+        seams_ns: times of `top` over which no mid follows from the one before.
 
     Returns:
         `adverse_selection` in ticks, with a standard error that takes the bursts of one second as one
         observation, and warnings. With fewer than 20 bursts the value is NaN, with a warning.
     """
-    move, times_ns = _inside(top, horizon, *_moves(bursts, top, start_ns, distance, horizon))
+    move, times_ns = _inside(top, seams_ns, horizon, *_moves(bursts, top, start_ns, distance, horizon))
     method = f"mean move over {horizon:g} s at {len(move)} bursts that reach {distance:.1f} ticks"
     if len(move) < FEWEST_BURSTS:
         reason = (
@@ -56,7 +60,13 @@ def fit_adverse_selection(
     return found._replace(diagnostic=f"{found.value / distance:.2f} of the {distance:.1f} ticks quoted"), ()
 
 
-def markout_curve(bursts: Bursts, top: TopOfBook, start_ns: int, distance: float) -> pl.DataFrame:
+def markout_curve(
+    bursts: Bursts,
+    top: TopOfBook,
+    start_ns: int,
+    distance: float,
+    seams_ns: Int[np.ndarray, " seam"] = NO_SEAMS,
+) -> pl.DataFrame:
     """Return how far the mid goes against a filled quote, by the time since the burst that filled it.
 
     The curve of which `fit_adverse_selection` takes one point: how fast the mid answers, and whether it
@@ -68,6 +78,7 @@ def markout_curve(bursts: Bursts, top: TopOfBook, start_ns: int, distance: float
         top: of the same recording.
         start_ns: exchange time from which the bursts' times count.
         distance: of the quote, ticks.
+        seams_ns: as in `fit_adverse_selection`.
 
     Returns:
         One row a horizon of `HORIZONS` with two bursts or more, columns of `MARKOUT_UNITS`; bursts whose
@@ -76,7 +87,7 @@ def markout_curve(bursts: Bursts, top: TopOfBook, start_ns: int, distance: float
     """
     rows = []
     for horizon in HORIZONS:
-        move, times_ns = _inside(top, horizon, *_moves(bursts, top, start_ns, distance, horizon))
+        move, times_ns = _inside(top, seams_ns, horizon, *_moves(bursts, top, start_ns, distance, horizon))
         if len(move) >= 2:
             error = _error(move, times_ns, max(BLOCK, 2.0 * horizon))
             rows.append((horizon, float(np.mean(move)), error, distance, len(move)))
@@ -97,12 +108,18 @@ def _moves(
 
 
 def _inside(
-    top: TopOfBook, horizon: float, move: Float[np.ndarray, " event"], times_ns: Int[np.ndarray, " event"]
+    top: TopOfBook,
+    seams_ns: Int[np.ndarray, " seam"],
+    horizon: float,
+    move: Float[np.ndarray, " event"],
+    times_ns: Int[np.ndarray, " event"],
 ) -> tuple[Float[np.ndarray, " event"], Int[np.ndarray, " event"]]:
-    """Leave out what had not come to its horizon when the recording ended: the mid stands still there."""
+    """Leave out what had not come to its horizon when the recording or a part of it ended."""
     if len(times_ns) == 0:
         return move, times_ns
-    inside = times_ns + round(horizon * 1e9) <= int(np.max(top.exchange_time_ns))
+    later_ns = times_ns + round(horizon * 1e9)
+    inside = later_ns <= int(np.max(top.exchange_time_ns))
+    inside &= np.searchsorted(seams_ns, times_ns) == np.searchsorted(seams_ns, later_ns)
     return move[inside], times_ns[inside]
 
 

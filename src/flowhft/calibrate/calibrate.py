@@ -12,7 +12,9 @@ from flowhft.calibrate.order_fills import fit_order_fills
 from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import fit_seasonality
 from flowhft.calibrate.settings import CalibrationSettings
+from flowhft.calibrate.touch import TOUCH, fills_at_touch, fit_touch, is_quoted_at_touch
 from flowhft.calibrate.volatility import NOISE_STEPS, VolatilityFit, estimate, mids_on_grid
+from flowhft.errors import DataError
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
@@ -38,8 +40,9 @@ def calibrate(
     recording: calibrate parts of a day apart where they differ.
 
     Args:
-        recording: any recording with trades and best prices or depth; the gaps between its sessions are
-            closed, see `without_gaps`.
+        recording: any recording with trades and best prices or depth; the gaps between its sessions and
+            where the market was closed are left out, see `without_gaps`. What reading warned of is repeated
+            in the warnings.
         settings: None for the defaults.
         seed: of the bootstrap and of the times within one tick of a coarse clock.
         progress: told the share done and the stage.
@@ -67,15 +70,23 @@ def calibrate(
         distances = (settings.fit_from, settings.fit_to)
     bursts = bursts_of(market.whole, market.start_ns, settings.response_latency)
     drawn = stream(seed, "calibrate", "bootstrap")
-    fill_curve = fit_fill_curve(bursts, times, market.seconds, drawn, samples, confidence, distances)
+    fits = (times, market.seconds, drawn, samples, confidence)
+    fills = bursts  # what a quote is filled by at the distance that earns most
+    try:
+        fill_curve = fit_fill_curve(bursts, *fits, distances)
+        distance = 1.0 / fill_curve.curve.fill_decay
+    except DataError:
+        if distances is not None or not is_quoted_at_touch(bursts.reach, market.spread):
+            raise
+        fills = fills_at_touch(top, market.trades, market.start_ns)
+        fill_curve, distance = fit_touch(bursts, fills, *fits), TOUCH
     progress(0.55, "fills of real orders")
     drawn = stream(seed, "calibrate", "order fills")
     order_fills = fit_order_fills(market.resting, top, fill_curve.table, drawn, samples, confidence)
     progress(0.6, "adverse selection")
-    distance = 1.0 / fill_curve.curve.fill_decay
     horizon = market.together + 2.0 * settings.response_latency or SHORTEST_HORIZON
     adverse_selection, few_orders = fit_adverse_selection(
-        bursts, top, market.start_ns, distance, horizon, confidence
+        fills, top, market.start_ns, distance, horizon, confidence, market.seams_ns
     )
 
     progress(0.7, "Hawkes process")
@@ -100,8 +111,11 @@ def calibrate(
     progress(1.0, "done")
     return Calibration(
         parameters | _for_people(parameters, market.instrument),
-        _facts(market, latency, volatility, hurst, jumps, fill_curve, hawkes),
+        _facts(market, latency, volatility, hurst, jumps, fill_curve, hawkes)._replace(
+            closed_seconds=max(recording.duration - recording.open_seconds, 0.0)
+        ),
         (
+            *(f"recording: {warning}" for warning in recording.warnings),
             *(*volatility.warnings, *hurst.warnings, *jumps.warnings, *fill_curve.warnings, *few_orders),
             *(*order_fills.warnings, *hawkes.warnings, *seasonality.warnings),
             *clock_warnings(market.resolution, market.pieces, market.order_window, latency),
@@ -112,7 +126,7 @@ def calibrate(
         seasonality=seasonality.profile,
         fill_curve=fill_curve.table,
         order_fills=order_fills.table,
-        markout_curve=markout_curve(bursts, top, market.start_ns, distance),
+        markout_curve=markout_curve(fills, top, market.start_ns, distance, market.seams_ns),
         hawkes_residuals=hawkes.residuals,
     )
 

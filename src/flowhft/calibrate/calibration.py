@@ -43,7 +43,7 @@ class Facts(NamedTuple):
 
     Attributes:
         instrument: of the recording.
-        seconds: from the first mid to the last event.
+        seconds: from the first mid to the last event, without closed time.
         market_orders: both sides, orders within the order window taken together.
         bursts: the same with the response latency.
         market_spread: time-weighted mean, ticks.
@@ -62,6 +62,7 @@ class Facts(NamedTuple):
         has_memory: whether the Hurst exponent is told from 0.5, so that scenarios have it.
         memory_volatility: with it, the volatility of the fractional price over one second, ticks.
         has_jumps: whether jumps are told from none, so that scenarios have them.
+        closed_seconds: left out, in which the market did not trade or nothing was recorded.
     """
 
     instrument: Instrument
@@ -85,6 +86,7 @@ class Facts(NamedTuple):
     has_memory: bool
     memory_volatility: float
     has_jumps: bool
+    closed_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

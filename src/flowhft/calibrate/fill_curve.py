@@ -73,6 +73,7 @@ class FillCurveFit(NamedTuple):
         likelihood: the maximum-likelihood curve over the same distances, to compare.
         fitted_from, fitted_to: ticks, the distances of the fit.
         bursts: how many there were, both sides.
+        touch: a warning where the market is quoted at the touch only (`flowhft.calibrate.touch`).
     """
 
     curve: Curve
@@ -82,10 +83,13 @@ class FillCurveFit(NamedTuple):
     fitted_from: float
     fitted_to: float
     bursts: int
+    touch: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what is not to be trusted, in plain words."""
+        if self.touch:
+            return (self.touch,)
         said = []
         where = f"from {self.fitted_from:g} to {self.fitted_to:g} ticks"
         if self.curve.r_squared < SMALLEST_R_SQUARED:
@@ -274,7 +278,7 @@ def fit_fill_curve(
     inside = (distance >= start) & (distance <= end)
     blocks = int(np.clip(seconds // SHORTEST_BLOCK, 2, BLOCKS))
     draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1.0 / blocks), size=samples)
-    block = _block_of(bursts.time, seconds, blocks)
+    block = block_of(bursts.time, seconds, blocks)
     counted = {
         name: _reached(bursts.reach[which], block[which], blocks, distance)
         for name, which in (("bid", ~bursts.buy), ("ask", bursts.buy))
@@ -310,7 +314,7 @@ def fit_fill_curve(
             )
         )
     # The loop ends with the mean of both sides: `curve` and `again` are its own.
-    orders = np.bincount(_block_of(order_times, seconds, blocks), minlength=blocks)
+    orders = np.bincount(block_of(order_times, seconds, blocks), minlength=blocks)
     rate, rate_again = len(order_times) / (2.0 * seconds), draws @ orders / (2.0 * seconds)
     parameters["market_order_rate"] = resampled(
         "market_order_rate", rate, rate_again, "1 / s", "count", confidence
@@ -365,8 +369,8 @@ def _distances(start: float, end: float) -> Reaches:
     return nearest + step * np.arange(math.ceil((2.0 * end - nearest) / step))
 
 
-def _block_of(times: Reaches, seconds: float, blocks: int) -> Int[np.ndarray, " event"]:
-    """Return the block of time in which each event falls."""
+def block_of(times: Reaches, seconds: float, blocks: int) -> Int[np.ndarray, " event"]:
+    """Return the block of time, of so many equal ones, in which each event falls."""
     return np.clip((times / seconds * blocks).astype(np.int64), 0, blocks - 1)
 
 
@@ -378,8 +382,8 @@ def _require_distances(reach: Reaches) -> None:
         raise DataError(
             f"`fill_decay` must rest on {FEWEST_DISTANCES} distances that {FEWEST_AT_DISTANCE} orders reach; "
             f"received {max(int(there[0]), 0)}: {beyond:,} of {len(reach):,} orders go past the touch: the "
-            "tick is so large that distance tells nothing of fills, and no option helps. Look at another "
-            "market, or replay it with a scenario of your own (`flowhft.replay`)."
+            "tick is so large that distance tells nothing of fills, and no option helps. Without `fit_from` "
+            "and `fit_to` a market whose spread is one tick is calibrated at the touch."
         )
 
 

@@ -7,14 +7,14 @@ from jaxtyping import Float, Int
 
 from flowhft.calibrate.hawkes import Sides, Times, spread_ties
 from flowhft.calibrate.order_clock import clock_tick, window_of_pieces
-from flowhft.calibrate.sessions import span_ns, without_gaps
+from flowhft.calibrate.sessions import seams_ns, span_ns, without_gaps
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, interval_for, mids_on_grid
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, orders_told, taken_together
-from flowhft.recordings.ticks import BUY, Recording, require_trades
+from flowhft.recordings.ticks import BUY, TRADE, Recording, require_trades
 from flowhft.runs.folder import stream
 
 
@@ -26,6 +26,7 @@ class Observed(NamedTuple):
         top: best prices.
         mids: on a regular grid of the local clock, ticks, shape (sample,).
         step: between two of them, seconds.
+        trades: as they came, dtype `EVENT`, shape (event,).
         whole: market orders, the pieces that a venue tells of one by one taken together.
         times: when market orders within the order window of each other came, from the first mid on, seconds.
         sides: 1 where a market order bought, 0 where it sold.
@@ -35,12 +36,14 @@ class Observed(NamedTuple):
         pieces: within how many seconds the venue tells of the pieces of one order; 0: at once.
         resolution: of the clock that orders came by, seconds.
         resting: what became of single orders, dtype `ORDER`; None where the recording does not say.
+        seams_ns: local times at which parts that were apart follow each other, shape (seam,).
     """
 
     instrument: Instrument
     top: TopOfBook
     mids: Float[np.ndarray, " sample"]
     step: float
+    trades: Int[np.ndarray, " event"]
     whole: MarketOrders
     times: Times
     sides: Sides
@@ -50,6 +53,7 @@ class Observed(NamedTuple):
     pieces: float
     resolution: float
     resting: Int[np.ndarray, " change"] | None
+    seams_ns: Int[np.ndarray, " seam"]
 
     @property
     def together(self) -> float:
@@ -68,7 +72,8 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
     """Return what a calibration rests on.
 
     Args:
-        recording: with trades and best prices or depth; the gaps between its sessions are closed.
+        recording: with trades and best prices or depth; the gaps between its sessions, and where the market
+            was closed, are closed.
         settings: of the calibration.
         seed: of the times within one tick of a coarse clock.
 
@@ -76,6 +81,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         DataError: it has no trades, or no mids that volatility can be measured on.
     """
     require_trades(recording, "a calibration")
+    seams = seams_ns(recording)
     recording = without_gaps(recording)
     top = top_of_book(recording)
     if len(top.local_time_ns) < 2:
@@ -101,6 +107,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         top,
         mids,
         step,
+        recording.events[recording.events["kind"] == TRADE],
         taken_together(told, together) if together else single,
         spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties")),
         (orders.side[late] == BUY).astype(np.int64),
@@ -110,4 +117,5 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         pieces,
         clock_tick(single.time_ns) * 1e-9,
         recording.orders,
+        seams,
     )

@@ -1,43 +1,82 @@
-"""Sessions of a recording with gaps between them, made into one stretch of time to be measured."""
+"""The open time of a recording, made into one stretch of time to be measured."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Int
 
-from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.book import TopOfBook, opening, top_of_book
 from flowhft.recordings.ticks import SNAPSHOT, Recording
+
+REOPENING = (
+    10**9
+)  # ns after closed time within which the first best prices are those that the market opens at
 
 
 def without_gaps(recording: Recording) -> Recording:
-    """Close the gaps between the sessions of a recording, in time and in price.
+    """Close the gaps of a recording, between its sessions and where the market was closed, in time and price.
 
-    The move of the mid from the end of one session to the start of the next, over a night or an outage, is
-    no move of the market that is calibrated, and nothing is known of the orders in between. Later sessions
-    are moved to follow at once, and their prices by whole ticks so that the mid goes on where it stood:
-    distances, moves and waiting times within the sessions stay as they were.
+    The move of the mid from the end of one session to the start of the next, over a night, an outage or a
+    halt, is no move of the market that is calibrated, and nobody traded in between. What comes later is moved
+    to follow at once, and its prices by whole ticks so that the mid goes on where it stood: distances, moves
+    and waiting times within the open time stay as they were. Behind closed time the book goes on as it
+    stands once the first best prices are there.
 
     Args:
-        recording: of any number of sessions; one of a single session is returned as it is.
+        recording: of any number of sessions; one without a gap is returned as it is.
     """
-    sessions = recording.sessions
-    if len(sessions) < 2:
-        return recording
-    events = recording.events.copy()
+    spans, events = recording.open_spans, recording.events
     local = events["local_time_ns"]
+    if spans in ((), ((int(local[0]), int(local[-1])),)):
+        return recording
     top = top_of_book(recording)
     known = np.isfinite(top.mid_price)
-    times, mids = top.local_time_ns[known], top.mid_price[known]
-    for (_, end), (start, _) in pairwise(sessions):
-        later = recording.events["local_time_ns"] >= start
-        gap = start - end
+    mids, known_ns = top.mid_price[known], top.local_time_ns[known]
+    own_book = {int(local[0]), *(start for start, _ in recording.sessions)}
+    standing, taken = events[:0], 0  # the book behind so many events
+    parts: list[np.ndarray] = []
+    gap = moved = 0
+    last_ns, before = spans[0][0], np.nan
+    for number, (start, end) in enumerate(spans):
+        if start in own_book:
+            first, opens = int(np.searchsorted(local, start)), events[:0]
+            after = mids[np.searchsorted(known_ns, start) :][:1]
+        else:
+            start = _reopened(top, start, end)
+            first = int(np.searchsorted(local, start, side="right"))
+            standing, taken = opening(np.concatenate([standing, events[taken:first]])), first
+            opens = standing.copy()
+            opens["local_time_ns"], opens["message"] = start, -1 - number
+            opens["exchange_time_ns"] = events["exchange_time_ns"][first - 1]
+            after = mids[: np.searchsorted(known_ns, start, side="right")][-1:]
+        gap += start - last_ns
+        if len(after) and np.isfinite(before):
+            moved += round(float(after[0]) - before)
+        part = np.concatenate([opens, events[first : int(np.searchsorted(local, end, side="right"))]])
         for name in ("exchange_time_ns", "local_time_ns"):
-            events[name][later] -= gap
-        before, after = mids[times < start], mids[times >= start]
-        if len(before) and len(after):
-            events["price"][later] -= round(float(after[0] - before[-1]))
-    order = np.argsort(local, kind="stable")
-    return replace(recording, events=events[order], sessions=(), orders=None)
+            part[name] -= gap
+        part["price"] -= moved
+        parts.append(part)
+        last_ns, before = end, float(np.append(np.nan, mids)[np.searchsorted(known_ns, end, side="right")])
+    return replace(recording, events=np.concatenate(parts), sessions=(), closed=(), orders=None)
+
+
+def seams_ns(recording: Recording) -> Int[np.ndarray, " seam"]:
+    """Return the local times at which `without_gaps` has put two parts of a recording together, ns.
+
+    Args:
+        recording: as it is given to `without_gaps`; up to what the market takes to reopen.
+    """
+    lengths = [end - start for start, end in recording.open_spans]
+    return int(recording.open_spans[0][0]) + np.cumsum(np.array(lengths[:-1], np.int64))
+
+
+def _reopened(top: TopOfBook, start_ns: int, end_ns: int) -> int:
+    """Return when the market has best prices again that opens at a local time, ns: soon, or at once."""
+    row = int(np.searchsorted(top.local_time_ns, start_ns))
+    latest = min(start_ns + REOPENING, end_ns)
+    there = row < len(top.local_time_ns) and top.local_time_ns[row] <= latest
+    return int(top.local_time_ns[row]) if there else start_ns
 
 
 def span_ns(recording: Recording, top: TopOfBook) -> tuple[int, int]:

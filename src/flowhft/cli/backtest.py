@@ -1,6 +1,6 @@
 """`flowhft backtest`: judge policies on a recording with queues and costs, once or walking forward."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from flowhft.cli.command import Command, Result
@@ -28,16 +28,18 @@ class Backtest(backtest.Backtest, Command):
     stage = staticmethod(walk.run)
 
     def result(self, folder: Path) -> Result:
-        """Return the metrics of every policy, and the largest drawdown of each over the whole run."""
+        """Return the metrics of every policy, its largest drawdown over the whole run, and the warnings."""
         found = result_of(folder)
-        fallen = read_json(folder / "backtest.json").get("run_drawdown")  # not in a folder of before
-        if not fallen:
-            return found
-        currency = next((row["currency"] for row in found.summary["results"]), "")
-        told = ", ".join(f"{name} {significant(value)}" for name, value in fallen.items())
-        line = f"Largest drawdown over the whole run, {currency}: {told}"
-        return replace(
-            found,
-            summary={**found.summary, "run_drawdown": fallen},
-            shown=[*found.shown[:-1], line, found.shown[-1]],
+        record = read_json(folder / "backtest.json")
+        *shown, where = found.shown
+        summary = dict(found.summary)
+        if fallen := record.get("run_drawdown"):  # not in a folder of before
+            summary["run_drawdown"] = fallen
+            currency = next((row["currency"] for row in summary["results"]), "")
+            drawdowns = ", ".join(f"{name} {significant(value)}" for name, value in fallen.items())
+            shown.append(f"Largest drawdown over the whole run, {currency}: {drawdowns}")
+        warnings = record.get("warnings") or []
+        return Result(
+            summary={**summary, "warnings": warnings},
+            shown=[*shown, *(f"warning: {text}" for text in warnings), where],
         )

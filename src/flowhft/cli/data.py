@@ -48,7 +48,8 @@ class DataCheck(Action):
             summary = Summary()
             for chunk in source.chunks:
                 summary.feed(chunk.events, chunk.orders)
-        facts = _about(source) | summary.facts()
+        closed = sum(one.end_ns - one.start_ns for one in source.closed) * 1e-9
+        facts = _about(source) | summary.facts(closed)
         findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
         name = f"{facts['venue']} {facts['symbol']}"
         rows = [
@@ -64,6 +65,8 @@ class DataCheck(Action):
             ("market spread", f"{significant(facts['market_spread_mean'])} ticks in the mean of time"),
             ("clock offset", f"{facts['clock_offset_ms']:g} ms added to the local clock"),
         ]
+        if source.closed:
+            rows.insert(1, ("closed", f"{duration(closed)}, in {len(source.closed):,} parts"))
         if len(source.sessions) > 1:
             rows.insert(0, ("sessions", f"{len(source.sessions)}"))
         return Result(
@@ -130,9 +133,12 @@ class DataConvert(Action):
 
 def _about(source: "Source") -> dict[str, Any]:
     """Return what a recording is of, once its chunks are through."""
+    from flowhft.recordings.closed import closed_facts
+
     return {
         **source.instrument.facts,
         "clock_offset_ms": source.clock_offset_ns * 1e-6,
         "files": [str(file) for file in source.files],
         "sessions": [list(session) for session in source.sessions],
+        "closed": closed_facts(source.closed),
     }

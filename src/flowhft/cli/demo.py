@@ -11,6 +11,7 @@ from flowhft.cli.terminal import Table, Terminal
 from flowhft.runs.folder import REPORT, read_json, read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders.freeze import FILE
+from flowhft.stages.settings import OF_THIS_RECORDING
 from flowhft.studies import demo
 from flowhft.types import Interval
 
@@ -47,6 +48,9 @@ class Demo(demo.Demo, Command):
         outside = read_table(folder / "backtest" / "results.parquet")
         by_policy = {row["policy"]: row for row in outside.to_dicts()}
         record = read_json(folder / "backtest" / "backtest.json")
+        # What is true of every replay stands in the report; here is what this recording is to blame for.
+        told = [*read_json(folder / "calibrate" / "calibration.json")["warnings"], *record["warnings"]]
+        warnings = [text for text in dict.fromkeys(told) if text.startswith(OF_THIS_RECORDING)]
         currency = inside["currency"][0]
         rows = [
             [
@@ -72,6 +76,7 @@ class Demo(demo.Demo, Command):
                 "simulation": inside.to_dicts(),
                 "recording": outside.to_dicts(),
                 "backtest": record,
+                "warnings": warnings,
             },
             shown=[
                 Table(
@@ -91,6 +96,7 @@ class Demo(demo.Demo, Command):
                     f"and on {record['sessions']} unseen sessions of the recording",
                 ),
                 *sentences,
+                *(f"warning: {text}" for text in warnings),
                 f"The report is {report}",
             ],
         )

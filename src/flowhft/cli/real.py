@@ -8,6 +8,7 @@ import polars as pl
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
 from flowhft.runs.folder import REPORT
+from flowhft.stages.settings import OF_THIS_RECORDING
 from flowhft.studies.page import tables_in
 from flowhft.studies.real import reproduce
 from flowhft.studies.real.reproduce import PAGE
@@ -37,6 +38,12 @@ class ReproduceReal(reproduce.Reproduce, Command):
             rows = [[row["recording"], row["stage"], row["reason"]] for row in refusals.iter_rows(named=True)]
             shown.append(Table(["recording", "stage", "why"], rows, title="Refused"))
         page = self.docs or folder / PAGE
+        notes = tables["notes"].iter_rows(named=True) if "notes" in tables else ()
+        sentences += [
+            f"warning: {row['recording']}: {row['note']}"
+            for row in notes
+            if row["note"].startswith(OF_THIS_RECORDING)
+        ]
         return Result(
             summary={
                 "folder": folder,

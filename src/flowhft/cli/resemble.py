@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
-from flowhft.runs.folder import read_table
+from flowhft.runs.folder import read_json, read_table
 from flowhft.stages.folder import summary_of
 from flowhft.studies.realism import resemble
 
@@ -22,10 +22,12 @@ class Resemble(resemble.Resemble, Command):
     def result(self, folder: Path) -> Result:
         """Return what a finished comparison found, read back from its folder."""
         summary = summary_of(folder)
+        found = read_json(folder / "recording.json").get("findings") or []
+        warnings = [f"recording: {one['message']}" for one in found if one["severity"] != "note"]
         verdicts = read_table(folder / "resemblance_verdicts.parquet").to_dicts()
         rows = [[one["title"], one["p_value"], "yes" if one["resembles"] else "no"] for one in verdicts]
         return Result(
-            summary={"folder": folder, **summary, "verdicts": verdicts},
+            summary={"folder": folder, **summary, "verdicts": verdicts, "warnings": warnings},
             shown=[
                 Table(
                     columns=["stylised fact", "p-value", "resembles"],
@@ -33,5 +35,6 @@ class Resemble(resemble.Resemble, Command):
                     title=f"{summary['recording']} against {summary['paths']} simulated tapes",
                 ),
                 *(f"differs: {one['said']}" for one in verdicts if not one["resembles"]),
+                *(f"warning: {text}" for text in warnings),
             ],
         )

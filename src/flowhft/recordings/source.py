@@ -15,10 +15,11 @@ import numpy as np
 from flowhft.errors import RecordingError
 from flowhft.recordings.best_prices import BestPrices
 from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.closed import ClosedTime, closed_findings
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover
-from flowhft.recordings.ticks import EVENT, Finding, Recording
+from flowhft.recordings.ticks import EVENT, Closed, Finding, Recording
 from flowhft.recordings.undated import Undated
 
 
@@ -42,6 +43,8 @@ class Source:
         best_prices: whether the venue's own best prices are among the events, beside its book.
         sessions: first and last local time of each session that has passed, ns; empty where there is one only
             and nothing joined it to others.
+        closed: when the market did not trade; of one session what its format tells of it, of what `joined`
+            returned all of it (`flowhft.recordings.closed`). Complete when the chunks are through.
     """
 
     instrument: Instrument
@@ -51,6 +54,7 @@ class Source:
     clock_offset_ns: int = 0
     best_prices: bool = False
     sessions: list[tuple[int, int]] = field(default_factory=list)
+    closed: list[Closed] = field(default_factory=list)
 
 
 def merged(streams: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
@@ -108,13 +112,16 @@ def joined(sources: Iterable[Source], first: Source, several: bool = True) -> So
     """
     findings: list[Finding] = []
     sessions: list[tuple[int, int]] = []
+    closed: list[Closed] = []
+    handover = Handover() if several else None
     return replace(
         first,
         chunks=_one_after_the_other(
-            chain([first], sources), first.instrument, sessions, findings, Handover() if several else None
+            chain([first], sources), first.instrument, sessions, closed, findings, handover
         ),
         findings=findings,
         sessions=sessions,
+        closed=closed,
     )
 
 
@@ -122,6 +129,7 @@ def _one_after_the_other(
     sources: Iterable[Source],
     instrument: Instrument,
     sessions: list[tuple[int, int]],
+    closed: list[Closed],
     findings: list[Finding],
     handover: Handover | None,
 ) -> Iterator[Chunk]:
@@ -136,7 +144,7 @@ def _one_after_the_other(
                 f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, begin, opens = Watch(), None, True
+        watch, open_time, begin, opens = Watch(), ClosedTime(), None, True
         for chunk in _completed(source, undated):
             if begin is None:
                 begin = int(chunk.events["local_time_ns"][0])
@@ -152,6 +160,7 @@ def _one_after_the_other(
                         Finding("warning", f"nothing is known of the {gap:,.3f} s before this session.")
                     )
             watch.feed(chunk.events)
+            open_time.feed(chunk.events)
             yield chunk if handover is None else _handed_over(chunk, handover, opens)
             opens = False
         if undated.waits and begin is None:  # a snapshot of a time that what follows tells
@@ -162,7 +171,9 @@ def _one_after_the_other(
                 "must hold events; received none. Record the session again.", source.files[0]
             )
         sessions += source.sessions or [(begin, watch.end)]
-        held.append((name, [*source.findings, *watch.findings()]))
+        here = open_time.found(source.closed)
+        closed += here
+        held.append((name, [*source.findings, *watch.findings(), *closed_findings(here)]))
     for events in undated.rest():
         yield Chunk(events)
     for name, found in held:
@@ -248,4 +259,5 @@ def assembled(source: Source) -> Recording:
         findings=tuple(source.findings),
         orders=np.concatenate(orders) if orders else None,
         sessions=tuple(source.sessions),
+        closed=tuple(source.closed),
     )

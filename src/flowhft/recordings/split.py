@@ -6,6 +6,7 @@ import numpy as np
 
 from flowhft.errors import require
 from flowhft.recordings.book import opening
+from flowhft.recordings.closed import closed_within
 from flowhft.recordings.orders import standing_orders
 from flowhft.recordings.ticks import Recording
 
@@ -39,7 +40,8 @@ def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> 
         for start, stop in recording.sessions
         if stop >= begin and start <= end
     )
-    return replace(recording, events=kept, orders=orders, sessions=sessions)
+    closed = closed_within(recording.closed, begin, end)
+    return replace(recording, events=kept, orders=orders, sessions=sessions, closed=closed)
 
 
 def window(recording: Recording, start_seconds: float, end_seconds: float | None = None) -> Recording:

@@ -6,6 +6,7 @@ orders, a second table holds what became of each of them.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -86,6 +87,20 @@ class Finding:
     message: str
 
 
+class Closed(NamedTuple):
+    """A time in which the market did not trade (`flowhft.recordings.closed`), on the corrected local clock.
+
+    Attributes:
+        start_ns: when it was open last.
+        end_ns: when it is open again.
+        why: what told of it: "halt", "gap", "silence" or "no trades", or several of them with commas.
+    """
+
+    start_ns: int
+    end_ns: int
+    why: str
+
+
 @dataclass(frozen=True)
 class Recording:
     """A market as it was recorded.
@@ -101,6 +116,7 @@ class Recording:
             `order_id` is a lump: what a level holds of orders that were never seen one by one.
         sessions: first and last local time of each part that was recorded without a break, ns,
             shape (session, 2). What changed between two of them was not seen.
+        closed: when the market did not trade within a session, in order and apart from each other.
     """
 
     instrument: Instrument
@@ -110,6 +126,7 @@ class Recording:
     findings: tuple[Finding, ...] = field(default=())
     orders: np.ndarray | None = None
     sessions: tuple[tuple[int, int], ...] = ()
+    closed: tuple[Closed, ...] = ()
 
     @property
     def name(self) -> str:
@@ -146,6 +163,29 @@ class Recording:
         """Return the seconds from the first event to the last, on the local clock."""
         times = self.events["local_time_ns"]
         return float(times[-1] - times[0]) * 1e-9
+
+    @property
+    def open_spans(self) -> tuple[tuple[int, int], ...]:
+        """Return first and last local time of every part in which the market was open and recorded, ns."""
+        times = self.events["local_time_ns"]
+        spans = self.sessions or ((int(times[0]), int(times[-1])),)
+        for one in self.closed:
+            cut = []
+            for start, end in spans:
+                parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
+                cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
+            spans = tuple(cut)
+        return spans
+
+    @property
+    def open_seconds(self) -> float:
+        """Return for how long the market was open within its first and last event, seconds."""
+        return sum(end - start for start, end in self.open_spans) * 1e-9
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what reading brought to light that a reader of any result must know, a sentence each."""
+        return tuple(found.message for found in self.findings if found.severity != "note")
 
     @property
     def trades(self) -> int:

@@ -19,6 +19,7 @@ from flowhft.recordings.split import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.calibrated import scenario_of
+from flowhft.stages.calibration_fit import require_instrument, settings_for, unlike_the_calibration
 from flowhft.stages.costs import slowest, sweep_costs
 from flowhft.stages.evaluation import Backtest, Replays, judge
 from flowhft.stages.journalled import journals_in
@@ -35,12 +36,15 @@ class Told(NamedTuple):
     Attributes:
         scenario: the market.
         flow: how its market orders make intensities.
-        settings: of the replay, with the times of the scenario where none were set.
+        settings: of the replay, with the times, the order size and the fee of the scenario where none were
+            set.
+        warnings: where the replay differs from what policies are told, a sentence each.
     """
 
     scenario: Scenario
     flow: OrderFlow
     settings: ReplaySettings
+    warnings: tuple[str, ...]
 
 
 def replay(
@@ -93,12 +97,12 @@ def replay(
     told = told_in(recording, scenario, calibration, settings)
     quoting = frozen_in(compared.policies, told.scenario)
     instrument, start = recording.instrument, first_mid(recording)
-    least, order = instrument.minimum_notional, instrument.notional(start, told.settings.order_lots)
+    least, order = instrument.minimum_notional, instrument.notional(start, told.settings.lots)
     require(
         least is None or order >= least,
         "order_lots",
         f"make orders of {least} {instrument.currency} or more, the least that the venue takes",
-        f"{told.settings.order_lots}, {order:.6g} {instrument.currency}",
+        f"{told.settings.lots}, {order:.6g} {instrument.currency}",
         "Send more lots.",
     )
     share = 0.5 if sweep.asked else 0.9
@@ -136,15 +140,17 @@ def replay(
             told.settings,
             compared.reference,
             instrument.money,
-            instrument.tick_value(start) * told.settings.order_lots,
+            instrument.tick_value(start) * told.settings.lots,
             costs,
             compared.origins,
         ),
         confidence=confidence,
         learned=compared.learned,
     )
-    fees = unlike_the_venue(instrument, told.settings)
-    found = found.warned(fees) if fees else found
+    about = [f"recording: {warning}" for warning in recording.warnings]
+    about += told.warnings
+    about += unlike_the_venue(instrument, told.settings)
+    found = found.warned(about) if about else found
     if inside:
         warning = "The market was calibrated on the very recording that was replayed: it is in sample."
         found = found.warned([warning])
@@ -215,11 +221,14 @@ def told_in(
 
     Raises:
         UsageError: sessions do not fit twice into the recording.
-        DataError: it has no trades.
+        DataError: it has no trades, or the calibration is of another instrument.
     """
     require_trades(recording, "a replay")
     if isinstance(calibration, Path | str):
         calibration = load_calibration(Path(calibration))
+    instrument = recording.instrument
+    if calibration is not None:
+        require_instrument(calibration, instrument)
     if scenario is None:
         if calibration is None:
             raise UsageError(
@@ -227,20 +236,21 @@ def told_in(
                 "one of the two."
             )
         scenario = scenario_of(calibration, recording, settings)
-    settings = settings.in_scenario(scenario.dt, scenario.horizon)
+    settings = settings_for(settings, scenario, instrument)
     if calibration is None:
         flow = OrderFlow(*(getattr(scenario, name) for name in OrderFlow._fields))
     else:
         settings = settings.counting(calibration.facts.order_window)
         flow = OrderFlow(*(calibration.parameters[name].value for name in OrderFlow._fields))
     require(
-        recording.duration >= 2.0 * settings.session,
+        recording.open_seconds >= 2.0 * settings.session,
         "horizon",
         "fit at least twice into the recording that is judged",
-        f"{settings.session:g} s, with {recording.duration:.3g} s to judge",
+        f"{settings.session:g} s, with {recording.open_seconds:.3g} s to judge",
         "Shorten the sessions with --replay.horizon, or judge a longer part.",
     )
-    return Told(scenario, flow, settings)
+    warnings = unlike_the_calibration(settings, scenario, calibration, instrument, first_mid(recording))
+    return Told(scenario, flow, settings, warnings)
 
 
 def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[str]:
@@ -251,9 +261,9 @@ def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[s
         settings: of the replay.
     """
     return [
-        f"`{name}` of the replay is {getattr(settings, name):g}; the venue's is said to be {known:g}."
-        for name in ("maker_fee_bps", "taker_fee_bps")
-        if (known := getattr(instrument, name)) is not None and known != getattr(settings, name)
+        f"`{name}` of the replay is {charged:g}; the venue's is said to be {known:g}."
+        for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taker_fee_bps))
+        if (known := getattr(instrument, name)) is not None and known != charged
     ]
 
 

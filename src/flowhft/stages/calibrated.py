@@ -42,7 +42,7 @@ def scenario_of(
         first_mid(recording),
         dt=settings.decision_interval if dt is None else dt,
         horizon=settings.horizon if horizon is None else horizon,
-        order_lots=settings.order_lots if order_lots is None else order_lots,
-        inventory_limit=settings.inventory_limit,
-        maker_fee_bps=settings.maker_fee_bps,
+        order_lots=settings.lots if order_lots is None else order_lots,
+        inventory_limit=settings.limit,
+        maker_fee_bps=settings.fee_bps,
     )

@@ -58,9 +58,7 @@ def sweep_costs(
     if not sweep.asked:
         return pl.DataFrame()
     points = [
-        (fee, latency)
-        for latency in sweep.latencies or (None,)
-        for fee in sweep.fees or (settings.maker_fee_bps,)
+        (fee, latency) for latency in sweep.latencies or (None,) for fee in sweep.fees or (settings.fee_bps,)
     ]
     tables = []
     for place, (fee, latency) in enumerate(points):

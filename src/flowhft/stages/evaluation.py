@@ -25,6 +25,7 @@ from flowhft.runs import tables
 from flowhft.runs.folder import write_json, write_table
 from flowhft.simulate.evaluate import columns
 from flowhft.stages.costs import evaluate_costs
+from flowhft.stages.open_sessions import left_out_pnl, only, open_sessions, said_of_closed
 from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
 from flowhft.stages.tables import shown, units_in
 from flowhft.types import Trajectory
@@ -73,7 +74,9 @@ class Backtest:
         costs: PnL at other fees and latencies; no rows where nothing was swept.
         reference: the policy that differences are taken against.
         currency: of money.
-        record: what can be said beside the tables: settings, sessions, orders, break-even fees, warnings.
+        record: what can be said beside the tables: settings, sessions, orders, break-even fees, warnings;
+            where closed time touches sessions, how many and what they earned: `closed_sessions`,
+            `closed_pnl`.
         trajectories: every step of every policy, arrays of shape (1, step), ticks and lots of one order.
     """
 
@@ -142,16 +145,19 @@ def judge(
     """
     settings, replayed, reference = replays.settings, replays.replayed, replays.reference
     money, currency = replays.money, replays.currency
-    steps = np.shape(next(iter(replayed.values())).trajectory.fee)[-1]
+    trajectories = {name: one.trajectory for name, one in replayed.items()}
+    session_steps = round(settings.session / settings.interval)
+    counted = open_sessions(next(iter(replayed.values())).closed, session_steps)
+    counts = {name: only(path, counted.steps) for name, path in trajectories.items()}
+    steps = np.shape(next(iter(counts.values())).fee)[-1]
     block = max(BLOCK_STEPS, round(BLOCK_SECONDS / settings.interval))
     blocks: dict[str, Any] = {
-        "session_steps": round(settings.session / settings.interval),
+        "session_steps": session_steps,
         "block_steps": min(block, max(1, steps // 2)),
         "reference": reference,
         "confidence": confidence,
     }
-    trajectories = {name: one.trajectory for name, one in replayed.items()}
-    found = evaluate_sessions(trajectories, **blocks)
+    found = evaluate_sessions(counts, **blocks)
     where = {"scenario": "recording", "currency": currency, "paths": found.sessions}
     results = [{"policy": name, **where, **columns(values, money)} for name, values in found.results.items()]
     differences = [
@@ -160,9 +166,21 @@ def judge(
     ]
     costs = pl.DataFrame()
     if replays.costs.height:
-        costs = evaluate_costs(replays.costs, **blocks)
+        swept = replays.costs
+        if counted.steps is not None:
+            swept = swept.filter(pl.col("step").is_in(counted.steps.tolist()))
+        costs = evaluate_costs(swept, **blocks)
         costs = costs.with_columns(pl.col(_money_in(costs)).cast(pl.Float64) * money)
     fills = {name: one.fills for name, one in replayed.items()}
+    said = warnings_about(settings, found.sessions)
+    left_out: dict[str, Any] = {}
+    if counted.steps is not None:
+        pnl = {
+            name: money * left_out_pnl(path, counted.steps, session_steps)
+            for name, path in trajectories.items()
+        }
+        left_out = {"closed_sessions": counted.left_out, "closed_pnl": pnl}
+        said.insert(0, said_of_closed(counted, pnl, currency))
     record = {
         "settings": settings,
         **(more or {}),
@@ -179,7 +197,8 @@ def judge(
         "break_even_fee_bps": {name: break_even_fee(one) for name, one in replayed.items()},
         "orders": {name: one.orders for name, one in replayed.items()},
         "decision_latency_us": {name: one.decision_latency_us for name, one in replayed.items()},
-        "warnings": warnings_about(settings, found.sessions),
+        **left_out,
+        "warnings": said,
     }
     return Backtest(
         results=with_origins(pl.DataFrame(results, infer_schema_length=None), replays.origins),
@@ -193,7 +212,7 @@ def judge(
         ),
         equity=pl.concat([course_of(name, one, money, replays.time) for name, one in replayed.items()]),
         inventory=pl.DataFrame(
-            [{"policy": name, **inventory_distribution(path)} for name, path in trajectories.items()]
+            [{"policy": name, **inventory_distribution(path)} for name, path in counts.items()]
         ),
         markouts=pl.DataFrame() if replays.recording is None else markout(fills, replays.recording),
         fills=pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()]),
@@ -270,7 +289,7 @@ def warnings_about(settings: ReplaySettings, sessions: int) -> list[str]:
         f"The judgement rests on {sessions} sessions of one recording: its intervals say how far chance goes "
         "within it, not how other days would differ.",
     ]
-    if settings.maker_fee_bps == 0.0:
+    if settings.fee_bps == 0.0:
         said.append(
             "Fees are set to 0. Compare the break-even fee of each policy with what your venue charges: a "
             "regular maker fee of 1 to 2 basis points is more than any policy here earns unless it says so."

@@ -47,6 +47,7 @@ def journals_in(
             "tick_value": instrument.tick_value(start),
             "reference": instrument.reference(start),
             "settings": settings,
+            "warnings": list(recording.warnings),
         }
         return Journal(folder / policy, facts)
 
@@ -71,7 +72,7 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
     try:
         policy, currency = str(found.facts["policy"]), str(found.facts["currency"])
         settings = _settings_of(found.facts["settings"])
-        money = float(found.facts["tick_value"]) * settings.order_lots
+        money = float(found.facts["tick_value"]) * settings.lots
         origins = {policy: Origin(str(found.facts["family"]), str(found.facts["rule"]))}
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
@@ -88,6 +89,9 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
     )
     replays = Replays(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
     judged = judge(replays, confidence=confidence, learned=None)
+    if warnings := found.facts.get("warnings"):
+        whole = "Closed time is not left out of what a journal comes to."
+        judged = judged.warned([*(f"recording: {warning}" for warning in warnings), whole])
     if found.finished:
         return judged
     return judged.warned(["The session did not come to its end: its journal goes up to its last flush."])

@@ -78,6 +78,7 @@ def facts_of(parts: Parts) -> dict[str, Any]:
         "name": whole.name,
         **whole.instrument.facts,
         "seconds": whole.duration,
+        **({"closed_seconds": whole.duration - whole.open_seconds} if whole.closed else {}),
         "events": len(whole.events),
         "trades": int(np.sum(whole.events["kind"] == TRADE)),
         "clock_offset_ms": whole.clock_offset_ns * 1e-6,

@@ -7,9 +7,10 @@ from flowhft.errors import require
 from flowhft.runs.ranges import Count, NotNegative, Positive, Range, Several, check_ranges
 
 MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
-BLOCK_SECONDS = (
-    10.0  # of an interval's units: longer than the memory of order flow, much shorter than a recording
-)
+# How warnings begin that are true of the recording at hand, and not of every replay.
+OF_THIS_RECORDING = ("recording: ", "calibration: ", "closed time: ")
+# Of an interval's units: longer than the memory of order flow, much shorter than a recording.
+BLOCK_SECONDS = 10.0
 BLOCK_STEPS = 10  # decisions in a block at least, where they are far apart
 MOST_COSTS = 400  # points of a grid, each a replay of every policy
 LEARN_SHARE, TRADE_SHARE = 0.4, 0.1  # of the first session of a walk, where no lengths are set

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from flowhft.desk.compiled import Frozen
 from flowhft.desk.journal import Journal
@@ -23,7 +23,7 @@ from flowhft.desk.replay.latency import Delays, as_received, charged_latency, de
 from flowhft.desk.replay.makers import Maker, Passage, maker_of
 from flowhft.desk.replay.order_events import order_events
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.desk.replay.tape import OrderFlow, Tape, read_tape
+from flowhft.desk.replay.tape import OrderFlow, Tape, closed_steps, read_tape
 from flowhft.desk.replay.venue import FAILED, close_venue, open_venue
 from flowhft.desk.risk import limits_of
 from flowhft.desk.steps import CANCELLATIONS, LATENCY_US, ORDERS, trajectory_of_columns
@@ -50,6 +50,7 @@ class Replayed(NamedTuple):
         decision_latency_us: charged in every decision.
         measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
         delays: of market data, orders and answers.
+        closed: whether the market was closed in a part of a step, shape (step,); None where it never was.
     """
 
     trajectory: Trajectory
@@ -58,6 +59,7 @@ class Replayed(NamedTuple):
     decision_latency_us: float
     measured_latency_us: Float[np.ndarray, " sample"]
     delays: Delays
+    closed: Bool[np.ndarray, " step"] | None = None
 
 
 class Market(NamedTuple):
@@ -69,6 +71,7 @@ class Market(NamedTuple):
         delays: of market data, orders and answers.
         top: best prices as they were received.
         tape: what is known at every decision.
+        closed: see `Replayed`.
     """
 
     events: np.ndarray
@@ -76,6 +79,7 @@ class Market(NamedTuple):
     delays: Delays
     top: TopOfBook
     tape: Tape
+    closed: Bool[np.ndarray, " step"] | None = None
 
 
 def replay(
@@ -154,6 +158,7 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
         delays=delays(recording, settings),
         top=top,
         tape=tape,
+        closed=closed_steps(recording, tape.time_ns) if recording.closed else None,
     )
 
 
@@ -202,7 +207,7 @@ def trade(
         wire=wire,
         tape=tape,
         rules=rules,
-        limits=limits_of(settings.risk, settings.order_lots, tick_value),
+        limits=limits_of(settings.risk, settings.lots, tick_value),
         settings=settings,
         latencies=market.latencies,
         journal=journal,
@@ -225,6 +230,7 @@ def trade(
         decision_latency_us=latency,
         measured_latency_us=measured,
         delays=market.delays,
+        closed=market.closed,
     )
 
 
@@ -239,11 +245,11 @@ def rules_of(settings: ReplaySettings, decision_latency_us: float, reference: fl
     return Rules(
         decision_latency_ns=round(decision_latency_us * 1e3),
         horizon_ns=round(settings.session * 1e9),
-        order_lots=settings.order_lots,
-        limit_lots=settings.inventory_limit * settings.order_lots,
+        order_lots=settings.lots,
+        limit_lots=settings.limit * settings.lots,
         minimum_change=settings.minimum_change,
         time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
-        maker_fee=1e-4 * settings.maker_fee_bps,
+        maker_fee=1e-4 * settings.fee_bps,
         taker_fee=1e-4 * settings.taker_fee_bps,
         crumb=CRUMB if settings.partial_fills else 0.0,
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),

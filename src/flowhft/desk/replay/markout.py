@@ -28,7 +28,8 @@ def markout(
     A markout is side x (mid at the horizon - last mid strictly before the fill), side +1 where we bought:
     negative where the market went against us. At horizon 0 it is what the trade itself did to the mid.
     What a fill was worth at the horizon, the realised half-spread, is capture + markout. All on the
-    venue's clock. Fills count alike, whatever their size. A markout never reaches into the next session.
+    venue's clock. Fills count alike, whatever their size. A markout never reaches into the next session,
+    nor over closed time.
 
     Args:
         fills: tables of `Replayed.fills` by policy.
@@ -74,7 +75,7 @@ def _session_ends(recording: Recording) -> Int[np.ndarray, " session"]:
     """Return when the venue made the last event of every session, rising: between two nobody saw the mid."""
     events = recording.events
     times = events["local_time_ns"]
-    stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in recording.sessions]
+    stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in recording.open_spans]
     return np.maximum.accumulate(events["exchange_time_ns"])[np.array(stops or [len(times)]) - 1]
 
 

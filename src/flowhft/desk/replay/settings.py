@@ -58,15 +58,17 @@ class ReplaySettings:
     post_only: bool = True
     """Whether orders may only make: quotes are kept off the other side of the book, and what would trade on
     arrival is rejected. Otherwise it trades whole at the best price and pays the taker fee."""
-    maker_fee_bps: Fee = 0.0
-    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees."""
+    maker_fee_bps: Fee | None = None
+    """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees. By
+    default that of the calibration, else 0."""
     taker_fee_bps: Fee = 0.0
     """The same for orders that trade on arrival."""
-    order_lots: Annotated[int, Range(1, unit="lot")] = 10
-    """Size of our orders in lots of the recording: one lot of the trajectory."""
-    inventory_limit: Annotated[int, Range(1, unit="order")] = 10
+    order_lots: Annotated[int, Range(1, unit="lot")] | None = None
+    """Size of our orders in lots of the recording: one lot of the trajectory. By default that of the
+    calibration, else 10."""
+    inventory_limit: Annotated[int, Range(1, unit="order")] | None = None
     """Most inventory, long or short, in orders. A side is not quoted where all that may still fill could
-    exceed it."""
+    exceed it. By default that of the calibration, else 10."""
     minimum_change: Annotated[int, Range(1, unit="tick")] = 1
     """Ticks by which a price must differ for a working order to be replaced, which costs its place in the
     queue."""
@@ -120,6 +122,25 @@ class ReplaySettings:
     def session(self) -> float:
         """Return the length of a session, seconds."""
         return 60.0 if self.horizon is None else self.horizon
+
+    @property
+    def lots(self) -> int:
+        """Return the size of our orders, lots of the recording."""
+        return 10 if self.order_lots is None else self.order_lots
+
+    @property
+    def limit(self) -> int:
+        """Return the most inventory, long or short, orders."""
+        return 10 if self.inventory_limit is None else self.inventory_limit
+
+    @property
+    def fee_bps(self) -> float:
+        """Return the fee of an order that waited, basis points."""
+        return 0.0 if self.maker_fee_bps is None else self.maker_fee_bps
+
+    def settled(self) -> "ReplaySettings":
+        """Return the settings with order size, inventory limit and fee said, where they were left open."""
+        return replace(self, order_lots=self.lots, inventory_limit=self.limit, maker_fee_bps=self.fee_bps)
 
     def in_scenario(self, dt: float, horizon: float) -> "ReplaySettings":
         """Return the settings with the times of a scenario where none were set."""

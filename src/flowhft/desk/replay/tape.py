@@ -8,7 +8,7 @@ by *local* time: nothing on the tape had not arrived.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from flowhft.desk.compiled.compiled import compiled
@@ -125,6 +125,20 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
     )
     _fold(watch, reads, events, taken, tape)
     return tape
+
+
+def closed_steps(
+    recording: Recording, time_ns: Int[np.ndarray, " step_and_end"]
+) -> Bool[np.ndarray, " step"]:
+    """Return whether the market was closed in a step, or in a part of it.
+
+    Args:
+        recording: of the tape.
+        time_ns: of its decisions and of the end of the last step, on the local clock.
+    """
+    start, end = (np.array([one[place] for one in recording.closed], np.int64) for place in (0, 1))
+    # Those that end before a step are no more than those that have begun before it is over.
+    return np.searchsorted(start, time_ns[1:]) > np.searchsorted(end, time_ns[:-1], side="right")
 
 
 def _levels_in(events: np.ndarray) -> Levels:

@@ -86,7 +86,7 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
         hftbacktest.BacktestAsset()
         .data(events)
         .linear_asset(1.0)
-        .trading_value_fee_model(1e-4 * settings.maker_fee_bps, 1e-4 * settings.taker_fee_bps)
+        .trading_value_fee_model(1e-4 * settings.fee_bps, 1e-4 * settings.taker_fee_bps)
         .tick_size(1.0)
         .lot_size(1.0)
     )

@@ -178,15 +178,19 @@ class Summary:
         """Return the seconds from the first event to the last, on the local clock."""
         return 0.0 if self.begin_ns is None else (self.end_ns - self.begin_ns) * 1e-9
 
-    def facts(self) -> dict[str, Any]:
-        """Return everything as plain numbers."""
-        seconds = self.seconds
+    def facts(self, closed: float = 0.0) -> dict[str, Any]:
+        """Return everything as plain numbers.
+
+        Args:
+            closed: seconds in which the market did not trade: they are no part of what a second brings.
+        """
+        seconds, trading = self.seconds, self.seconds - closed
         return {
             "seconds": seconds,
             "events": dict(self._events),
             "order_changes": self.orders,
             "market_orders": self.market_orders,
-            "market_orders_per_second": self.market_orders / seconds if seconds > 0 else float("nan"),
+            "market_orders_per_second": self.market_orders / trading if trading > 0 else float("nan"),
             "market_spread_mean": self.spread_seconds / self.known_seconds
             if self.known_seconds > 0
             else float("nan"),

@@ -26,6 +26,7 @@ from flowhft.recordings.checks.validate import (
     book_checks,
     book_columns,
 )
+from flowhft.recordings.closed import halts_told
 from flowhft.recordings.described import Guess, identified
 from flowhft.recordings.files import (
     ROW,
@@ -43,7 +44,7 @@ from flowhft.recordings.levels import EMPTY, SIDES, Levels, Rows, book_events
 from flowhft.recordings.orders import Messages, OrderBook
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source, counted_in
-from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TRADE, Finding
+from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TRADE, Closed, Finding
 
 PARQUET = re.compile(r"(?P<prefix>.+)_(?P<part>messages|book)(?P<levels>\d*)\.parquet")
 TEXT = re.compile(r"(?P<prefix>.+)_(?P<part>message|orderbook)_(?P<levels>\d+)\.csv")
@@ -55,7 +56,12 @@ SCALE = 10_000  # stored number / price in USD
 PENNY, FRACTION = 0.01, 0.0001  # USD: the least step of quotes, from 1 USD on and below (SEC Rule 612)
 LOOKED_AT = 1_000  # rows from the beginning that tell which
 DUMMY_PRICE = 9_999_999_999  # the vendor's word for the same, negative for bids
-HALTS = {-1: "trading halts", 0: "quoting resumes", 1: "trading resumes"}  # what the price of type 7 says
+TRADES = 1
+HALTS = {
+    -1: "trading halts",
+    0: "quoting resumes",
+    TRADES: "trading resumes",
+}  # what the price of type 7 says
 
 
 def _side(table: pl.DataFrame, name: str, levels: int, tick: int) -> tuple[Levels, Levels]:
@@ -261,11 +267,13 @@ def open_lobster(prefix: Path, options: Options) -> Source:
         )
     midnight = _midnight(prefix, messages_path) if options.dated else 0
     pairs = in_step(messages, _books(book_path, options.rows))
+    closed: list[Closed] = []
     source = Source(
         instrument,
         files=(messages_path, book_path),
-        chunks=_chunks(pairs, messages_path, book_path, midnight, tick, options.repair, findings),
+        chunks=_chunks(pairs, messages_path, book_path, midnight, tick, options.repair, findings, closed),
         findings=findings,
+        closed=closed,
     )
     return counted_in(source, instrument.tick_size, 1.0)
 
@@ -294,8 +302,9 @@ def _chunks(
     tick: int,
     repair: bool,
     findings: list[Finding],
+    closed: list[Closed],
 ) -> Iterator[Chunk]:
-    """Yield the chunks of a session, and say what was found in it."""
+    """Yield the chunks of a session, and say what was found in it, and when the venue halted it."""
     keeper = Keeper(MESSAGE_CHECKS, messages_path, repair)
     facts = _Facts(messages_path, tick)
     tape: _Tape | None = None
@@ -322,6 +331,7 @@ def _chunks(
             yield tape.chunk(table)
     if tape is not None and books is not None:
         findings += [*keeper.findings(), *books.findings(), *facts.findings(tape)]
+        closed += halts_told((midnight_ns + time, price == TRADES) for time, price in facts.halts)
 
 
 class _Facts:
@@ -333,6 +343,7 @@ class _Facts:
         self.rows = 0
         self._hidden = self._between = self._visible = self._auctions = 0
         self._halts: list[Finding] = []
+        self.halts: list[tuple[int, int]] = []  # ns after midnight, price
 
     def look(self, table: pl.DataFrame) -> None:
         """Count what is in the next rows."""
@@ -346,6 +357,8 @@ class _Facts:
             what = HALTS.get(price, f"halt message with price {price}")
             said = f"row {row:,} of `{self.path.name}`: {what}, {time / 1e9:.3f} s after midnight."
             self._halts.append(Finding("warning", said))
+            if price in (-1, TRADES):
+                self.halts.append((time, price))
 
     def findings(self, tape: _Tape) -> list[Finding]:
         """Return what was seen."""

@@ -15,13 +15,14 @@ from numba import njit
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.checks.rules import LARGEST, YEAR_2100_NS
+from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
 from flowhft.recordings.formats.received import Received, corrected, survey
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
-from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Finding, Recording
+from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Closed, Finding, Recording
 from flowhft.runs import foreign
 from flowhft.runs.files import replacing
 
@@ -37,6 +38,7 @@ AT_EXCHANGE, AT_LOCAL, OF_BUYER, OF_SELLER = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 CLEAR = 3
 KINDS = {DEPTH: 1, TRADE: 2, SNAPSHOT: 4, TOP: 5}  # ours -> theirs
 FORM = "an .npz file of hftbacktest's events"
+CLOSED = "closed"  # of `about`: when the market did not trade; may be missing
 NEAR = 1e-3  # of a tick or lot: what a price may be off its grid
 
 
@@ -106,7 +108,8 @@ def write_npz(recording: Recording, path: Path) -> int:
         path: to write, .npz, whole or not at all.
     """
     rows = npz_events(recording)
-    about = json.dumps(recording.instrument.facts)
+    closed = closed_facts(recording.closed, recording.sessions)
+    about = json.dumps(recording.instrument.facts | ({CLOSED: closed} if closed else {}))
     with (
         replacing(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -117,13 +120,14 @@ def write_npz(recording: Recording, path: Path) -> int:
     return len(rows)
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """Return what a file says that it is a recording of."""
+def _about(path: Path) -> tuple[dict[str, Any], tuple[Closed, ...]]:
+    """Return what a file says that it is a recording of, and when it was closed."""
     values: Any = None
     with decoding(path, "an .npz file"), np.load(path) as file:
         if "about" in file.files:
             values = foreign.json_of(str(file["about"]))
-    return said_in(values, path, "Write the file again.")
+        closed = closed_from(values.pop(CLOSED, [])) if isinstance(values, dict) else ()
+    return said_in(values, path, "Write the file again."), closed
 
 
 def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -280,7 +284,8 @@ def open_npz(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
-    instrument, findings = identified(path, options.instrument, _about(path), path)
+    about, closed = _about(path)
+    instrument, findings = identified(path, options.instrument, about, path)
     received = survey(_times(path, options.rows), path.name)
     findings += received.findings
     return Source(
@@ -290,6 +295,7 @@ def open_npz(path: Path, options: Options) -> Source:
         findings=findings,
         clock_offset_ns=0 if received.clock is None else received.clock.offset_ns,
         best_prices=received.best_prices,
+        closed=list(closed),
     )
 
 

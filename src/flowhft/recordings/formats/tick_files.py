@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,13 +22,26 @@ from flowhft.recordings.checks.rules import (
     outside,
     plus_minus,
 )
+from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import metadata_of, read_columns
 from flowhft.recordings.formats.received import corrected, survey
 from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source, counted_in
-from flowhft.recordings.ticks import ADD, CHANGE, DEPTH, EVENT, FILL, ORDER, SNAPSHOT, TOP, TRADE, Finding
+from flowhft.recordings.ticks import (
+    ADD,
+    CHANGE,
+    DEPTH,
+    EVENT,
+    FILL,
+    ORDER,
+    SNAPSHOT,
+    TOP,
+    TRADE,
+    Closed,
+    Finding,
+)
 from flowhft.runs import foreign
 from flowhft.runs.files import to_disk
 from flowhft.runs.labels import shown
@@ -36,6 +49,7 @@ from flowhft.runs.labels import shown
 SUFFIX = ".ticks.parquet"
 KEY = "flowhft_recording"  # in the schema metadata: what was traded, as JSON
 OFFSET = "clock_offset_ns"
+CLOSED = "closed"  # when the market did not trade, or nothing was recorded of it; may be missing
 COLUMNS = ORDER.names or ()  # those of an event, and `executed` and `order_id`, which are 0 for events
 EVENT_KINDS = (DEPTH, TRADE, TOP, SNAPSHOT)
 CHECKS = (
@@ -87,6 +101,8 @@ def write_ticks(source: Source, path: Path) -> int:
             with to_disk(path):
                 table.write_parquet(Path(folder) / f"{number:09}.parquet", compression="lz4")
             rows += table.height
+        if closed := closed_facts(source.closed, source.sessions):
+            about[CLOSED] = closed
         whole = Path(folder) / "whole"
         with to_disk(path):
             parts = pl.scan_parquet(sorted(Path(folder).glob("*.parquet")), glob=False)
@@ -95,8 +111,16 @@ def write_ticks(source: Source, path: Path) -> int:
     return rows
 
 
-def _about(path: Path) -> tuple[dict[str, Any], int]:
-    """Return what a file is a recording of, and what was added to its local clock, ns."""
+class _About(NamedTuple):
+    """What a file is a recording of, what was added to its local clock, ns, and when it was closed."""
+
+    said: dict[str, Any]
+    offset_ns: int
+    closed: tuple[Closed, ...]
+
+
+def _about(path: Path) -> _About:
+    """Return what a file says of itself."""
     text = metadata_of(path).get(KEY)
     values: Any = None
     with contextlib.suppress(ValueError):
@@ -107,7 +131,11 @@ def _about(path: Path) -> tuple[dict[str, Any], int]:
     offset = values.pop(OFFSET, None)
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise RecordingError(f"must come with {OFFSET}, whole ns; received {offset!r}. {fix}", path)
-    return said_in(values, path, fix), offset
+    try:
+        closed = closed_from(values.pop(CLOSED, []))
+    except ValueError as cause:
+        raise RecordingError(f"{cause}. {fix}", path) from cause
+    return _About(said_in(values, path, fix), offset, closed)
 
 
 def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -154,7 +182,7 @@ def open_ticks(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
-    about, offset = _about(path)
+    about, offset, closed = _about(path)
     instrument, findings = identified(path, options.instrument, about, path)
     received = survey(_times(path, options.rows), path.name)
     findings += received.findings
@@ -165,6 +193,7 @@ def open_ticks(path: Path, options: Options) -> Source:
         findings=findings,
         clock_offset_ns=offset + (0 if received.clock is None else received.clock.offset_ns),
         best_prices=received.best_prices,
+        closed=list(closed),
     )
     return counted_in(source, about["tick_size"], about["lot_size"])
 

@@ -82,14 +82,19 @@ def definitions(evidence: Evidence, styles: Styles) -> Markup | None:
 def warnings(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write every warning of every stage; nothing where there is none."""
     found: list[dict[str, str]] = []
+    of_reading: dict[str, dict[str, str]] = {}  # stages repeat them; they are said once
     for name, record in evidence.records.items():
         stage = name.split("/")[0]
-        found += [
-            {"severity": "warning", "message": f"{stage}: {item}"} for item in record.get("warnings") or []
-        ]
+        for item in record.get("warnings") or []:
+            if str(item).startswith("recording: "):
+                of_reading[item] = {"severity": "warning", "message": item}
+            else:
+                found.append({"severity": "warning", "message": f"{stage}: {item}"})
     for item in evidence.record("recording/recording").get("findings") or []:
         if item.get("severity") in ("warning", "error"):
-            found.append({**item, "message": f"recording: {item.get('message', '')}"})
+            message = f"recording: {item.get('message', '')}"
+            of_reading[message] = {**item, "message": message}
+    found += of_reading.values()
     return findings(found) if found else None
 
 

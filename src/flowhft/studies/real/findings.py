@@ -8,6 +8,7 @@ import polars as pl
 
 from flowhft.policies.origin import with_origins
 from flowhft.runs.folder import MANIFEST, manifest_of, read_json, read_table
+from flowhft.stages.settings import OF_THIS_RECORDING
 from flowhft.studies.real.sentences import sentences_table
 
 Rows = list[dict[str, Any]]
@@ -42,6 +43,7 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
                 for key, value in found["parameters"].items()
             ]
             tables["notes"] += [{"recording": name, "note": text} for text in found["warnings"]]
+        tables["notes"] += _of_replays(name, where, outcome["done"], tables["notes"])
         for stage, table in (("backtest", "judged"), ("walk", "walks")):
             if stage in outcome["done"]:
                 tables[table] += _evaluated(name, where / stage)
@@ -53,6 +55,19 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
         name: pl.DataFrame(rows, infer_schema_length=None) for name, rows in tables.items() if rows
     }
     return found_tables | sentences_table(found_tables)
+
+
+def _of_replays(name: str, where: Path, done: Sequence[str], noted: Rows) -> Rows:
+    """Return what replays warn of that is true of this recording, and has not been noted yet."""
+    texts = [
+        text
+        for stage in ("backtest", "walk")
+        if stage in done
+        for text in read_json(where / stage / "backtest.json").get("warnings") or []
+        if text.startswith(OF_THIS_RECORDING)
+    ]
+    rows = [{"recording": name, "note": text} for text in dict.fromkeys(texts)]
+    return [row for row in rows if row not in noted]
 
 
 def _about(name: str, where: Path, outcome: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,8 +174,8 @@ class Recorded:
                 lambda: calibrate.Calibrate(
                     recording=prefix,
                     share=sizes.share,
-                    order_lots=replay.order_lots,
-                    inventory_limit=replay.inventory_limit,
+                    order_lots=replay.lots,
+                    inventory_limit=replay.limit,
                     **self.common,
                 ),
             ),

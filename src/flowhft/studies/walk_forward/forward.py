@@ -18,9 +18,8 @@ from flowhft.work.task import Executor, do_here
 
 
 def sessions_of(recording: Recording) -> list[tuple[int, int]]:
-    """Return first and last local time of every session of a recording, ns."""
-    times = recording.events["local_time_ns"]
-    return [(int(start), int(end)) for start, end in recording.sessions] or [(int(times[0]), int(times[-1]))]
+    """Return first and last local time of every session of a recording, cut where it was closed, ns."""
+    return [(int(start), int(end)) for start, end in recording.open_spans]
 
 
 def planned(work: WalkWork, recording: Recording) -> WalkWork:

@@ -218,9 +218,9 @@ class WalkWork:
             first_mid(past),
             dt=self.replay.decision_interval,
             horizon=self.replay.horizon,
-            order_lots=self.replay.order_lots,
-            inventory_limit=self.replay.inventory_limit,
-            maker_fee_bps=self.replay.maker_fee_bps,
+            order_lots=self.replay.lots,
+            inventory_limit=self.replay.limit,
+            maker_fee_bps=self.replay.fee_bps,
         )
         return found, scenario
 
@@ -314,7 +314,7 @@ def traded_part(recording: Recording, part: Window) -> Recording:
     times = recording.events["local_time_ns"]
     after = int(np.searchsorted(times, part.trade_end_ns))
     end = int(times[after]) + 1 if after < len(times) else int(times[-1]) + 1
-    of_session = [stop for start, stop in recording.sessions if start <= part.trade_start_ns <= stop]
+    of_session = [stop for start, stop in recording.open_spans if start <= part.trade_start_ns <= stop]
     return _between(recording, part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))
 
 

@@ -74,7 +74,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             windows = walk_forward(work, windows_in(folder / "windows"), executor, progress)
         with listener.stage("judge the walk"):
             instrument = recording.instrument
-            money = instrument.tick_value(first_mid(recording)) * settings.replay.order_lots
+            money = instrument.tick_value(first_mid(recording)) * settings.replay.lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
             found = judge(
@@ -95,6 +95,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             )
         units = units_of("backtest", "windows", money=instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
+        if recording.warnings:
+            found = found.warned([f"recording: {warning}" for warning in recording.warnings])
         if refused:
             found = found.warned(
                 [
