@@ -277,6 +277,9 @@ def outside(column: str, low: int, high: int) -> pl.Expr:
     return ~pl.col(column).is_between(low, high)
 
 
+AHEAD_NS, AHEAD = 50 * 10**6, 5
+
+
 def goes_back(column: str) -> pl.Expr:
     """Return where a column is smaller than in the row before."""
     return pl.col(column).diff() < 0
@@ -363,8 +366,14 @@ def clock_not_back(column: str, number: str) -> list[Check]:
         number: column that tells whether rows stand in the order of arrival: a chain of numbers, or the
             venue's clock.
     """
+    told = pl.col(column)
+    before = pl.when(told != told.shift()).then(told.shift()).forward_fill()
+    after = pl.when(told != told.shift(-1)).then(told.shift(-1)).backward_fill()
+    ahead = (after > before) & (told - after > AHEAD_NS + AHEAD * (after - before))
     in_order = pl.col(number).diff() >= 0 if number != column else pl.lit(False)
     return [
+        # One time ahead of those on both sides, by far more than they lie apart, is no clock that was set.
+        Check(column, "lie between those of its neighbours", ahead, "replace", instead=after),
         Check(column, "not go back", goes_back(column) & in_order, "hold", before=True),
         not_back(column),
     ]

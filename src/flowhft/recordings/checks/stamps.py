@@ -11,6 +11,8 @@ from jaxtyping import Bool, Int
 from flowhft.recordings.checks.clock import STRAY_NS, STRAYS
 from flowhft.recordings.ticks import Finding
 
+FEWEST = 100  # messages of a table, one of which may be wrong
+
 Times = Int[np.ndarray, " row"]
 
 
@@ -58,7 +60,8 @@ class StrayTimes:
         changes = np.flatnonzero(np.diff(told_ns, prepend=-1) != 0)
         self._messages += len(changes)
         count = int(np.sum(odd[changes]))
-        if count == 0 or self._strays + count > self._messages // STRAYS:
+        most = max(self._messages // STRAYS, int(self._messages >= FEWEST))
+        if count == 0 or self._strays + count > most:
             return np.zeros(len(row), bool)
         self._strays += count
         if self._first is None:
