@@ -15,6 +15,7 @@ import numpy as np
 from flowhft.errors import RecordingError
 from flowhft.recordings.best_prices import BestPrices
 from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.checks.feeds import Feeds
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.orders import Handover
@@ -136,7 +137,7 @@ def _one_after_the_other(
                 f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, begin, opens = Watch(), None, True
+        watch, feeds, begin, opens = Watch(), Feeds(), None, True
         for chunk in _completed(source, undated):
             if begin is None:
                 begin = int(chunk.events["local_time_ns"][0])
@@ -152,6 +153,7 @@ def _one_after_the_other(
                         Finding("warning", f"nothing is known of the {gap:,.3f} s before this session.")
                     )
             watch.feed(chunk.events)
+            feeds.feed(chunk.events)
             yield chunk if handover is None else _handed_over(chunk, handover, opens)
             opens = False
         if undated.waits and begin is None:  # a snapshot of a time that what follows tells
@@ -162,7 +164,7 @@ def _one_after_the_other(
                 "must hold events; received none. Record the session again.", source.files[0]
             )
         sessions += source.sessions or [(begin, watch.end)]
-        held.append((name, [*source.findings, *watch.findings()]))
+        held.append((name, [*source.findings, *watch.findings(), *feeds.findings()]))
     for events in undated.rest():
         yield Chunk(events)
     for name, found in held:
