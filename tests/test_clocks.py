@@ -187,6 +187,24 @@ def test_a_clock_that_is_set_is_corrected_on_both_sides(step_ms, where, seed, pi
     assert "the median is" in said
 
 
+@pytest.mark.parametrize(("step_ms", "at"), [(-30, 0.5), (-12, 0.4), (-150, 0.93), (150, 0.06), (-60, 0.07)])
+def test_what_arrives_before_it_was_sent_tells_small_and_late_steps(step_ms, at):
+    """Behind by 12 ms, or for four seconds only, at the beginning or the end."""
+    true, latency = a_minute(60)
+    after = true >= true[round(at * len(true))]
+    wrong = np.maximum.accumulate(true + np.where(after == (step_ms < 0), -abs(step_ms) * MS, 0))
+    clock = LocalClock()
+    clock.feed(wrong - (true - latency), wrong)
+    right = clock.correction.at(wrong)
+    assert len(clock.correction.starts_ns) == 2
+    assert np.mean(np.abs(right - true) < 2 * MS) > 0.97
+    assert (
+        f"the local clock was set by {step_ms:+,.0f} ms" in clock.findings("x")[0].message
+        or abs(float(re.search(r"was set by ([-+0-9]+) ms", clock.findings("x")[0].message)[1]) - step_ms)
+        <= 1
+    )
+
+
 def test_a_load_on_the_network_is_no_step():
     """The negative: latencies of a venue under load rise to 400 ms for 20 s and fall again."""
     local, latency = a_minute(120)

@@ -157,7 +157,8 @@ class Session:
             if last is None:
                 self.first = int(table["local_ns"][0]), int(_told_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
-            self._updates.feed(table["final_id"], _told_ns(table))
+            if self._chain.column == "first_id":  # of the spot market, whose best prices carry no time
+                self._updates.feed(table["final_id"], _told_ns(table))
             _feed_clock(clock, table)
         self._keepers["depth"].findings()
         if last is None:

@@ -17,6 +17,7 @@ SLOWEST_NS = 5 * 10**9  # no network takes longer at its fastest: such a clock r
 ZONE_NS = 900 * 10**9  # zones lie multiples of a quarter of an hour apart
 NEAR_ZONE_NS = 10 * 10**9
 SUSPECT_LATENCY_NS = 10**9  # a median above it is no network's
+REMEMBERED = 2_000_000  # latencies that the median is taken from, at most
 THINNED = 100_000  # values of a chunk that a median is taken from, at most twice as many
 
 Times = Int[np.ndarray, " message"]
@@ -141,6 +142,8 @@ class LocalClock:
         every = 1 + len(latency_ns) // THINNED
         when = np.zeros(len(latency_ns), np.int64) if local_ns is None else local_ns
         self._latencies.append((latency_ns[::every].copy(), when[::every].copy(), every))
+        while sum(len(part) for part, *_ in self._latencies) > REMEMBERED:
+            self._latencies = [(part[::2].copy(), at[::2].copy(), 2 * of) for part, at, of in self._latencies]
         if local_ns is None or not len(latency_ns):
             return
         least = int(np.argmin(latency_ns))

@@ -183,6 +183,12 @@ def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
             yield events
 
 
+def _lone_clearings(kind: np.ndarray) -> int:
+    """Return how often clearings of the book are followed by something else than a snapshot."""
+    ends = np.flatnonzero((kind[:-1] == CLEAR) & (kind[1:] != CLEAR))
+    return int(np.sum(kind[ends + 1] != KINDS[SNAPSHOT]))
+
+
 def _chunks(
     path: Path, instrument: Instrument, options: Options, received: Received, findings: list[Finding]
 ) -> Iterator[Chunk]:
@@ -190,7 +196,7 @@ def _chunks(
     theirs = {number: kind for kind, number in KINDS.items()}
     tick, lot = instrument.tick_size, instrument.lot_size
     dropped: dict[str, int] = {}
-    end, first, others, numbered = -(2**63), 0, 0, False
+    end, first, others, numbered, lone = -(2**63), 0, 0, False, 0
     with decoding(path, FORM):
         pieces = _arrays(path, options.rows)
     while True:
@@ -205,6 +211,7 @@ def _chunks(
 
         kind = (data["ev"] & np.uint64(0xFF)).astype(np.int64)
         known = np.isin(kind, list(theirs))
+        lone += _lone_clearings(kind[known | (kind == CLEAR)])
         seen = (data["ev"] & np.uint64(AT_LOCAL)) > 0
         others += int(np.sum(seen & ~known & (kind != CLEAR)))
         keep = known & seen
@@ -261,6 +268,14 @@ def _chunks(
         Finding("warning", f"`{path.name}`: dropped {count:,} rows; {what}.")
         for what, count in dropped.items()
     ]
+    if lone:
+        findings.append(
+            Finding(
+                "warning",
+                f"`{path.name}`: {lone:,} clearings of the book that no snapshot follows are left out: levels "
+                "may be stale after them.",
+            )
+        )
     if others:
         findings.append(Finding("note", f"{others:,} rows of other kinds are left out."))
 
