@@ -172,6 +172,19 @@ def test_what_arrives_together_is_one_message_of_an_npz_file_too(tmp_path):
     assert spread(again) >= 1
 
 
+def test_clearings_that_no_snapshot_follows_are_warned_of(tmp_path):
+    recording = read_recording(write(tmp_path, made_market()))
+    data = npz_events(recording)
+    lone = data[100:101].copy()
+    lone["ev"] = (lone["ev"] & ~np.uint64(0xFF)) | np.uint64(3)
+    about = "venue='v'\nsymbol='S'\ncurrency='USD'\ntick_size=0.1\nlot_size=0.001\n"
+    for name, rows in (("sound", data), ("lone", np.insert(data, 100, lone))):
+        np.savez_compressed(tmp_path / f"{name}.npz", data=rows)
+        (tmp_path / f"{name}.toml").write_text(about)
+        said = messages(read_recording(tmp_path / f"{name}.npz"))
+        assert ("1 clearings of the book that no snapshot follows" in said) == (name == "lone")
+
+
 BUY_SIDE, SELL_SIDE = 1, -1
 
 

@@ -272,8 +272,8 @@ def _chunks(
         findings.append(
             Finding(
                 "warning",
-                f"`{path.name}`: {lone:,} clearings of the book that no snapshot follows are left out: levels "
-                "may be stale after them.",
+                f"`{path.name}`: {lone:,} clearings of the book that no snapshot follows are left out: "
+                "levels may be stale after them.",
             )
         )
     if others:
