@@ -205,6 +205,22 @@ def test_rows_of_an_npz_file_that_cannot_be_used(tmp_path, spoil, rows):
         np.testing.assert_array_equal(events["exchange_time_ns"][dated], known["exchange_time_ns"][dated])
 
 
+@pytest.mark.parametrize(("kind", "ends"), [(DEPTH, True), (TRADE, False)])
+def test_a_row_of_a_tick_file_that_cannot_be_used(tmp_path, kind, ends):
+    path = written("ticks", tmp_path, made_market())
+    true = read_recording(path)
+    row = int(np.flatnonzero(true.events["kind"] == kind)[60])
+    table = pl.read_parquet(path).with_columns(
+        pl.when(pl.int_range(pl.len()) == row).then(-1).otherwise("quantity").alias("quantity")
+    )
+    table.write_parquet(path, metadata=pl.read_parquet_metadata(path))
+    with pytest.raises(RecordingError, match="`quantity` must be 0 or more"):
+        read_recording(path)
+    recording = read_recording(path, repair=True)
+    assert len(recording.events) == (row if ends else len(true.events) - 1)
+    assert (f"ended before row {row}" if ends else "dropped 1 rows") in messages(recording).replace(",", "")
+
+
 def test_clearings_that_no_snapshot_follows_are_warned_of(tmp_path):
     recording = read_recording(write(tmp_path, made_market()))
     data = npz_events(recording)

@@ -35,7 +35,7 @@ KEY = "flowhft_recording"  # in the schema metadata: what was traded, as JSON
 OFFSET = "clock_offset_ns"
 COLUMNS = ORDER.names or ()  # those of an event, and `executed` and `order_id`, which are 0 for events
 EVENT_KINDS = (DEPTH, TRADE, TOP, SNAPSHOT)
-CHECKS = (
+RULES = (
     *not_null(*COLUMNS),
     Check(
         "kind",
@@ -53,6 +53,9 @@ CHECKS = (
         for name in ("price", "quantity", "executed")
     ),
 )
+# Without a row of the book the book is right no more: a repair ends the file there.
+OF_BOOK = pl.col("kind").is_in([DEPTH, SNAPSHOT]) | pl.col("kind").is_null()
+CHECKS = (*(check._replace(broken=OF_BOOK & check.broken, remedy="cut") for check in RULES), *RULES)
 IN_ORDER = (not_back("local_time_ns"),)
 
 
