@@ -187,6 +187,21 @@ def test_a_clock_that_is_set_is_corrected_on_both_sides(step_ms, where, seed, pi
     assert "the median is" in said
 
 
+@pytest.mark.parametrize(("step_ms", "at"), [(-30, 0.5), (-12, 0.4), (-150, 0.93), (150, 0.06), (-60, 0.07)])
+def test_what_arrives_before_it_was_sent_tells_small_and_late_steps(step_ms, at):
+    """Behind by 12 ms, or for four seconds only, at the beginning or the end."""
+    true, latency = a_minute(60)
+    after = true >= true[round(at * len(true))]
+    wrong = np.maximum.accumulate(true + np.where(after == (step_ms < 0), -abs(step_ms) * MS, 0))
+    clock = LocalClock()
+    clock.feed(wrong - (true - latency), wrong)
+    right = clock.correction.at(wrong)
+    assert len(clock.correction.starts_ns) == 2
+    assert np.mean(np.abs(right - true) < 2 * MS) > 0.97
+    set_by = float(re.search(r"was set by ([-+0-9]+) ms", clock.findings("x")[0].message)[1])
+    assert set_by == pytest.approx(step_ms, abs=1)
+
+
 def test_a_load_on_the_network_is_no_step():
     """The negative: latencies of a venue under load rise to 400 ms for 20 s and fall again."""
     local, latency = a_minute(120)
@@ -286,9 +301,9 @@ def test_events_of_others_do_not_arrive_before_they_were_sent(tmp_path, form, be
 @pytest.mark.parametrize("off_ms", [-20_000, -300, 300, 20_000])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_wrong_time_in_any_table_is_the_arrival_less_the_usual_latency(tmp_path, form, kind, off_ms):
-    sound = made_market(1_100)
+    sound = made_market()
     number = {"depth": "final_id", "trades": "trade_id", "bbo": "update_id"}[kind]
-    at = sound[kind][number] == sound[kind][number][600 if kind != "depth" else 2_000]
+    at = sound[kind][number] == sound[kind][number][150 if kind != "depth" else 700]
     off = pl.when(at).then(off_ms).otherwise(0)
     tables = dict(sound)
     tables[kind] = tables[kind].with_columns(pl.col("exch_ms") + off, pl.col("txn_ms") + off)
@@ -299,6 +314,25 @@ def test_a_wrong_time_in_any_table_is_the_arrival_less_the_usual_latency(tmp_pat
     np.testing.assert_array_equal(true.events, recording.events)
     assert "1 messages carry a time of the venue" in messages(recording)
     assert recording.clock_offset_ns == 0
+
+
+@pytest.mark.parametrize("kind", ["depth", "trades", "bbo"])
+@pytest.mark.parametrize("form", ["tables", "tardis", "declared"])
+def test_one_wrong_time_of_arrival_does_not_hold_the_clock(tmp_path, form, kind):
+    tables = made_market()
+    sound = dict(tables)
+    at = tables[kind]["local_ns"] == tables[kind]["local_ns"][150]
+    off = pl.when(at).then(10_000 * MS).otherwise(0)
+    tables[kind] = tables[kind].with_columns(pl.col("local_ns") + off)
+    for name, of in (("sound", sound), ("wrong", tables)):
+        (tmp_path / name).mkdir()
+        written(form, tmp_path / name, of)
+    with pytest.raises(RecordingError, match="must lie between those of its neighbours"):
+        read_recording(tmp_path / "wrong")
+    true, recording = (read_recording(tmp_path / name, repair=True) for name in ("sound", "wrong"))
+    odd = true.events["local_time_ns"] != recording.events["local_time_ns"]
+    assert 0 < len(np.unique(true.events["local_time_ns"][odd])) <= 2
+    assert "replaced what cannot be in" in messages(recording)
 
 
 FAR_MS = 250

@@ -172,6 +172,67 @@ def test_what_arrives_together_is_one_message_of_an_npz_file_too(tmp_path):
     assert spread(again) >= 1
 
 
+ABOUT = "venue='v'\nsymbol='S'\ncurrency='USD'\ntick_size=0.1\nlot_size=0.001\n"
+SPOILED = {  # rows 500 to 559 of an npz file: field, value, what repair says, whether all rows are kept
+    "no time of the venue": ("exch_ts", 0, "60 events carry no time of the venue", True),
+    "no time of arrival": ("local_ts", 0, "60 times that cannot be are replaced", True),
+    "a time of the venue beyond all": ("exch_ts", 2**62, "60 times that cannot be are replaced", True),
+    "no quantity": ("qty", -1.0, "ended before row", False),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
+@pytest.mark.parametrize("rows", [100, 1_000_000])
+def test_rows_of_an_npz_file_that_cannot_be_used(tmp_path, spoil, rows):
+    field, value, says, kept = SPOILED[spoil]
+    true = read_recording(write(tmp_path, made_market()))
+    data = npz_events(true)
+    data["ival"] = 0
+    data[field][500:560] = value
+    np.savez_compressed(tmp_path / "spoiled.npz", data=data)
+    (tmp_path / "spoiled.toml").write_text(ABOUT)
+    source = open_recording(tmp_path / "spoiled.npz", repair=True, rows=rows)
+    events = np.concatenate([chunk.events for chunk in source.chunks])
+    assert any(says in one.message for one in source.findings)
+    assert np.all(events["exchange_time_ns"] <= events["local_time_ns"])
+    assert np.all(np.diff(events["local_time_ns"]) >= 0)
+    assert (len(events) == len(true.events)) == kept
+    known = true.events[: len(events)]
+    for name in ("kind", "price", "quantity"):
+        np.testing.assert_array_equal(events[name], known[name])
+    if field == "exch_ts":
+        dated = known["kind"] != SNAPSHOT
+        np.testing.assert_array_equal(events["exchange_time_ns"][dated], known["exchange_time_ns"][dated])
+
+
+@pytest.mark.parametrize(("kind", "ends"), [(DEPTH, True), (TRADE, False)])
+def test_a_row_of_a_tick_file_that_cannot_be_used(tmp_path, kind, ends):
+    path = written("ticks", tmp_path, made_market())
+    true = read_recording(path)
+    row = int(np.flatnonzero(true.events["kind"] == kind)[60])
+    table = pl.read_parquet(path).with_columns(
+        pl.when(pl.int_range(pl.len()) == row).then(-1).otherwise("quantity").alias("quantity")
+    )
+    table.write_parquet(path, metadata=pl.read_parquet_metadata(path))
+    with pytest.raises(RecordingError, match="`quantity` must be 0 or more"):
+        read_recording(path)
+    recording = read_recording(path, repair=True)
+    assert len(recording.events) == (row if ends else len(true.events) - 1)
+    assert (f"ended before row {row}" if ends else "dropped 1 rows") in messages(recording).replace(",", "")
+
+
+def test_clearings_that_no_snapshot_follows_are_warned_of(tmp_path):
+    recording = read_recording(write(tmp_path, made_market()))
+    data = npz_events(recording)
+    lone = data[100:101].copy()
+    lone["ev"] = (lone["ev"] & ~np.uint64(0xFF)) | np.uint64(3)
+    for name, rows in (("sound", data), ("lone", np.insert(data, 100, lone))):
+        np.savez_compressed(tmp_path / f"{name}.npz", data=rows)
+        (tmp_path / f"{name}.toml").write_text(ABOUT)
+        said = messages(read_recording(tmp_path / f"{name}.npz"))
+        assert ("1 clearings of the book that no snapshot follows" in said) == (name == "lone")
+
+
 BUY_SIDE, SELL_SIDE = 1, -1
 
 

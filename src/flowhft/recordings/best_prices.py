@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from flowhft.recordings.book import TopOfBook, ends_message, opening, top_of_every_message
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, Finding, make_events
 
+REMEMBERED = 2_000_000  # events: until a silence asks what they left behind
 DEAD_NS = 10**9  # for which the book must have other best prices while none are published
 
 Indices = Int[np.ndarray, " message"]
@@ -35,11 +36,10 @@ class BestPrices:
 
     def __init__(self) -> None:
         self._held: np.ndarray = np.empty(0, EVENT)
-        self._given: np.ndarray = np.empty(0, EVENT)  # last, from the book before on
+        self._given: list[np.ndarray] = []  # lately, from the book before on
         self._latest = -1  # local time of the last best prices given out
         self._dead = False
         self._spans: list[list[int]] = []  # when best prices were dead, local times
-        self._added = 0
 
     def feed(self, events: np.ndarray, final: bool = False) -> np.ndarray:
         """Take the next events and return those that are settled, best prices of the book among them.
@@ -58,25 +58,37 @@ class BestPrices:
         quiet = np.flatnonzero(np.diff(borders) >= DEAD_NS)  # number of best prices before the silence
         if self._dead and (not len(quiet) or quiet[0] > 0):
             quiet = np.append(0, quiet)
+        if len(quiet) and quiet[0] > 0:  # what came before the first silence is settled
+            first = int(tops[quiet[0] - 1]) + 1
+            self._give(events[:first])
+            self._latest = int(local[first - 1])
+            return np.concatenate([events[:first], self.feed(events[first:], final)])
         if len(quiet):
             events = self._filled(events, tops, quiet, final)
         elif not final:  # what comes tells whether the last best prices are followed by others
             stop = int(tops[-1]) + 1 if len(tops) else 0
             events, self._held = events[:stop], events[stop:]
         if len(events):
-            self._given = np.concatenate([opening(self._given), events])
+            self._give(events)
             tops = np.flatnonzero(events["kind"] == TOP)
             self._latest = int(events["local_time_ns"][tops[-1]]) if len(tops) else self._latest
         return events
 
+    def _give(self, events: np.ndarray) -> None:
+        """Remember what was given out; of what is long past, what it left behind."""
+        self._given.append(events)
+        if sum(map(len, self._given)) > REMEMBERED:
+            self._given = [opening(np.concatenate(self._given))]
+
     def _filled(self, events: np.ndarray, tops: np.ndarray, quiet: np.ndarray, final: bool) -> np.ndarray:
         """Return events with what is added to some silences; hold back the last one if it is not settled."""
-        messages, local = self._messages(events, tops), events["local_time_ns"]
+        silences = sorted({*quiet.tolist(), len(tops)})
+        messages, local = self._messages(events, tops, silences), events["local_time_ns"]
         begins = np.searchsorted(messages.at, np.append(-1, tops), side="right")
         ends = np.append(begins[1:], len(messages.at))
         added: list[np.ndarray] = []
         stop = len(events)
-        for silence in sorted({*quiet.tolist(), len(tops)}):
+        for silence in silences:
             last = silence == len(tops)
             until = int(local[-1]) if last else int(local[tops[silence]])
             of = slice(int(begins[silence]), int(ends[silence]))
@@ -118,13 +130,18 @@ class BestPrices:
             return None, of.start + int(starts[-1])
         return None, None
 
-    def _messages(self, events: np.ndarray, tops: np.ndarray) -> _Messages:
-        before = opening(self._given)
+    def _messages(self, events: np.ndarray, tops: np.ndarray, silences: list[int]) -> _Messages:
+        """Return the messages of depth within some silences."""
+        before = opening(np.concatenate(self._given)) if self._given else np.empty(0, EVENT)
+        self._given = [before]
         book = before[before["kind"] == SNAPSHOT]
         of_book = np.flatnonzero((events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT))
-        top = top_of_every_message(np.concatenate([book, events[of_book]]))
-        at = of_book[ends_message(events[of_book])]
-        top = TopOfBook(*(column[len(column) - len(at) :] for column in top))
+        depth = events[of_book]
+        top = top_of_every_message(np.concatenate([book, depth]))
+        at = of_book[ends_message(depth)]
+        inside = np.isin(np.searchsorted(tops, at), silences)
+        top = TopOfBook(*(column[len(column) - len(at) :][inside] for column in top))
+        at = at[inside]
         published = np.full((len(at), 4), -1)
         made = np.full(len(at), -(2**62))
         known = np.concatenate([before[before["kind"] == TOP], events[tops]])

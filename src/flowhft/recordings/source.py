@@ -15,6 +15,7 @@ import numpy as np
 from flowhft.errors import RecordingError
 from flowhft.recordings.best_prices import BestPrices
 from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.checks.feeds import Feeds
 from flowhft.recordings.closed import ClosedTime, closed_findings
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
@@ -144,7 +145,7 @@ def _one_after_the_other(
                 f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, open_time, begin, opens = Watch(), ClosedTime(), None, True
+        watch, feeds, open_time, begin, opens = Watch(), Feeds(), ClosedTime(), None, True
         for chunk in _completed(source, undated):
             if begin is None:
                 begin = int(chunk.events["local_time_ns"][0])
@@ -161,6 +162,7 @@ def _one_after_the_other(
                     )
             watch.feed(chunk.events)
             open_time.feed(chunk.events)
+            feeds.feed(chunk.events)
             yield chunk if handover is None else _handed_over(chunk, handover, opens)
             opens = False
         if undated.waits and begin is None:  # a snapshot of a time that what follows tells
@@ -173,7 +175,8 @@ def _one_after_the_other(
         sessions += source.sessions or [(begin, watch.end)]
         here = open_time.found(source.closed)
         closed += here
-        held.append((name, [*source.findings, *watch.findings(), *closed_findings(here)]))
+        found = [*source.findings, *watch.findings(), *feeds.findings(), *closed_findings(here)]
+        held.append((name, found))
     for events in undated.rest():
         yield Chunk(events)
     for name, found in held:

@@ -151,13 +151,16 @@ class Session:
         self.first = (0, 0)
         self.finer = False  # whether the venue's times are finer than ms
         medians: dict[str, list[pl.Series]] = {"trades": [], "bbo": []}
+        first = next(self._read("bbo"), None) if "bbo" in self.path else None
+        untimed = first is not None and not np.any(_told_ns(first) > 0)
         last = None
         for table in self.linked():
             self.finer |= bool((table["exch_ms"] > LARGEST_MS).any())
             if last is None:
                 self.first = int(table["local_ns"][0]), int(_told_ns(table.head(1))[0])
             last = int(table["local_ns"][-1])
-            self._updates.feed(table["final_id"], _told_ns(table))
+            if untimed:
+                self._updates.feed(table["final_id"], _told_ns(table))
             _feed_clock(clock, table)
         self._keepers["depth"].findings()
         if last is None:

@@ -10,15 +10,29 @@ from flowhft.recordings.ticks import Finding
 
 STRAY_NS = 50 * 10**6  # by which a message must be faster than nearly all others to be no clock
 STRAYS = 1_000  # one message in so many may be such
+FEWEST = 100  # messages, one of which may be such
 KEPT = 4_096  # of the fastest messages, or one in `KEPT_OF` where those are more
 KEPT_OF = 200
 SLOWEST_NS = 5 * 10**9  # no network takes longer at its fastest: such a clock runs ahead
 ZONE_NS = 900 * 10**9  # zones lie multiples of a quarter of an hour apart
 NEAR_ZONE_NS = 10 * 10**9
 SUSPECT_LATENCY_NS = 10**9  # a median above it is no network's
+REMEMBERED = 2_000_000  # latencies that the median is taken from, at most
 THINNED = 100_000  # values of a chunk that a median is taken from, at most twice as many
 
 Times = Int[np.ndarray, " message"]
+
+
+def most_strays(messages: int) -> int:
+    """Return how many of so many messages may carry a time that is simply wrong."""
+    return max(messages // STRAYS, int(messages >= FEWEST))
+
+
+def _begins(latency_ns: Times, local_ns: Times) -> Bool[np.ndarray, " message"]:
+    """Return where a message begins, in rows of which several may be of one."""
+    begins = np.ones(len(latency_ns), bool)
+    begins[1:] = (latency_ns[1:] != latency_ns[:-1]) | (local_ns[1:] != local_ns[:-1])
+    return begins
 
 
 class Correction(NamedTuple):
@@ -120,13 +134,16 @@ class LocalClock:
             local_ns: when they arrived; without it nothing is learned of steps and drift.
         """
         self._corrected = None
-        self._messages += len(latency_ns)
+        own = latency_ns if local_ns is None else latency_ns[_begins(latency_ns, local_ns)]
+        self._messages += len(own)
         kept = max(KEPT, self._messages // KEPT_OF)
-        fastest = np.concatenate([self._fastest, latency_ns])
+        fastest = np.concatenate([self._fastest, own])
         self._fastest = np.partition(fastest, kept)[:kept] if len(fastest) > kept else fastest
         every = 1 + len(latency_ns) // THINNED
         when = np.zeros(len(latency_ns), np.int64) if local_ns is None else local_ns
         self._latencies.append((latency_ns[::every].copy(), when[::every].copy(), every))
+        while sum(len(part) for part, *_ in self._latencies) > REMEMBERED:
+            self._latencies = [(part[::2].copy(), at[::2].copy(), 2 * of) for part, at, of in self._latencies]
         if local_ns is None or not len(latency_ns):
             return
         least = int(np.argmin(latency_ns))
@@ -146,7 +163,7 @@ class LocalClock:
     @property
     def _sound_from(self) -> int:
         """Return the latency below which a message is no clock, ns."""
-        fastest, some = np.sort(self._fastest), self._messages // STRAYS
+        fastest, some = np.sort(self._fastest), most_strays(self._messages)
         return int(fastest[min(some, len(fastest) - 1)]) - STRAY_NS if len(fastest) else 0
 
     @property

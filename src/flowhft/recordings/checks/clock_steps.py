@@ -13,7 +13,10 @@ from jaxtyping import Int
 MOMENT_NS = 10**8  # the fastest message of so long is one number
 SECOND = 10  # moments
 SPAN = 10  # seconds with a message, on either side of a step
+AROUND = 3  # seconds in which a step is looked for, on either side of where it was found
+EDGE = 3  # and near the beginning and the end
 STEP_NS = 50 * 10**6  # a smaller step is left to the network
+SURE_NS = 10 * 10**6  # unless messages arrive before they were sent on one side of it only
 FLATTER = 4  # the fastest messages on either side vary by less than this part of a step
 MINUTE = 60 * SECOND  # moments
 FEWEST_MINUTES = 5
@@ -44,22 +47,47 @@ def steps(moment: Moments, fastest: Moments) -> list[int]:
         fastest: the least latency in each, ns.
     """
     second, starts = np.unique(moment // SECOND, return_index=True)
-    if len(second) < 2 * SPAN:
+    if len(second) < 2 * EDGE:
         return []
     least = np.minimum.reduceat(fastest, starts)
-    spans = np.sort(np.lib.stride_tricks.sliding_window_view(least, SPAN), axis=1)
-    before, after = spans[:-SPAN], spans[SPAN:]
-    middle, most = SPAN // 2, SPAN - 2  # two of the ten may be slow
-    change = np.abs(after[:, middle] - before[:, middle])
+    found: list[tuple[int, float, float]] = _changes(least, SPAN)
+    # What arrives before it was sent tells of a clock even within seconds of the beginning and the end.
+    for first, part in ((0, least[: 2 * SPAN]), (max(0, len(least) - 2 * SPAN), least[-2 * SPAN :])):
+        for place, old, new in _changes(part, EDGE):
+            apart = all(abs(first + place - other) >= EDGE for other, *_ in found)
+            if apart and min(old, new) < 0 <= max(old, new):
+                found.append((first + place, old, new))
+    borders = set()
+    for place, old, new in found:
+        first, last = max(0, place - AROUND), min(len(second) - 1, place + AROUND)
+        borders.add(_placed(moment, fastest, int(second[first]), int(second[last]), (old, new)))
+    return sorted(borders)
+
+
+def _changes(least: np.ndarray, span: int) -> list[tuple[int, float, float]]:
+    """Return the seconds before which the fastest latency changes for good, and what it was and is.
+
+    Args:
+        least: the fastest latency of each second, ns.
+        span: seconds on either side that must lie flat, but for a fifth of them.
+    """
+    if len(least) < 2 * span:
+        return []
+    spans = np.sort(np.lib.stride_tricks.sliding_window_view(least, span), axis=1)
+    before, after = spans[:-span], spans[span:]
+    middle, most = span // 2, span - 1 - span // 5
+    old, new = before[:, middle], after[:, middle]
+    change = np.abs(new - old)
     spread = np.maximum(before[:, most] - before[:, 0], after[:, most] - after[:, 0])
-    found = np.where((change >= STEP_NS) & (FLATTER * spread < change), change, 0)
-    taken: list[int] = []
+    impossible = (np.minimum(old, new) < 0) & (np.maximum(old, new) >= 0)
+    enough = change >= np.where(impossible, SURE_NS, STEP_NS)
+    found = np.where(enough & (FLATTER * spread < change), change, 0)
+    taken = []
     while len(found) and found.max() > 0:
         place = int(np.argmax(found))
-        levels = float(before[place, middle]), float(after[place, middle])
-        taken.append(_placed(moment, fastest, second[place + SPAN - 2], second[place + SPAN + 1], levels))
-        found[max(0, place - SPAN) : place + SPAN + 1] = 0
-    return sorted(set(taken))
+        taken.append((place + span, float(old[place]), float(new[place])))
+        found[max(0, place - span) : place + span + 1] = 0
+    return taken
 
 
 def _placed(moment: Moments, fastest: Moments, first: int, last: int, levels: tuple[float, float]) -> int:

@@ -32,7 +32,8 @@ REMEDIES = {
 REPAIRED = {
     "drop": "dropped {count:,} rows (the first is row {row:,})",
     "sort": "sorted by `{column}`: {count:,} rows went back (the first is row {row:,})",
-    "hold": "held `{column}` where the clock was set back: {count:,} times (the first at row {row:,})",
+    "hold": "held `{column}` where the clock was set back: {count:,} times (the first at row {row:,}), by "
+    "{back:,.3f} ms at most",
     "replace": "replaced what cannot be in {count:,} rows (the first is row {row:,})",
     "cut": "ended before row {row:,}",
     "leave": "left out what follows row {row:,}, up to a snapshot: {count:,} rows cannot be used",
@@ -113,6 +114,7 @@ class Keeper:
         self.ended = False  # a repair has cut the file: nothing follows
         self._rows = self._kept = 0
         self._last: pl.DataFrame | None = None
+        self._back = 0  # by how much a clock that is held was set back at most, as far as rows tell, ns
         self._told: int | None = None  # what a clock that is held said in the last row
         self._told_before: int | None = None  # and in the last row of the chunk before
         self._repaired: dict[
@@ -203,6 +205,7 @@ class Keeper:
         """Let a clock that was set back stand until it has caught up, a nanosecond on where it changes."""
         told = clock.to_numpy()
         last = told[0] if self._last is None else self._last[clock.name][0]
+        self._back = max(self._back, -int(np.diff(told, prepend=last).min()))
         held = _held(told, last, last if self._told_before is None else self._told_before)
         self._told = int(told[-1])
         return pl.Series(clock.name, held)
@@ -249,7 +252,7 @@ class Keeper:
         found = []
         for (number, remedy), (count, row) in sorted(self._repaired.items()):
             column, must = self.checks[number].column, self.checks[number].must
-            what = REPAIRED[remedy].format(count=count, row=row, column=column)
+            what = REPAIRED[remedy].format(count=count, row=row, column=column, back=self._back / 1e6)
             found.append(Finding("warning", f"`{self.path.name}`: {what}; `{column}` must {must}."))
         return found
 
@@ -275,6 +278,9 @@ UNKNOWN = pl.lit(0, pl.Int64)  # a time that the venue did not tell
 def outside(column: str, low: int, high: int) -> pl.Expr:
     """Return where a column lies below `low` or above `high`."""
     return ~pl.col(column).is_between(low, high)
+
+
+AHEAD_NS, AHEAD = 50 * 10**6, 5
 
 
 def goes_back(column: str) -> pl.Expr:
@@ -363,8 +369,14 @@ def clock_not_back(column: str, number: str) -> list[Check]:
         number: column that tells whether rows stand in the order of arrival: a chain of numbers, or the
             venue's clock.
     """
+    told = pl.col(column)
+    before = pl.when(told != told.shift()).then(told.shift()).forward_fill()
+    after = pl.when(told != told.shift(-1)).then(told.shift(-1)).backward_fill()
+    ahead = (after > before) & (told - after > AHEAD_NS + AHEAD * (after - before))
     in_order = pl.col(number).diff() >= 0 if number != column else pl.lit(False)
     return [
+        # One time ahead of those on both sides, by far more than they lie apart, is no clock that was set.
+        Check(column, "lie between those of its neighbours", ahead, "replace", instead=after),
         Check(column, "not go back", goes_back(column) & in_order, "hold", before=True),
         not_back(column),
     ]

@@ -8,7 +8,7 @@ differs from that of both neighbours.
 import numpy as np
 from jaxtyping import Bool, Int
 
-from flowhft.recordings.checks.clock import STRAY_NS, STRAYS
+from flowhft.recordings.checks.clock import STRAY_NS, most_strays
 from flowhft.recordings.ticks import Finding
 
 Times = Int[np.ndarray, " row"]
@@ -58,7 +58,7 @@ class StrayTimes:
         changes = np.flatnonzero(np.diff(told_ns, prepend=-1) != 0)
         self._messages += len(changes)
         count = int(np.sum(odd[changes]))
-        if count == 0 or self._strays + count > self._messages // STRAYS:
+        if count == 0 or self._strays + count > most_strays(self._messages):
             return np.zeros(len(row), bool)
         self._strays += count
         if self._first is None:

@@ -256,11 +256,14 @@ def _without_strays(table: pl.DataFrame, strays: StrayTimes) -> pl.DataFrame:
     """Return a table; messages whose time of the venue cannot be took as long as others usually do."""
     both = table.select(ROW, "local_ns", "exchange_ns").fill_null(0)
     row, local, told = (both[name].to_numpy() for name in both.columns)
-    odd = strays.take(row, local, told)
+    known = (told > 0) & (local > 0)
+    odd = np.zeros(table.height, bool)
+    odd[known] = strays.take(row[known], local[known], told[known])
     if not odd.any():
         return table
-    usual = int(np.median((local - told)[~odd]))
-    return table.with_columns(pl.Series("exchange_ns", np.where(odd, local - usual, told)))
+    usual = int(np.median((local - told)[known & ~odd]))
+    guessed = pl.Series(local - usual)
+    return table.with_columns(exchange_ns=pl.when(pl.Series(odd)).then(guessed).otherwise("exchange_ns"))
 
 
 def open_feed(

@@ -53,6 +53,7 @@ class KnownDepth:
         # Where the local clock counts whole seconds, it takes both clocks to tell messages apart.
         self._messages = DepthMessages(table.fields.get("local_time", Column("")).unit == "s")
         self._started = "snapshot" not in table.fields
+        self._used = False  # whether any message was of use
         self._dropped = 0  # rows before the first snapshot
         self._broken: int | None = None  # local time since which the book is not known
 
@@ -79,6 +80,7 @@ class KnownDepth:
                     message, made = self._messages.take(part)
                     part, events, ended = self._uncrossed.hold(part, _depth_events(part, message, made))
                     if part.height:
+                        self._used = True
                         yield part, events
                     stop = stop if ended is None else ended
                 if stop == held.height:
@@ -113,6 +115,13 @@ class KnownDepth:
         """
         if not self._started:
             raise RecordingError("must hold a snapshot of the book; received none.", self._table.files[0])
+        if self.gaps and not self._used:
+            raise RecordingError(
+                "must hold a snapshot that the book can begin with; every one is crossed, or holds a row "
+                "that cannot be used. It is the format, not the rows: its sides may be named the wrong way "
+                "round.",
+                self._table.files[0],
+            )
         found = [*self._uncrossed.findings(), *(_gap_finding(gap) for gap in self.gaps)]
         if self._dropped:
             found.append(

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.checks.rules import LARGEST, YEAR_2100_NS
+from flowhft.recordings.checks.rules import FORMAT_ROWS, FORMAT_SHARE, LARGEST, YEAR_2100_NS
 from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
@@ -156,21 +156,69 @@ def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
                 left -= size
 
 
-def _checked(data: np.ndarray, rule: np.ndarray, name: str, must: str, path: Path, first: int, repair: bool,
-             dropped: dict[str, int]) -> np.ndarray:  # fmt: skip
-    """Return the rows that keep a rule, or raise the first that does not."""
-    if rule.all():
-        return data
-    row = int(np.argmin(rule))
-    if not repair:
-        raise RecordingError(
-            f"`{name}` must {must}; received {data[name][row]}. Remove the row, or read with "
-            "`repair` to drop all such rows.",
-            path,
-            first + row,
-        )
-    dropped[f"`{name}` must {must}"] = dropped.get(f"`{name}` must {must}", 0) + int((~rule).sum())
-    return data[rule]
+class _Rules:
+    """Holds the rows of a file to rules, piece by piece, and remembers what a repair left out.
+
+    A row of the book that cannot be used ends the events: without it the book is right no more.
+    """
+
+    def __init__(self, path: Path, repair: bool) -> None:
+        self.ended = False
+        self._path, self._repair = path, repair
+        self._rows = 0
+        self._dropped: dict[str, int] = {}
+        self._ends: list[str] = []
+
+    def begin(self, rows: int) -> None:
+        """So many rows follow."""
+        self._rows += rows
+
+    def held(self, data: np.ndarray, rule: np.ndarray, name: str, must: str, first: int) -> np.ndarray:
+        """Return the rows that keep a rule, or raise the first that does not.
+
+        Args:
+            data: the rows.
+            rule: whether each keeps it.
+            name: of the field that it is about.
+            must: the rule, as a sentence that follows "must".
+            first: row of the file that the first of them is.
+        """
+        if rule.all():
+            return data
+        row = int(np.argmin(rule))
+        if not self._repair:
+            raise RecordingError(
+                f"`{name}` must {must}; received {data[name][row]}. Remove the row, or read with "
+                "`repair` to drop all such rows.",
+                self._path,
+                first + row,
+            )
+        said = f"`{name}` must {must}"
+        of_book = ~rule & np.isin((data["ev"] & np.uint64(0xFF)), (KINDS[DEPTH], KINDS[SNAPSHOT]))
+        if of_book.any():
+            self.ended = True
+            stop = int(np.argmax(of_book))
+            self._ends.append(f"ended before row {first + stop:,}; {said}")
+            data, rule = data[:stop], rule[:stop]
+        if not rule.all():
+            self._dropped[said] = self._dropped.get(said, 0) + int((~rule).sum())
+        return data[rule]
+
+    def findings(self) -> list[Finding]:
+        """Return what was left out.
+
+        Raises:
+            RecordingError: it is so much that the format is wrong, and not the rows.
+        """
+        for what, count in self._dropped.items():
+            if count >= FORMAT_ROWS and count > FORMAT_SHARE * self._rows:
+                raise RecordingError(
+                    f"{what}. {count:,} of {self._rows:,} rows break this rule: it is the format, not the "
+                    "rows. Convert the file again, or mend what is said of it.",
+                    self._path,
+                )
+        said = [f"dropped {count:,} rows; {what}." for what, count in self._dropped.items()]
+        return [Finding("warning", f"`{self._path.name}`: {one}") for one in (*said, *self._ends)]
 
 
 def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -181,15 +229,20 @@ def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
         for data in _arrays(path, rows):
             kind = ours[(data["ev"] & np.uint64(0xFF)).astype(np.int64)]
             kept = (kind > 0) & ((data["ev"] & np.uint64(AT_LOCAL)) > 0)
-            for name in ("exch_ts", "local_ts"):  # what is absurd is refused later
-                kept &= (data[name] >= 0) & (data[name] <= YEAR_2100_NS)
+            kept &= (data["local_ts"] >= 0) & (data["local_ts"] <= YEAR_2100_NS)  # or refused later
+            kept &= np.maximum.accumulate(np.where(kept, data["local_ts"], 0)) == data["local_ts"]
             events = np.zeros(int(kept.sum()), EVENT)
             events["kind"] = kind[kept]
-            events["exchange_time_ns"], events["local_time_ns"] = (
-                data["exch_ts"][kept],
-                data["local_ts"][kept],
-            )
+            told = data["exch_ts"][kept]
+            events["exchange_time_ns"] = np.where((told >= 0) & (told <= YEAR_2100_NS), told, 0)
+            events["local_time_ns"] = data["local_ts"][kept]
             yield events
+
+
+def _lone_clearings(kind: np.ndarray) -> int:
+    """Return how often clearings of the book are followed by something else than a snapshot."""
+    ends = np.flatnonzero((kind[:-1] == CLEAR) & (kind[1:] != CLEAR))
+    return int(np.sum(kind[ends + 1] != KINDS[SNAPSHOT]))
 
 
 def _chunks(
@@ -198,31 +251,43 @@ def _chunks(
     """Yield the events of a file in the order of the local clock."""
     theirs = {number: kind for kind, number in KINDS.items()}
     tick, lot = instrument.tick_size, instrument.lot_size
-    dropped: dict[str, int] = {}
-    end, first, others, numbered = -(2**63), 0, 0, False
+    rules = _Rules(path, options.repair)
+    end, first, others, numbered, lone, replaced = -(2**63), 0, 0, False, 0, 0
     with decoding(path, FORM):
         pieces = _arrays(path, options.rows)
     while True:
         with decoding(path, FORM):
             data = next(pieces, None)
-        if data is None:
+        if data is None or rules.ended:
             break
         rows = len(data)
+        rules.begin(rows)
 
         def held(data: np.ndarray, rule: np.ndarray, name: str, must: str, first: int = first) -> np.ndarray:
-            return _checked(data, rule, name, must, path, first, options.repair, dropped)
+            return rules.held(data, rule, name, must, first)
 
         kind = (data["ev"] & np.uint64(0xFF)).astype(np.int64)
         known = np.isin(kind, list(theirs))
+        lone += _lone_clearings(kind[known | (kind == CLEAR)])
         seen = (data["ev"] & np.uint64(AT_LOCAL)) > 0
         others += int(np.sum(seen & ~known & (kind != CLEAR)))
         keep = known & seen
         where = np.flatnonzero(keep)
         data, kind = data[keep], kind[keep]
-        for name, low, high in (("exch_ts", 0, YEAR_2100_NS), ("local_ts", 0, YEAR_2100_NS)):
-            data = held(
-                data, (data[name] >= low) & (data[name] <= high), name, "be ns since 1970, up to 2100"
-            )
+        for name in ("exch_ts", "local_ts"):
+            dated = (data[name] >= 0) & (data[name] <= YEAR_2100_NS)
+            if not dated.all() and options.repair:  # unknown, and found as such later
+                data = data.copy()
+                data[name][~dated] = 0
+                replaced += int((~dated).sum())
+            else:
+                data = held(data, dated, name, "be ns since 1970, up to 2100")
+        clock = data["local_ts"]
+        stands = np.maximum.accumulate(np.concatenate([[max(end, -(2**62))], clock]))[1:]
+        if options.repair and np.any(stands != clock):
+            data = data.copy()
+            replaced += int(np.sum(stands != clock))
+            data["local_ts"] = stands
         for name, size, low in (("px", tick, 1), ("qty", lot, 0)):
             with np.errstate(over="ignore", invalid="ignore"):
                 value = data[name] / size
@@ -236,12 +301,8 @@ def _chunks(
         if len(data) == 0:
             first += rows
             continue
-        data = held(
-            data, np.diff(data["local_ts"], prepend=max(end, -(2**62))) >= 0, "local_ts", "not go back"
-        )
-        data = held(
-            data, np.maximum.accumulate(data["local_ts"]) == data["local_ts"], "local_ts", "not go back"
-        )
+        in_order = np.diff(data["local_ts"], prepend=max(end, -(2**62))) >= 0
+        data = held(data, in_order, "local_ts", "not go back")
         if len(data):
             end = int(data["local_ts"][-1])
             kind = (data["ev"] & np.uint64(0xFF)).astype(np.int64)
@@ -260,16 +321,27 @@ def _chunks(
                 events["message"] = np.maximum.accumulate(np.where(begins, first + np.arange(len(events)), 0))
             sided = events["side"] != 0
             if not sided.all():
-                _checked(
-                    data, sided, "ev", "say buy or sell", path, first + int(where[0]), options.repair, dropped
-                )
-                events = events[sided]
+                stop = len(rules.held(data, sided, "ev", "say buy or sell", first + int(where[0])))
+                events = events[sided][:stop]
             yield Chunk(corrected(events, received.clock))
         first += rows
-    findings += [
-        Finding("warning", f"`{path.name}`: dropped {count:,} rows; {what}.")
-        for what, count in dropped.items()
-    ]
+    findings += rules.findings()
+    if replaced:
+        findings.append(
+            Finding(
+                "warning",
+                f"`{path.name}`: {replaced:,} times that cannot be are replaced: the venue's by what "
+                "messages usually take, local ones by the one before.",
+            )
+        )
+    if lone:
+        findings.append(
+            Finding(
+                "warning",
+                f"`{path.name}`: {lone:,} clearings of the book that no snapshot follows are left out: "
+                "levels may be stale after them.",
+            )
+        )
     if others:
         findings.append(Finding("note", f"{others:,} rows of other kinds are left out."))
 

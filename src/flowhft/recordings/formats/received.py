@@ -30,20 +30,25 @@ def survey(events: Iterable[np.ndarray], name: str) -> Received:
         events: with the fields kind, exchange_time_ns and local_time_ns; times of 0 are not known.
         name: of the file, for people.
     """
-    clock, kinds = LocalClock(), set()
-    early = False
+    clock, kinds, unknown = LocalClock(), set(), 0
+    odd = False  # something must be done
     for piece in events:
         kinds |= set(np.unique(piece["kind"]).tolist())
         told, local = piece["exchange_time_ns"], piece["local_time_ns"]
         known = (piece["kind"] != SNAPSHOT) & (told > 0) & (local > 0)
         latency = (local - told)[known]
-        early |= bool((latency < 0).any())
+        odd |= bool((latency < 0).any())
+        unknown += int(np.sum((piece["kind"] != SNAPSHOT) & (told <= 0) & (local > 0)))
         clock.feed(latency, local[known])
     best_prices = TOP in kinds and DEPTH in kinds
-    if not early and len(clock.correction.starts_ns) == 1 and clock.correction.offset_ns == 0:
+    if not odd and not unknown and len(clock.correction.starts_ns) == 1 and clock.correction.offset_ns == 0:
         return Received(None, best_prices, [])
     correction = clock.correction
     findings = [*clock.findings(name), *offset_findings(correction, correction.usual_ns)]
+    if unknown:
+        said = f"{unknown:,} events carry no time of the venue: their arrival less the median latency of the "
+        said += f"others, {correction.usual_ns / 1e6:,.3f} ms, stands in for it."
+        findings.append(Finding("note", said))
     return Received(correction, best_prices, findings)
 
 
@@ -56,7 +61,8 @@ def corrected(events: np.ndarray, clock: Correction | None) -> np.ndarray:
     """
     dated = events["local_time_ns"] > 0
     known = events["exchange_time_ns"] > 0
-    if clock is None and known[dated].all():
+    early = events["exchange_time_ns"] > events["local_time_ns"]
+    if clock is None and known[dated].all() and not early[dated].any():
         return events
     events = events.copy()
     clock = Correction() if clock is None else clock

@@ -52,7 +52,7 @@ OFFSET = "clock_offset_ns"
 CLOSED = "closed"  # when the market did not trade, or nothing was recorded of it; may be missing
 COLUMNS = ORDER.names or ()  # those of an event, and `executed` and `order_id`, which are 0 for events
 EVENT_KINDS = (DEPTH, TRADE, TOP, SNAPSHOT)
-CHECKS = (
+RULES = (
     *not_null(*COLUMNS),
     Check(
         "kind",
@@ -70,6 +70,9 @@ CHECKS = (
         for name in ("price", "quantity", "executed")
     ),
 )
+# Without a row of the book the book is right no more: a repair ends the file there.
+OF_BOOK = pl.col("kind").is_in([DEPTH, SNAPSHOT]) | pl.col("kind").is_null()
+CHECKS = (*(check._replace(broken=OF_BOOK & check.broken, remedy="cut") for check in RULES), *RULES)
 IN_ORDER = (not_back("local_time_ns"),)
 
 
