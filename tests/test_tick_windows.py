@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from flowhft.desk.replay.latency import feed_of
+from flowhft.desk.replay.markout import markout_in
 from flowhft.errors import UsageError
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.formats.read import open_recording
@@ -98,6 +100,12 @@ def test_the_bundled_session_by_windows_is_what_it_is_in_memory(tmp_path):
         begin = start + int(share * (end - start))
         assert_same(file.window(begin, begin + 20_000_000_000), memory.window(begin, begin + 20_000_000_000))
     assert facts_of_windows(file) == facts_of_windows(memory)
+    time = np.linspace(start, end, 40).astype(np.int64)
+    filled = pl.DataFrame({"exchange_time_ns": time, "time": 1e-9 * (time - start)}).with_columns(
+        side=pl.Series([1, -1] * 20), price=600_000, mid_price=600_000.5
+    )
+    fills = {"a": filled, "b": filled.head(0)}
+    assert markout_in(fills, file).equals(markout_in(fills, memory))
     assert file.findings == memory.findings
 
 
