@@ -147,7 +147,8 @@ class TickFile:
 
     def _whole_messages(self) -> Iterator[np.ndarray]:
         """Yield the events that tell of best prices chunk by chunk, none of whose messages is cut."""
-        held, kinds = np.zeros(0, EVENT), (TOP,) if self.published else (DEPTH, SNAPSHOT)
+        held: np.ndarray = np.zeros(0, EVENT)
+        kinds = (TOP,) if self.published else (DEPTH, SNAPSHOT)
         for events in self.pieces():
             held = np.concatenate([held, events[np.isin(events["kind"], kinds)]])
             if len(held):
