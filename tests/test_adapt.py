@@ -13,7 +13,7 @@ from flowhft.features import Sensor
 from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy, save_policy
-from flowhft.learn.adapt.adapt import adapt, records_of
+from flowhft.learn.adapt.adapt import adapt, policies_evaluator, records_of
 from flowhft.learn.adapt.coordinate_search import search_by_turns
 from flowhft.learn.adapt.gradient import adapted_nodes, score_along
 from flowhft.learn.adapt.notes import require_known_law
@@ -105,6 +105,23 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
     np.testing.assert_allclose(adapt_quote(found.adapter, own, seen)[:2], best, atol=0.15 * UNIT)
     assert found.fresh.low > 0.0
     assert found.search.filter("chosen").height >= 1
+
+
+@pytest.mark.parametrize("method", ["turns", "last_layer"])
+def test_what_was_chosen_is_scored_on_paths_that_did_not_choose_it(method):
+    """The gain again on either set of paths: were they one, the choice would flatter itself unseen."""
+    policy = quoting(1.5) if method == "last_layer" else closed_form("glft", SMALL, 0.3)
+    few = AdaptSettings(criterion="pnl", paths=64, fresh_paths=64, rounds=1, candidates=5)
+    short = GradientSettings(paths=4, batches=1, updates=4, check_every=2, layer_rate=0.05)
+    found = adapt([policy], [SMALL], few, 3, method=method, gradient=short)
+    assert found.refitted is not None or found.adapter != IDENTITY
+    chosen = found.refitted or adapted(policy, found.adapter)
+    gains = {}
+    for stage in ("validation", "fresh"):
+        before, after = policies_evaluator([SMALL], few, 3)([[policy, chosen]], stage, 64)
+        gains[stage] = after.value - before.value
+    assert found.fresh.value == pytest.approx(gains["fresh"], rel=1e-4)
+    assert abs(gains["fresh"] - gains["validation"]) > 0.01 * abs(gains["fresh"])
 
 
 # --- the law ----------------------------------------------------------------------------------------------

@@ -51,6 +51,20 @@ def test_adverse_selection_is_recovered_within_its_interval(impact):
     assert turned.value == pytest.approx(-found.value)
 
 
+def test_what_a_burst_itself_does_to_the_mid_is_part_of_the_move_against_the_maker():
+    """The mid jumps by 5 ticks in the nanosecond of every burst: it is marked from strictly before it."""
+    times = np.arange(1, 61) * 2 * SECOND
+    buy = np.arange(60) % 2 == 0
+    mid = 10_000 + np.concatenate([[0], np.cumsum(np.where(buy, 5, -5))])
+    one, at = np.ones(61, np.int64), np.concatenate([[0], times])
+    top = TopOfBook(at, at, mid - 1, mid + 1, one, one, np.arange(61))
+    bursts = Bursts(times / SECOND, buy, np.full(60, 30.0))
+    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
+    assert found.value == 5.0
+    curve = markout_curve(bursts, top, 0, 20.0)
+    assert curve.filter(horizon=0.1)["move"].item() == 5.0
+
+
 def test_the_markout_curve_holds_the_adverse_selection():
     bursts, top = tape(8.0)
     curve = markout_curve(bursts, top, 0, 20.0)

@@ -131,7 +131,10 @@ def test_of_many_sessions_it_is_the_interval_of_the_delta_method(estimator):
 
 
 @pytest.mark.parametrize("estimator", [MEAN, DEVIATION, SHARPE, SORTINO, ROOT, SHORTFALL])
-@pytest.mark.parametrize("values", [[-1.0, 2.0], [5.0, 5.0, 5.0], [1e-9, -1e9, 3.0], [0.0, 0.0, -1.0]])
+@pytest.mark.parametrize(
+    "values",
+    [[-1.0, 2.0], [5.0] * 3, [1e-9, -1e9, 3.0], [0.0, 0.0, -1.0], [1.0, 1.0 + 1e-9], [np.nan, 1.0, 2.0]],
+)
 def test_odd_sessions_give_ordered_ends_or_none(estimator, values, recwarn):
     own = np.abs(values) if estimator is ROOT else np.array(values)
     for found in (

@@ -16,6 +16,7 @@ from flowhft.metrics.estimators import MEAN
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.ticks import TRADE, Recording, make_events
+from flowhft.recordings.windowed import InMemory
 from flowhft.runs.folder import manifest_of, read_table
 from flowhft.stages.settings import SweepSettings, WalkSettings
 from flowhft.studies.walk_forward.windows import plan_windows
@@ -27,7 +28,7 @@ from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import Tape
 from flowhft.stages.costs import evaluate_costs
-from flowhft.studies.walk_forward.forward import planned, sessions_of, walk_forward
+from flowhft.studies.walk_forward.forward import planned, walk_forward
 from flowhft.studies.walk_forward.join import join_paths, join_windows
 from flowhft.studies.walk_forward.store import steps_table, trajectory_of, windows_in
 from flowhft.studies.walk_forward.trade import WalkWork, ended
@@ -116,13 +117,13 @@ def work(recording) -> WalkWork:
         sweep=SweepSettings(fees=(0.0, 2.0)),
         seed=3,
     )
-    return planned(plan, recording)
+    return planned(plan, InMemory(recording))
 
 
 @pytest.fixture(scope="module")
 def second(work, recording):
     """Return what became of the second window: what lies before the first cannot be calibrated."""
-    return work.trade(work.place_of(recording), work.windows[1])
+    return work.trade(work.place_of(InMemory(recording)), work.windows[1])
 
 
 def disturbed(recording: Recording, since_ns: int) -> Recording:
@@ -143,24 +144,24 @@ def columns(path: Trajectory, steps: int) -> bytes:
 def test_nothing_comes_from_the_future(work, recording, second):
     part = work.windows[1]
     middle = (part.trade_start_ns + part.trade_end_ns) // 2
-    found = work.trade(work.place_of(disturbed(recording, middle)), part)
+    found = work.trade(work.place_of(InMemory(disturbed(recording, middle))), part)
     assert repr(found.record["parameters"]) == repr(second.record["parameters"])
     before = int(0.5 * (part.trade_end_ns - part.trade_start_ns) / SECOND / SETTINGS.interval) - 1
     for name, one in second.replayed.items():
         # What a step earns is known at its end: the last step before the disturbance is left out above.
         assert columns(found.replayed[name].trajectory, before) == columns(one.trajectory, before)
         assert columns(found.replayed[name].trajectory, 10**6) != columns(one.trajectory, 10**6)
-    after = work.trade(work.place_of(disturbed(recording, part.trade_end_ns + SECOND)), part)
+    after = work.trade(work.place_of(InMemory(disturbed(recording, part.trade_end_ns + SECOND))), part)
     assert repr(after.record) == repr(second.record)
     for name, one in second.replayed.items():
         assert columns(after.replayed[name].trajectory, 10**6) == columns(one.trajectory, 10**6)
     # The past does count: otherwise this test could not fail.
-    past = work.trade(work.place_of(disturbed(recording, part.learn_start_ns + 90 * SECOND)), part)
+    past = work.trade(work.place_of(InMemory(disturbed(recording, part.learn_start_ns + 90 * SECOND))), part)
     assert repr(past.record.get("parameters")) != repr(second.record["parameters"])
 
 
 def test_a_window_whose_past_says_too_little_is_not_traded(work, recording):
-    refused = work.trade(work.place_of(recording), work.windows[0])
+    refused = work.trade(work.place_of(InMemory(recording)), work.windows[0])
     assert not refused.replayed
     assert "`fill_decay` must rest on 30 market orders" in refused.record["refused"]
 
@@ -229,7 +230,7 @@ def test_what_is_open_at_the_end_is_closed_at_the_best_price():
 
 
 def test_the_next_window_begins_flat(second, work, recording):
-    joined = join_windows([second, second], recording, work.replay, money=0.5)
+    joined = join_windows([second, second], InMemory(recording), work.replay, money=0.5)
     steps = np.shape(second.replayed["glft"].trajectory.fee)[-1]
     for name, one in joined.replayed.items():
         inventory = one.trajectory.observation.inventory[0]
@@ -367,7 +368,8 @@ def test_a_walk_that_cannot_trade_at_all_says_why(work, second, tmp_path):
 def test_sessions_of_a_recording_built_by_hand():
     seconds = SECOND * np.arange(3)
     events = make_events(TRADE, 1, seconds, seconds, np.full(3, 1000), np.full(3, 5), np.arange(3))
-    assert sessions_of(Recording(Instrument("test", "X", "USD", 0.01, 1.0), events)) == [(0, 2 * SECOND)]
+    by_hand = InMemory(Recording(Instrument("test", "X", "USD", 0.01, 1.0), events))
+    assert by_hand.sessions == ((0, 2 * SECOND),)
     assert cores_for(8, 3) == 3
     assert cores_for(2, 3) == 2
     assert cores_for(0, 1) == 1

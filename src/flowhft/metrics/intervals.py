@@ -18,7 +18,7 @@ ours: from six sessions the third moment is too uncertain to move an end inwards
 """
 
 from collections.abc import Callable
-from math import asinh, sinh, sqrt
+from math import asinh, exp, sinh, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -41,6 +41,7 @@ from flowhft.metrics.measures import PathValues
 from flowhft.types import Interval
 
 UNKNOWN = float("nan")
+FURTHEST = 300.0  # exponent at which an interval has no end to speak of: a factor of 10^130
 LEAST_LOSSES = 20  # of either policy, for an interval of the difference of their Sortino ratios
 _NORMAL = NormalDist()
 # Standard deviations by which the mean of the worst TAIL of a normal law lies below its mean: 2.06.
@@ -59,6 +60,8 @@ def single(
         units: independent ones, by default as many as sessions: fewer where neighbours share their fate.
     """
     value, influence = estimator(*values)
+    if np.isnan(value):
+        return Interval(UNKNOWN, UNKNOWN, UNKNOWN)
     units = len(influence) if units is None else units
     scale = SCALES.get(estimator, _plain)
     return scale(value, together(influence, units), values, confidence)
@@ -134,8 +137,8 @@ def _skewed(value: float, influence: PathValues, confidence: float, least: float
     reach = reach_of(count, confidence)
     if not error > 0.0:
         return Interval(value, value - error, value + error)
-    third = float(np.mean((influence - np.mean(influence)) ** 3))
-    a = third / deviation**3 / sqrt(count) if deviation > 0.0 else 0.0
+    skewness = float(np.mean(((influence - np.mean(influence)) / deviation) ** 3)) if deviation > 0.0 else 0.0
+    a = skewness / sqrt(count)
     low, high = _untransformed(-reach, a), _untransformed(reach, a)
     return Interval(value, value - max(high, reach) * error, value - min(low, -reach) * error)
 
@@ -162,7 +165,7 @@ def _deviation(value: float, influence: PathValues, values: Measures, confidence
     if count < 2:
         return Interval(value, UNKNOWN, UNKNOWN)
     relative = max(_error(influence) / value, sqrt(0.5 / (count - 1)))
-    factor = float(np.exp(reach_of(count, confidence) * relative))
+    factor = exp(min(reach_of(count, confidence) * relative, FURTHEST))
     return Interval(value, value / factor, value * factor)
 
 
@@ -177,7 +180,8 @@ def _sharpe(value: float, influence: PathValues, values: Measures, confidence: f
         return Interval(value, UNKNOWN, UNKNOWN)
     scaled = max(error / sqrt(1.0 + 0.5 * value * value), 1.0 / sqrt(count))
     centre, reach = asinh(value / sqrt(2.0)), reach_of(count, confidence) * scaled / sqrt(2.0)
-    return Interval(value, sqrt(2.0) * sinh(centre - reach), sqrt(2.0) * sinh(centre + reach))
+    low, high = max(centre - reach, -FURTHEST), min(centre + reach, FURTHEST)
+    return Interval(value, sqrt(2.0) * sinh(low), sqrt(2.0) * sinh(high))
 
 
 def _sortino(value: float, influence: PathValues, values: Measures, confidence: float) -> Interval:
@@ -196,7 +200,9 @@ def _sortino(value: float, influence: PathValues, values: Measures, confidence: 
 
 
 def _normal_sortino(sharpe: float) -> float:
-    """Return the Sortino ratio of a normal law with a Sharpe ratio."""
+    """Return the Sortino ratio of a normal law with a Sharpe ratio: -1 far below 0, without end far above."""
+    if abs(sharpe) > 30.0:
+        return float("inf") if sharpe > 0.0 else -1.0
     square = (1.0 + sharpe * sharpe) * _NORMAL.cdf(-sharpe) - sharpe * _NORMAL.pdf(sharpe)
     # Far out the two terms cancel: their asymptotic difference is 2 phi(x) / x^3.
     square = 2.0 * _NORMAL.pdf(sharpe) / sharpe**3 if sharpe > 5.0 else square
@@ -210,7 +216,7 @@ def _root(value: float, influence: PathValues, values: Measures, confidence: flo
     if len(influence) < 2:
         return Interval(value, UNKNOWN, UNKNOWN)
     squares = _skewed(value * value, 2.0 * value * influence, confidence)
-    factor = float(np.exp(reach_of(len(influence), confidence) * _error(influence) / value))
+    factor = exp(min(reach_of(len(influence), confidence) * _error(influence) / value, FURTHEST))
     return Interval(
         value,
         min(sqrt(max(squares.low, 0.0)), value / factor),
@@ -251,10 +257,19 @@ def _tail_difference(one: PathValues, other: PathValues) -> float:
     return float(means - _TAIL_DEPTH * deviations)
 
 
+def _spreads(one: PathValues, other: PathValues) -> tuple[float, float, float]:
+    """Return the deviations of two policies' sessions, and the correlation of the sessions."""
+    own, theirs = float(np.std(one, ddof=1)), float(np.std(other, ddof=1))
+    if not own * theirs > 0.0:  # so small that squares are none
+        return own, theirs, 0.0
+    apart = np.mean((one - np.mean(one)) / own * ((other - np.mean(other)) / theirs))
+    return own, theirs, float(apart) * len(one) / (len(one) - 1)
+
+
 def _least_deviation(one: PathValues, other: PathValues) -> float:
     """Return sqrt(n) times the error of a difference of deviations where both are normal."""
-    (own, shared), (_, theirs) = np.cov(one, other)
-    both = own + theirs - 2.0 * shared**2 / sqrt(own * theirs)
+    own, theirs, rho = _spreads(one, other)
+    both = own**2 + theirs**2 - 2.0 * rho**2 * own * theirs
     return sqrt(max(0.5 * float(both), 0.0))
 
 
@@ -265,9 +280,8 @@ def _least_sharpe(one: PathValues, other: PathValues) -> float:
     Journal of Finance 36(4), 1981, in the form of C. Memmel, "Performance hypothesis testing with the Sharpe
     ratio", Finance Letters 1(1), 2003.
     """
-    (own, shared), (_, theirs) = np.cov(one, other)
-    rho = shared / sqrt(own * theirs)
-    a, b = float(np.mean(one)) / sqrt(own), float(np.mean(other)) / sqrt(theirs)
+    own, theirs, rho = _spreads(one, other)
+    a, b = float(np.mean(one)) / own, float(np.mean(other)) / theirs
     both = 2.0 - 2.0 * rho + 0.5 * (a * a + b * b - 2.0 * a * b * rho * rho)
     return sqrt(max(float(both), 0.0))
 

@@ -11,8 +11,17 @@ from flowhft.recordings.orders import standing_orders
 from flowhft.recordings.ticks import Recording
 
 
-def _between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
-    """Cut out the events of [start, end) and open them with book and top as they stood at the start."""
+def between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
+    """Cut out the events of [start, end) and open them with book and top as they stood at the start.
+
+    Args:
+        recording: any recording.
+        start_ns: on the local clock; None for its beginning.
+        end_ns: likewise, itself not inside; None for its end.
+
+    Raises:
+        UsageError: no event lies in it.
+    """
     times = recording.events["local_time_ns"]
     first = 0 if start_ns is None else int(np.searchsorted(times, start_ns))
     last = len(times) if end_ns is None else int(np.searchsorted(times, end_ns))
@@ -58,7 +67,7 @@ def window(recording: Recording, start_seconds: float, end_seconds: float | None
     origin = int(recording.events["local_time_ns"][0])
     require(start_seconds >= 0.0, "start_seconds", "be 0 or more", start_seconds)
     start = origin + round(start_seconds * 1e9)
-    return _between(recording, start, None if end_seconds is None else origin + round(end_seconds * 1e9))
+    return between(recording, start, None if end_seconds is None else origin + round(end_seconds * 1e9))
 
 
 def split(recording: Recording, fraction: float) -> tuple[Recording, Recording]:
@@ -79,4 +88,4 @@ def split(recording: Recording, fraction: float) -> tuple[Recording, Recording]:
     require(0.0 < fraction < 1.0, "fraction", "lie between 0 and 1", fraction)
     times = recording.events["local_time_ns"]
     cut = int(times[0]) + max(1, round(fraction * int(times[-1] - times[0])))
-    return _between(recording, None, cut), _between(recording, cut, None)
+    return between(recording, None, cut), between(recording, cut, None)

@@ -4,6 +4,7 @@ Every reader produces a `Recording`; calibration and replay read nothing else. W
 orders, a second table holds what became of each of them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -168,14 +169,7 @@ class Recording:
     def open_spans(self) -> tuple[tuple[int, int], ...]:
         """Return first and last local time of every part in which the market was open and recorded, ns."""
         times = self.events["local_time_ns"]
-        spans = self.sessions or ((int(times[0]), int(times[-1])),)
-        for one in self.closed:
-            cut = []
-            for start, end in spans:
-                parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
-                cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
-            spans = tuple(cut)
-        return spans
+        return open_spans(self.sessions or ((int(times[0]), int(times[-1])),), self.closed)
 
     @property
     def open_seconds(self) -> float:
@@ -185,12 +179,34 @@ class Recording:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what reading brought to light that a reader of any result must know, a sentence each."""
-        return tuple(found.message for found in self.findings if found.severity != "note")
+        return warnings_in(self.findings)
 
     @property
     def trades(self) -> int:
         """Return the number of trades."""
         return int(np.count_nonzero(self.events["kind"] == TRADE))
+
+
+def open_spans(spans: Iterable[tuple[int, int]], closed: Iterable[Closed]) -> tuple[tuple[int, int], ...]:
+    """Return the parts of spans of time in which the market was not closed, ns.
+
+    Args:
+        spans: first and last time of each, in order.
+        closed: in order and apart from each other.
+    """
+    spans = tuple(spans)
+    for one in closed:
+        cut = []
+        for start, end in spans:
+            parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
+            cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
+        spans = tuple(cut)
+    return spans
+
+
+def warnings_in(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return those findings that a reader of any result must know, a sentence each."""
+    return tuple(found.message for found in findings if found.severity != "note")
 
 
 def require_trades(recording: Recording, purpose: str) -> None:

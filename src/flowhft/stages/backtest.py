@@ -17,6 +17,7 @@ from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.split import split
 from flowhft.recordings.ticks import Recording, require_trades
+from flowhft.recordings.windowed import InMemory
 from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.calibration_fit import require_instrument, settings_for, unlike_the_calibration
@@ -135,7 +136,7 @@ def replay(
     progress(0.9, "measuring")
     found = judge(
         Replays(
-            recording,
+            InMemory(recording),
             replayed,
             told.settings,
             compared.reference,

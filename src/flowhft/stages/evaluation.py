@@ -10,7 +10,7 @@ import polars as pl
 
 from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import latency_table
-from flowhft.desk.replay.markout import markout
+from flowhft.desk.replay.markout import markout_in
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.metrics.measures import (
     drawdown,
@@ -21,6 +21,7 @@ from flowhft.metrics.measures import (
 from flowhft.metrics.sessions import evaluate_sessions
 from flowhft.policies.origin import Origin, with_origins
 from flowhft.recordings.ticks import Recording
+from flowhft.recordings.windowed import Windowed
 from flowhft.runs import tables
 from flowhft.runs.folder import write_json, write_table
 from flowhft.simulate.evaluate import columns
@@ -48,7 +49,7 @@ class Replays(NamedTuple):
         time: of every step, seconds; None for since the first decision.
     """
 
-    recording: Recording | None
+    recording: Windowed | None
     replayed: Mapping[str, Replayed]
     settings: ReplaySettings
     reference: str
@@ -214,7 +215,7 @@ def judge(
         inventory=pl.DataFrame(
             [{"policy": name, **inventory_distribution(path)} for name, path in counts.items()]
         ),
-        markouts=pl.DataFrame() if replays.recording is None else markout(fills, replays.recording),
+        markouts=pl.DataFrame() if replays.recording is None else markout_in(fills, replays.recording),
         fills=pl.concat([table.with_columns(policy=pl.lit(name)) for name, table in fills.items()]),
         latency=latency_table(
             next(iter(replayed.values())).delays,

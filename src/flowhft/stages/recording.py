@@ -11,8 +11,9 @@ from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.split import split
-from flowhft.recordings.ticks import TRADE, Recording
+from flowhft.recordings.ticks import Recording, open_spans
 from flowhft.recordings.venues import Terms, terms_of
+from flowhft.recordings.windowed import InMemory, Windowed
 
 
 class Parts(NamedTuple):
@@ -61,28 +62,47 @@ def paths_in(path: Path) -> tuple[Path, ...]:
 
 def identity_of_recording(recording: Recording) -> str:
     """Return what tells the content of a recording from every other."""
+    return identity_of_windows(InMemory(recording))
+
+
+def identity_of_windows(recording: Windowed) -> str:
+    """Return what tells the content of a recording from every other, its events piece by piece."""
     of = recording.instrument
     about = (of.name, of.currency, of.tick_size, of.lot_size)
     # What the venue and the symbol tell adds nothing: only terms that were said tell recordings apart.
     known = terms_of(of.venue, of.symbol) or Terms(of.currency)
     said = of.facts.items() - Instrument(*of[:5])._replace(**known._asdict()).facts.items()
     digest = hashlib.sha256(repr(about + tuple(sorted(said))).encode())
-    digest.update(np.ascontiguousarray(recording.events).data)
+    for events in recording.pieces():
+        digest.update(np.ascontiguousarray(events).data)
     return digest.hexdigest()[:16]
 
 
 def facts_of(parts: Parts) -> dict[str, Any]:
     """Return what reports say about a recording and its split."""
-    whole = parts.whole
+    unseen = parts.unseen.duration if parts.unseen else 0.0
+    return facts_of_windows(InMemory(parts.whole), parts.learn.duration, unseen)
+
+
+def facts_of_windows(whole: Windowed, learn: float | None = None, unseen: float = 0.0) -> dict[str, Any]:
+    """Return what reports say about a recording and its split.
+
+    Args:
+        whole: the recording.
+        learn: seconds that are learned from; None for all.
+        unseen: seconds that stay unseen until the judgement.
+    """
+    seconds = (whole.sessions[-1][1] - whole.sessions[0][0]) * 1e-9
+    open_seconds = sum(end - start for start, end in open_spans(whole.sessions, whole.closed)) * 1e-9
     return {
-        "name": whole.name,
+        "name": whole.instrument.name,
         **whole.instrument.facts,
-        "seconds": whole.duration,
-        **({"closed_seconds": whole.duration - whole.open_seconds} if whole.closed else {}),
-        "events": len(whole.events),
-        "trades": int(np.sum(whole.events["kind"] == TRADE)),
+        "seconds": seconds,
+        **({"closed_seconds": seconds - open_seconds} if whole.closed else {}),
+        "events": whole.events,
+        "trades": whole.trades,
         "clock_offset_ms": whole.clock_offset_ns * 1e-6,
-        "learn_seconds": parts.learn.duration,
-        "unseen_seconds": parts.unseen.duration if parts.unseen else 0.0,
+        "learn_seconds": seconds if learn is None else learn,
+        "unseen_seconds": unseen,
         "findings": [{"severity": f.severity, "message": f.message} for f in whole.findings],
     }

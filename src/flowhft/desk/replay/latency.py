@@ -4,7 +4,7 @@ How long a policy takes to decide is measured on this machine (`flowhft.desk.rep
 in the replay, outside its loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -55,13 +55,38 @@ _ROW = np.dtype(
 )
 
 
-def _feed(recording: Recording) -> tuple[Int[np.ndarray, " message"], Int[np.ndarray, " message"]]:
-    """Return when market data arrived, rising, and how long the last message then had taken, both ns."""
-    message = recording.events["kind"] != SNAPSHOT
-    arrived = recording.events["local_time_ns"][message]
-    took = arrived - recording.events["exchange_time_ns"][message]
-    last = np.append(arrived[1:] != arrived[:-1], len(arrived) > 0)[: len(arrived)]
-    return arrived[last], took[last]
+class Feed(NamedTuple):
+    """When market data arrived.
+
+    Attributes:
+        arrived: local times, rising, ns.
+        took: how long the last message then had taken, ns.
+    """
+
+    arrived: Int[np.ndarray, " message"]
+    took: Int[np.ndarray, " message"]
+
+
+def feed_of(pieces: Iterable[np.ndarray]) -> Feed:
+    """Return when market data arrived.
+
+    Args:
+        pieces: the events of a recording, in their order, at once or in several.
+    """
+    arrivals: list[np.ndarray] = []
+    delays: list[np.ndarray] = []
+    for events in pieces:
+        message = events["kind"] != SNAPSHOT
+        arrived = events["local_time_ns"][message]
+        took = arrived - events["exchange_time_ns"][message]
+        last = np.append(arrived[1:] != arrived[:-1], len(arrived) > 0)[: len(arrived)]
+        if arrivals and len(arrived) and len(arrivals[-1]) and arrivals[-1][-1] == arrived[0]:
+            arrivals[-1], delays[-1] = arrivals[-1][:-1], delays[-1][:-1]  # more came at this time
+        if len(arrived):
+            arrivals.append(arrived[last])
+            delays.append(took[last])
+    nothing = np.zeros(0, np.int64)
+    return Feed(np.concatenate([nothing, *arrivals]), np.concatenate([nothing, *delays]))
 
 
 def order_latencies(recording: Recording, settings: ReplaySettings) -> np.ndarray | None:
@@ -74,12 +99,16 @@ def order_latencies(recording: Recording, settings: ReplaySettings) -> np.ndarra
     Raises:
         DataError: the recording has one clock only.
     """
+    return _latencies(feed_of([recording.events]), recording.name, settings)
+
+
+def _latencies(feed: Feed, name: str, settings: ReplaySettings) -> np.ndarray | None:
     if settings.latency_model == "constant":
         return None
-    arrived, took = _feed(recording)
+    arrived, took = feed
     if len(took) == 0 or np.min(took) == np.max(took):
         raise DataError(
-            f"`{recording.name}` must have two clocks for orders to take what the market data took; received "
+            f"`{name}` must have two clocks for orders to take what the market data took; received "
             "one, by which every message takes equally long. Use --replay.latency-model constant."
         )
     excess = took - np.min(took)
@@ -98,8 +127,22 @@ def delays(recording: Recording, settings: ReplaySettings) -> Delays:
         recording: as it was recorded.
         settings: of the replay.
     """
-    rows = order_latencies(recording, settings)
-    feed = 1e-3 * _feed(recording)[1]
+    return delays_of(feed_of([recording.events]), recording.name, settings)
+
+
+def delays_of(came: Feed, name: str, settings: ReplaySettings) -> Delays:
+    """Return the delays between us and the venue where market data came so.
+
+    Args:
+        came: when it did.
+        name: of the recording, for messages.
+        settings: of the replay.
+
+    Raises:
+        DataError: see `order_latencies`.
+    """
+    rows = _latencies(came, name, settings)
+    feed = 1e-3 * came.took
     if settings.feed_latency_ms is not None:
         feed = np.array([1e3 * settings.feed_latency_ms])
     if rows is None:

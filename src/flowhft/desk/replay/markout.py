@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 
 from flowhft.errors import require
 from flowhft.metrics.estimators import RATIO
-from flowhft.recordings.book import mid_at, top_of_book
 from flowhft.recordings.ticks import Recording
+from flowhft.recordings.windowed import InMemory, Windowed
 from flowhft.runs import tables
 from flowhft.types import Trajectory
 
@@ -22,6 +22,13 @@ MARKOUT_UNITS = tables.units_of("backtest", "markouts")
 
 def markout(
     fills: Mapping[str, pl.DataFrame], recording: Recording, horizons: Sequence[float] = HORIZONS
+) -> pl.DataFrame:
+    """Return the mean signed move of the mid after the fills of policies, see `markout_in`."""
+    return markout_in(fills, InMemory(recording), horizons)
+
+
+def markout_in(
+    fills: Mapping[str, pl.DataFrame], recording: Windowed, horizons: Sequence[float] = HORIZONS
 ) -> pl.DataFrame:
     """Return the mean signed move of the mid after the fills of policies, by policy and horizon.
 
@@ -40,9 +47,16 @@ def markout(
         One row a policy and horizon, units in `MARKOUT_UNITS`; NaN where there is nothing to average.
     """
     require(min(horizons, default=0.0) >= 0.0, "horizons", "all be 0 s or more", tuple(horizons))
-    top = top_of_book(recording)
-    ends_ns = _session_ends(recording)
+    ends_ns = recording.ends_ns()
     rows = []
+    later = [
+        table["exchange_time_ns"].to_numpy() + round(horizon * 1e9)
+        for table in fills.values()
+        for horizon in horizons
+    ]
+    mids = iter(
+        np.split(recording.mids_at(np.concatenate(later)), np.cumsum([len(times) for times in later]))
+    )
     for policy, table in fills.items():
         for horizon in horizons:
             filled_ns = table["exchange_time_ns"].to_numpy()
@@ -52,7 +66,7 @@ def markout(
             side = table["side"].to_numpy()[known]
             before = table["mid_price"].to_numpy()[known]
             capture = side * (before - table["price"].to_numpy()[known])
-            move = side * (mid_at(top, later_ns[known]) - before)
+            move = side * (next(mids)[known] - before)
             # Fills within a horizon of each other are marked against the same moves: one block, one vote.
             block = np.floor(table["time"].to_numpy()[known] / max(2.0 * horizon, 1.0)).astype(np.int64)
             worth = capture + move
@@ -69,14 +83,6 @@ def markout(
                 )
             )
     return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
-
-
-def _session_ends(recording: Recording) -> Int[np.ndarray, " session"]:
-    """Return when the venue made the last event of every session, rising: between two nobody saw the mid."""
-    events = recording.events
-    times = events["local_time_ns"]
-    stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in recording.open_spans]
-    return np.maximum.accumulate(events["exchange_time_ns"])[np.array(stops or [len(times)]) - 1]
 
 
 def simulated_markout(

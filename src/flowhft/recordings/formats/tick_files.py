@@ -24,7 +24,7 @@ from flowhft.recordings.checks.rules import (
 )
 from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
-from flowhft.recordings.files import metadata_of, read_columns
+from flowhft.recordings.files import decoding, metadata_of, read_columns, whole_numbers
 from flowhft.recordings.formats.received import corrected, survey
 from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
@@ -173,6 +173,30 @@ def _chunks(
             made.append(array)
         yield Chunk(corrected(made[0], clock), corrected(made[1], clock) if with_orders else None)
     findings += [found for one in (keeper, *in_order.values()) for found in one.findings()]
+
+
+def read_rows(path: Path, options: Options, first: int, rows: int) -> Chunk:
+    """Return some rows of a file of events that was read before and breaks no rule.
+
+    Args:
+        path: what `write_ticks` wrote.
+        options: of reading.
+        first: row, from 0.
+        rows: how many.
+
+    Raises:
+        RecordingError: it is missing or damaged.
+    """
+    about, offset, _ = _about(path)
+    with decoding(path, "Parquet"):
+        table = pl.scan_parquet(path).slice(first, rows).collect()
+    table = whole_numbers(table, EVENT.names or (), path, first)
+    events = np.empty(table.height, EVENT)
+    for name in EVENT.names or ():
+        events[name] = table[name].to_numpy()
+    instrument, _ = identified(path, options.instrument, about, path)
+    source = Source(instrument, (path,), iter([Chunk(events)]), clock_offset_ns=offset)
+    return next(counted_in(source, about["tick_size"], about["lot_size"]).chunks)
 
 
 def open_ticks(path: Path, options: Options) -> Source:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
-from flowhft.recordings.split import window
-from flowhft.recordings.ticks import Recording
+from flowhft.recordings.ticks import open_spans
+from flowhft.recordings.windowed import Windowed
 from flowhft.runs.resume import Finished
 from flowhft.simulate.spans import Span, Task
 from flowhft.stages.settings import LEARN_SHARE, TRADE_SHARE
@@ -17,12 +17,12 @@ from flowhft.types import Progress, no_progress
 from flowhft.work.task import Executor, do_here
 
 
-def sessions_of(recording: Recording) -> list[tuple[int, int]]:
+def sessions_of(recording: Windowed) -> list[tuple[int, int]]:
     """Return first and last local time of every session of a recording, cut where it was closed, ns."""
-    return [(int(start), int(end)) for start, end in recording.open_spans]
+    return list(open_spans(recording.sessions, recording.closed))
 
 
-def planned(work: WalkWork, recording: Recording) -> WalkWork:
+def planned(work: WalkWork, recording: Windowed) -> WalkWork:
     """Return the work with its windows, and with the times of decisions and sessions where none were set.
 
     These are those of the first market that can be calibrated: one pace for the whole walk, so that its
@@ -36,7 +36,7 @@ def planned(work: WalkWork, recording: Recording) -> WalkWork:
         UsageError: no session is long enough.
         DataError: no window's past can carry a calibration.
     """
-    sessions = sessions_of(recording)
+    sessions = recording.sessions
     first = 1e-9 * (sessions[0][1] - sessions[0][0])
     learn = LEARN_SHARE * first if work.walk.learn is None else work.walk.learn
     trade = TRADE_SHARE * first if work.walk.trade is None else work.walk.trade
@@ -56,13 +56,12 @@ def planned(work: WalkWork, recording: Recording) -> WalkWork:
     return replace(work, replay=replay, windows=tuple(windows))
 
 
-def _pace(work: WalkWork, recording: Recording, windows: Sequence[Window]) -> float:
+def _pace(work: WalkWork, recording: Windowed, windows: Sequence[Window]) -> float:
     """Return the time between decisions that suits the first market that can be calibrated."""
-    origin = int(recording.events["local_time_ns"][0])
     reason: Exception | None = None
     for part in windows:
-        past = window(recording, 1e-9 * (part.learn_start_ns - origin), 1e-9 * (part.learn_end_ns - origin))
         try:
+            past = recording.window(part.learn_start_ns, part.learn_end_ns)
             return natural_dt(calibrate(past, work.calibration, work.seed))
         except DataError as cause:
             reason = cause

@@ -8,9 +8,9 @@ import polars as pl
 
 from flowhft.desk.orders import OrderCounts
 from flowhft.desk.replay.engine import Replayed
-from flowhft.desk.replay.latency import delays
+from flowhft.desk.replay.latency import delays_of, feed_of
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.recordings.ticks import Recording
+from flowhft.recordings.windowed import Windowed
 from flowhft.studies.walk_forward.trade import Traded
 from flowhft.types import Trajectory
 
@@ -32,7 +32,7 @@ class Walked(NamedTuple):
 
 
 def join_windows(
-    windows: Sequence[Traded], recording: Recording, settings: ReplaySettings, money: float
+    windows: Sequence[Traded], recording: Windowed, settings: ReplaySettings, money: float
 ) -> Walked:
     """Lay the windows of a walk end to end; those that were refused traded nothing and take no time.
 
@@ -46,7 +46,7 @@ def join_windows(
     names = list(traded[0].replayed)
     steps = [np.shape(one.replayed[names[0]].trajectory.fee)[-1] for one in traded]
     before = np.concatenate([[0], np.cumsum(steps)])
-    known = delays(recording, settings)
+    known = delays_of(feed_of(recording.pieces()), recording.instrument.name, settings)
     replayed = {}
     for name in names:
         parts = [one.replayed[name] for one in traded]

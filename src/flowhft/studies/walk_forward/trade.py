@@ -32,9 +32,10 @@ from flowhft.policies.rule import rule_in
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
+from flowhft.recordings.formats.tick_windows import open_windows, tick_file_in
 from flowhft.recordings.instrument import value, worth
-from flowhft.recordings.split import window
-from flowhft.recordings.ticks import Recording
+from flowhft.recordings.ticks import Recording, open_spans
+from flowhft.recordings.windowed import InMemory, Windowed
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.quoting.lab import unmapped_in_lab
@@ -68,7 +69,7 @@ class Traded(NamedTuple):
 class Place(NamedTuple):
     """What all windows of a walk have in common."""
 
-    recording: Recording
+    recording: Windowed
     lineup: Lineup
     adapted: Policy | None
     reference: float  # of an inverse contract, see `replay`
@@ -115,10 +116,20 @@ class WalkWork:
 
     def prepare(self, scenario: int) -> Place:
         """Read the recording and the policies."""
-        recording = read_recording(list(self.paths), repair=self.repair, instrument=self.instrument)
-        return self.place_of(recording)
+        return self.place_of(self.read())
 
-    def place_of(self, recording: Recording, reference: str = "") -> Place:
+    def read(self) -> Windowed:
+        """Return the recording: window by window from one file in the tick schema, else in memory.
+
+        A file of single orders is held in memory too, and one that is mended.
+        """
+        file = None if self.repair else tick_file_in(self.paths)
+        found = None if file is None else open_windows(file, self.instrument)
+        if found is not None:
+            return found
+        return InMemory(read_recording(list(self.paths), repair=self.repair, instrument=self.instrument))
+
+    def place_of(self, recording: Windowed, reference: str = "") -> Place:
         """Return what windows have in common, of a recording that is already read.
 
         Args:
@@ -133,7 +144,7 @@ class WalkWork:
                 f"`policies` must leave the name `{ADAPTED}` to what the walk adapts; received "
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
-        instrument, start = recording.instrument, first_mid(recording)
+        instrument, start = recording.instrument, recording.first_mid()
         return Place(recording, compared, adapted, instrument.reference(start), instrument.tick_value(start))
 
     def do(self, place: Place, task: Task, progress: Progress) -> Traded:
@@ -146,7 +157,7 @@ class WalkWork:
         A window whose past cannot carry a calibration is not traded by anybody: its record says why.
         """
         seed = stream(self.seed, "walk", part.number)
-        origin = int(place.recording.events["local_time_ns"][0])
+        origin = place.recording.sessions[0][0]
         record: dict[str, Any] = {
             "window": part.number,
             "session": part.session,
@@ -205,13 +216,13 @@ class WalkWork:
         }
         return Traded(record, kept, costs)
 
-    def calibrated(self, recording: Recording, part: Window, seed: int) -> tuple[Calibration, Scenario]:
+    def calibrated(self, recording: Windowed, part: Window, seed: int) -> tuple[Calibration, Scenario]:
         """Return the market as it was before a window, and the scenario that policies are told.
 
         Raises:
             DataError: the window's past cannot carry a parameter.
         """
-        past = _between(recording, part.learn_start_ns, part.learn_end_ns)
+        past = recording.window(part.learn_start_ns, part.learn_end_ns)
         found = calibrate(past, self.calibration, seed)
         scenario = scenario_of(
             found,
@@ -305,19 +316,14 @@ def ended(
     return Ended(path._replace(fee=fee), inventory, cost)
 
 
-def traded_part(recording: Recording, part: Window) -> Recording:
+def traded_part(recording: Windowed, part: Window) -> Recording:
     """Return what is replayed of a recording: the window, and the first event after it.
 
     That event only ends the last step: a replay has whole steps between events, and the course is cut to
     the window.
     """
-    times = recording.events["local_time_ns"]
-    after = int(np.searchsorted(times, part.trade_end_ns))
-    end = int(times[after]) + 1 if after < len(times) else int(times[-1]) + 1
-    of_session = [stop for start, stop in recording.open_spans if start <= part.trade_start_ns <= stop]
-    return _between(recording, part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))
-
-
-def _between(recording: Recording, start_ns: int, end_ns: int) -> Recording:
-    origin = int(recording.events["local_time_ns"][0])
-    return window(recording, 1e-9 * (start_ns - origin), 1e-9 * (end_ns - origin))
+    after = recording.following(part.trade_end_ns)
+    end = (recording.sessions[-1][1] if after is None else after) + 1
+    spans = open_spans(recording.sessions, recording.closed)
+    of_session = [stop for start, stop in spans if start <= part.trade_start_ns <= stop]
+    return recording.window(part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))

@@ -29,23 +29,19 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     listener = listener or Silent()
     backtest.check(settings)
     from flowhft.calibrate.calibrate import CalibrationSettings
-    from flowhft.recordings.book import first_mid
-    from flowhft.recordings.formats.read import read_recording
+    from flowhft.recordings.ticks import warnings_in
     from flowhft.simulate.devices import prepare
     from flowhft.stages.evaluation import Replays, judge
     from flowhft.stages.policies import find_saved
-    from flowhft.stages.recording import Parts, facts_of, identity_of_recording, paths_in
+    from flowhft.stages.recording import facts_of_windows, identity_of_windows, paths_in
     from flowhft.studies.walk_forward.forward import planned, walk_forward
     from flowhft.studies.walk_forward.join import join_windows
     from flowhft.studies.walk_forward.store import windows_in
     from flowhft.studies.walk_forward.trade import ADAPTED, WalkWork
 
     prepare()
-    with listener.stage("read the recording"):
-        paths = paths_in(settings.recording)
-        recording = read_recording(list(paths), repair=settings.repair, instrument=settings.instrument)
     work = WalkWork(
-        paths=tuple(path.resolve() for path in paths),
+        paths=tuple(path.resolve() for path in paths_in(settings.recording)),
         repair=settings.repair,
         instrument=settings.instrument,
         policies=settings.policies,
@@ -56,10 +52,12 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         sweep=settings.sweep,
         seed=settings.seed,
     )
+    with listener.stage("read the recording"):
+        recording = work.read()
     place = work.place_of(recording, settings.reference)
     compared = place.lineup
     called, saved = policies_of(compared.policies)
-    parents = {"recording": identity_of_recording(recording)} | saved
+    parents = {"recording": identity_of_windows(recording)} | saved
     if place.adapted:
         adapted = find_saved(settings.walk.adapt, "walk.adapt")
         parents["walk.adapt"] = identity_of(adapted.path or Path(settings.walk.adapt))
@@ -74,7 +72,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             windows = walk_forward(work, windows_in(folder / "windows"), executor, progress)
         with listener.stage("judge the walk"):
             instrument = recording.instrument
-            money = instrument.tick_value(first_mid(recording)) * settings.replay.lots
+            money = instrument.tick_value(recording.first_mid()) * settings.replay.lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
             found = judge(
@@ -95,8 +93,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             )
         units = units_of("backtest", "windows", money=instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
-        if recording.warnings:
-            found = found.warned([f"recording: {warning}" for warning in recording.warnings])
+        if warnings := warnings_in(recording.findings):
+            found = found.warned([f"recording: {warning}" for warning in warnings])
         if refused:
             found = found.warned(
                 [
@@ -105,7 +103,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 ]
             )
         found.save(folder)
-        write_json(folder / "recording.json", facts_of(Parts(recording, recording, None)))
+        write_json(folder / "recording.json", facts_of_windows(recording))
         run.finish(reference=compared.reference, policies=place.names)
     return run.folder
 
