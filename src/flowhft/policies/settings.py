@@ -15,6 +15,8 @@ ObjectiveName = Literal[
 
 FeaturesName = Literal["context", "paper", "told"]
 
+MOST_EVALUATIONS = 4096  # steps of a sampler: each is worked out beforehand, and none learns from more
+
 
 def is_power_of_two(number: int) -> bool:
     """Return whether a number is 1, 2, 4, 8, ..."""
@@ -85,6 +87,7 @@ class SamplerSettings:
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", "be at least 1", self.steps)
+        require(self.steps <= MOST_EVALUATIONS, "steps", f"be at most {MOST_EVALUATIONS:,}", self.steps)
         solvers = ("euler", "heun", "adaptive")
         require(self.solver in solvers, "solver", f"be one of {', '.join(solvers)}", repr(self.solver))
         require(0.0 < self.tolerance < 1.0, "tolerance", "lie between 0 and 1", self.tolerance)
