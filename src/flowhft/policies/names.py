@@ -22,6 +22,7 @@ from flowhft.policies.rule import Rule, rule_in
 from flowhft.runs.archive import format_of
 from flowhft.runs.folder import manifest_of
 from flowhft.runs.labels import require_name
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.scenario import Scenario
 
 # What run folders call their policy.
@@ -166,6 +167,7 @@ def _find_bare(text: str, frozen: bool) -> Named:
         except ValueError:
             risk_aversion = float("nan")
         require(0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'")
+        require(risk_aversion <= MOST, "policies", f"have at most {MOST:g} after @", f"'{text}'")
         return Named(label or location, text, Policy(Rule(experts.get(name), risk_aversion)))
     file, colon, word = location.rpartition(":")
     if colon and file.endswith(".py"):

@@ -12,6 +12,7 @@ from flowhft.policies.header import number
 from flowhft.policies.header import numbers as header_numbers
 from flowhft.policies.policy import Policy
 from flowhft.policies.rules import Expert
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.types import Estimates
@@ -121,5 +122,7 @@ def coefficients_in(expert: Expert, scenario: Scenario, risk_aversion: float | N
     """
     estimates = estimates_for(expert, scenario)
     gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
+    rule = f"be positive and at most {MOST:g} / (tick x lot), so that single precision carries the quotes"
+    require(0.0 < gamma <= MOST, "risk_aversion", rule, gamma)
     coefficients = expert.coefficients(estimates, gamma)
     return type(coefficients)(*map(np.float64, coefficients))

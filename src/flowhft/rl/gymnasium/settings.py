@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from flowhft.errors import require
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
 
@@ -53,6 +54,9 @@ class EnvSettings:
             "be finite and not negative",
             self.inventory_penalty,
         )
+        for name in ("largest_offset", "inventory_penalty"):
+            value = getattr(self, name)
+            require(value <= MOST, name, f"be at most {MOST:g}: single precision carries no more", value)
 
     def action_space(self, scenario: Scenario) -> Box:
         """Return the space of one action, (bid, ask), and behind it whether each is quoted."""
