@@ -11,6 +11,7 @@ help:
 	@echo "make demo      the whole story on the bundled recording"
 	@echo "make test      all fast tests, on two cores; ARGS=\"-n 0 -k NAME\" for some of them"
 	@echo "make test-slow what takes longer than that: up to 45 minutes"
+	@echo "make fuzz      spoil what is read for ten minutes, from where it stopped; ARGS=\"--minutes 60 --only npz\""
 	@echo "make check     format, lint, layers, types and tests: what a change must pass"
 	@echo "make bench     measure the speed of this machine"
 	@echo "make policy    train the policy that ships, from nothing, into runs/policy: half an hour"
@@ -31,6 +32,9 @@ test-slow: $(VENV)/.installed-for-tests
 
 check: $(VENV)/.installed-for-tests
 	scripts/check
+
+fuzz: $(VENV)/.installed-for-tests
+	@cd tests && ../$(BIN)/python -m fuzzing $(ARGS)
 
 bench: $(VENV)/.installed-for-tests
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
@@ -70,4 +74,4 @@ venv:
 	    exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 
-.PHONY: help demo test test-slow check bench policy install clean venv
+.PHONY: help demo test test-slow fuzz check bench policy install clean venv

@@ -10,7 +10,11 @@ from program import flowhft
 from flowhft.cli.evaluate import result_of
 from flowhft.errors import UsageError
 from flowhft.learn.frontier import reached_at
+from flowhft.policies import rules
+from flowhft.policies.names import find_policy
+from flowhft.policies.rule import Rule
 from flowhft.report.numbers import with_ends
+from flowhft.rl.gymnasium.settings import EnvSettings
 from flowhft.runs.folder import write_table
 from flowhft.scenarios.carried import CARRIED, LEAST, MOST, MOST_STEPS
 from flowhft.scenarios.presets import PRESETS, SETS
@@ -106,6 +110,17 @@ def test_corners_come_to_numbers_or_are_refused(exponent):
         assert math.isfinite(scenario.lost_share()), name
         assert np.isfinite(np.float32([getattr(scenario, key) or 0.0 for key in CARRIED])).all(), name
         assert LEAST <= MOST
+
+
+@pytest.mark.parametrize("risk_aversion", [1e300, 1e13])
+def test_a_risk_aversion_that_single_precision_does_not_carry_is_refused(risk_aversion):
+    with pytest.raises(UsageError, match=r"`policies` must have at most 1e\+12 after @"):
+        find_policy(f"glft@{risk_aversion}")
+    with pytest.raises(UsageError, match="`risk_aversion` must be positive and at most"):
+        Rule(rules.get("glft"), risk_aversion).in_market(Scenario("x"))
+    for name in ("largest_offset", "inventory_penalty"):
+        with pytest.raises(UsageError, match=f"`{name}` must be at most"):
+            EnvSettings(**{name: risk_aversion})
 
 
 # --- where a result is no number all the same -------------------------------------------------------------

@@ -15,11 +15,24 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+LONGEST_NAME, LONGEST_VALUE = 100, 1_000  # letters of what was received that a message repeats
+LONGEST_MESSAGE = 3_000  # letters
+
 
 class FlowhftError(Exception):
-    """Any error that flowhft raises on purpose; `exit_code` is what the command line returns for it."""
+    """Any error that flowhft raises on purpose; `exit_code` is what the command line returns for it.
+
+    Args:
+        message: in the form above; the middle of one that repeats very much of a file is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        message = str(message)
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE // 2]} ... {message[-LONGEST_MESSAGE // 4 :]}"
+        super().__init__(message)
 
 
 class UsageError(FlowhftError):
@@ -40,6 +53,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
+        name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         ending = f"; did you mean '{near[0]}'?" if near else f"; it must be one of {', '.join(known)}."
         super().__init__(f"unknown {kind} '{name}'{ending}{' ' + hint if hint else ''}")
@@ -87,4 +101,6 @@ def require(rule: bool, name: str, must: str, received: object, fix: str = "") -
         >>> require(0 < 0.5 < 1, "hurst_exponent", "lie between 0 and 1", 0.5)
     """
     if not rule:
-        raise UsageError(f"`{name}` must {must}; received {received}.{' ' + fix if fix else ''}")
+        text = str(received)
+        text = text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+        raise UsageError(f"`{name}` must {must}; received {text}.{' ' + fix if fix else ''}")

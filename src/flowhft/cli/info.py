@@ -1,6 +1,5 @@
 """`flowhft info`: what is installed here, what a run folder holds, what a policy file is."""
 
-import json
 import platform
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import flowhft
 from flowhft.cli.command import Action, Result
 from flowhft.cli.terminal import Table, Terminal
 from flowhft.errors import DataError
+from flowhft.runs import foreign
 
 # The folder of the bundled recording; its module would bring numba, for which nobody waits here.
 SAMPLE = Path(flowhft.__file__).parent / "recordings" / "sample"
@@ -87,7 +87,7 @@ def _policy_file(path: Path) -> Result:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["flowhft"])
+            header = foreign.json_of((file.metadata() or {})["flowhft"])
             # a file, not a mapping: it has keys() but cannot be iterated
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as cause:

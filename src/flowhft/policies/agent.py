@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.features import IN_TICKS, NAMES, STATE, Units
 from flowhft.policies.actor import SIDES, Actor, Scales
+from flowhft.policies.header import number
 from flowhft.policies.policy import Policy
 from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.scenario import Scenario
@@ -140,5 +141,7 @@ class Agent:
         regime = own.pop("units.regime", None)
         if regime is None:
             return cls(str(header["view"]), own)
-        half_spread, time, price, cash = (float(unit) for unit in header["units"])
+        half_spread, time, price, cash = (number(unit, "units") for unit in header["units"])
+        for unit in (half_spread, time, price, cash):
+            require(unit > 0.0, "units", "be positive", unit)
         return cls(str(header["view"]), own, Units(half_spread, time, price, cash, regime))

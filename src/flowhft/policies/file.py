@@ -11,23 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from flowhft.errors import DataError, UsageError
+from flowhft.errors import DataError, UsageError, require
 from flowhft.features import NAMES
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.agent import Agent
 from flowhft.policies.earlier import from_agents, from_flow, from_tuned
 from flowhft.policies.flow import Flow
+from flowhft.policies.header import number, numbers
 from flowhft.policies.members import Members
 from flowhft.policies.policy import Policy
 from flowhft.policies.regime_adapter import SEES, TOLD, RegimeAdapter
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
 from flowhft.policies.rule import Rule
 from flowhft.runs.archive import read_archive, require_arrays, write_archive
+from flowhft.runs.labels import shown
 
 FORMAT = "flowhft.policy"
 VERSION = 3
 WHAT = "a policy"
 AGAIN = "The file was changed: make it again."
+# What a header of another shape brings about.
+FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, UsageError)
 REGIME = "regime."
 MEMBER = "member."
 
@@ -65,7 +69,7 @@ def load_policy(path: Path | str) -> Policy:
     header, arrays = _read(path)
     try:
         return _policy(path, header, arrays)
-    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as cause:
+    except FAULTS as cause:
         raise DataError(f"`{path}` must describe {WHAT}; its header is not one: {cause} {AGAIN}") from cause
 
 
@@ -91,7 +95,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return header, arrays
     try:
         return convert(header, arrays)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, UsageError) as cause:
+    except FAULTS as cause:
         raise DataError(f"`{path}` must describe {WHAT}; its header is not one: {cause} {AGAIN}") from cause
 
 
@@ -121,7 +125,7 @@ def _described(policy: Policy) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def _policy(path: Path, header: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Policy:
     """Return the policy of a header and its arrays."""
     adapter = header.get("adapter")
-    last = None if adapter is None else Adapter(**{name: float(value) for name, value in adapter.items()})
+    last = None if adapter is None else Adapter(**numbers(adapter, "adapter"))
     training = dict(header.get("training") or {})
     if header["kind"] == Members.kind:
         policies = {}
@@ -146,11 +150,23 @@ def _policy(path: Path, header: Mapping[str, Any], arrays: dict[str, np.ndarray]
     require_arrays(path, arrays, shapes, WHAT, kind.number)
     regime = None
     if told:
+        for name in ("std", "half_spread"):
+            positive = bool(np.all(arrays[REGIME + name] > 0.0))
+            require(positive, REGIME + name, "be positive everywhere", "0 or less")
         regime = RegimeAdapter(*(arrays.pop(REGIME + name) for name in RegimeAdapter._fields))
-    span = told and told.get("dial")
-    dial = (float(span[0]), float(span[1])) if span else None
+    dial = _dial_in(told.get("dial")) if told else None
     settled = header.get("settled", False) is True
     return Policy(kind.from_file(header, arrays), regime, last, dial, training, settled)
+
+
+def _dial_in(span: Any) -> tuple[float, float] | None:
+    """Return the least and largest risk dial of a header; None where it has none."""
+    if span is None:
+        return None
+    require(isinstance(span, list) and len(span) == 2, "dial", "be two numbers", shown(span))
+    low, high = (number(value, "dial") for value in span)
+    require(0.0 <= low <= high, "dial", "lie from 0 on and be in order", shown(span))
+    return (low, high) if high > 0.0 else None
 
 
 def _require_same_inputs(path: Path, header: Mapping[str, Any]) -> None:

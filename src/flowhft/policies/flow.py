@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from flowhft.errors import UsageError
+from flowhft.errors import UsageError, require
 from flowhft.features import NAMES, REGIME, Sensor, sensor_in_units
 from flowhft.policies.adapter import IDENTITY
+from flowhft.policies.header import numbers, settings_in
 from flowhft.policies.plain import PERIODS, REACH
 from flowhft.policies.plan import Plan
 from flowhft.policies.plans import plan_of, require_sampler
@@ -166,8 +167,9 @@ class Flow:
     @classmethod
     def shapes(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, tuple]:
         """Return the name and shape of every array that a file with this header holds."""
-        settings = NetworkSettings(**header["settings"])
-        require_sampler(SamplerSettings(**header["sampler"]), settings, header["objective"])
+        settings = settings_in(NetworkSettings, header["settings"], "settings")
+        sampler = settings_in(SamplerSettings, header["sampler"], "sampler")
+        require_sampler(sampler, settings, header["objective"])
         feature = settings.feature_count
         sizes = weight_shapes(feature, settings.chunk_size, settings.width, settings.blocks)
         scales: dict[str, tuple] = {f"normaliser.{name}": (feature,) for name in NORMALISER[:2]}
@@ -176,14 +178,19 @@ class Flow:
     @classmethod
     def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Flow":
         """Return it from the header and the arrays of a file, whose shapes were checked."""
-        settings = NetworkSettings(**header["settings"])
         names = weight_shapes(1, 1, 1, 1)
+        for name in ("feature_std", "action_scale"):
+            positive = bool(np.all(arrays[f"normaliser.{name}"] > 0.0))
+            require(positive, f"normaliser.{name}", "be positive everywhere", "0 or less")
+        sensor = numbers(header["sensor"], "sensor")
+        for name, value in sensor.items():
+            require(value > 0.0, f"sensor.{name}", "be positive", value)
         return cls(
             {name: arrays[name] for name in names},
             {name: arrays[f"normaliser.{name}"] for name in NORMALISER},
-            Sensor(**{name: float(value) for name, value in header["sensor"].items()}),
-            settings,
-            SamplerSettings(**header["sampler"]),
+            Sensor(**sensor),
+            settings_in(NetworkSettings, header["settings"], "settings"),
+            settings_in(SamplerSettings, header["sampler"], "sampler"),
             header["objective"],
         )
 

@@ -3,6 +3,7 @@
 `mine=my_policy.py:NAME` is a user's own, from a Python file (see `flowhft.policies.own`).
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from flowhft.policies.rule import Rule, rule_in
 from flowhft.runs.archive import format_of
 from flowhft.runs.folder import manifest_of
 from flowhft.runs.labels import require_name
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.scenario import Scenario
 
 # What run folders call their policy.
@@ -165,19 +167,20 @@ def _find_bare(text: str, frozen: bool) -> Named:
         except ValueError:
             risk_aversion = float("nan")
         require(0.0 < risk_aversion < float("inf"), "policies", "have a positive number after @", f"'{text}'")
+        require(risk_aversion <= MOST, "policies", f"have at most {MOST:g} after @", f"'{text}'")
         return Named(label or location, text, Policy(Rule(experts.get(name), risk_aversion)))
     file, colon, word = location.rpartition(":")
     if colon and file.endswith(".py"):
         return Named(label or word, text, load_own_policy(file, word, label), Path(file), options=f":{word}")
     dial = ""
-    if at and not path.exists():
+    if at and not os.path.exists(path):  # says no of a name that is too long for one
         name, _, dial = location.rpartition("@")
         path = Path(name)
     if name in BUNDLED:
         path = BUNDLED[name]
-    if path.is_dir():
+    if os.path.isdir(path):
         path = _file_in(path)
-    elif not path.is_file() and path.suffix != ".safetensors":
+    elif not os.path.isfile(path) and path.suffix != ".safetensors":
         hint = "A saved policy is a .safetensors file or a run folder."
         raise UnknownNameError("policy", name, [*BUNDLED, *experts.EXPERTS], hint=hint)
     own_name = path.resolve().parent.name if path.name in SAVED else path.stem

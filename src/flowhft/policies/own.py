@@ -9,6 +9,7 @@ the latter in the lab only.
 """
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ def load_own_policy(path: Path | str, word: str, name: str = "") -> OwnPolicy:
         UsageError: the name is no policy.
     """
     path = Path(path).resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"`{path}` must be a Python file with a policy; there is none. Mend the path.")
     module_name = f"flowhft_own_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)

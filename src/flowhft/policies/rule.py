@@ -8,8 +8,11 @@ import numpy as np
 
 from flowhft.errors import UsageError, require
 from flowhft.policies import rules
+from flowhft.policies.header import number
+from flowhft.policies.header import numbers as header_numbers
 from flowhft.policies.policy import Policy
 from flowhft.policies.rules import Expert
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.types import Estimates
@@ -76,8 +79,9 @@ class Rule:
     @classmethod
     def shapes(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, tuple]:
         """Return the name and shape of every array that a file with this header holds."""
-        rules.get(header["expert"])
-        return {name: value.shape for name, value in arrays.items() if name.startswith(COEFFICIENT)}
+        packed = rules.get(header["expert"]).unpack is not None  # some are tables
+        own = {name: value for name, value in arrays.items() if name.startswith(COEFFICIENT)}
+        return {name: value.shape if packed else () for name, value in own.items()}
 
     @classmethod
     def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Rule":
@@ -86,8 +90,11 @@ class Rule:
         own = {name.removeprefix(COEFFICIENT): value for name, value in arrays.items()}
         numbers = {name: value if value.ndim else value[()] for name, value in own.items()}
         coefficients = expert.form(**numbers) if header.get("has_coefficients") else None
-        chosen = {str(name): float(value) for name, value in header["risk_aversions"].items()}
+        if coefficients is not None and expert.check is not None:
+            expert.check(coefficients)
+        chosen = header_numbers(header["risk_aversions"], "risk_aversions")
         fixed = header["risk_aversion"]
+        fixed = None if fixed is None else number(fixed, "risk_aversion")
         for risk in (*chosen.values(), *(() if fixed is None else (fixed,))):
             require(risk > 0.0, "risk_aversion", "be positive", risk)
         return cls(expert, fixed, chosen, coefficients)
@@ -115,5 +122,7 @@ def coefficients_in(expert: Expert, scenario: Scenario, risk_aversion: float | N
     """
     estimates = estimates_for(expert, scenario)
     gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
+    rule = f"be positive and at most {MOST:g} / (tick x lot), so that single precision carries the quotes"
+    require(0.0 < gamma <= MOST, "risk_aversion", rule, gamma)
     coefficients = expert.coefficients(estimates, gamma)
     return type(coefficients)(*map(np.float64, coefficients))

@@ -16,6 +16,8 @@ ObjectiveName = Literal[
 
 FeaturesName = Literal["context", "paper", "told"]
 
+MOST_EVALUATIONS = 4096  # steps of a sampler: each is worked out beforehand, and none learns from more
+
 
 def is_power_of_two(number: int) -> bool:
     """Return whether a number is 1, 2, 4, 8, ..."""
@@ -84,3 +86,4 @@ class SamplerSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        require(self.steps <= MOST_EVALUATIONS, "steps", f"be at most {MOST_EVALUATIONS:,}", self.steps)

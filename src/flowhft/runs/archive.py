@@ -1,6 +1,7 @@
 """One safetensors file: named arrays and a JSON header. No pickle: reading a file runs nothing."""
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from flowhft.errors import DataError
+from flowhft.runs import foreign
 from flowhft.runs.folder import finite, plain, replacing
 
 HEADER = "flowhft"  # key of the header in the file's metadata
@@ -44,7 +46,7 @@ def read_archive(
     Raises:
         DataError: the file is missing, damaged, of another kind, or of another version.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(
             f"`{path}` must be a file that holds {what}; there is none. Name the file that training wrote."
         )
@@ -59,7 +61,7 @@ def read_archive(
             "copy or make it again."
         ) from cause
     try:
-        header = json.loads(metadata[HEADER])
+        header = foreign.json_of(metadata[HEADER])
         found = header["format"], header["version"]
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
@@ -84,7 +86,7 @@ def format_of(path: Path) -> str | None:
     """Return the format that a file's header names; None if the file is missing or has no such header."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return str(json.loads((file.metadata() or {})[HEADER])["format"])
+            return str(foreign.json_of((file.metadata() or {})[HEADER])["format"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
 

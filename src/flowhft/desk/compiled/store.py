@@ -5,7 +5,6 @@ other before compiled code may index by them. Today a policy told its market is 
 the one format of `flowhft.policies.file`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from flowhft.desk.compiled.policy import Frozen, assemble, kind_of
 from flowhft.errors import DataError, UsageError
 from flowhft.policies.adapter import Adapter
+from flowhft.policies.header import numbers
 from flowhft.policies.names import FOLDED
+from flowhft.runs import foreign
 
 FORMAT = FOLDED
 VERSION = 2
@@ -47,8 +48,8 @@ def load_folded(path: Path | str) -> Frozen:
         kind = kind_of(header["kind"])
         if kind.read is None:
             raise UsageError(f"no such file was ever written for the kind '{kind.name}'.")
-        return assemble(kind, kind.read(header, arrays), Adapter(**header["adapter"]))
-    except (UsageError, KeyError, TypeError, ValueError, AttributeError) as cause:
+        return assemble(kind, kind.read(header, arrays), Adapter(**numbers(header["adapter"], "adapter")))
+    except (UsageError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as cause:
         raise DataError(
             f"`{path}` must hold a policy whose parts fit together; {type(cause).__name__}: {cause} "
             "The file is damaged: freeze the policy again."
@@ -58,8 +59,8 @@ def load_folded(path: Path | str) -> Frozen:
 def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     """Return the header of a file of this format and a version that is known."""
     try:
-        header = json.loads(metadata.get(_METADATA_KEY, "null"))
-    except json.JSONDecodeError as cause:
+        header = foreign.json_of(metadata.get(_METADATA_KEY, "null"))
+    except ValueError as cause:
         raise DataError(f"the header of `{path}` must be JSON; {cause}. The file is damaged.") from cause
     found = header.get("format") if isinstance(header, dict) else None
     if found != FORMAT:

@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 
 from flowhft.errors import require
 from flowhft.runs.ranges import NotNegative, Positive, check_ranges
+from flowhft.scenarios.carried import MOST
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
 
@@ -40,6 +41,9 @@ class EnvSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        for name in ("largest_offset", "inventory_penalty"):
+            value = getattr(self, name)
+            require(value <= MOST, name, f"be at most {MOST:g}: single precision carries no more", value)
 
     def action_space(self, scenario: Scenario) -> Box:
         """Return the space of one action, (bid, ask), and behind it whether each is quoted."""
