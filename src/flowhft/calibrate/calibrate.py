@@ -78,7 +78,7 @@ def calibrate(
     except DataError:
         if distances is not None or not is_quoted_at_touch(bursts.reach, market.spread):
             raise
-        fills = fills_at_touch(top, market.trades, market.start_ns)
+        fills = fills_at_touch(top, market.trades, market.start_ns, settings.response_latency)
         fill_curve, distance = fit_touch(bursts, fills, *fits), TOUCH
     progress(0.55, "fills of real orders")
     drawn = stream(seed, "calibrate", "order fills")
