@@ -9,7 +9,14 @@ import flowhft as api
 from flowhft.calibrate.calibrate import CalibrationSettings, calibrate, load_calibration, save
 from flowhft.calibrate.fill_curve import Bursts
 from flowhft.calibrate.scenario import scenario_of
-from flowhft.calibrate.touch import TOUCH, fills_at_touch, fit_touch, is_quoted_at_touch, turns_at_touch
+from flowhft.calibrate.touch import (
+    TOUCH,
+    beside_the_touch,
+    fills_at_touch,
+    fit_touch,
+    is_quoted_at_touch,
+    turns_at_touch,
+)
 from flowhft.desk.replay import engine
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
@@ -131,6 +138,7 @@ def test_what_no_order_reached_counts_one_and_too_few_turns_are_refused():
 def test_which_markets_are_quoted_at_the_touch(spread, beyond, orders, touch):
     reach = np.where(np.arange(orders) < beyond * orders, 1.5, 0.5)
     assert is_quoted_at_touch(reach, spread) is touch
+    assert ["stop at the touch" in text for text in beside_the_touch(reach, spread)] == [True] * touch
 
 
 def one_tick_market(seconds: float = 4_000.0, seed: int = 0) -> Recording:

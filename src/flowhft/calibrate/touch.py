@@ -48,6 +48,21 @@ def is_quoted_at_touch(reach: Reaches, spread: float) -> bool:
     return len(reach) >= FEWEST_ORDERS and spread <= WIDEST_SPREAD and beyond <= MOST_BEYOND
 
 
+def beside_the_touch(reach: Reaches, spread: float) -> tuple[str, ...]:
+    """Return a warning where a fill curve was found in a market that is quoted at the touch.
+
+    Args:
+        reach: of bursts of market orders, ticks.
+        spread: the market's, in the mean of time, ticks.
+    """
+    if not is_quoted_at_touch(reach, spread):
+        return ()
+    return (
+        f"fill curve: {float(np.mean(reach < BEHIND)):.1%} of {len(reach):,} orders stop at the touch, and "
+        "the curve is that of the others: a quote at the touch waits in a queue, of which it says nothing.",
+    )
+
+
 @njit(cache=True)
 def _turns(time, is_trade, price, quantity, side, answer, filled):  # type: ignore[no-untyped-def]
     """Let an order stand at the best price of a side (1 bid, -1 ask), at the back of its queue when it comes.
