@@ -13,7 +13,7 @@ from flowhft.calibrate.calibrate import CalibrationSettings, calibrate
 from flowhft.calibrate.sessions import seams_ns, without_gaps
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import closed_steps
-from flowhft.errors import RecordingError, UsageError
+from flowhft.errors import DataError, RecordingError, UsageError
 from flowhft.recordings import read_recording, sample_recording, split, top_of_book
 from flowhft.recordings.closed import ClosedTime, halts_told, merged_closed
 from flowhft.recordings.formats.npz import write_npz
@@ -24,6 +24,7 @@ from flowhft.recordings.split import window
 from flowhft.recordings.ticks import DEPTH, EVENT, SNAPSHOT, TOP, TRADE, Closed, Recording
 from flowhft.runs.folder import read_json
 from flowhft.stages.open_sessions import open_sessions
+from flowhft.stages.recording import identity_of_recording
 from flowhft.studies.walk_forward.forward import sessions_of
 
 SECOND = 10**9
@@ -168,6 +169,10 @@ def test_closed_time_at_the_ends_is_no_time_of_the_market(whole):
     assert split(part, 0.5)[1].closed == closed[1:]
     nothing = replace(whole, closed=(Closed(start, end, "halt"),))
     assert nothing.open_spans == ()
+    assert without_gaps(nothing) is nothing
+    with pytest.raises(DataError, match="must be open for some time to be calibrated; received 240 s"):
+        calibrate(nothing, FEW_DRAWS)
+    assert identity_of_recording(part) != identity_of_recording(whole)  # old runs do not stand for it
 
 
 def test_the_halts_of_lobster_are_closed_time(tmp_path):

@@ -68,6 +68,8 @@ def identity_of_recording(recording: Recording) -> str:
     said = of.facts.items() - Instrument(*of[:5])._replace(**known._asdict()).facts.items()
     digest = hashlib.sha256(repr(about + tuple(sorted(said))).encode())
     digest.update(np.ascontiguousarray(recording.events).data)
+    if recording.closed:  # told by the format, it may be of the same events
+        digest.update(repr(tuple(map(tuple, recording.closed))).encode())
     return digest.hexdigest()[:16]
 
 
