@@ -18,7 +18,7 @@ CACHE = (
     / "flowhft-tests"
 )
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("FLOWHFT_CACHE", str(CACHE))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tests of the mark `gpu` are run with another value
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))

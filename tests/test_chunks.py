@@ -176,7 +176,7 @@ def test_what_lies_beyond_a_chunk_is_its_last_step():
     [
         ("flow_matching", {"warm_start": 1.0}, r"`warm_start` must lie in \[0, 1\)"),
         ("flow_matching", {"warm_start": -0.1}, r"`warm_start` must lie in \[0, 1\)"),
-        ("flow_matching", {"noise": "hold"}, "`noise` must be fresh or held; received 'hold'"),
+        ("flow_matching", {"noise": "hold"}, "`noise` must be one of fresh, held; received 'hold'"),
         ("shortcut", {"steps": 1, "warm_start": 0.3}, "`warm_start` must be 1 less `steps` times"),
         ("shortcut", {"steps": 1, "warm_start": 0.9375}, "`warm_start` must be 1 less `steps` times"),
         ("regression", {"steps": 1, "warm_start": 0.5}, "`warm_start` must be 0.0 for a regression policy"),

@@ -405,7 +405,11 @@ REFUSED = [
     (2, "simulate --scenarios T1.HH --policies glft --paths 0", "`paths` must be at least 1; received 0."),
     (2, "simulate --scenarios T1.HH --policies glft --paths 900000000", "`paths` must keep a table of 100"),
     (2, "demonstrate --scenarios T1.HH --paths 900000000", "`paths` must keep all demonstrations within"),
-    (2, "demonstrate --scenarios T1.HH --teachers.risk-aversions 0", "`risk_aversions` must be positive;"),
+    (
+        2,
+        "demonstrate --scenarios T1.HH --teachers.risk-aversions 0",
+        "`risk_aversions` must be positive and finite;",
+    ),
     (2, "imitate {shop}/demonstrate --training.batch 33", "`batch` must be a multiple of 32; received 33."),
     (2, f"{CALIBRATE} --share 0", "`share` must lie above 0 and not above 1; received 0.0."),
     (2, f"{CALIBRATE} --dt 2 --horizon 1", "`dt` must not exceed the horizon; received dt 2.0 s with hor"),

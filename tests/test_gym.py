@@ -247,7 +247,7 @@ def test_what_is_told_belongs_to_the_caller(scenario):
         (dict(observation="all"), UsageError, "`observation` must be one of state, regime, context, raw"),
         (dict(action="prices"), UsageError, "`action` must be one of offset, half_spread"),
         (dict(largest_offset=0.0), UsageError, "`largest_offset` must be positive and finite"),
-        (dict(inventory_penalty=-1.0), UsageError, "`inventory_penalty` must be finite and not negative"),
+        (dict(inventory_penalty=-1.0), UsageError, "`inventory_penalty` must be 0 or more"),
         (dict(render_mode="human"), UsageError, "`render_mode` must be None"),
         (dict(num_envs=0), UsageError, "`num_envs` must be at least 1"),
     ],

@@ -8,7 +8,7 @@ from killing import assert_same, killed, left_alone
 
 from flowhft.recordings import sample_recording
 
-KILLS = 3
+KILLS = 4  # of each command, in one run that is begun again after every one
 TWO = """
 [[scenario]]
 name = "one"
@@ -57,7 +57,7 @@ def kill_and_compare(shop, command: str, folder: Path, seed: int, kills: int, mo
     assert_same(folder, whole / command)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "walk", pytest.param("train", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_killed_command_ends_in_the_same_bytes(shop, tmp_path, monkeypatch, command):
     kill_and_compare(shop, command, tmp_path / command, 0, KILLS, monkeypatch)
 

@@ -1,9 +1,12 @@
 """The choices of a calibration: how its estimators look at a recording."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from flowhft.errors import require
+from flowhft.runs.ranges import Inside, Range, check_ranges
+
+Seconds = Annotated[float, Range(0.0, unit="s")]
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,13 @@ class CalibrationSettings:
         confidence: of the intervals.
     """
 
-    sampling_interval: float = 10.0
-    order_window: float | None = None
-    response_latency: float = 0.05
+    sampling_interval: Annotated[float, Range(0.0, least_open=True, unit="s")] = 10.0
+    order_window: Seconds | None = None
+    response_latency: Seconds = 0.05
     fit_from: float | None = None
     fit_to: float | None = None
-    bootstrap_samples: int = 1000
-    confidence: float = 0.95
+    bootstrap_samples: Annotated[int, Range(100)] = 1000
+    confidence: Inside = 0.95
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -38,13 +41,7 @@ class CalibrationSettings:
         Raises:
             UsageError: naming the field, its rule and its value.
         """
-        for name in ("sampling_interval", "order_window", "response_latency"):
-            value = getattr(self, name)
-            known = value is None or (math.isfinite(value) and value >= 0.0)
-            require(known, name, "be 0 or more", f"{value} s")
-        require(
-            self.sampling_interval > 0.0, "sampling_interval", "be above 0", f"{self.sampling_interval} s"
-        )
+        check_ranges(self)
         both = (self.fit_from is None) == (self.fit_to is None)
         require(both, "fit_from", "come with `fit_to`", self.fit_from, "Set both or neither.")
         if self.fit_from is not None and self.fit_to is not None:
@@ -52,5 +49,3 @@ class CalibrationSettings:
             require(
                 order, "fit_from", "lie between 0 and `fit_to`", f"{self.fit_from} and {self.fit_to} ticks"
             )
-        require(self.bootstrap_samples >= 100, "bootstrap_samples", "be 100 or more", self.bootstrap_samples)
-        require(0.0 < self.confidence < 1.0, "confidence", "lie between 0 and 1", self.confidence)

@@ -22,9 +22,10 @@ One dataclass is the schema, the flags, the help and the configuration in the ma
 
 The docstrings under the fields are the help. A nested dataclass becomes a group of flags
 (`--calibration.interval 10`), a `tuple[str, ...]` or `tuple[float, ...]` a list with commas
-(`--policies glft,flow_matching`), a `Literal` a choice. Checks of values belong into the
-`__post_init__` of the nested settings (`errors.require`) or at the top of the stage: the command itself is
-also built with its required fields still missing, to show its help and to carry a file's defaults.
+(`--policies glft,flow_matching`), a `Literal` a choice. Ranges belong into the types of the nested
+settings (`runs.ranges`), other checks into their `__post_init__` (`errors.require`) or at the top of the
+stage: the command itself is also built with its required fields still missing, to show its help and to
+carry a file's defaults.
 """
 
 import abc

@@ -246,6 +246,8 @@ def _spellings() -> ConstructorRegistry:
         inside = typing.get_args(info.type)
         if info.type_origin is tuple and len(inside) == 2 and inside[1] is Ellipsis:
             item: Any = inside[0]
+            if typing.get_origin(item) is typing.Annotated:  # with the range of each value
+                item = typing.get_args(item)[0]
             convert = {int: lambda word: _number(int, word), float: lambda word: _number(float, word)}
             return PrimitiveConstructorSpec(
                 nargs=1,

@@ -1,17 +1,28 @@
 """Settings of learning. Nothing here imports jax, so that a command line can show its help at once."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from flowhft.errors import require
-from flowhft.metrics.table import CRITERIA, RISK_WEIGHT
+from flowhft.metrics.table import RISK_WEIGHT
 from flowhft.policies import rules as experts
 from flowhft.policies.settings import ObjectiveName
+from flowhft.runs.ranges import (
+    Count,
+    CountOrNone,
+    Inside,
+    NotNegative,
+    Positive,
+    Range,
+    Several,
+    check_ranges,
+)
 
 # A batch is cut into quarters (shortcut, flow_map) of groups of eight (samples that share a flow time).
 BATCH_UNIT = 32
 StopBy = Literal["validation_loss", "closed_loop"]
 MOST_SESSIONS = 1_000_000  # a candidate: the measures of each of its sessions are held in memory
+BELOW_ONE = Range(0.0, 1.0, most_open=True)
 
 
 @dataclass(frozen=True)
@@ -22,38 +33,38 @@ class TrainingSettings:
     """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map`
     (steps that know their size, from one up), `rectified` (what `flowhft distil` learns), `regression` or
     `minimal_iterative` (controls)."""
-    updates: int = 80_000
+    updates: Count = 80_000
     """Updates of the weights; the last is done at a learning rate of 0. Some 8 ms each on two cores."""
     batch: int = 1024
     """Chunks an update learns from, a multiple of 32."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Highest learning rate: reached after the warm-up, then a cosine down to 0."""
-    warmup: int = 500
+    warmup: CountOrNone = 500
     """Updates over which the learning rate rises from 0; at most half of `updates` is used."""
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     """Decay of matrices (AdamW); biases do not decay."""
-    clip: float = 1.0
+    clip: Positive = 1.0
     """Largest norm of a gradient; a longer one is scaled down to it."""
-    ema: float = 0.999
+    ema: Annotated[float, BELOW_ONE] = 0.999
     """Weight of the past in the running average of the network, reached by the ramp (1 + n) / (10 + n)."""
-    quiet_share: float = 0.5
+    quiet_share: Annotated[float, BELOW_ONE] = 0.5
     """Share of samples that begin at less than full noise, down to none. A policy that quotes without noise
     in few steps needs them; 0 is right for one that only ever draws at full noise."""
     hidden: tuple[str, ...] = ()
     """Features that the network cannot see, by the beginnings of their names: `fill` hides own fills. A base
     for `flowhft train` should see neither fills nor orders (which own fills may be all of): that training
     looks at other inventories along one path, and fills would tell of the one that was held there."""
-    held_out: float = 0.1
+    held_out: Inside = 0.1
     """Share of the demonstrated sessions that is held out for the validation loss."""
-    checkpoint_every: int = 2_000
+    checkpoint_every: Count = 2_000
     """Updates between two checkpoints, from which an interrupted training resumes exactly."""
-    examine_every: int = 5_000
+    examine_every: Count = 5_000
     """Updates between two examinations, in which the policy trades in closed loop beside its teachers."""
-    examine_scenarios: int = 4
+    examine_scenarios: CountOrNone = 4
     """Demonstrated scenarios, drawn at random, that examinations are held in; 0 for no closed loop."""
-    examine_paths: int = 128
+    examine_paths: Annotated[int, Range(2)] = 128
     """Sessions of an examination in each of its scenarios: fresh ones, the same every time."""
-    patience: int = 0
+    patience: CountOrNone = 0
     """Examinations in a row without a better one after which training ends early and keeps the best network;
     0 trains to the end and keeps the last."""
     stop_by: StopBy = "validation_loss"
@@ -61,31 +72,9 @@ class TrainingSettings:
     are nearer to the teachers' (`closed_loop`). Counts with `patience` only."""
 
     def __post_init__(self) -> None:
-        require(self.updates >= 1, "updates", "be at least 1", self.updates)
-        require(
-            self.batch >= BATCH_UNIT and self.batch % BATCH_UNIT == 0,
-            "batch",
-            f"be a multiple of {BATCH_UNIT}",
-            self.batch,
-        )
-        require(0.0 < self.learning_rate < float("inf"), "learning_rate", "be positive", self.learning_rate)
-        require(self.warmup >= 0, "warmup", "be 0 or more", self.warmup)
-        require(self.weight_decay >= 0.0, "weight_decay", "be 0 or more", self.weight_decay)
-        require(self.clip > 0.0, "clip", "be positive", self.clip)
-        require(0.0 <= self.ema < 1.0, "ema", "lie in [0, 1)", self.ema)
-        require(0.0 <= self.quiet_share < 1.0, "quiet_share", "lie in [0, 1)", self.quiet_share)
-        require(0.0 < self.held_out < 1.0, "held_out", "lie between 0 and 1", self.held_out)
-        for name in ("checkpoint_every", "examine_every"):
-            require(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
-        for name in ("examine_scenarios", "patience"):
-            require(getattr(self, name) >= 0, name, "be 0 or more", getattr(self, name))
-        require(self.examine_paths >= 2, "examine_paths", "be at least 2", self.examine_paths)
-        require(
-            self.stop_by in get_args(StopBy),
-            "stop_by",
-            f"be one of {', '.join(get_args(StopBy))}",
-            repr(self.stop_by),
-        )
+        check_ranges(self)
+        whole = self.batch >= BATCH_UNIT and self.batch % BATCH_UNIT == 0
+        require(whole, "batch", f"be a multiple of {BATCH_UNIT}", self.batch)
         require(
             not self.patience or self.stop_by != "closed_loop" or self.examine_scenarios > 0,
             "stop_by",
@@ -105,7 +94,7 @@ class DistilSettings:
     """Pairs of noise and chunk that an update learns from, a multiple of 32."""
     learning_rate: float = 1e-3
     """Highest learning rate: reached after the warm-up, then a cosine down to 0."""
-    pairs: int = 500_000
+    pairs: Count = 500_000
     """Steps of the demonstrations, drawn at random if there are more, at which the policy is asked; 2,048
     more for the validation loss."""
     held_out: float = 0.1
@@ -120,7 +109,7 @@ class DistilSettings:
     """Sessions of an examination in each of its scenarios: fresh ones, the same every time."""
 
     def __post_init__(self) -> None:
-        require(self.pairs >= 1, "pairs", "be at least 1", self.pairs)
+        check_ranges(self)
         _ = self.training  # which refuses what cannot be
 
     @property
@@ -138,60 +127,41 @@ class DataSettings:
     """Scenarios; all that were demonstrated if none is named."""
     teachers: tuple[str, ...] = ()
     """Experts, in every scenario where they demonstrate; the chosen one of each if none is named."""
-    sessions: int = 0
+    sessions: CountOrNone = 0
     """Sessions of every teacher and scenario, the first ones; 0 for all."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in self.teachers:
             experts.get(name)
-        require(self.sessions >= 0, "sessions", "be 0 or more", self.sessions)
 
 
 @dataclass(frozen=True)
 class TeacherSettings:
     """How the expert that teaches in a scenario is chosen."""
 
-    experts: tuple[str, ...] = ("white_noise", "avellaneda_stoikov", "glft", "glft_drift")
+    experts: Annotated[tuple[str, ...], Several(distinct=True, name="expert")] = (
+        "white_noise",
+        "avellaneda_stoikov",
+        "glft",
+        "glft_drift",
+    )
     """Experts that may teach."""
-    risk_aversions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    risk_aversions: Annotated[tuple[Positive, ...], Several()] = (0.01, 0.03, 0.1, 0.3)
     """Risk aversions that each is tried with, in units of the fill decay k."""
     criterion: Literal["pnl", "sharpe", "utility"] = "utility"
     """What the best is best in: mean PnL, Sharpe ratio, or mean less risk weight x standard deviation."""
-    risk_weight: float = RISK_WEIGHT
+    risk_weight: NotNegative = RISK_WEIGHT
     """Standard deviations that `utility` takes off the mean."""
-    paths: int = 2_000
+    paths: Annotated[int, Range(2, MOST_SESSIONS)] = 2_000
     """Sessions by which a candidate is judged."""
-    fresh_paths: int = 2_000
+    fresh_paths: Annotated[int, Range(2, MOST_SESSIONS)] = 2_000
     """Fresh sessions on which all are judged once more: those that chose flatter the choice."""
 
     def __post_init__(self) -> None:
-        require(len(self.experts) >= 1, "experts", "name at least one expert", "none")
+        check_ranges(self)
         for name in self.experts:
             experts.get(name)
-        require(
-            len(set(self.experts)) == len(self.experts),
-            "experts",
-            "name every expert once",
-            ",".join(self.experts),
-        )
-        require(len(self.risk_aversions) >= 1, "risk_aversions", "hold at least one number", "none")
-        require(
-            all(0.0 < value < float("inf") for value in self.risk_aversions),
-            "risk_aversions",
-            "be positive",
-            self.risk_aversions,
-        )
-        require(
-            self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
-        )
-        require(0.0 <= self.risk_weight < float("inf"), "risk_weight", "be 0 or more", self.risk_weight)
-        require(2 <= self.paths <= MOST_SESSIONS, "paths", f"lie between 2 and {MOST_SESSIONS:,}", self.paths)
-        require(
-            2 <= self.fresh_paths <= MOST_SESSIONS,
-            "fresh_paths",
-            f"lie between 2 and {MOST_SESSIONS:,}",
-            self.fresh_paths,
-        )
 
 
 @dataclass(frozen=True)
@@ -200,40 +170,23 @@ class AdaptSettings:
 
     criterion: Literal["pnl", "sharpe", "utility"] = "utility"
     """What is improved: mean PnL, Sharpe ratio, or mean less a quarter of a standard deviation."""
-    inventory_weight: float = 0.0
+    inventory_weight: NotNegative = 0.0
     """Taken off the criterion for every lot^2 of the mean squared inventory: a risk of its own."""
-    paths: int = 1_000
+    paths: Annotated[int, Range(2, MOST_SESSIONS)] = 1_000
     """Validation sessions on which every candidate is judged."""
-    fresh_paths: int = 4_000
+    fresh_paths: Annotated[int, Range(2, MOST_SESSIONS)] = 4_000
     """Fresh sessions on which the choice is judged once."""
-    rounds: int = 2
+    rounds: Count = 2
     """Method `turns`: turns through the directions (skew, width, lean, scale)."""
     candidates: int = 7
     """Method `turns`: points of the grid along a direction, the current one in the middle: an odd number."""
-    shrink: float = 0.4
+    shrink: Annotated[float, Range(0.0, 1.0, least_open=True)] = 0.4
     """Method `turns`: factor on the grid from one round to the next."""
 
     def __post_init__(self) -> None:
-        require(
-            self.criterion in CRITERIA, "criterion", f"be one of {', '.join(CRITERIA)}", repr(self.criterion)
-        )
-        require(
-            0.0 <= self.inventory_weight < float("inf"),
-            "inventory_weight",
-            "be 0 or more",
-            self.inventory_weight,
-        )
-        for name in ("paths", "fresh_paths"):
-            value = getattr(self, name)
-            require(2 <= value <= MOST_SESSIONS, name, f"lie between 2 and {MOST_SESSIONS:,}", value)
-        require(self.rounds >= 1, "rounds", "be at least 1", self.rounds)
-        require(
-            self.candidates >= 3 and self.candidates % 2 == 1,
-            "candidates",
-            "be an odd number from 3",
-            self.candidates,
-        )
-        require(0.0 < self.shrink <= 1.0, "shrink", "lie in (0, 1]", self.shrink)
+        check_ranges(self)
+        odd = self.candidates >= 3 and self.candidates % 2 == 1
+        require(odd, "candidates", "be an odd number from 3", self.candidates)
 
 
 AdaptMethod = Literal["turns", "paper", "printed", "state", "gradient", "last_layer"]
@@ -243,18 +196,21 @@ AdaptMethod = Literal["turns", "paper", "printed", "state", "gradient", "last_la
 class GridSettings:
     """The grid of the paper's fine-tuning: every scale with every pair of offsets."""
 
-    scales: tuple[float, ...] = (0.9, 1.0, 1.1)
+    scales: Annotated[tuple[Positive, ...], Several(distinct=True)] = (0.9, 1.0, 1.1)
     """Factors on both half-spreads."""
-    offsets: tuple[float, ...] = (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
+    offsets: Annotated[tuple[Annotated[float, Range()], ...], Several(distinct=True)] = (
+        -0.45,
+        -0.3,
+        -0.15,
+        0.0,
+        0.15,
+        0.3,
+        0.45,
+    )
     """Offsets that each side is tried with, in units of 1 / k: 0.15 is 0.1 of the paper's price units."""
 
     def __post_init__(self) -> None:
-        for name, least in (("scales", 0.0), ("offsets", float("-inf"))):
-            values = getattr(self, name)
-            require(len(values) >= 1, name, "hold at least one number", "none")
-            require(len(set(values)) == len(values), name, "hold every number once", values)
-            rule = "be finite" if least < 0.0 else "be positive and finite"
-            require(all(least < value < float("inf") for value in values), name, rule, values)
+        check_ranges(self)
         size = len(self.scales) * len(self.offsets) ** 2
         require(size <= MOST_POINTS, "offsets", f"make a grid of at most {MOST_POINTS:,} points", size)
 
@@ -266,19 +222,17 @@ MOST_POINTS = 2_000  # of the paper's grid: each is an account of every path
 class StateSettings:
     """The state-affine search: a grid of skew and width, then CMA-ES in all five directions."""
 
-    population: int = 12
+    population: Annotated[int, Range(4)] = 12
     """Candidates of a generation."""
-    generations: int = 12
+    generations: Count = 12
     """Generations of CMA-ES after the grid."""
-    step: float = 0.5
+    step: Positive = 0.5
     """First standard deviation, in units of half (width, lean) or three tenths (skew, slope) of 1 / k."""
     bound: float = 8.0
     """Farthest candidate in any direction, in the same units; a choice there is warned of."""
 
     def __post_init__(self) -> None:
-        require(self.population >= 4, "population", "be at least 4", self.population)
-        require(self.generations >= 1, "generations", "be at least 1", self.generations)
-        require(0.0 < self.step < float("inf"), "step", "be positive", self.step)
+        check_ranges(self)
         require(2.0 < self.bound < float("inf"), "bound", "exceed 2, where the grid ends", self.bound)
 
 
@@ -286,45 +240,35 @@ class StateSettings:
 class GradientSettings:
     """The ascent along the gradient: Adam on validation paths, stopped by a second set of them."""
 
-    paths: int = 256
+    paths: Annotated[int, Range(2, MOST_SESSIONS)] = 256
     """Validation sessions along which the law of inventory is worked out."""
-    batches: int = 2
+    batches: Count = 2
     """Parts that they are cut into: one is learned from an update, round and round."""
-    updates: int = 80
+    updates: Count = 80
     """Most updates."""
-    rate: float = 0.15
+    rate: Positive = 0.15
     """Learning rate of the map, in units of half (width, lean) or three tenths (skew, slope) of 1 / k."""
-    layer_rate: float = 1e-3
+    layer_rate: Positive = 1e-3
     """Learning rate of the output layer (method `last_layer`)."""
-    check_every: int = 10
+    check_every: Count = 10
     """Updates between two checks on the second paths, `--search.paths` of them, by simulation."""
-    patience: int = 3
+    patience: Count = 3
     """Checks in a row without a better one after which the ascent ends."""
 
     def __post_init__(self) -> None:
-        require(2 <= self.paths <= MOST_SESSIONS, "paths", f"lie between 2 and {MOST_SESSIONS:,}", self.paths)
+        check_ranges(self)
         most = self.paths // 2
-        require(1 <= self.batches <= most, "batches", f"lie between 1 and {most}", self.batches)
-        for name in ("updates", "check_every", "patience"):
-            require(getattr(self, name) >= 1, name, "be at least 1", getattr(self, name))
-        for name in ("rate", "layer_rate"):
-            require(0.0 < getattr(self, name) < float("inf"), name, "be positive", getattr(self, name))
+        require(self.batches <= most, "batches", f"lie between 1 and {most}", self.batches)
 
 
 @dataclass(frozen=True)
 class TuneSettings:
     """How a closed form is tuned to a scenario: its risk aversion, then the map behind it."""
 
-    risk_aversions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    risk_aversions: Annotated[tuple[Positive, ...], Several()] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     """Risk aversions that are tried besides the scenario's own, in units of the fill decay k."""
     search: AdaptSettings = AdaptSettings()
     """Criterion, paths, and the search for the map."""
 
     def __post_init__(self) -> None:
-        require(len(self.risk_aversions) >= 1, "risk_aversions", "hold at least one number", "none")
-        require(
-            all(0.0 < value < float("inf") for value in self.risk_aversions),
-            "risk_aversions",
-            "be positive",
-            self.risk_aversions,
-        )
+        check_ranges(self)

@@ -4,10 +4,11 @@ Nothing here imports jax, so that a command line can show its help at once.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from flowhft.errors import require
 from flowhft.features import NAMES
+from flowhft.runs.ranges import Count, Inside, NotNegative, Range, check_ranges
 
 ObjectiveName = Literal[
     "flow_matching", "shortcut", "flow_map", "rectified", "regression", "minimal_iterative"
@@ -28,21 +29,17 @@ class NetworkSettings:
     features: FeaturesName = "context"
     """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper,
     `told` is `context` and the numbers of the scenario, which only a simulation knows: a control."""
-    horizon: int = 16
+    horizon: Annotated[int, Range(1, unit="step")] = 16
     """Steps that one chunk of quotes predicts."""
-    width: int = 128
+    width: Annotated[int, Range(2, unit="units")] = 128
     """Units of every hidden layer."""
-    blocks: int = 3
+    blocks: Count = 3
     """Residual blocks."""
     finest: int = 8
     """Most steps of a shortcut sampler, a power of two: its ladder is 1, 2, 4, ... up to this."""
 
     def __post_init__(self) -> None:
-        known = get_args(FeaturesName)
-        require(self.features in known, "features", f"be one of {', '.join(known)}", repr(self.features))
-        require(self.horizon >= 1, "horizon", "be at least 1 step", self.horizon)
-        require(self.width >= 2, "width", "be at least 2 units", self.width)
-        require(self.blocks >= 1, "blocks", "be at least 1", self.blocks)
+        check_ranges(self)
         require(
             is_power_of_two(self.finest),
             "finest",
@@ -66,40 +63,24 @@ class NetworkSettings:
 class SamplerSettings:
     """How a chunk of quotes is drawn from the network."""
 
-    steps: int = 8
+    steps: Count = 8
     """Steps from noise to quotes; a shortcut policy takes a power of two up to its `finest`, a regression
     takes 1 and a minimal_iterative policy 2."""
     solver: Literal["euler", "heun", "adaptive"] = "euler"
     """`euler` asks the network once a step, `heun` twice (second order), `adaptive` as often as `tolerance`
     wants (it cannot be frozen); all but `euler` for flow_matching and rectified policies only."""
-    tolerance: float = 1e-4
+    tolerance: Inside = 1e-4
     """Error of a step that the adaptive solver allows itself, relative and absolute."""
-    noise_scale: float = 0.0
+    noise_scale: NotNegative = 0.0
     """Standard deviation of the initial noise: 0 quotes deterministically, 1 like the experts' mixture."""
     noise: Literal["fresh", "held"] = "fresh"
     """`fresh` noise for every chunk, or `held`: the same all session, which stays with one expert's ways."""
-    warm_start: float = 0.0
+    warm_start: Annotated[float, Range(0.0, 1.0, most_open=True, fix="0 begins every chunk from noise.")] = (
+        0.0
+    )
     """Flow time at which a chunk begins from the one before, moved up by what was quoted; 0 is from noise."""
-    execute: int = 1
+    execute: Annotated[int, Range(1, unit="step")] = 1
     """Steps of a chunk that are quoted before the next chunk is drawn, at most the network's `horizon`."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, "steps", "be at least 1", self.steps)
-        solvers = ("euler", "heun", "adaptive")
-        require(self.solver in solvers, "solver", f"be one of {', '.join(solvers)}", repr(self.solver))
-        require(0.0 < self.tolerance < 1.0, "tolerance", "lie between 0 and 1", self.tolerance)
-        require(
-            0.0 <= self.noise_scale < float("inf"),
-            "noise_scale",
-            "be 0 or more, and finite",
-            self.noise_scale,
-        )
-        require(self.noise in ("fresh", "held"), "noise", "be fresh or held", repr(self.noise))
-        require(
-            0.0 <= self.warm_start < 1.0,
-            "warm_start",
-            "lie in [0, 1)",
-            self.warm_start,
-            "0 begins every chunk from noise.",
-        )
-        require(self.execute >= 1, "execute", "be at least 1 step", self.execute)
+        check_ranges(self)

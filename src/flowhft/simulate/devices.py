@@ -39,7 +39,7 @@ def prepare(device: DeviceName = "auto", cores: int | None = None) -> str:
     import jax  # not above: `flowhft evaluate --help` knows the names of devices without it
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with contextlib.suppress(RuntimeError):  # too late: something was computed before, on one device
         jax.config.update("jax_num_cpu_devices", cores or os.cpu_count() or 1)
     if device == "cpu":

@@ -1,8 +1,10 @@
 """Settings of stages. Nothing here imports jax: a command line shows its help."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from flowhft.errors import require
+from flowhft.runs.ranges import Count, NotNegative, Positive, Range, Several, check_ranges
 
 MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
 # How warnings begin that are true of the recording at hand, and not of every replay.
@@ -29,18 +31,13 @@ def require_evaluation(paths: int, confidence: float, chunk: int, delay: int) ->
 class SweepSettings:
     """The costs at which everything is replayed once more: every fee with every latency."""
 
-    fees: tuple[float, ...] = ()
+    fees: Annotated[tuple[Annotated[float, Range(-10_000.0)], ...], Several(0, distinct=True)] = ()
     """Maker fees, basis points; only the replay's own if none is named."""
-    latencies: tuple[float, ...] = ()
+    latencies: Annotated[tuple[NotNegative, ...], Several(0, distinct=True)] = ()
     """Latencies to the venue, and as much back, milliseconds; only the replay's own if none is named."""
 
     def __post_init__(self) -> None:
-        for name, least in (("fees", -10_000.0), ("latencies", 0.0)):
-            values = getattr(self, name)
-            require(len(set(values)) == len(values), name, "hold every number once", values)
-            rule = "be above -10,000 and finite" if least else "be 0 or more, and finite"
-            inside = all(least <= value < float("inf") for value in values)
-            require(inside, name, rule, values)
+        check_ranges(self)
         size = max(1, len(self.fees)) * max(1, len(self.latencies))
         require(size <= MOST_COSTS, "fees", f"make a grid of at most {MOST_COSTS} points", size)
 
@@ -54,30 +51,21 @@ class SweepSettings:
 class WalkSettings:
     """How a walk rolls on: the lengths of its windows, and what is fitted in each."""
 
-    learn: float | None = None
+    learn: Positive | None = None
     """Seconds before a window that its market is calibrated on; by default 0.4 of the first session."""
-    trade: float | None = None
+    trade: Positive | None = None
     """Seconds that are traded before the market is calibrated again; by default 0.1 of the first session."""
     adapt: str = "flowhft"
     """Saved policy that is adapted to every calibrated market (by `state`) and trades under the name
     `adapted`; empty for none."""
-    paths: int = 400
+    paths: Annotated[int, Range(2)] = 400
     """Simulated sessions on which a candidate of the adaptation is judged, and as many fresh ones."""
-    generations: int = 6
+    generations: Count = 6
     """Generations of the adaptation's search after its grid."""
     teachers: int = 0
     """Simulated sessions by which the risk aversion of every expert is chosen in every calibrated market; 0
     for the scenario's own, 0.1 k."""
 
     def __post_init__(self) -> None:
-        for name in ("learn", "trade"):
-            seconds = getattr(self, name)
-            require(
-                seconds is None or 0.0 < seconds < float("inf"),
-                name,
-                "be positive and finite",
-                f"{seconds} s",
-            )
-        require(self.paths >= 2, "paths", "be at least 2", self.paths)
-        require(self.generations >= 1, "generations", "be at least 1", self.generations)
+        check_ranges(self)
         require(self.teachers == 0 or self.teachers >= 2, "teachers", "be 0, or at least 2", self.teachers)

@@ -1,15 +1,18 @@
 """Settings of a replay: how often a policy quotes, how late its orders are, and what the venue takes."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from flowhft.desk.limits import RiskSettings
 from flowhft.errors import require
+from flowhft.runs.ranges import Positive, Range, check_ranges
 
 QueueModel = Literal[
     "risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3", "l3_fifo"
 ]
 LatencyModel = Literal["constant", "recorded"]
+Milliseconds = Annotated[float, Range(0.0, unit="ms")]
+Fee = Annotated[float, Range(-10_000.0, 10_000.0, least_open=True, most_open=True, unit="bps")]
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,20 @@ class ReplaySettings:
     horizon: float | None = None
     """Length of a session, seconds; by default the scenario's, else 60. Sessions roll: time_left falls to 0
     and begins again; inventory stays."""
-    order_window: float | None = None
+    order_window: Annotated[float, Range(0.0, unit="s")] | None = None
     """Market orders of one side closer than this are counted as one, seconds; by default as in the
     calibration, or 0.01 without one."""
-    feed_latency_ms: float | None = None
+    feed_latency_ms: Milliseconds | None = None
     """From the venue to us, milliseconds; by default every message's own, by the recording's two clocks. Set
     it where the recording has one clock only."""
     latency_model: LatencyModel = "constant"
     """Whether the ways to the venue and back always take as long as set below, or (`recorded`) that and what
     the market data took at that moment beyond their fastest message."""
-    order_latency_ms: float = 5.0
+    order_latency_ms: Milliseconds = 5.0
     """From us to the venue, milliseconds: about the median feed latency of the bundled recording, 4.3 ms
     above its fastest message. Where the local clock was shifted so that this message took no time, or
     the recording has one clock only, add what the feed took here if you know it."""
-    response_latency_ms: float = 5.0
+    response_latency_ms: Milliseconds = 5.0
     """From the venue back to us, milliseconds: how late we learn of a fill."""
     decision_latency_us: float | None = None
     """From a decision to its orders leaving, microseconds; measured on this machine where it is not set."""
@@ -47,7 +50,7 @@ class ReplaySettings:
     """How an order advances in its queue, a model of hftbacktest. `risk_adverse`: only trades and a shrinking
     level move it; those with `prob` guess that cancellations were partly ahead of it; `l3_fifo` knows, in a
     recording that holds single orders."""
-    queue_power: float = 3.0
+    queue_power: Positive = 3.0
     """Exponent of the `power_prob` queue models: larger guesses that more cancellations were behind us."""
     partial_fills: bool = False
     """Whether a trade fills no more than its own quantity. Otherwise the first trade that reaches an order
@@ -55,49 +58,37 @@ class ReplaySettings:
     post_only: bool = True
     """Whether orders may only make: quotes are kept off the other side of the book, and what would trade on
     arrival is rejected. Otherwise it trades whole at the best price and pays the taker fee."""
-    maker_fee_bps: float | None = None
+    maker_fee_bps: Fee | None = None
     """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees. By
     default that of the calibration, else 0."""
-    taker_fee_bps: float = 0.0
+    taker_fee_bps: Fee = 0.0
     """The same for orders that trade on arrival."""
-    order_lots: int | None = None
+    order_lots: Annotated[int, Range(1, unit="lot")] | None = None
     """Size of our orders in lots of the recording: one lot of the trajectory. By default that of the
     calibration, else 10."""
-    inventory_limit: int | None = None
+    inventory_limit: Annotated[int, Range(1, unit="order")] | None = None
     """Most inventory, long or short, in orders. A side is not quoted where all that may still fill could
     exceed it. By default that of the calibration, else 10."""
-    minimum_change: int = 1
+    minimum_change: Annotated[int, Range(1, unit="tick")] = 1
     """Ticks by which a price must differ for a working order to be replaced, which costs its place in the
     queue."""
-    order_rate: float | None = None
+    order_rate: Positive | None = None
     """New orders that may be sent a second, both sides together; by default without limit. Where none is
     left, the old quotes stay."""
-    order_burst: int = 10
+    order_burst: Annotated[int, Range(1, unit="order")] = 10
     """New orders that may be sent at once after a pause; every second allows `order_rate` more, up to
     these."""
     risk: RiskSettings = RiskSettings()
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         require(self.interval >= 1e-6, "decision_interval", "be at least 1e-6 s", self.interval)
-        if self.order_window is not None:
-            window = self.order_window
-            require(0.0 <= window < float("inf"), "order_window", "be 0 s or more", window)
         require(
             self.session >= self.interval,
             "horizon",
             f"be at least one decision interval, {self.interval} s",
             f"{self.session} s",
         )
-        for name in ("order_latency_ms", "response_latency_ms"):
-            latency = getattr(self, name)
-            require(0.0 <= latency < float("inf"), name, "be 0 ms or more, and finite", latency)
-        if self.feed_latency_ms is not None:
-            require(
-                0.0 <= self.feed_latency_ms < float("inf"),
-                "feed_latency_ms",
-                "be 0 ms or more, and finite",
-                self.feed_latency_ms,
-            )
         if self.decision_latency_us is not None:
             require(
                 0.0 <= self.decision_latency_us < 1e6 * self.interval,
@@ -106,9 +97,6 @@ class ReplaySettings:
                 self.decision_latency_us,
                 "A policy must have decided before it decides again.",
             )
-        for name, known in (("queue_model", QueueModel), ("latency_model", LatencyModel)):
-            chosen = getattr(self, name)
-            require(chosen in get_args(known), name, f"be one of {', '.join(get_args(known))}", repr(chosen))
         require(
             not self.partial_fills or (self.post_only and self.queue_model != "l3_fifo"),
             "partial_fills",
@@ -116,16 +104,6 @@ class ReplaySettings:
             f"on, with {'l3_fifo' if self.queue_model == 'l3_fifo' else 'orders that may take'}",
             "hftbacktest has no such exchange.",
         )
-        require(self.queue_power > 0.0, "queue_power", "be positive", self.queue_power)
-        for name, fee in (("maker_fee_bps", self.fee_bps), ("taker_fee_bps", self.taker_fee_bps)):
-            require(abs(fee) < 10_000.0, name, "be below 10,000 in absolute value", fee)
-        require(self.lots >= 1, "order_lots", "be at least 1 lot", self.lots)
-        require(self.limit >= 1, "inventory_limit", "be at least 1 order", self.limit)
-        require(self.minimum_change >= 1, "minimum_change", "be at least 1 tick", self.minimum_change)
-        if self.order_rate is not None:
-            rate = self.order_rate
-            require(0.0 < rate < float("inf"), "order_rate", "be positive and finite, or none", rate)
-        require(self.order_burst >= 1, "order_burst", "be at least 1 order", self.order_burst)
 
     def counting(self, order_window: float) -> "ReplaySettings":
         """Return the settings with orders counted as in a calibration, if they say nothing of it.

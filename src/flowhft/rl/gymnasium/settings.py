@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from flowhft.errors import require
+from flowhft.runs.ranges import NotNegative, Positive, check_ranges
 from flowhft.scenarios.presets import Preset, find_scenarios
 from flowhft.scenarios.scenario import Scenario
 
@@ -26,10 +27,10 @@ class EnvSettings:
     action: Act = "offset"
     """An action is a pair (bid, ask): offsets a from the risk-neutral quote in units of 1/k, so that a side
     quotes at (1 + a) / k ticks from the mid; or the half-spreads themselves, ticks."""
-    largest_offset: float = 5.0
+    largest_offset: Positive = 5.0
     """Largest offset, units of 1/k: 5 allows from 4/k beyond the mid, filled by whatever comes, to 6/k
     away."""
-    inventory_penalty: float = 1.0
+    inventory_penalty: NotNegative = 1.0
     """phi of the reward, change of equity - phi inventory^2 dt, ticks / (lot x second); the paper's
     lambda is phi dt."""
 
@@ -38,21 +39,7 @@ class EnvSettings:
     action, and a side is not quoted in the step for which its own is below 0."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("observation", See.__args__), ("action", Act.__args__)):  # type: ignore[attr-defined]
-            value = getattr(self, name)
-            require(value in allowed, name, f"be one of {', '.join(allowed)}", repr(value))
-        require(
-            0.0 < self.largest_offset < np.inf,
-            "largest_offset",
-            "be positive and finite",
-            self.largest_offset,
-        )
-        require(
-            0.0 <= self.inventory_penalty < np.inf,
-            "inventory_penalty",
-            "be finite and not negative",
-            self.inventory_penalty,
-        )
+        check_ranges(self)
 
     def action_space(self, scenario: Scenario) -> Box:
         """Return the space of one action, (bid, ask), and behind it whether each is quoted."""

@@ -3,7 +3,7 @@
 The page says nothing of when or where it was made, so that the same seed and sizes make it again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,22 +24,20 @@ from flowhft.report.blocks import (
     Typed,
     listing,
 )
-from flowhft.report.numbers import count, known, plus_minus, share, significant, with_half
+from flowhft.report.numbers import count, known, share, significant, with_half
 from flowhft.studies.learned.dial_figures import dial_figures
 from flowhft.studies.learned.figures import (
     causes_figure,
     gains_figure,
-    imitation_figure,
-    seeds_figure,
     trainings_figure,
 )
 from flowhft.studies.learned.lineup import OURS
 from flowhft.studies.learned.repeats import relative_spread, repeat_counts
-from flowhft.studies.learned.sentences import WORDS
-from flowhft.studies.learned.studies import DISTILLED
-from flowhft.studies.learned.targets import AT_ONCE, FAITHFUL, FINETUNED, PRINTED_PRETRAINED, surely_apart
+from flowhft.studies.learned.sentences import WORDS, WORDY
+from flowhft.studies.learned.study_sections import imitation, study
+from flowhft.studies.learned.targets import FINETUNED, PRINTED_PRETRAINED
 from flowhft.studies.learned.verdict import NARROW, NOTHING, headline, targets_said
-from flowhft.studies.learned.wins import AGAINST_TEACHER, COMPARED, EXPERTS, THREE
+from flowhft.studies.learned.wins import COMPARED, EXPERTS, THREE
 
 LEVEL = share(CONFIDENCE)
 FULL = 0.5  # relative gain from which a tint no longer deepens
@@ -56,7 +54,6 @@ TITLES = {
     "observation": "What policies see",
     "chunks": "Horizon, steps executed, noise",
 }
-_WORDY = ("cell", "market", "policy", "against", "variant", "rival", "noise")
 
 
 def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) -> Page:
@@ -132,7 +129,7 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
         f"{_sessions(tables['cells'])}. Counts of cells in which a policy is better, and in brackets in how "
         f"many of them at {LEVEL}, against every rival of the set."
     )
-    yield table(
+    yield blocks.table(
         ("market", "policy", "against", "all three", *(WORDS[m] for m in COMPARED)),
         [
             (
@@ -145,6 +142,7 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
             for row in tables["counts"].iter_rows(named=True)
             if row["policy"] == OURS or row["against"] == EXPERTS
         ],
+        WORDY,
     )
     results, wins = tables["cells"], tables["wins"]
     for (market,), rows in results.group_by("market", maintain_order=True):
@@ -158,12 +156,13 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
         )
         by_cell = {(row["scenario"], row["metric"]): row for row in found.iter_rows(named=True)}
         ours = rows.filter(pl.col("policy") == OURS)
-        yield table(
+        yield blocks.table(
             ("cell", *(WORDS[metric] for metric in COMPARED)),
             [
                 (row["scenario"], *(_beside(row, by_cell, metric) for metric in COMPARED))
                 for row in ours.iter_rows(named=True)
             ],
+            WORDY,
         )
         yield gains_figure(found, relative=not by_utility(str(market)))
         yield Detail("Every policy", (_everyone(rows),))
@@ -192,12 +191,13 @@ def _everyone(cells: pl.DataFrame) -> Table:
         "quoting ratio",
     )
     known = [(name, title) for name, title in zip(names, titles, strict=True) if name in cells.columns]
-    return table(
+    return blocks.table(
         ("cell", "policy", *(title for _, title in known)),
         [
             (row["scenario"], f"`{row['policy']}`", *(_half(row, name) for name, _ in known))
             for row in cells.iter_rows(named=True)
         ],
+        WORDY,
     )
 
 
@@ -228,7 +228,7 @@ def _printed(printed: pl.DataFrame) -> Iterator[Block]:
                 line.append(Cell(text, 0.5 if one["better"] else -0.5))
             lines.append(line)
         yield Sentence(f"`{name}` (printed {title}):")
-        yield table(("cell", *(WORDS[metric] for metric in THREE)), lines)
+        yield blocks.table(("cell", *(WORDS[metric] for metric in THREE)), lines, WORDY)
 
 
 def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Iterator[Block]:
@@ -253,7 +253,8 @@ def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) ->
                     NOTHING if found.height < 2 else f"{100.0 * relative_spread(here, 'pnl'):.1f}{NARROW}%",
                 )
             )
-    yield table(("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL"), rows)
+    head = ("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL")
+    yield blocks.table(head, rows, WORDY)
     yield trainings_figure(repeats)
 
 
@@ -268,7 +269,7 @@ def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iter
     yield causes_figure(tables["worth"])
     for (market,), rows in tables["worth"].group_by("market", maintain_order=True):
         yield Heading(f"{str(market).capitalize()} market: what it is made of")
-        yield table(
+        yield blocks.table(
             (
                 "cell",
                 "policy",
@@ -292,6 +293,7 @@ def _worth(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iter
                 )
                 for row in rows.iter_rows(named=True)
             ],
+            WORDY,
         )
 
 
@@ -307,7 +309,7 @@ def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Itera
         "printed Finetuned row (in brackets), at the setting that beats most of it. The frontiers are in "
         "the report."
     )
-    yield table(
+    yield blocks.table(
         ("cell", "dial", "better in", *(WORDS[metric] for metric in THREE)),
         [
             (
@@ -318,6 +320,7 @@ def _dial(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Itera
             )
             for row in tables["dial_printed"].iter_rows(named=True)
         ],
+        WORDY,
     )
     yield from dial_figures(tables["dial"], tables["dial_printed"])
 
@@ -329,12 +332,13 @@ def _unseen(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Ite
         "rms_inventory",
         *(("quoting_ratio",) if "quoting_ratio" in tables["unseen"].columns else ()),
     )
-    yield table(
+    yield blocks.table(
         ("market", "cell", "policy", *(_ELSE.get(name) or WORDS[name] for name in names)),
         [
             (row["market"], row["scenario"], f"`{row['policy']}`", *(_compared(row, name) for name in names))
             for row in tables["unseen"].iter_rows(named=True)
         ],
+        WORDY,
     )
 
 
@@ -348,107 +352,12 @@ def _compared(row: Mapping[str, Any], name: str) -> Cell:
     return Cell(_half(row, name), sure)
 
 
-def _imitation(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
-    study = sizes["study"]
-    most = max(study["evaluations"])
-    yield Sentence(
-        "Policies that are told the market, as their teacher is, trained for "
-        f"{count(study['imitation_updates'])} updates of a network of width {2 * study['width']} in "
-        f"{study['imitation_scenarios']} random markets, "
-        f"none of them a cell; {count(study['imitation_paths'])} sessions a cell, the same for all. "
-        f"{_distilled(tables['imitation'], study)}"
-        "Mean over cells of the difference from a rival, without its sign, and in brackets the largest: from "
-        f"the teacher, from flow matching at {most} evaluations, from the same network at {most}. *Apart*: "
-        f"cells in which a metric of the three differs by more than {100 * FAITHFUL:g} % (teacher) or "
-        f"{100 * AT_ONCE:g} % beyond its 99 % interval."
-    )
-    names = ("pnl", "sharpe", "max_drawdown", "spread_pnl", "rms_inventory")
-    lines = []
-    keys = ("objective", "steps", "against")
-    for (objective, steps, rival), rows in tables["imitation"].group_by(*keys, maintain_order=True):
-        line = [objective, steps, rival]
-        for name in names:
-            away = np.abs(rows[name].to_numpy())
-            mean, largest = 100.0 * float(np.mean(away)), 100.0 * float(np.max(away))
-            line.append(f"{mean:.1f}{NARROW}% ({largest:.1f}{NARROW}%)")
-        within = FAITHFUL if rival == AGAINST_TEACHER else AT_ONCE
-        lines.append([*line, f"{surely_apart(rows, within)} of {rows.height}"])
-    titles = (*(WORDS[name] for name in names[:3]), "spread PnL", "RMS inventory", "apart")
-    yield table(("variant", "evaluations", "against", *titles), lines)
-    yield imitation_figure(tables["imitation"])
-
-
-def _distilled(rows: pl.DataFrame, study: Mapping[str, Any]) -> str:
-    """Say what the distilled policies among these are; nothing where there is none."""
-    if DISTILLED not in rows["objective"].to_list():
-        return ""
-    return (
-        f"*{DISTILLED}* is flow matching with its {max(study['evaluations'])} Euler steps distilled into "
-        f"one, in {count(study['distil_updates'])} updates more. "
-    )
-
-
-def _study(section: str) -> Any:
-    def write(tables: Mapping[str, pl.DataFrame], sizes: Mapping[str, Any]) -> Iterator[Block]:
-        study = sizes["study"]
-        here = tables["studies"].filter(pl.col("study") == section)
-        yield Sentence(
-            f"Small trainings, only to be compared with one another: {count(study['updates'])} updates of "
-            f"a network of width {study['width']}, {study['scenarios']} scenarios of the paper's training "
-            f"grid with {study['sessions']} sessions each unless said otherwise, {study['seeds']} seeds a "
-            f"variant; judged in {study['cells'].replace(',', ', ')} of the paper's market on "
-            f"{count(study['paths'])} sessions. Means over cells and seeds ± the standard deviation over "
-            f"seeds; in brackets against the teacher, who is told the cell. {_distilled(here, study)}"
-        )
-        rows = tables["study_summaries"].filter(pl.col("study") == section)
-        shown = [name for name in _ASKED if rows[name].n_unique() > 1]
-        shown += ["latency_us"] if rows["latency_us"].null_count() < rows.height else []
-        yield table(
-            ("variant", *(_TITLED[name] for name in shown), *(WORDS[m] for m in (*THREE, "utility"))),
-            [
-                (row["variant"], *(_plain(row[name]) for name in shown), *_metrics(row))
-                for row in rows.iter_rows(named=True)
-            ],
-        )
-        yield seeds_figure(here, rows, _ASKED)
-
-    return write
-
-
-_ASKED = {"steps": "evaluations", "execute": "executed", "noise_scale": "noise scale", "noise": "noise"}
-
-
-_TITLED = _ASKED | {"latency_us": "frozen decision, µs"}  # on the machine that made the page
-
-
-def _plain(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _metrics(row: Mapping[str, Any]) -> Iterator[str]:
-    for metric in (*THREE, "utility"):
-        spread = row[f"{metric}_spread"]
-        value = significant(row[metric]) if spread is None else plus_minus(row[metric], spread, NARROW)
-        part = row.get(f"{metric}_share")
-        yield value if part is None else f"{value} ({100.0 * part:+.1f}{NARROW}%)"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; columns of numbers are set to the right.
-
-    Args:
-        head: titles.
-        rows: cells.
-    """
-    return blocks.table(head, rows, _WORDY)
-
-
 _SECTIONS = {
     "cells": _cells,
     "trainings": _trainings,
     "worth": _worth,
     "dial": _dial,
     "unseen": _unseen,
-    "imitation": _imitation,
-    **{name: _study(name) for name in ("ablations", "scaling", "objectives", "observation", "chunks")},
+    "imitation": imitation,
+    **{name: study(name) for name in ("ablations", "scaling", "objectives", "observation", "chunks")},
 }

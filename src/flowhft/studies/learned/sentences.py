@@ -15,6 +15,7 @@ from flowhft.studies.learned.targets import AT_ONCE, FAITHFUL, FINETUNED, HOW_LE
 from flowhft.studies.learned.wins import AGAINST_ITSELF, AGAINST_TEACHER, EXPERTS
 
 WORDS = {"pnl": "PnL", "sharpe": "Sharpe ratio", "max_drawdown": "drawdown", "utility": "utility"}
+WORDY = ("cell", "market", "policy", "against", "variant", "rival", "noise")  # columns of words, not numbers
 TITLES = {
     PRETRAINED: "the pretrained flow policy",
     PLAIN: "the plain network",
