@@ -56,6 +56,13 @@ def closed_in(events: np.ndarray, parts: int = 7, told=()) -> list[tuple[float, 
     return [(round(one.start_ns / 1e9, 2), round(one.end_ns / 1e9, 2), one.why) for one in found[0]]
 
 
+def late_first(times: np.ndarray) -> np.ndarray:
+    events = arriving(times)
+    at = int(np.argmax(np.diff(times))) + 1
+    events["exchange_time_ns"][at] = events["exchange_time_ns"][at - 1]
+    return events
+
+
 BUSY = np.arange(0.0, 200.0, 0.1)
 
 
@@ -71,6 +78,8 @@ BUSY = np.arange(0.0, 200.0, 0.1)
         (arriving(np.concatenate([BUSY, BUSY + 220.0])), []),  # 20 s: a network that stalled
         # The receiver slept for ten minutes in which the venue went on.
         (arriving(np.arange(0.0, 2_000.0, 0.1), stall=[(500.0, 1_100.0)]), []),
+        # The first message behind a halt tells of what was before it.
+        (late_first(np.concatenate([BUSY, BUSY + 800.0])), [(199.9, 800.0, "silence")]),
         # A market that says something every 20 s in the mean is not closed for 2 minutes.
         (arriving(np.cumsum(np.random.default_rng(1).exponential(20.0, 2_000))), []),
         (arriving(np.array([0.0, 1.0, 4_000.0])), []),  # too few to say what is usual

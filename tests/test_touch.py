@@ -133,7 +133,7 @@ def test_what_no_order_reached_counts_one_and_too_few_turns_are_refused():
 
 @pytest.mark.parametrize(
     ("spread", "beyond", "orders", "touch"),
-    [(1.0, 0.01, 1000, True), (1.6, 0.01, 1000, False), (1.0, 0.2, 1000, False), (1.0, 0.01, 150, False)],
+    [(1.0, 0.01, 1000, True), (1.6, 0.01, 1000, False), (1.0, 0.2, 1000, False), (1.0, 0.01, 900, False)],
 )
 def test_which_markets_are_quoted_at_the_touch(spread, beyond, orders, touch):
     reach = np.where(np.arange(orders) < beyond * orders, 1.5, 0.5)

@@ -81,11 +81,14 @@ def calibrate(
     try:
         fill_curve = fit_fill_curve(bursts, *fits, distances)
         distance, at_touch = 1.0 / fill_curve.curve.fill_decay, beside_the_touch(bursts.reach, market.spread)
-    except DataError:
+    except DataError as no_curve:
         if distances is not None or not is_quoted_at_touch(bursts.reach, market.spread):
             raise
         fills = fills_at_touch(top, market.trades, market.start_ns, settings.response_latency)
-        fill_curve, distance, at_touch = fit_touch(bursts, fills, *fits), TOUCH, ()
+        try:
+            fill_curve, distance, at_touch = fit_touch(bursts, fills, *fits), TOUCH, ()
+        except DataError as no_turns:
+            raise no_curve from no_turns
     progress(0.55, "fills of real orders")
     drawn = stream(seed, "calibrate", "order fills")
     order_fills = fit_order_fills(market.resting, top, fill_curve.table, drawn, samples, confidence)

@@ -15,6 +15,7 @@ from numba import njit
 
 from flowhft.calibrate.fill_curve import (
     BLOCKS,
+    MANY_BURSTS,
     SHORTEST_BLOCK,
     Bursts,
     Curve,
@@ -31,7 +32,7 @@ TOUCH = 0.5  # ticks from the mid, where the spread is one tick
 BEHIND = TOUCH + 1.0  # the next price
 WIDEST_SPREAD = 1.5  # ticks, in the mean of time
 MOST_BEYOND = 0.1  # share of the orders that reach the next price
-FEWEST_ORDERS = 200  # bursts: of fewer nobody can say that the market is such a one
+FEWEST_ORDERS = MANY_BURSTS  # of fewer nobody can say that it is the market and not the recording
 FEWEST_FILLS = 30
 DISTANCES = 4  # of the table
 METHOD = "turns in the queue at the touch, and orders that reach the next price"

@@ -4,6 +4,7 @@ Every reader produces a `Recording`; calibration and replay read nothing else. W
 orders, a second table holds what became of each of them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -101,6 +102,25 @@ class Closed(NamedTuple):
     why: str
 
 
+def without_closed(
+    sessions: Iterable[tuple[int, int]], closed: Iterable[Closed]
+) -> tuple[tuple[int, int], ...]:
+    """Return sessions without the time in which the market was closed.
+
+    Args:
+        sessions: first and last local time of each, ns.
+        closed: within them.
+    """
+    spans = tuple(sessions)
+    for one in closed:
+        cut = []
+        for start, end in spans:
+            parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
+            cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
+        spans = tuple(cut)
+    return spans
+
+
 @dataclass(frozen=True)
 class Recording:
     """A market as it was recorded.
@@ -168,14 +188,7 @@ class Recording:
     def open_spans(self) -> tuple[tuple[int, int], ...]:
         """Return first and last local time of every part in which the market was open and recorded, ns."""
         times = self.events["local_time_ns"]
-        spans = self.sessions or ((int(times[0]), int(times[-1])),)
-        for one in self.closed:
-            cut = []
-            for start, end in spans:
-                parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
-                cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
-            spans = tuple(cut)
-        return spans
+        return without_closed(self.sessions or ((int(times[0]), int(times[-1])),), self.closed)
 
     @property
     def open_seconds(self) -> float:
