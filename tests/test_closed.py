@@ -236,6 +236,7 @@ def test_no_session_of_a_replay_is_made_of_a_halt(whole):
     assert 5 * row["pnl"] + left == pytest.approx(total, rel=0.2, abs=1.0)
     assert sum(text.startswith("closed time: it touches 22 of 27") for text in record["warnings"]) == 1
     assert any(text.startswith("recording: closed time: 600 s") for text in record["warnings"])
+    assert "\nwarning: recording: closed time: 600 s" in repr(found)
     known = found.markouts.filter(found.markouts["horizon"] == 60.0)["fills"].to_list()
     assert max(known) < max(found.markouts.filter(found.markouts["horizon"] == 0.0)["fills"].to_list())
     with pytest.raises(UsageError, match=r"`horizon` must fit at least twice into the time in which the m"):

@@ -123,8 +123,8 @@ class ClosedTime:
     """
 
     def __init__(self) -> None:
-        # Long times in which the venue made nothing, and when it made the latest event; the times of a snapshot
-        # say when its levels were last touched.
+        # Long times in which the venue made nothing, and when it made the latest event. The times of a
+        # snapshot say when its levels were last touched, and tell nothing of it.
         self._made: list[np.ndarray] = [np.empty((2, 0), np.int64)]
         self._latest: int | None = None
         self._silences = _Waits(SHORTEST_SILENCE, SILENT_WAITS)
