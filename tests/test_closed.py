@@ -13,7 +13,7 @@ from flowhft.calibrate.calibrate import CalibrationSettings, calibrate
 from flowhft.calibrate.sessions import seams_ns, without_gaps
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import closed_steps
-from flowhft.errors import RecordingError, UsageError
+from flowhft.errors import DataError, RecordingError, UsageError
 from flowhft.recordings import read_recording, sample_recording, split, top_of_book
 from flowhft.recordings.closed import ClosedTime, halts_told, merged_closed
 from flowhft.recordings.formats.npz import write_npz
@@ -24,6 +24,7 @@ from flowhft.recordings.split import window
 from flowhft.recordings.ticks import DEPTH, EVENT, SNAPSHOT, TOP, TRADE, Closed, Recording
 from flowhft.runs.folder import read_json
 from flowhft.stages.open_sessions import open_sessions
+from flowhft.stages.recording import identity_of_recording
 from flowhft.studies.walk_forward.forward import sessions_of
 
 SECOND = 10**9
@@ -55,6 +56,13 @@ def closed_in(events: np.ndarray, parts: int = 7, told=()) -> list[tuple[float, 
     return [(round(one.start_ns / 1e9, 2), round(one.end_ns / 1e9, 2), one.why) for one in found[0]]
 
 
+def late_first(times: np.ndarray) -> np.ndarray:
+    events = arriving(times)
+    at = int(np.argmax(np.diff(times))) + 1
+    events["exchange_time_ns"][at] = events["exchange_time_ns"][at - 1]
+    return events
+
+
 BUSY = np.arange(0.0, 200.0, 0.1)
 
 
@@ -70,6 +78,8 @@ BUSY = np.arange(0.0, 200.0, 0.1)
         (arriving(np.concatenate([BUSY, BUSY + 220.0])), []),  # 20 s: a network that stalled
         # The receiver slept for ten minutes in which the venue went on.
         (arriving(np.arange(0.0, 2_000.0, 0.1), stall=[(500.0, 1_100.0)]), []),
+        # The first message behind a halt tells of what was before it.
+        (late_first(np.concatenate([BUSY, BUSY + 800.0])), [(199.9, 800.0, "silence")]),
         # A market that says something every 20 s in the mean is not closed for 2 minutes.
         (arriving(np.cumsum(np.random.default_rng(1).exponential(20.0, 2_000))), []),
         (arriving(np.array([0.0, 1.0, 4_000.0])), []),  # too few to say what is usual
@@ -168,6 +178,10 @@ def test_closed_time_at_the_ends_is_no_time_of_the_market(whole):
     assert split(part, 0.5)[1].closed == closed[1:]
     nothing = replace(whole, closed=(Closed(start, end, "halt"),))
     assert nothing.open_spans == ()
+    assert without_gaps(nothing) is nothing
+    with pytest.raises(DataError, match="must be open for some time to be calibrated; received 240 s"):
+        calibrate(nothing, FEW_DRAWS)
+    assert identity_of_recording(part) != identity_of_recording(whole)  # old runs do not stand for it
 
 
 def test_the_halts_of_lobster_are_closed_time(tmp_path):
@@ -222,6 +236,7 @@ def test_no_session_of_a_replay_is_made_of_a_halt(whole):
     assert 5 * row["pnl"] + left == pytest.approx(total, rel=0.2, abs=1.0)
     assert sum(text.startswith("closed time: it touches 22 of 27") for text in record["warnings"]) == 1
     assert any(text.startswith("recording: closed time: 600 s") for text in record["warnings"])
+    assert "\nwarning: recording: closed time: 600 s" in repr(found)
     known = found.markouts.filter(found.markouts["horizon"] == 60.0)["fills"].to_list()
     assert max(known) < max(found.markouts.filter(found.markouts["horizon"] == 0.0)["fills"].to_list())
     with pytest.raises(UsageError, match=r"`horizon` must fit at least twice into the time in which the m"):

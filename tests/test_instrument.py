@@ -30,7 +30,7 @@ from flowhft.recordings.described import KEYS, InstrumentSettings, beside
 from flowhft.recordings.formats.npz import write_npz
 from flowhft.recordings.formats.read import open_recording, sessions_in
 from flowhft.recordings.formats.tick_files import write_ticks
-from flowhft.recordings.grid import Grid
+from flowhft.recordings.grid import ENOUGH, Grid
 from flowhft.recordings.instrument import Instrument, value, worth
 from flowhft.recordings.ticks import SNAPSHOT, TRADE
 from flowhft.recordings.venues import Terms, terms_of
@@ -492,3 +492,26 @@ def test_the_command_line_says_what_is_traded(tmp_path, capsys):
     assert main(["data", "check", path, "--instrument.tick-size", "0.7"]) == 3
     assert "every price must be a multiple of the tick that is said, 0.7" in capsys.readouterr().err
     assert main(["data", "check", path, "--instrument.tick-size", "-1"]) == 2
+
+
+class TestGridOfTheBook:
+    """Tick and lot are those of the book as it opens, not of a trade that is printed between two prices."""
+
+    def test_a_trade_off_the_grid_and_what_comes_late_set_no_tick(self):
+        grid = Grid("price")
+        grid.feed(pl.Series([f"{60_000 + 0.1 * place:.1f}" for place in range(ENOUGH)]))
+        grid.feed(pl.Series(["60000.05", "60000.0137"]), of_book=False)
+        grid.feed(pl.Series(["60000.05"]))  # in the part that nothing has seen
+        assert grid.unit(Path("x")) == (0.1, "the last decimals of the first price values")
+
+    def test_a_grid_is_found_within_the_first_values_of_a_table(self):
+        """One table holds a whole short recording: its end is not looked at."""
+        grid = Grid("price")
+        grid.feed(pl.Series([0.5 * place for place in range(1, 2 * ENOUGH)] + [7.123]))
+        assert grid.unit(Path("x")) == (0.5, "a grid of the first price values")
+
+    def test_trades_tell_where_the_book_says_little(self):
+        grid = Grid("amount")
+        grid.feed(pl.Series(["1", "2"]))
+        grid.feed(pl.Series(["0.25"]), of_book=False)
+        assert grid.unit(Path("x")).value == 0.01

@@ -12,7 +12,13 @@ from flowhft.calibrate.order_fills import fit_order_fills
 from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import fit_seasonality
 from flowhft.calibrate.settings import CalibrationSettings
-from flowhft.calibrate.touch import TOUCH, fills_at_touch, fit_touch, is_quoted_at_touch
+from flowhft.calibrate.touch import (
+    TOUCH,
+    beside_the_touch,
+    fills_at_touch,
+    fit_touch,
+    is_quoted_at_touch,
+)
 from flowhft.calibrate.volatility import NOISE_STEPS, VolatilityFit, estimate, mids_on_grid
 from flowhft.errors import DataError
 from flowhft.recordings.instrument import Instrument
@@ -74,12 +80,15 @@ def calibrate(
     fills = bursts  # what a quote is filled by at the distance that earns most
     try:
         fill_curve = fit_fill_curve(bursts, *fits, distances)
-        distance = 1.0 / fill_curve.curve.fill_decay
-    except DataError:
+        distance, at_touch = 1.0 / fill_curve.curve.fill_decay, beside_the_touch(bursts.reach, market.spread)
+    except DataError as no_curve:
         if distances is not None or not is_quoted_at_touch(bursts.reach, market.spread):
             raise
-        fills = fills_at_touch(top, market.trades, market.start_ns)
-        fill_curve, distance = fit_touch(bursts, fills, *fits), TOUCH
+        fills = fills_at_touch(top, market.trades, market.start_ns, settings.response_latency)
+        try:
+            fill_curve, distance, at_touch = fit_touch(bursts, fills, *fits), TOUCH, ()
+        except DataError as no_turns:
+            raise no_curve from no_turns
     progress(0.55, "fills of real orders")
     drawn = stream(seed, "calibrate", "order fills")
     order_fills = fit_order_fills(market.resting, top, fill_curve.table, drawn, samples, confidence)
@@ -116,7 +125,8 @@ def calibrate(
         ),
         (
             *(f"recording: {warning}" for warning in recording.warnings),
-            *(*volatility.warnings, *hurst.warnings, *jumps.warnings, *fill_curve.warnings, *few_orders),
+            *(*volatility.warnings, *hurst.warnings, *jumps.warnings, *fill_curve.warnings, *at_touch),
+            *few_orders,
             *(*order_fills.warnings, *hawkes.warnings, *seasonality.warnings),
             *clock_warnings(market.resolution, market.pieces, market.order_window, latency),
         ),

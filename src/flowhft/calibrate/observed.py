@@ -78,9 +78,14 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         seed: of the times within one tick of a coarse clock.
 
     Raises:
-        DataError: it has no trades, or no mids that volatility can be measured on.
+        DataError: it has no trades, was never open, or has no mids that volatility can be measured on.
     """
     require_trades(recording, "a calibration")
+    if not recording.open_spans:
+        raise DataError(
+            f"`{recording.name}` must be open for some time to be calibrated; received "
+            f"{recording.duration:,.0f} s in which the market was closed. Use another recording."
+        )
     seams = seams_ns(recording)
     recording = without_gaps(recording)
     top = top_of_book(recording)

@@ -15,6 +15,7 @@ from numba import njit
 
 from flowhft.calibrate.fill_curve import (
     BLOCKS,
+    MANY_BURSTS,
     SHORTEST_BLOCK,
     Bursts,
     Curve,
@@ -31,7 +32,7 @@ TOUCH = 0.5  # ticks from the mid, where the spread is one tick
 BEHIND = TOUCH + 1.0  # the next price
 WIDEST_SPREAD = 1.5  # ticks, in the mean of time
 MOST_BEYOND = 0.1  # share of the orders that reach the next price
-FEWEST_ORDERS = 200  # bursts: of fewer nobody can say that the market is such a one
+FEWEST_ORDERS = MANY_BURSTS  # of fewer nobody can say that it is the market and not the recording
 FEWEST_FILLS = 30
 DISTANCES = 4  # of the table
 METHOD = "turns in the queue at the touch, and orders that reach the next price"
@@ -48,46 +49,66 @@ def is_quoted_at_touch(reach: Reaches, spread: float) -> bool:
     return len(reach) >= FEWEST_ORDERS and spread <= WIDEST_SPREAD and beyond <= MOST_BEYOND
 
 
-@njit(cache=True)
-def _turns(is_trade, price, quantity, side, filled):  # type: ignore[no-untyped-def]
-    """Let an order always stand at the best price of a side (1 bid, -1 ask), at the back of its queue.
+def beside_the_touch(reach: Reaches, spread: float) -> tuple[str, ...]:
+    """Return a warning where a fill curve was found in a market that is quoted at the touch.
 
-    Rows are best prices of the side and trades against it, as they came. Only trades and a level that shrinks
-    below what is ahead move the order; `filled` says at which trades its turn came.
+    Args:
+        reach: of bursts of market orders, ticks.
+        spread: the market's, in the mean of time, ticks.
+    """
+    if not is_quoted_at_touch(reach, spread):
+        return ()
+    return (
+        f"fill curve: {float(np.mean(reach < BEHIND)):.1%} of {len(reach):,} orders stop at the touch, and "
+        "the curve is that of the others: a quote at the touch waits in a queue, of which it says nothing.",
+    )
+
+
+@njit(cache=True)
+def _turns(time, is_trade, price, quantity, side, answer, filled):  # type: ignore[no-untyped-def]
+    """Let an order stand at the best price of a side (1 bid, -1 ask), at the back of its queue when it comes.
+
+    Rows are best prices of the side and trades against it, as they came. The order follows the best price
+    `answer` later, and comes back as long after a fill. Only trades, and a level that shrinks below what is
+    ahead, move it forward; `filled` says at which trades its turn came.
     """
     stands, at, ahead = False, 0, 0
-    for row in range(len(price)):
+    best, best_quantity, move = 0, 0, 0
+    for row in range(len(time)):
+        if 0 <= move < time[row] and best_quantity > 0:
+            stands, at, ahead, move = True, best, best_quantity, -1
         if is_trade[row]:
-            if not stands:
-                continue
             beyond = side * (at - price[row])
-            if beyond > 0 or (beyond == 0 and quantity[row] > ahead):
+            if stands and (beyond > 0 or (beyond == 0 and quantity[row] > ahead)):
                 filled[row] = True
-                stands = False
-            elif beyond == 0:
+                stands, move = False, time[row] + answer
+            elif stands and beyond == 0:
                 ahead -= quantity[row]
-        elif quantity[row] > 0:
-            if not stands or side * (price[row] - at) > 0:
-                stands, at, ahead = True, price[row], quantity[row]
-            elif price[row] == at:
-                ahead = min(ahead, quantity[row])
-            else:
-                ahead = 0  # the level is gone but for the order
+        else:
+            best, best_quantity = price[row], quantity[row]
+            if stands and best_quantity > 0:
+                if best == at:
+                    ahead, move = min(ahead, best_quantity), -1
+                else:
+                    ahead = 0 if side * (at - best) > 0 else ahead  # its level is gone but for the order
+                    move = time[row] + answer if move < 0 else move
 
 
 def turns_at_touch(
-    top: TopOfBook, trades: Int[np.ndarray, " event"], side: int
+    top: TopOfBook, trades: Int[np.ndarray, " event"], side: int, response_latency: float
 ) -> Bool[np.ndarray, " event"]:
-    """Return at which trades a quote is filled that always stands at the touch and joins the queue's back.
+    """Return at which trades a quote is filled that stands at the touch and joins the queue at its back.
 
-    It joins when a better price becomes the best one, and again after a fill. It is filled when trades at its
-    price exceed what stood ahead of it, or a trade goes past it. Cancellations ahead of it are not seen but
-    by a level that gets smaller than what was ahead, as in the queue model `risk_adverse` of the replay.
+    It follows the best price `response_latency` later, and is there again as long after a fill. It is filled
+    when trades at its price exceed what stood ahead of it, or a trade goes past it. Cancellations ahead of it
+    are not seen but by a level that gets smaller than what was ahead, as in the queue model `risk_adverse` of
+    the replay.
 
     Args:
         top: best prices, in the order of arrival.
         trades: dtype `EVENT`, likewise; at the same time a trade comes first.
         side: of the quote, `BUY` or `SELL`.
+        response_latency: seconds.
 
     Returns:
         Shape (event,).
@@ -100,21 +121,24 @@ def turns_at_touch(
     price = np.concatenate([trades["price"][against], best[0]])[order]
     quantity = np.concatenate([trades["quantity"][against], best[1]])[order]
     filled = np.zeros(len(time), np.bool_)
-    _turns(traded, price, quantity, side, filled)
+    _turns(time[order], traded, price, quantity, side, round(response_latency * 1e9), filled)
     turns = np.zeros(len(trades), np.bool_)
     turns[np.flatnonzero(against)[np.arange(len(time))[order][filled]]] = True
     return turns
 
 
-def fills_at_touch(top: TopOfBook, trades: Int[np.ndarray, " event"], start_ns: int) -> Bursts:
-    """Return the fills of quotes that always stand at the touch, a bid and an ask, by exchange time.
+def fills_at_touch(
+    top: TopOfBook, trades: Int[np.ndarray, " event"], start_ns: int, response_latency: float
+) -> Bursts:
+    """Return the fills of quotes that stand at the touch, a bid and an ask, by exchange time.
 
     Args:
         top: best prices.
         trades: dtype `EVENT`.
         start_ns: exchange time from which times count.
+        response_latency: how long a quote stands where it is, seconds.
     """
-    bid, ask = (turns_at_touch(top, trades, side) for side in (BUY, SELL))
+    bid, ask = (turns_at_touch(top, trades, side, response_latency) for side in (BUY, SELL))
     filled = trades[bid | ask]
     time = (filled["exchange_time_ns"] - start_ns) * 1e-9
     order = np.argsort(time, kind="stable")
@@ -166,7 +190,7 @@ def fit_touch(
         raise DataError(
             f"`intensity` must rest on {FEWEST_FILLS} turns of a quote at the touch, and on more than there "
             f"are orders that reach the next price; received {turns:,.0f} and {behind:,.0f} in "
-            f"{seconds:,.0f} s. The tick is so large that distance tells nothing of fills: use a longer recording."
+            f"{seconds:,.0f} s. The tick is so large that distance tells nothing of fills: record longer."
         )
     parameters: dict[str, Parameter] = {}
     tables, sides = [], {}

@@ -1,6 +1,7 @@
 """`flowhft data`: look at recordings strictly, and convert them, one chunk in memory at a time."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,7 +50,8 @@ class DataCheck(Action):
             for chunk in source.chunks:
                 summary.feed(chunk.events, chunk.orders)
         closed = sum(one.end_ns - one.start_ns for one in source.closed) * 1e-9
-        facts = _about(source) | summary.facts(closed)
+        between = sum(max(start - end, 0) for (_, end), (start, _) in pairwise(source.sessions)) * 1e-9
+        facts = _about(source) | summary.facts(closed + between)
         findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
         name = f"{facts['venue']} {facts['symbol']}"
         rows = [

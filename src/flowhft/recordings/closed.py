@@ -118,35 +118,38 @@ class _Waits:
 class ClosedTime:
     """Finds the closed time of a session, event by event as they arrive.
 
-    A wait is silent on both clocks: where the receiver stalls and then gets what the venue made meanwhile,
+    A silence is one on both clocks: where the receiver stalls and then gets what the venue made meanwhile,
     the market was open. A session that begins, or ends, long without a trade is closed there too.
     """
 
     def __init__(self) -> None:
+        # Long times in which the venue made nothing, and when it made the latest event. The times of a
+        # snapshot say when its levels were last touched, and tell nothing of it.
+        self._made: list[np.ndarray] = [np.empty((2, 0), np.int64)]
+        self._latest: int | None = None
         self._silences = _Waits(SHORTEST_SILENCE, SILENT_WAITS)
         self._untraded = _Waits(SHORTEST_WITHOUT_TRADES, UNTRADED_WAITS)
         self._begin: int | None = None
-        self._last = (0, 0, 0)  # local time, exchange time and kind of the last event
+        self._end = 0  # local time of the last event
         self._trades: tuple[int, int] | None = None  # local times of the first and of the last
 
     def feed(self, events: np.ndarray) -> None:
         """Look at the next events, in the order of their arrival; at least one."""
-        local, exchange, kind = events["local_time_ns"], events["exchange_time_ns"], events["kind"]
+        local, kind = events["local_time_ns"], events["kind"]
         if self._begin is None:
-            self._begin = int(local[0])
-            self._last = int(local[0]), int(exchange[0]), int(kind[0])
-        local, exchange, kind = (
-            np.concatenate([[before], now])
-            for before, now in zip(self._last, (local, exchange, kind), strict=True)
-        )
-        self._last = int(local[-1]), int(exchange[-1]), int(kind[-1])
+            self._begin = self._end = int(local[0])
+        local = np.concatenate([[self._end], local])
+        self._end = int(local[-1])
         wait = np.diff(local)
-        # The times of a snapshot say when its levels were last touched.
-        dated = (kind[1:] != SNAPSHOT) & (kind[:-1] != SNAPSHOT)
-        wait = np.where(dated, np.minimum(wait, np.diff(exchange)), wait)
         passed = wait > 0
         self._silences.feed(local[:-1][passed], local[1:][passed], wait[passed])
-        times = np.unique(local[1:][kind[1:] == TRADE])
+        made = events["exchange_time_ns"][kind != SNAPSHOT]
+        if len(made):
+            latest = np.maximum.accumulate(np.concatenate([[self._latest or made[0]], made]))
+            long = np.diff(latest) >= SHORTEST_SILENCE * 1e9
+            self._made.append(np.stack([latest[:-1][long], latest[1:][long]]))
+            self._latest = int(latest[-1])
+        times = np.unique(events["local_time_ns"][kind == TRADE])
         if len(times):
             first, last = self._trades or (int(times[0]), int(times[0]))
             times = np.unique(np.concatenate([[last], times]))
@@ -161,21 +164,25 @@ class ClosedTime:
         """
         if self._begin is None:
             return ()
-        begin, end = self._begin, self._last[0]
-        closed = merged_closed([*closed_within(told, begin, end), *self._silences.closed(SILENCE)])
+        begin, end = self._begin, self._end
+        made = [Closed(int(start), int(stop), "") for start, stop in np.concatenate(self._made, axis=1).T]
+        least_ns = self._silences.bound() * 1e9
+        silent = [one for one in self._silences.closed(SILENCE) if _within(one, made) >= least_ns]
+        closed = merged_closed([*closed_within(told, begin, end), *silent])
         if self._trades is None:
             return closed
         first, last = self._trades
         untraded = self._untraded.closed(NO_TRADES, [(begin, first), (last, end)])
         least_ns = self._untraded.bound() * 1e9
         # What is left of a wait beside what is known to be closed must itself be none of an open market.
-        return merged_closed([*closed, *(one for one in untraded if _beside(one, closed) >= least_ns)])
+        left = [one for one in untraded if one.end_ns - one.start_ns - _within(one, closed) >= least_ns]
+        return merged_closed([*closed, *left])
 
 
-def _beside(one: Closed, others: Iterable[Closed]) -> int:
-    """Return how much of an interval lies in none of the others, ns."""
+def _within(one: Closed, others: Iterable[Closed]) -> int:
+    """Return how much of an interval lies in others, which lie apart, ns."""
     within = closed_within(others, one.start_ns, one.end_ns)
-    return one.end_ns - one.start_ns - sum(other.end_ns - other.start_ns for other in within)
+    return sum(other.end_ns - other.start_ns for other in within)
 
 
 def closed_findings(closed: tuple[Closed, ...]) -> list[Finding]:

@@ -14,10 +14,14 @@ SAMPLE = (
     100_000  # values from the beginning that are looked at: nothing is guessed from what comes much later
 )
 FEWEST = 100  # different values that make a grid coarser than their last decimal believable
+ENOUGH = 1_000  # different values of the book that need no more: what comes later decides nothing
+AT_ONCE = 500  # values that are looked at before it is asked whether there are enough
 
 
 class Grid:
-    """Collects values from the beginning of a recording.
+    """Collects values from the beginning of a recording: those of its book, and others until there are any.
+
+    A trade may be printed off the grid; the book says what the grid is, where it holds a hundred values.
 
     Args:
         what: they are, for messages: "price".
@@ -26,14 +30,27 @@ class Grid:
     def __init__(self, what: str) -> None:
         self.what = what
         self._left = SAMPLE
-        self._values: np.ndarray = np.empty(0)
+        self._book: np.ndarray = np.empty(0)
+        self._others: np.ndarray = np.empty(0)
 
-    def feed(self, values: pl.Series) -> None:
-        """Take the next values, decimal text or numbers; what is no number is left out."""
-        if self._left > 0:
-            found = values.head(self._left).cast(pl.Float64, strict=False).drop_nulls().to_numpy()
-            self._left -= len(values)
-            self._values = np.unique(np.concatenate([self._values, np.abs(found[np.isfinite(found)])]))
+    def feed(self, values: pl.Series, of_book: bool = True) -> None:
+        """Take the next values, decimal text or numbers; what is no number is left out.
+
+        Args:
+            values: in the order of their time.
+            of_book: whether they are levels of the book or best prices, and no trades.
+        """
+        if self._left <= 0:
+            return
+        found = values.head(self._left).cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+        self._left -= len(values)
+        found = np.abs(found[np.isfinite(found)])
+        if not of_book:
+            self._others = np.unique(np.concatenate([self._others, found]))
+        for first in range(0, len(found) if of_book else 0, AT_ONCE):
+            if len(self._book) >= ENOUGH:
+                break
+            self._book = np.unique(np.concatenate([self._book, found[first : first + AT_ONCE]]))
 
     def unit(self, path: Path) -> Guess:
         """Return the largest unit that all values are multiples of, up to the noise of floating point.
@@ -47,8 +64,11 @@ class Grid:
         Raises:
             RecordingError: they have more than 15 decimals.
         """
+        values = self._book
+        if len(values) < FEWEST:
+            values = np.unique(np.concatenate([values, self._others]))
         for decimals in range(MOST_DECIMALS + 1):
-            units = self._values * 10.0**decimals
+            units = values * 10.0**decimals
             nearest = np.round(units)
             if np.all(np.abs(units - nearest) <= NOISE * units):
                 break

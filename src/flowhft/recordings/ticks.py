@@ -102,6 +102,25 @@ class Closed(NamedTuple):
     why: str
 
 
+def without_closed(
+    sessions: Iterable[tuple[int, int]], closed: Iterable[Closed]
+) -> tuple[tuple[int, int], ...]:
+    """Return sessions without the time in which the market was closed.
+
+    Args:
+        sessions: first and last local time of each, ns.
+        closed: within them.
+    """
+    spans = tuple(sessions)
+    for one in closed:
+        cut = []
+        for start, end in spans:
+            parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
+            cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
+        spans = tuple(cut)
+    return spans
+
+
 @dataclass(frozen=True)
 class Recording:
     """A market as it was recorded.
@@ -169,7 +188,7 @@ class Recording:
     def open_spans(self) -> tuple[tuple[int, int], ...]:
         """Return first and last local time of every part in which the market was open and recorded, ns."""
         times = self.events["local_time_ns"]
-        return open_spans(self.sessions or ((int(times[0]), int(times[-1])),), self.closed)
+        return without_closed(self.sessions or ((int(times[0]), int(times[-1])),), self.closed)
 
     @property
     def open_seconds(self) -> float:
@@ -185,23 +204,6 @@ class Recording:
     def trades(self) -> int:
         """Return the number of trades."""
         return int(np.count_nonzero(self.events["kind"] == TRADE))
-
-
-def open_spans(spans: Iterable[tuple[int, int]], closed: Iterable[Closed]) -> tuple[tuple[int, int], ...]:
-    """Return the parts of spans of time in which the market was not closed, ns.
-
-    Args:
-        spans: first and last time of each, in order.
-        closed: in order and apart from each other.
-    """
-    spans = tuple(spans)
-    for one in closed:
-        cut = []
-        for start, end in spans:
-            parts = (start, min(end, one.start_ns)), (max(start, one.end_ns), end)
-            cut += [part for part in parts if part[0] < part[1]] if start < end else [(start, end)]
-        spans = tuple(cut)
-    return spans
 
 
 def warnings_in(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from flowhft.runs.folder import write_json, write_table
 from flowhft.simulate.evaluate import columns
 from flowhft.stages.costs import evaluate_costs
 from flowhft.stages.open_sessions import left_out_pnl, only, open_sessions, said_of_closed
-from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS
+from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS, OF_THIS_RECORDING
 from flowhft.stages.tables import shown, units_in
 from flowhft.types import Trajectory
 
@@ -126,7 +126,9 @@ class Backtest:
     def __repr__(self) -> str:
         what = f"{len(self.trajectories)} policies, {self.record['sessions']} sessions"
         where = f"of {self.record['session_seconds']:g} s; reference {self.reference}; {self.currency}"
-        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}"
+        warnings = [text for text in self.record["warnings"] if text.startswith(OF_THIS_RECORDING)]
+        told = "".join(f"\nwarning: {text}" for text in warnings)
+        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}{told}"
 
 
 def judge(

@@ -11,7 +11,7 @@ from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.split import split
-from flowhft.recordings.ticks import Recording, open_spans
+from flowhft.recordings.ticks import Recording, without_closed
 from flowhft.recordings.venues import Terms, terms_of
 from flowhft.recordings.windowed import InMemory, Windowed
 
@@ -75,6 +75,8 @@ def identity_of_windows(recording: Windowed) -> str:
     digest = hashlib.sha256(repr(about + tuple(sorted(said))).encode())
     for events in recording.pieces():
         digest.update(np.ascontiguousarray(events).data)
+    if recording.closed:  # told by the format, it may be of the same events
+        digest.update(repr(tuple(map(tuple, recording.closed))).encode())
     return digest.hexdigest()[:16]
 
 
@@ -93,7 +95,7 @@ def facts_of_windows(whole: Windowed, learn: float | None = None, unseen: float 
         unseen: seconds that stay unseen until the judgement.
     """
     seconds = (whole.sessions[-1][1] - whole.sessions[0][0]) * 1e-9
-    open_seconds = sum(end - start for start, end in open_spans(whole.sessions, whole.closed)) * 1e-9
+    open_seconds = sum(end - start for start, end in without_closed(whole.sessions, whole.closed)) * 1e-9
     return {
         "name": whole.instrument.name,
         **whole.instrument.facts,

@@ -199,7 +199,7 @@ class Lines:
         for kind, table in tables.items():
             for names, grid in ((PRICES, self.prices), (QUANTITIES, self.quantities)):
                 for name in sorted(names & set(table.columns)):
-                    grid.feed(table[name])
+                    grid.feed(table[name], of_book=kind not in ("trades", "aggregated"))
             if table.height:
                 self._frames[kind].append(table)
             if sum(frame.height for frame in self._frames[kind]) >= self._rows:

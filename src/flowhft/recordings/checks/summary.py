@@ -182,7 +182,7 @@ class Summary:
         """Return everything as plain numbers.
 
         Args:
-            closed: seconds in which the market did not trade: they are no part of what a second brings.
+            closed: seconds in which the market did not trade, or nothing was recorded: no part of a rate.
         """
         seconds, trading = self.seconds, self.seconds - closed
         return {

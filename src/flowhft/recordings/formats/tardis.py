@@ -61,10 +61,11 @@ def _unit(files: list[Path], what: str) -> Guess:
     """Return the unit of the first prices or amounts of some files; of the depth, if that has any."""
     grid = Grid(what)
     for path in files:
-        chunk = next(raw(path, SAMPLE))
+        chunk, match = next(raw(path, SAMPLE)), FILE.fullmatch(path.name)
+        of_book = match is None or match["part"] != "trades"
         for name in (what, f"bid_{what}", f"ask_{what}"):
             if name in chunk.columns:
-                grid.feed(chunk[name])
+                grid.feed(chunk[name], of_book)
     return grid.unit(files[0])
 
 

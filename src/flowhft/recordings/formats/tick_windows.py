@@ -31,7 +31,7 @@ from flowhft.recordings.ticks import (
     Closed,
     Finding,
     Recording,
-    open_spans,
+    without_closed,
 )
 
 BEFORE = np.iinfo(np.int64).min  # exchange time of what opens a chunk: no mid of it is looked up
@@ -153,7 +153,7 @@ class TickFile:
 
     def ends_ns(self) -> Int[np.ndarray, " session"]:
         """Return when the venue made the last event of every open part of a session, rising."""
-        stops = np.array([stop for _, stop in open_spans(self.sessions, self.closed)], np.int64)
+        stops = np.array([stop for _, stop in without_closed(self.sessions, self.closed)], np.int64)
         ends: np.ndarray = np.full(len(stops), BEFORE)
         for events in self.pieces():
             before = np.searchsorted(events["local_time_ns"], stops, side="right")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
-from flowhft.recordings.ticks import open_spans
+from flowhft.recordings.ticks import without_closed
 from flowhft.recordings.windowed import Windowed
 from flowhft.runs.resume import Finished
 from flowhft.simulate.spans import Span, Task
@@ -19,7 +19,7 @@ from flowhft.work.task import Executor, do_here
 
 def sessions_of(recording: Windowed) -> list[tuple[int, int]]:
     """Return first and last local time of every session of a recording, cut where it was closed, ns."""
-    return list(open_spans(recording.sessions, recording.closed))
+    return list(without_closed(recording.sessions, recording.closed))
 
 
 def planned(work: WalkWork, recording: Windowed) -> WalkWork:

@@ -34,7 +34,7 @@ from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.formats.tick_windows import open_windows, tick_file_in
 from flowhft.recordings.instrument import value, worth
-from flowhft.recordings.ticks import Recording, open_spans
+from flowhft.recordings.ticks import Recording, without_closed
 from flowhft.recordings.windowed import InMemory, Windowed
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
@@ -324,6 +324,6 @@ def traded_part(recording: Windowed, part: Window) -> Recording:
     """
     after = recording.following(part.trade_end_ns)
     end = (recording.sessions[-1][1] if after is None else after) + 1
-    spans = open_spans(recording.sessions, recording.closed)
+    spans = without_closed(recording.sessions, recording.closed)
     of_session = [stop for start, stop in spans if start <= part.trade_start_ns <= stop]
     return recording.window(part.trade_start_ns, min([end, *(stop + 1 for stop in of_session)]))
