@@ -15,7 +15,7 @@ from flowhft.recordings.formats.tick_files import write_ticks
 from flowhft.recordings.formats.tick_windows import TickFile, open_windows, tick_file_in
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.source import Chunk, Source
-from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
+from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Closed, Recording
 from flowhft.recordings.windowed import InMemory
 from flowhft.stages.recording import facts_of_windows, identity_of_windows
 
@@ -87,6 +87,36 @@ def test_windows_are_those_of_the_recording_in_memory(tmp_path, seed, rows, tops
     assert identity_of_windows(file) == identity_of_windows(memory)
     for name, values in feed_of(memory.pieces())._asdict().items():
         np.testing.assert_array_equal(getattr(feed_of(file.pieces()), name), values)
+
+
+def test_closed_time_and_what_it_cuts_are_those_of_the_recording_in_memory(tmp_path):
+    events, hour = session(0, True), 3_600_000_000_000
+    middle = int(events["local_time_ns"][len(events) // 2])
+    late = events["local_time_ns"] > middle
+    for name in ("exchange_time_ns", "local_time_ns"):
+        events[name][late] += hour
+    path = tmp_path / "made.ticks.parquet"
+    halt = [Closed(middle, middle + hour, "halt")]
+    write_ticks(Source(INSTRUMENT, (path,), iter([Chunk(events)]), closed=halt), path)
+    file, memory = open_windows(path, rows=50), InMemory(read_recording(path))
+    assert file is not None
+    assert tuple(file.closed) == tuple(memory.closed)
+    assert [one.why for one in file.closed] == ["halt, silence"]
+    assert file.ends_ns().tolist() == memory.ends_ns().tolist()
+    assert len(file.ends_ns()) == 2
+    start, end = middle - 10_000_000, middle + hour + 10_000_000
+    assert file.window(start, end).closed == memory.window(start, end).closed != ()
+    assert facts_of_windows(file) == facts_of_windows(memory)
+    assert facts_of_windows(file)["closed_seconds"] == pytest.approx(3_600.0, abs=1.0)
+    assert identity_of_windows(file) == identity_of_windows(memory)
+
+
+def test_a_file_whose_clock_is_corrected_is_looked_at_whole(tmp_path):
+    events = session(0, True)
+    events["local_time_ns"] -= 3_000_000  # now some arrive before they were sent
+    path = tmp_path / "made.ticks.parquet"
+    write_ticks(Source(INSTRUMENT, (path,), iter([Chunk(events)])), path)
+    assert open_windows(path, rows=50) is None
 
 
 def test_the_bundled_session_by_windows_is_what_it_is_in_memory(tmp_path):
