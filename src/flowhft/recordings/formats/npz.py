@@ -17,7 +17,7 @@ from flowhft.errors import RecordingError
 from flowhft.recordings.checks.rules import FORMAT_ROWS, FORMAT_SHARE, LARGEST, YEAR_2100_NS
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
-from flowhft.recordings.formats.received import Received, corrected, survey
+from flowhft.recordings.formats.received import Received
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
@@ -314,7 +314,7 @@ def _chunks(
             if not sided.all():
                 stop = len(rules.held(data, sided, "ev", "say buy or sell", first + int(where[0])))
                 events = events[sided][:stop]
-            yield Chunk(corrected(events, received.clock))
+            yield Chunk(received.corrected(events))
         first += rows
     findings += rules.findings()
     if replaced:
@@ -348,14 +348,14 @@ def open_npz(path: Path, options: Options) -> Source:
         RecordingError: it is missing, damaged, or breaks a rule.
     """
     instrument, findings = identified(path, options.instrument, _about(path), path)
-    received = survey(_times(path, options.rows), path.name)
+    received = Received(_times(path, options.rows), path.name)
     findings += received.findings
     return Source(
         instrument,
         files=(path,),
         chunks=_chunks(path, instrument, options, received, findings),
         findings=findings,
-        clock_offset_ns=0 if received.clock is None else received.clock.offset_ns,
+        clock_offset_ns=received.offset_ns,
         best_prices=received.best_prices,
     )
 
