@@ -352,6 +352,36 @@ def test_what_most_rows_break_is_the_format(tmp_path, column, spoil, repair):
         read_recording(path, repair=repair)
 
 
+@pytest.mark.parametrize("column", ["bid_qty", "ask_qty"])
+def test_a_quote_with_a_price_and_no_quantity(tmp_path, column):
+    tables = made_market()
+    hit = pl.int_range(pl.len()) == 50
+    tables["bbo"] = tables["bbo"].with_columns(pl.when(~hit).then(pl.col(column)))
+    path = written("declared", tmp_path, tables)
+    with pytest.raises(RecordingError, match="must be there where a price is") as caught:
+        read_recording(path)
+    assert caught.value.row == 50
+    recording = read_recording(path, repair=True)
+    assert "dropped 1 rows" in messages(recording)
+    assert recording.events["quantity"].min() >= 0
+
+
+def test_unusable_rows_are_found_in_any_chunk(tmp_path):
+    tables = made_market()
+    hit = pl.int_range(pl.len()) == 900
+    tables["depth"] = tables["depth"].with_columns(pl.when(~hit).then(pl.col("qty")))
+    for form in ("tables", "declared"):
+        (tmp_path / form).mkdir()
+        path = written(form, tmp_path / form, tables)
+        events = [
+            np.concatenate([chunk.events for chunk in open_recording(path, repair=True, rows=rows).chunks])
+            for rows in (37, 1_000_000)
+        ]
+        np.testing.assert_array_equal(*events)
+        assert 0 < depth_messages(type(read_recording(write(tmp_path, made_market())))(
+            open_recording(path, repair=True).instrument, events[0])) < 300  # fmt: skip
+
+
 def test_rows_in_no_order_are_not_sorted(tmp_path):
     tables = made_market()
     tables["bbo"] = tables["bbo"].reverse()

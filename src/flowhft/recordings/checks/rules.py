@@ -189,7 +189,7 @@ class Keeper:
             return table.filter(~broken)
         if check.remedy == "sort":
             table = table.sort(check.column, maintain_order=True)
-            late = self._broken(check, table) if self._last is not None else broken.clear()
+            late = broken.clear() if self._last is None else table[check.column] < self._last[check.column][0]
             if late.any():
                 self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
                 table = table.filter(~late)
