@@ -316,6 +316,20 @@ def test_a_wrong_time_in_any_table_is_the_arrival_less_the_usual_latency(tmp_pat
     assert recording.clock_offset_ns == 0
 
 
+@pytest.mark.parametrize("off_ms", [-400, 400])
+@pytest.mark.parametrize("kind", [DEPTH, TRADE, TOP])
+def test_a_wrong_time_in_events_of_others(tmp_path, kind, off_ms):
+    true = read_recording(written("tables", tmp_path, made_market()))
+    events = true.events.copy()
+    message = events["message"][events["kind"] == kind][400 if kind != TRADE else 150]
+    wrong = (events["kind"] == kind) & (events["message"] == message)
+    events["exchange_time_ns"] += off_ms * MS * wrong
+    write_npz(Recording(true.instrument, events), tmp_path / "wrong.npz")
+    recording = read_recording(tmp_path / "wrong.npz")
+    np.testing.assert_array_equal(recording.events, true.events)
+    assert "1 messages carry a time of the venue" in messages(recording)
+
+
 @pytest.mark.parametrize("kind", ["depth", "trades", "bbo"])
 @pytest.mark.parametrize("form", ["tables", "tardis", "declared"])
 def test_one_wrong_time_of_arrival_does_not_hold_the_clock(tmp_path, form, kind):

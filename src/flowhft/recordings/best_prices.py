@@ -16,6 +16,8 @@ from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, Fin
 REMEMBERED = 2_000_000  # events: until a silence asks what they left behind
 DEAD_NS = 10**9  # for which the book must have other best prices while none are published
 
+BEFORE_NS = 5 * 10**9  # before it, since when any difference counts
+
 Indices = Int[np.ndarray, " message"]
 
 
@@ -31,7 +33,7 @@ class _Messages(NamedTuple):
 class BestPrices:
     """Adds best prices of the book to events, chunk by chunk, where the venue's are dead.
 
-    What cannot be told yet is held back: events since the book began to differ, of a second at most.
+    What cannot be told yet is held back: events since the book began to differ, of some seconds at most.
     """
 
     def __init__(self) -> None:
@@ -125,9 +127,11 @@ class BestPrices:
         times = np.append(at, until)
         lasts = times[stops] - at[starts]
         if np.any(lasts >= DEAD_NS):
-            return of.start + int(starts[np.argmax(lasts >= DEAD_NS)]), None
-        if more and stops[-1] == len(here):
-            return None, of.start + int(starts[-1])
+            since = at[starts[np.argmax(lasts >= DEAD_NS)]] - BEFORE_NS
+            return of.start + int(np.argmax(here & (at >= since))), None
+        since = (at[starts[-1]] if stops[-1] == len(here) else until) - BEFORE_NS
+        if more and np.any(here & (at >= since)):
+            return None, of.start + int(np.argmax(here & (at >= since)))
         return None, None
 
     def _messages(self, events: np.ndarray, tops: np.ndarray, silences: list[int]) -> _Messages:

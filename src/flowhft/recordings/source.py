@@ -177,6 +177,12 @@ def _one_after_the_other(
         closed += here
         found = [*source.findings, *watch.findings(), *feeds.findings(), *closed_findings(here)]
         held.append((name, found))
+    if undated.waits and sessions:
+        raise RecordingError(
+            "must come before the market that it opens: its snapshot carries no time; it comes last. Name it "
+            "first.",
+            source.files[0],
+        )
     for events in undated.rest():
         yield Chunk(events)
     for name, found in held:

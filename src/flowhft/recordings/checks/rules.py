@@ -111,6 +111,7 @@ class Keeper:
         self.checks = tuple(checks)
         self.path = path
         self.repair = repair
+        self._leaves = repair and any(check.remedy == "leave" for check in self.checks)
         self.ended = False  # a repair has cut the file: nothing follows
         self._rows = self._kept = 0
         self._last: pl.DataFrame | None = None
@@ -134,13 +135,15 @@ class Keeper:
         Raises:
             RecordingError: a rule is broken and `repair` is off or has no remedy.
         """
+        if self._leaves:
+            table = table.with_columns(pl.lit(False).alias(LEFT))
         if self.ended:
             return table.clear()
         self._rows += table.height
         self._told_before, self._told = self._told, None
         if self._clean(table):
             self._kept += table.height
-            self._last = table.tail(1) if table.height else self._last
+            self._last = table.tail(1).drop(LEFT, strict=False) if table.height else self._last
             return table
         for number, check in enumerate(self.checks):
             broken = self._broken(check, table)
@@ -153,7 +156,8 @@ class Keeper:
 
     def _clean(self, table: pl.DataFrame) -> bool:
         """Whether no rule at all is broken: one pass over the chunk, which is the usual case."""
-        with_last = table if self._last is None else pl.concat([self._last, table])
+        plain = table.drop(LEFT, strict=False)
+        with_last = plain if self._last is None else pl.concat([self._last, plain])
         broken = [
             check.broken.fill_null(False).tail(table.height).any().alias(str(number))
             for number, check in enumerate(self.checks)
@@ -185,7 +189,7 @@ class Keeper:
             return table.filter(~broken)
         if check.remedy == "sort":
             table = table.sort(check.column, maintain_order=True)
-            late = self._broken(check, table) if self._last is not None else broken.clear()
+            late = broken.clear() if self._last is None else table[check.column] < self._last[check.column][0]
             if late.any():
                 self._count(number, "drop", int(late.sum()), int(table[ROW][int(late.arg_true()[0])]))
                 table = table.filter(~late)
@@ -194,8 +198,7 @@ class Keeper:
         elif check.remedy == "replace":
             return self._replaced(check, table, broken)
         elif check.remedy == "leave":
-            flagged = broken if LEFT not in table.columns else table[LEFT] | broken
-            return table.with_columns(flagged.alias(LEFT))
+            return table.with_columns((table[LEFT] | broken).alias(LEFT))
         elif check.remedy == "cut":
             self.ended = True
             return table.head(position)

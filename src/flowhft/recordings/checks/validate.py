@@ -133,6 +133,7 @@ TRADES_CHECKS = (
     Check("txn_ms", "not go back", (pl.col("txn_ms") > 0) & goes_back("txn_ms"), "sort", before=True),
     Check("exch_ms", "not go back", (pl.col("exch_ms") > 0) & goes_back("exch_ms"), "sort", before=True),
     Check("trade_id", "not go back", goes_back("trade_id"), "sort", before=True),
+    clock_not_back("local_ns", "trade_id")[1],  # once more: in the order of numbers
     Check("trade_id", "grow by 1: trades are lost", pl.col("trade_id").diff() > 1, "accept", before=True),
 )
 

@@ -82,6 +82,8 @@ def rules(kind: str, levels: int) -> list[Check]:
             price, quantity = f"{name}_price_{level}", f"{name}_quantity_{level}"
             there = pl.col(price).is_not_null()
             held += positive(price, quantity, where=there)
+            half = there & pl.col(quantity).is_null()
+            held.append(Check(quantity, "be there where a price is", half, "drop"))
             if level > 1:
                 nearer = pl.col(f"{name}_price_{level - 1}")
                 beyond = nearer.is_not_null() & (further * (pl.col(price) - nearer) > 0)

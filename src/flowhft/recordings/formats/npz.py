@@ -18,7 +18,7 @@ from flowhft.recordings.checks.rules import FORMAT_ROWS, FORMAT_SHARE, LARGEST, 
 from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding
-from flowhft.recordings.formats.received import Received, corrected, survey
+from flowhft.recordings.formats.received import Received
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source
@@ -323,7 +323,7 @@ def _chunks(
             if not sided.all():
                 stop = len(rules.held(data, sided, "ev", "say buy or sell", first + int(where[0])))
                 events = events[sided][:stop]
-            yield Chunk(corrected(events, received.clock))
+            yield Chunk(received.corrected(events))
         first += rows
     findings += rules.findings()
     if replaced:
@@ -358,14 +358,14 @@ def open_npz(path: Path, options: Options) -> Source:
     """
     about, closed = _about(path)
     instrument, findings = identified(path, options.instrument, about, path)
-    received = survey(_times(path, options.rows), path.name)
+    received = Received(_times(path, options.rows), path.name)
     findings += received.findings
     return Source(
         instrument,
         files=(path,),
         chunks=_chunks(path, instrument, options, received, findings),
         findings=findings,
-        clock_offset_ns=0 if received.clock is None else received.clock.offset_ns,
+        clock_offset_ns=received.offset_ns,
         best_prices=received.best_prices,
         closed=list(closed),
     )

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import RecordingError
-from flowhft.recordings.checks.clock import Correction
 from flowhft.recordings.checks.rules import (
     LARGEST,
     YEAR_2100_NS,
@@ -25,7 +24,7 @@ from flowhft.recordings.checks.rules import (
 from flowhft.recordings.closed import closed_facts, closed_from
 from flowhft.recordings.described import identified, said_in
 from flowhft.recordings.files import decoding, metadata_of, read_columns, whole_numbers
-from flowhft.recordings.formats.received import corrected, survey
+from flowhft.recordings.formats.received import Received
 from flowhft.recordings.instrument import UNITS
 from flowhft.recordings.reader import Options, Reader
 from flowhft.recordings.source import Chunk, Source, counted_in
@@ -151,9 +150,7 @@ def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
         yield events
 
 
-def _chunks(
-    path: Path, options: Options, clock: Correction | None, findings: list[Finding]
-) -> Iterator[Chunk]:
+def _chunks(path: Path, options: Options, received: Received, findings: list[Finding]) -> Iterator[Chunk]:
     keeper = Keeper(CHECKS, path, options.repair)
     in_order = {kind: Keeper(IN_ORDER, path, options.repair) for kind in ("events", "orders")}
     with_orders = False
@@ -171,7 +168,7 @@ def _chunks(
             for name in dtype.names or ():
                 array[name] = rows[name].to_numpy()
             made.append(array)
-        yield Chunk(corrected(made[0], clock), corrected(made[1], clock) if with_orders else None)
+        yield Chunk(received.corrected(made[0]), received.corrected(made[1]) if with_orders else None)
     findings += [found for one in (keeper, *in_order.values()) for found in one.findings()]
 
 
@@ -211,14 +208,14 @@ def open_ticks(path: Path, options: Options) -> Source:
     """
     about, offset, closed = _about(path)
     instrument, findings = identified(path, options.instrument, about, path)
-    received = survey(_times(path, options.rows), path.name)
+    received = Received(_times(path, options.rows), path.name)
     findings += received.findings
     source = Source(
         instrument,
         files=(path,),
-        chunks=_chunks(path, options, received.clock, findings),
+        chunks=_chunks(path, options, received, findings),
         findings=findings,
-        clock_offset_ns=offset + (0 if received.clock is None else received.clock.offset_ns),
+        clock_offset_ns=offset + received.offset_ns,
         best_prices=received.best_prices,
         closed=list(closed),
     )
