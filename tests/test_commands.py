@@ -215,7 +215,7 @@ def test_a_backtest_writes_journals_that_say_what_its_tables_say(shop, tmp_path)
     assert "each trading alone" in Path(page).read_text(encoding="utf-8")
     judged = read_json(journals / "glft" / "backtest" / "backtest.json")
     whole = read_json(tmp_path / "run" / "backtest.json")
-    for name in ("total_pnl", "orders"):
+    for name in ("total_pnl", "orders", "run_drawdown"):
         assert judged[name]["glft"] == whole[name]["glft"], name
     assert flowhft("report", journals / "no_quote", "--quiet").code == 0  # who never trades
     assert home["fills"] == 0.0
@@ -225,6 +225,10 @@ def test_money_is_that_of_the_orders_of_the_replay_not_of_the_calibration(shop):
     judged, recording = (read_json(shop / "backtest" / f"{name}.json") for name in ("backtest", "recording"))
     calibrated = manifest(shop / "calibrate")["config"]["order_lots"]
     assert judged["settings"]["order_lots"] == 5 != calibrated
+    course = pl.read_parquet(shop / "backtest" / "equity.parquet")
+    for policy, fallen in judged["run_drawdown"].items():  # over the whole run, in its currency
+        assert fallen == course.filter(pl.col("policy") == policy)["drawdown"].max()
+    assert said_by(shop, "backtest")["run_drawdown"] == judged["run_drawdown"]
     fills = pl.read_parquet(shop / "backtest" / "fills.parquet")
     break_even = judged["break_even_fee_bps"]
     assert break_even.pop("no_quote") is None  # who never trades has no fee to bear

@@ -9,7 +9,8 @@ both where there are too many paths to keep. Each metric of the table is an *est
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowhft.errors import UnknownNameError, require
+from flowhft.errors import require
+from flowhft.metrics.criteria import CRITERIA, CRITERION_OF, estimator_of, score, unit_of_score
 from flowhft.metrics.estimators import (
     CONFIDENCE,
     DEVIATION,
@@ -21,7 +22,6 @@ from flowhft.metrics.estimators import (
     SHORTFALL,
     SORTINO,
     TAIL,
-    UTILITY,
     Estimator,
     interval,
 )
@@ -337,10 +337,6 @@ METRICS: dict[str, Metric] = {
 # Metrics that results of versions before do not have: who reads those leaves them out.
 LATER = ("sortino", "calmar")
 
-# What may decide between policies, each an estimator over the equity at the session's end.
-CRITERIA: dict[str, Estimator] = {"pnl": MEAN, "sharpe": SHARPE, "utility": UTILITY}
-CRITERION_OF = "pnl"  # the measure that they are estimated from
-
 
 def columns_needed() -> dict[str, tuple[str, ...]]:
     """Return group of measures -> its columns that the metrics and criteria need, in a fixed order."""
@@ -350,36 +346,6 @@ def columns_needed() -> dict[str, tuple[str, ...]]:
     ]:
         needed.setdefault(group, {}).update(dict.fromkeys(estimator.columns))
     return {group: tuple(columns) for group, columns in needed.items()}
-
-
-def estimator_of(criterion: str) -> Estimator:
-    """Return the estimator of a selection criterion.
-
-    Raises:
-        UnknownNameError: there is no such criterion.
-    """
-    if criterion not in CRITERIA:
-        raise UnknownNameError("criterion", criterion, CRITERIA)
-    return CRITERIA[criterion]
-
-
-def unit_of_score(criterion: str) -> str:
-    """Return the unit of a selection criterion."""
-    return "ratio" if criterion == "sharpe" else "tick x lot"
-
-
-def score(measures: Mapping[str, PathValues], criterion: str) -> tuple[float, PathValues]:
-    """Return the value of a selection criterion and the influence of every path on it.
-
-    Args:
-        measures: from `measure`.
-        criterion: "pnl" (mean), "sharpe" (mean over standard deviation) or "utility" (mean less a
-            quarter of a standard deviation), over paths, of the equity at the session's end.
-
-    Raises:
-        UnknownNameError: there is no such criterion.
-    """
-    return estimator_of(criterion)(measures[CRITERION_OF])
 
 
 def summarise(measures: Mapping[str, PathValues], confidence: float = CONFIDENCE) -> dict[str, Interval]:

@@ -256,10 +256,15 @@ def counted_in(source: Source, tick_size: float, lot_size: float) -> Source:
 
 
 def assembled(source: Source) -> Recording:
-    """Return what `joined` returned as one recording in memory."""
-    chunks = list(source.chunks)
-    events = chunks[0].events if len(chunks) == 1 else np.concatenate([chunk.events for chunk in chunks])
-    orders = [chunk.orders for chunk in chunks if chunk.orders is not None]
+    """Return what `joined` returned as one recording in memory, which never holds the events twice."""
+    events = np.zeros(0, EVENT)
+    orders = []
+    for chunk in source.chunks:
+        before = len(events)
+        events.resize(before + len(chunk.events), refcheck=False)  # grows where it lies: nobody has seen it
+        events[before:] = chunk.events
+        if chunk.orders is not None:
+            orders.append(chunk.orders)
     return Recording(
         source.instrument,
         events,
