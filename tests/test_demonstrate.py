@@ -104,7 +104,7 @@ def test_what_is_read_back_is_what_the_simulator_showed_to_the_last_bit(data):
 
 
 def test_half_spreads_are_cut_where_nobody_is_filled():
-    shy = Lesson(SHORT, "glft", 0.01, True, 0, 4)._replace(scenario=SHORT.but(fill_decay=1.5, volatility=3.0))
+    shy = Lesson(SHORT, "glft", 0.01, True, 0, 4)._replace(scenario=SHORT.but(fill_decay=1.5, volatility=2.0))
     shown = record(shy._replace(risk_aversion=50.0), 0)
     assert max(np.max(side) for side in shown.quote[:2]) == np.float32(FURTHEST / 1.5)
     assert not np.any(shown.fill)

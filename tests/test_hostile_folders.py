@@ -149,6 +149,13 @@ def test_a_changed_table_that_passes_for_one_is_named_where_the_report_breaks(tm
         raise TypeError("no table of ours")
 
     monkeypatch.setattr(sys.modules["flowhft.report.build"], "render", breaks)
+    (tmp_path / "bare").mkdir()
+    write_run(tmp_path / "bare")
+    for path in (tmp_path / "bare").rglob(MANIFEST):
+        path.unlink()
+    with pytest.raises(DataError, match=r"bare` must be as its command wrote it"):  # nothing vouches for it
+        report(tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare")
     with pytest.raises(TypeError, match="no table of ours"):  # nothing was changed: a fault of the report
         report(tmp_path)
     (tmp_path / "note.json").write_text("[]")

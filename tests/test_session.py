@@ -54,7 +54,9 @@ from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.book import top_of_book
 from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, SELL, SNAPSHOT, TOP, TRADE, Recording
+from flowhft.runs.folder import read_json, write_json
 from flowhft.scenarios.scenario import Scenario
+from flowhft.stages.journalled import evaluate_journal
 from flowhft.types import Estimates, Quote
 
 MS = 1_000_000
@@ -575,6 +577,38 @@ def test_what_was_not_flushed_whole_is_not_there(tmp_path: Path) -> None:
         read_journal(tmp_path / "it")
     with pytest.raises(DataError, match=r"must be the folder of a journal; it has no journal\.json"):
         read_journal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "facts", "why"),
+    [
+        ({}, {}, None),
+        ({"spread_pnl": "x"}, {}, "must hold the tables that a session wrote"),
+        ({"inventory_pnl": None}, {}, "must hold the tables that a session wrote"),
+        ({}, {"tick_value": "nan"}, "`tick_value` of .* must be a number; received a text"),
+        ({}, {"settings": []}, "`settings` of .* must be an object; received a list"),
+        ({}, {"settings": {"decision_interval": "x"}}, "must be a journal that says what its session was"),
+    ],
+)
+def test_a_journal_that_another_tool_rewrote_is_refused(tmp_path: Path, table, facts, why) -> None:
+    recording = random_market(5, events=600)
+    settings = replace(INSTANT, decision_interval=0.05, horizon=1.0)
+    about = {
+        "policy": "it", "family": "own", "rule": "", "currency": "USD", "tick_value": 1.0, "reference": 0.0,
+        "settings": settings,
+    }  # fmt: skip
+    journal = Journal(tmp_path / "it", about)
+    trade(prepare(recording, settings), "it", constant(0.5, 0.4), settings, 0, journal=journal)
+    journal.finish()
+    path = tmp_path / "it" / "steps.parquet"
+    steps = pl.read_parquet(path)
+    steps.with_columns(**{name: pl.lit(value) for name, value in table.items()}).write_parquet(path)
+    write_json(path.with_name("journal.json"), read_json(path.with_name("journal.json")) | facts)
+    if why is None:
+        assert evaluate_journal(tmp_path / "it").results.height == 1
+        return
+    with pytest.raises(DataError, match=why):
+        evaluate_journal(tmp_path / "it")
 
 
 def test_a_session_with_a_journal_needs_no_memory_of_all_steps(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from flowhft.report.theme import styles_of
 from flowhft.runs import folder as runs
 
 # What tables bring about that passed for those of the list, and hold what no command writes.
-ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, pl.exceptions.PolarsError)
+ODD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+)
 
 
 def render(evidence: Evidence) -> str:
@@ -54,14 +62,7 @@ def build(folder: Path | str) -> Path:
     evidence = gather(folder)
     try:
         document = render(evidence)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        pl.exceptions.PolarsError,
-    ) as cause:
+    except ODD as cause:
         if changed := _changed(folder):
             received = f"{type(cause).__name__}: {cause}"
             raise DataError(
@@ -75,8 +76,14 @@ def build(folder: Path | str) -> Path:
 
 
 def _changed(folder: Path) -> Path | None:
-    """Return a file of a run folder or its stages that is not as its manifest says; None without one."""
-    for manifest in sorted(folder.rglob(runs.MANIFEST)):
+    """Return a file of a run folder or its stages that is not as its manifest says; None if all are.
+
+    A folder in which nothing vouches for its files is one itself.
+    """
+    manifests = sorted(folder.rglob(runs.MANIFEST))
+    if not manifests:
+        return folder
+    for manifest in manifests:
         for name, digest in runs.read_manifest(manifest)["files"].items():
             path = manifest.parent / name
             if path.is_file() and runs.sha256_of(path) != digest:

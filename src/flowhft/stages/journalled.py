@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.desk.journal import Journal, read_journal
+from flowhft.desk.journal import FACTS, Journal, read_journal
 from flowhft.desk.limits import RiskSettings
 from flowhft.desk.replay.engine import Replayed
 from flowhft.desk.replay.latency import Delays
@@ -18,6 +18,8 @@ from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.origin import Origin
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.ticks import Recording
+from flowhft.report.build import ODD
+from flowhft.runs.files import entry
 from flowhft.stages.evaluation import Backtest, Replays, judge
 
 JUDGED = "backtest"  # folder within a journal's of the tables that are made of it
@@ -68,17 +70,32 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
         DataError: it is no journal, or one that is damaged.
         UsageError: it is shorter than two sessions.
     """
+    try:
+        return _evaluated(folder, seed, confidence)
+    except ODD as cause:
+        raise DataError(
+            f"`{folder}` must hold the tables that a session wrote; {type(cause).__name__}: {cause}. They "
+            "are damaged, or another tool has written them: journal the session again."
+        ) from cause
+
+
+def _evaluated(folder: Path | str, seed: int, confidence: float) -> Backtest:
+    """Return what a journal came to; see `evaluate_journal`."""
     found = read_journal(folder)
     try:
         policy, currency = str(found.facts["policy"]), str(found.facts["currency"])
-        settings = _settings_of(found.facts["settings"])
-        money = float(found.facts["tick_value"]) * settings.lots
+        settings = _settings_of(entry(found.facts, Path(folder) / FACTS, "settings", kind=dict))
+        tick_value = entry(found.facts, Path(folder) / FACTS, "tick_value", kind=float)
+        money = float(tick_value) * settings.lots
         origins = {policy: Origin(str(found.facts["family"]), str(found.facts["rule"]))}
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
             f"`{folder}` must be a journal that says what its session was; {type(cause).__name__}: {cause}. "
             "The file journal.json is damaged."
         ) from cause
+    for name in ("spread_pnl", "inventory_pnl", "fee"):
+        if not np.isfinite(np.asarray(getattr(found.trajectory, name), np.float64)).all():
+            raise ValueError(f"`{name}` has a step without a number")
     replayed = Replayed(
         trajectory=found.trajectory,
         fills=found.fills,
