@@ -504,7 +504,7 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
         found = {name: METRICS[name].estimator(measures[METRICS[name].of])[0] for name in THREE}
         if scenario.hurst_exponent == 0.5:  # the mean of the moves' expectations
             mean = float(np.mean(measures["expected_pnl"]))
-            found |= {"pnl": mean, "sharpe": mean / float(np.std(measures["pnl"]))}
+            found |= {"pnl": mean, "sharpe": mean / float(np.std(measures["pnl"], ddof=1))}
         return found
 
     found = judged(ours)

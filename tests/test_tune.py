@@ -64,7 +64,7 @@ def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning
     # What the table says of fresh paths is what judging the tuned policy there gives, from the file as well.
     for policy in (quoting(chosen["timid"], timid), in_lab(named, timid)):
         pnl = judge(build(timid), policy, paths=400, seed=0, scenario="tune/fresh/timid")["pnl"]
-        assert found.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(), rel=1e-6)
+        assert found.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(ddof=1), rel=1e-6)
     # A chosen map of zeros would freeze right by chance: this one has every number.
     adapter = Adapter(1.25, 0.5, -0.25, 0.125, 0.0625)
     moved = tuned_policies({"timid": chosen["timid"]._replace(adapter=adapter)}, {})

@@ -35,7 +35,7 @@ Summary = dict[str, float]
 def _summary(measures: Mapping[str, PathValues], mean_from: str) -> Summary:
     """Return the three metrics and the utility, their mean estimated from a measure of that mean."""
     pnl = np.asarray(measures["pnl"], np.float64)
-    mean, deviation = float(np.mean(measures[mean_from], dtype=np.float64)), float(np.std(pnl))
+    mean, deviation = float(np.mean(measures[mean_from], dtype=np.float64)), float(np.std(pnl, ddof=1))
     return {
         "pnl": mean,
         "sharpe": mean / deviation if deviation else float("nan"),
