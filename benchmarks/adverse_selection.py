@@ -25,14 +25,14 @@ from flowhft.recordings.formats.sample import sample_recording
 def measure(path: Path, settings: CalibrationSettings) -> dict[str, str | float]:
     """Calibrate a recording and return its adverse selection in ticks, in 1 / k and in steps."""
     recording = read_recording(path, repair=True)
-    found = calibrate(recording, settings)
-    fill_decay, volatility = found.parameters["fill_decay"].value, found.parameters["volatility"].value
-    dt = natural_dt(found)
-    adverse = found.parameters["adverse_selection"]
+    result = calibrate(recording, settings)
+    fill_decay, volatility = result.parameters["fill_decay"].value, result.parameters["volatility"].value
+    dt = natural_dt(result)
+    adverse = result.parameters["adverse_selection"]
     return {
         "recording": path.name,
-        "seconds": found.facts.seconds,
-        "market_spread": found.facts.market_spread,
+        "seconds": result.facts.seconds,
+        "market_spread": result.facts.market_spread,
         "distance": 1.0 / fill_decay,
         "adverse_selection": adverse.value,
         "standard_error": adverse.standard_error,

@@ -21,7 +21,7 @@ prepare()
 
 from flowhft.scenarios.presets import find_scenarios  # noqa: E402
 from flowhft.simulate.market.market import build  # noqa: E402
-from flowhft.simulate.rollout import judge  # noqa: E402
+from flowhft.simulate.rollout import evaluate_one  # noqa: E402
 from flowhft.types import Observation, Quote  # noqa: E402
 
 
@@ -58,7 +58,9 @@ def main() -> None:
         for name, refill in (("one_lot", False), ("refill", True)):
             market = build(cell.but(dt=dt, refill=refill))
             quote = Standing(1.0 / cell.fill_decay)
-            fills = judge(market, quote, paths=options.paths, seed=0, scenario="discretisation")["fills"]
+            fills = evaluate_one(market, quote, paths=options.paths, seed=0, scenario="discretisation")[
+                "fills"
+            ]
             per_second = np.asarray(fills, np.float64) / (2.0 * cell.horizon)
             row[name] = float(per_second.mean())
             row[f"{name}_error"] = float(per_second.std() / math.sqrt(options.paths))

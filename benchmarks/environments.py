@@ -142,18 +142,18 @@ def main() -> None:
     one, pair = MarketEnv(scenario), np.zeros(2, np.float32)
     single = NumpyMarket(scenario, 1, 0)
     work = times * steps
-    found = rate(
+    result = rate(
         {
             "flowhft": (often([one], pair), work),
             "numpy": (often([single], pair[None]), work),
         },
         options.rounds,
     )
-    rows.append({"environments": 1, **found, "loop": found["numpy"]})
+    rows.append({"environments": 1, **result, "loop": result["numpy"]})
     for count in COUNTS:
         zero = np.zeros((count, 2), np.float32)
         looped = [NumpyMarket(scenario, 1, seed) for seed in range(LOOPED)]
-        found = rate(
+        result = rate(
             {
                 "flowhft": (often([MarketVectorEnv(scenario, num_envs=count)], zero), work * count),
                 "numpy": (often([NumpyMarket(scenario, count, 0)], zero), work * count),
@@ -161,7 +161,7 @@ def main() -> None:
             },
             options.rounds,
         )
-        rows.append({"environments": count, **found})
+        rows.append({"environments": count, **result})
     for row in rows:
         row |= {f"over_{peer}": row["flowhft"] / row[peer] for peer in ("numpy", "loop")}
     if options.json:

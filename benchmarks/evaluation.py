@@ -25,8 +25,8 @@ from flowhft.policies.names import find_policy  # noqa: E402
 from flowhft.scenarios.presets import paper_test  # noqa: E402
 from flowhft.simulate.drive import evaluate_all  # noqa: E402
 from flowhft.simulate.evaluate import evaluation_of  # noqa: E402
-from flowhft.simulate.job import Job, prepare_place  # noqa: E402
-from flowhft.simulate.rollout import evaluate_together, judge  # noqa: E402
+from flowhft.simulate.job import Job, prepared_scenario  # noqa: E402
+from flowhft.simulate.rollout import evaluate_one, evaluate_together  # noqa: E402
 from flowhft.simulate.spans import Span  # noqa: E402
 
 NAMES = ("white_noise", "avellaneda_stoikov", "glft", "glft_drift")
@@ -50,18 +50,18 @@ def judged(scenarios: list, policies: dict, paths: int) -> tuple[float, list]:
 
 def sharing(scenario, policies: dict, rounds: int) -> tuple[float, float]:
     """Return seconds per block of paths: all policies on one draw, and each on a draw of its own."""
-    place = prepare_place(Job([scenario], policies, BLOCK, seed=0), 0)
-    many = list(place.policies.values())
+    index = prepared_scenario(Job([scenario], policies, BLOCK, seed=0), 0)
+    many = list(index.policies.values())
     arguments = {"paths": BLOCK, "seed": 0, "scenario": "benchmark"}
     seconds: dict[str, list[float]] = {"shared": [], "apart": []}
     for turn in range(rounds + 1):
         for name in seconds:
             began = time.perf_counter()
             if name == "shared":
-                evaluate_together(place.market, many, **arguments)
+                evaluate_together(index.market, many, **arguments)
             else:
                 for policy in many:
-                    judge(place.market, policy, **arguments)
+                    evaluate_one(index.market, policy, **arguments)
             if turn:  # the first compiles
                 seconds[name].append(time.perf_counter() - began)
     return statistics.median(seconds["shared"]), statistics.median(seconds["apart"])

@@ -47,8 +47,10 @@ def coverage(experiments: int, seed: int) -> list[dict]:
             row = {"metric": name, "law": law}
             for count in SESSIONS:
                 random = np.random.default_rng([seed, count])
-                found = (intervals.single(estimator, (of(draw(random, count)),)) for _ in range(experiments))
-                known = [low <= truth <= high for _, low, high in found if low == low]
+                results = (
+                    intervals.single(estimator, (of(draw(random, count)),)) for _ in range(experiments)
+                )
+                known = [low <= truth <= high for _, low, high in results if low == low]
                 row[str(count)] = float(np.mean(known)) if truth == truth and known else None
             rows.append(row)
     return rows
@@ -65,7 +67,7 @@ def course(random: np.random.Generator, steps: int) -> Trajectory:
 
 def bootstrapped(paths: dict[str, Trajectory], samples: int) -> dict[str, np.ndarray]:
     """Return every metric of paths resampled by blocks of steps: what percentiles were taken of before."""
-    found = {}
+    result = {}
     for name, path in paths.items():
         steps = np.shape(path.fee)[-1]
         random = np.random.default_rng(0)
@@ -83,8 +85,8 @@ def bootstrapped(paths: dict[str, Trajectory], samples: int) -> dict[str, np.nda
                         if all(np.isfinite(by_sample[key][i]).all() for key in metric.measures)
                     ]
                 )
-        found[name] = np.array(values)
-    return found
+        result[name] = np.array(values)
+    return result
 
 
 def seconds(work, rounds: int) -> float:

@@ -55,18 +55,18 @@ def chunks_of(events: int, seed: int, rows: int = 500_000) -> Iterator[Chunk]:
         message += rounds
         side = random.choice([BUY, SELL], rounds)
         reach = random.exponential(6.0, rounds).astype(np.int64)
-        for place, kind, sides, price, quantity in (
+        for index, kind, sides, price, quantity in (
             (0, TRADE, side, walk + side * (1 + reach), 1 + random.integers(0, 20, rounds)),
             (1, TOP, np.full(rounds, BUY), walk - 1, 1 + random.integers(0, 90, rounds)),
             (2, TOP, np.full(rounds, SELL), walk + 1, 1 + random.integers(0, 90, rounds)),
         ):
             for name, value in (("kind", kind), ("side", sides), ("price", price), ("quantity", quantity)):
-                made[name][:, place] = value
-        for place in range(3, PER_ROUND):
-            of = BUY if place % 2 else SELL
-            made["kind"][:, place], made["side"][:, place] = DEPTH, of
-            made["price"][:, place] = walk - of * random.integers(1, LEVELS, rounds)
-            made["quantity"][:, place] = random.integers(1, 100, rounds)
+                made[name][:, index] = value
+        for index in range(3, PER_ROUND):
+            of = BUY if index % 2 else SELL
+            made["kind"][:, index], made["side"][:, index] = DEPTH, of
+            made["price"][:, index] = walk - of * random.integers(1, LEVELS, rounds)
+            made["quantity"][:, index] = random.integers(1, 100, rounds)
         kept = np.ones((rounds, PER_ROUND), bool)
         kept[:, 0] = random.random(rounds) < 0.03  # a market order now and then
         yield Chunk(made[kept])
@@ -140,9 +140,9 @@ def main() -> None:
             day = peaks[-1] + slope * (DAY - counts[-1])
             rows.append({"work": work, "peaks": peaks, "slope": slope, "day": day})
             if not options.json:
-                said = ", ".join(f"{c:,}: {peak:.2f} GB" for c, peak in zip(counts, peaks, strict=True))
+                message = ", ".join(f"{c:,}: {peak:.2f} GB" for c, peak in zip(counts, peaks, strict=True))
                 print(
-                    f"{work:10} {said}; {1e9 * slope:.0f} bytes an event, a day {day:.1f} GB",
+                    f"{work:10} {message}; {1e9 * slope:.0f} bytes an event, a day {day:.1f} GB",
                     flush=True,
                 )
     if options.json:

@@ -32,7 +32,7 @@ from flowhft.scenarios.presets import paper_test  # noqa: E402
 from flowhft.scenarios.scenario import Scenario  # noqa: E402
 from flowhft.scenarios.sensor import sensor_for  # noqa: E402
 from flowhft.simulate.market.market import build  # noqa: E402
-from flowhft.simulate.rollout import judge  # noqa: E402
+from flowhft.simulate.rollout import evaluate_one  # noqa: E402
 from flowhft.types import Observation, Quote  # noqa: E402
 
 SIZES = (4, 128, 128, 128, 2)
@@ -128,7 +128,7 @@ def main() -> None:
     perceptron = Perceptron([jnp.asarray(w) for w in weights], [jnp.asarray(b) for b in biases])
 
     def ours(policy: Perceptron | FlowPolicy) -> Callable[[int], np.ndarray]:
-        return lambda seed: judge(market, policy, paths=options.paths, seed=seed, scenario="b")["pnl"]
+        return lambda seed: evaluate_one(market, policy, paths=options.paths, seed=seed, scenario="b")["pnl"]
 
     contestants = {
         "perceptron": ours(perceptron),

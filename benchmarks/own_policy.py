@@ -31,7 +31,7 @@ from flowhft.recordings import read_recording, sample_recording  # noqa: E402
 from flowhft.scenarios.presets import find_scenarios  # noqa: E402
 from flowhft.simulate.market.market import build  # noqa: E402
 from flowhft.simulate.quoting import closed_form  # noqa: E402
-from flowhft.simulate.rollout import judge  # noqa: E402
+from flowhft.simulate.rollout import evaluate_one  # noqa: E402
 from flowhft.types import Estimates, Observation, Quote  # noqa: E402
 
 ROUNDS = 9
@@ -89,14 +89,14 @@ def simulated() -> tuple[int, dict[str, float]]:
         "expert": closed_form("glft", cell),
     }
     works = {
-        name: partial(judge, market, policy, paths=SESSIONS, seed=0, scenario="bench")
+        name: partial(evaluate_one, market, policy, paths=SESSIONS, seed=0, scenario="bench")
         for name, policy in policies.items()
     }
     return SESSIONS * cell.steps, medians(works, SIMULATED_ROUNDS)
 
 
 def main() -> None:
-    found = {"replay of the bundled recording": replayed(), f"{SESSIONS:,} sessions of T1.LL": simulated()}
+    result = {"replay of the bundled recording": replayed(), f"{SESSIONS:,} sessions of T1.LL": simulated()}
     rows = [
         {
             "where": where,
@@ -105,13 +105,13 @@ def main() -> None:
             "decisions_per_second": decisions / value,
             "microseconds_a_decision": 1e6 * value / decisions,
         }
-        for where, (decisions, seconds) in found.items()
+        for where, (decisions, seconds) in result.items()
         for name, value in seconds.items()
     ]
     if "--json" in sys.argv[1:]:
         print(json.dumps({"rows": rows}))
         return
-    for where, (decisions, _) in found.items():
+    for where, (decisions, _) in result.items():
         print(f"{where}: {decisions:,} decisions")
         print(f"{'':16}{'decisions/s':>14}{'us a decision':>16}")
         for row in rows:

@@ -67,9 +67,9 @@ def write_stream(path: Path, out: Path, price: float = 10.0, quantity: float = 1
     )  # fmt: skip
     lines = [book.select("local_ns", line=pl.struct("lastUpdateId", "bids", "asks").struct.json_encode())]
     for table in (trades, bbo, depth.drop("final_id")):
-        said = [name for name in table.columns if name != "local_ns"]
-        told = pl.struct(pl.lit("BTCUSDT").alias("s"), *said)
-        data = pl.struct(stream=pl.lit("btcusdt@x"), data=told).struct.json_encode()
+        messages = [name for name in table.columns if name != "local_ns"]
+        shown = pl.struct(pl.lit("BTCUSDT").alias("s"), *messages)
+        data = pl.struct(stream=pl.lit("btcusdt@x"), data=shown).struct.json_encode()
         lines.append(table.select("local_ns", line=data))
     ordered = pl.concat(lines).sort("local_ns", maintain_order=True)
     rows = ordered.select(pl.concat_str("local_ns", pl.lit(" "), "line")).to_series()

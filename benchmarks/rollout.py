@@ -26,7 +26,7 @@ from flowhft.scenarios.presets import paper_test  # noqa: E402
 from flowhft.scenarios.scenario import Scenario  # noqa: E402
 from flowhft.simulate.market.market import build  # noqa: E402
 from flowhft.simulate.quoting import closed_form  # noqa: E402
-from flowhft.simulate.rollout import judge  # noqa: E402
+from flowhft.simulate.rollout import evaluate_one  # noqa: E402
 from flowhft.types import Observation  # noqa: E402
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     market, policy = build(scenario), closed_form("glft", scenario)
 
     def ours(seed: int) -> dict[str, np.ndarray]:
-        return judge(market, policy, paths=options.paths, seed=seed, scenario="benchmark")
+        return evaluate_one(market, policy, paths=options.paths, seed=seed, scenario="benchmark")
 
     def peer(seed: int) -> dict[str, np.ndarray]:
         return numpy_rollout(scenario, options.paths, np.random.default_rng(seed))
@@ -95,9 +95,9 @@ def main() -> None:
     for seed in range(options.rounds):
         for name, run in (("flowhft", ours), ("numpy", peer)):
             began = time.perf_counter()
-            found = run(seed + 1)
+            outcome = run(seed + 1)
             seconds[name].append(time.perf_counter() - began)
-            means[name] = float(np.mean(found["pnl"]))
+            means[name] = float(np.mean(outcome["pnl"]))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     result = {
         "paths": options.paths,

@@ -102,14 +102,14 @@ def killed(chance: random.Random, most: int, *arguments: object) -> None:
 
 def results(folder: Path) -> dict[str, str]:
     """Return the hash of every file, but for times of the clock: manifests, reports, seconds of a curve."""
-    found = {}
+    result = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name not in (MANIFEST, REPORT):
             content = path.read_bytes()
             if path.name == "curve.parquet":
                 content = repr(pl.read_parquet(path).drop("seconds").to_dict(as_series=False)).encode()
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    return found
+            result[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+    return result
 
 
 def assert_same(folder: Path, whole: Path) -> None:

@@ -16,22 +16,22 @@ def bare(text: str) -> str:
 
 def texts_of(blocks: tuple[Block, ...]) -> list[tuple[str, bool]]:
     """Return every text of blocks, and whether it stands in Markdown too."""
-    found: list[tuple[str, bool]] = []
+    results: list[tuple[str, bool]] = []
     for block in blocks:
         if isinstance(block, Sentence | Heading):
-            found.append((block.text, True))
+            results.append((block.text, True))
         elif isinstance(block, Listing):
-            found += [(item, True) for item in block.items]
+            results += [(item, True) for item in block.items]
         elif isinstance(block, Typed):
-            found += [(line, True) for line in block.lines]
+            results += [(line, True) for line in block.lines]
         elif isinstance(block, Table):
-            found += [(title, True) for title in block.head]
-            found += [(cell.text, True) for row in block.rows for cell in row]
+            results += [(title, True) for title in block.head]
+            results += [(cell.text, True) for row in block.rows for cell in row]
         elif isinstance(block, Figures):
-            found.append((block.caption, False))
+            results.append((block.caption, False))
         elif isinstance(block, Detail):
-            found += [(text, False) for text, _ in texts_of(block.blocks)]
-    return found
+            results += [(text, False) for text, _ in texts_of(block.blocks)]
+    return results
 
 
 def assert_both_say_the_same(page: Page) -> tuple[str, str]:

@@ -15,11 +15,11 @@ def assert_listed(folder: Path, command: str = "") -> int:
         command: that wrote it; by default its manifest says so.
     """
     command = command or manifest_of(folder)["command"]
-    found = sorted(folder.glob("*.parquet"))
-    for path in found:
+    result = sorted(folder.glob("*.parquet"))
+    for path in result:
         table, columns = tables.table_of(command, path.stem), read_table(path)
         missing = set(table.needed(METRICS)) - set(columns.columns) if columns.height else set()
         assert not missing, (path.name, missing)
         more = set(columns.columns) - set(table.names(METRICS))
         assert not more, (path.name, more)
-    return len(found)
+    return len(result)

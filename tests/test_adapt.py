@@ -14,10 +14,10 @@ from flowhft.flow.network import init_network
 from flowhft.flow.normaliser import Normaliser
 from flowhft.flow.policy import FlowPolicy, save_policy
 from flowhft.learn.adapt.adapt import adapt, policies_evaluator, records_of
-from flowhft.learn.adapt.coordinate_search import search_by_turns
+from flowhft.learn.adapt.coordinate_search import coordinate_search
 from flowhft.learn.adapt.gradient import adapted_nodes, score_along
 from flowhft.learn.adapt.notes import require_known_law
-from flowhft.learn.adapt.objective import Worth, worth_of
+from flowhft.learn.adapt.objective import Score, score_of
 from flowhft.learn.adapt.paper import printed_adapter, printed_offsets, search_grid
 from flowhft.learn.adapt.search import Scales, adapter_at
 from flowhft.learn.adapt.state import search_state
@@ -33,7 +33,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import adapted, closed_form
 from flowhft.simulate.quoting.lab import in_lab, unmapped_in_lab
-from flowhft.simulate.rollout import judge
+from flowhft.simulate.rollout import evaluate_one
 from flowhft.types import Observation, Quote
 
 # One step, so that there is no inventory to carry: the best half-spread is known.
@@ -97,14 +97,14 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
         blind = closed_form("avellaneda_stoikov", ONE, 1e-3)
         off = best + TOO_WIDE - UNIT
         policy = adapted(blind, IDENTITY._replace(offset_bid=off, offset_ask=off))
-    found = adapt([policy], [ONE], SEARCH, 3, method=method, grid=GRID, state=STATE, gradient=GRADIENT)
-    assert (found.adapter == IDENTITY) == (method == "last_layer")
+    result = adapt([policy], [ONE], SEARCH, 3, method=method, grid=GRID, state=STATE, gradient=GRADIENT)
+    assert (result.adapter == IDENTITY) == (method == "last_layer")
     seen = Observation(*jnp.zeros(len(Observation._fields)))
-    policy = found.refitted or policy
+    policy = result.refitted or policy
     own, _ = policy.act(policy.init(), seen, jax.random.key(0))
-    np.testing.assert_allclose(adapt_quote(found.adapter, own, seen)[:2], best, atol=0.15 * UNIT)
-    assert found.fresh.low > 0.0
-    assert found.search.filter("chosen").height >= 1
+    np.testing.assert_allclose(adapt_quote(result.adapter, own, seen)[:2], best, atol=0.15 * UNIT)
+    assert result.fresh.low > 0.0
+    assert result.search.filter("chosen").height >= 1
 
 
 @pytest.mark.parametrize("method", ["turns", "last_layer"])
@@ -113,14 +113,14 @@ def test_what_was_chosen_is_scored_on_paths_that_did_not_choose_it(method):
     policy = quoting(1.5) if method == "last_layer" else closed_form("glft", SMALL, 0.3)
     few = AdaptSettings(criterion="pnl", paths=64, fresh_paths=64, rounds=1, candidates=5)
     short = GradientSettings(paths=4, batches=1, updates=4, check_every=2, layer_rate=0.05)
-    found = adapt([policy], [SMALL], few, 3, method=method, gradient=short)
-    assert found.refitted is not None or found.adapter != IDENTITY
-    chosen = found.refitted or adapted(policy, found.adapter)
+    result = adapt([policy], [SMALL], few, 3, method=method, gradient=short)
+    assert result.refitted is not None or result.adapter != IDENTITY
+    chosen = result.refitted or adapted(policy, result.adapter)
     gains = {}
     for stage in ("validation", "fresh"):
         before, after = policies_evaluator([SMALL], few, 3)([[policy, chosen]], stage, 64)
         gains[stage] = after.value - before.value
-    assert found.fresh.value == pytest.approx(gains["fresh"], rel=1e-4)
+    assert result.fresh.value == pytest.approx(gains["fresh"], rel=1e-4)
     assert abs(gains["fresh"] - gains["validation"]) > 0.01 * abs(gains["fresh"])
 
 
@@ -139,7 +139,7 @@ def law(recorded):
     @jax.jit
     def laws(record):
         nodes = jax.vmap(jax.vmap(lambda *now: adapted_nodes(MAP, *now)))(record.moment, record.base)
-        return jax.vmap(law_along)(record.way, nodes)
+        return jax.vmap(law_along)(record.path_law, nodes)
 
     return laws(recorded[0])
 
@@ -147,7 +147,7 @@ def law(recorded):
 @pytest.fixture(scope="module")
 def sampled():
     policy = adapted(closed_form("glft", SMALL, 0.3), MAP)
-    return judge(build(SMALL), policy, paths=8_192, seed=0, scenario="elsewhere")
+    return evaluate_one(build(SMALL), policy, paths=8_192, seed=0, scenario="elsewhere")
 
 
 def test_the_law_is_what_simulation_samples(law, sampled):
@@ -185,7 +185,7 @@ def test_expected_fills_put_into_the_inventory_would_see_no_risk(recorded, law, 
     ours = float(np.sqrt(np.mean(law.square) - np.mean(law.realised) ** 2))
     assert ours == pytest.approx(true, rel=0.06)
     (record,) = recorded
-    assert float(np.std(relaxed(record.way, record.moment, record.base))) < 0.3 * true
+    assert float(np.std(relaxed(record.path_law, record.moment, record.base))) < 0.3 * true
 
 
 def test_the_gradient_is_that_of_finite_differences(recorded):
@@ -224,7 +224,7 @@ def hill(top):
     def judged(adapters):
         units = Adapter(1.0, UNIT, UNIT, UNIT, UNIT)
         return [
-            Worth(
+            Score(
                 -sum(((x - y) / unit) ** 2 for x, y, unit in zip(adapter, top, units, strict=True)),
                 np.zeros(4),
             )
@@ -239,27 +239,27 @@ SCALES = Scales(UNIT, 1.0)
 
 def test_evolution_finds_a_top_in_all_five_directions():
     top = Adapter(1.3, 0.3, -0.2, 0.25, -0.4)
-    found = search_state(hill(top), SCALES, StateSettings(generations=40), seed=0)
-    np.testing.assert_allclose(found.adapter, top, atol=0.05)
-    assert found.edges == ()
-    assert found.rows.filter("chosen")["score"].max() == pytest.approx(found.best.value)
-    assert found.rows["direction"][0] == "none"
+    result = search_state(hill(top), SCALES, StateSettings(generations=40), seed=0)
+    np.testing.assert_allclose(result.adapter, top, atol=0.05)
+    assert result.edges == ()
+    assert result.rows.filter("chosen")["score"].max() == pytest.approx(result.best.value)
+    assert result.rows["direction"][0] == "none"
     again = search_state(hill(top), SCALES, StateSettings(generations=40), seed=0)
-    assert again.adapter == found.adapter
+    assert again.adapter == result.adapter
 
 
 def test_choices_on_the_edge_of_what_was_searched_are_named():
     far = IDENTITY._replace(skew=5.0)
-    found = search_state(hill(far), SCALES, StateSettings(generations=30, bound=2.1), seed=0)
-    assert found.edges == ("skew",)
+    result = search_state(hill(far), SCALES, StateSettings(generations=30, bound=2.1), seed=0)
+    assert result.edges == ("skew",)
     assert search_grid(hill(IDENTITY._replace(offset_bid=0.2)), UNIT, GridSettings()).edges == ()
-    found = search_grid(hill(Adapter(1.0, 0.3, -0.2, 0.0)), UNIT, GridSettings())
-    assert found.edges == ("offset_bid",)
-    assert found.adapter == pytest.approx(Adapter(1.0, 0.3, -0.2, 0.0))
+    result = search_grid(hill(Adapter(1.0, 0.3, -0.2, 0.0)), UNIT, GridSettings())
+    assert result.edges == ("offset_bid",)
+    assert result.adapter == pytest.approx(Adapter(1.0, 0.3, -0.2, 0.0))
     one_scale = GridSettings(scales=(1.0,))  # an axis of one point has no edge
     assert search_grid(hill(IDENTITY), UNIT, one_scale).edges == ()
-    assert search_by_turns(hill(far), UNIT, AdaptSettings()).edges == ("skew",)
-    assert search_by_turns(hill(IDENTITY._replace(skew=0.13)), UNIT, AdaptSettings()).edges == ()
+    assert coordinate_search(hill(far), UNIT, AdaptSettings()).edges == ("skew",)
+    assert coordinate_search(hill(IDENTITY._replace(skew=0.13)), UNIT, AdaptSettings()).edges == ()
 
 
 def test_what_chance_could_explain_is_left_as_it_is():
@@ -268,7 +268,7 @@ def test_what_chance_could_explain_is_left_as_it_is():
     def noisy(adapters):
         values = random.normal(size=(len(adapters), 50))
         return [
-            Worth(0.0 if a == IDENTITY else 0.01, v - v.mean()) for a, v in zip(adapters, values, strict=True)
+            Score(0.0 if a == IDENTITY else 0.01, v - v.mean()) for a, v in zip(adapters, values, strict=True)
         ]
 
     assert search_grid(noisy, UNIT, GridSettings()).adapter == IDENTITY
@@ -279,20 +279,20 @@ def test_what_chance_could_explain_is_left_as_it_is():
 
 
 def test_a_score_over_pnl_given_fills_has_less_chance_and_the_same_expectation(sampled):
-    found, paths = sampled, len(sampled["pnl"])
+    result, paths = sampled, len(sampled["pnl"])
     for criterion in ("pnl", "utility", "sharpe"):
-        plain, controlled = (worth_of([found], criterion, controlled=c) for c in (False, True))
+        plain, controlled = (score_of([result], criterion, controlled=c) for c in (False, True))
         error = np.std(plain.influence - controlled.influence) / paths**0.5
         assert abs(plain.value - controlled.value) < 4.0 * error
         assert np.std(controlled.influence) < 0.9 * np.std(plain.influence)
-    mean, risk = found["expected_pnl"].mean(), found["pnl"].std()
-    assert worth_of([found], "utility", controlled=True).value == pytest.approx(mean - RISK_WEIGHT * risk)
-    unknown = found | {"expected_pnl": np.full(paths, np.nan)}
-    assert worth_of([unknown], "pnl", controlled=True).value == pytest.approx(found["pnl"].mean())
-    held = worth_of([found], "pnl", inventory_weight=0.5)
-    assert held.value == pytest.approx(found["pnl"].mean() - 0.5 * found["mean_square_inventory"].mean())
-    shift = 0.5 * (found["mean_square_inventory"] - found["mean_square_inventory"].mean())
-    np.testing.assert_allclose(held.influence, worth_of([found], "pnl").influence - shift)
+    mean, risk = result["expected_pnl"].mean(), result["pnl"].std()
+    assert score_of([result], "utility", controlled=True).value == pytest.approx(mean - RISK_WEIGHT * risk)
+    unknown = result | {"expected_pnl": np.full(paths, np.nan)}
+    assert score_of([unknown], "pnl", controlled=True).value == pytest.approx(result["pnl"].mean())
+    held = score_of([result], "pnl", inventory_weight=0.5)
+    assert held.value == pytest.approx(result["pnl"].mean() - 0.5 * result["mean_square_inventory"].mean())
+    shift = 0.5 * (result["mean_square_inventory"] - result["mean_square_inventory"].mean())
+    np.testing.assert_allclose(held.influence, score_of([result], "pnl").influence - shift)
 
 
 def test_two_maps_compose_into_one():

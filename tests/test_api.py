@@ -22,7 +22,7 @@ from flowhft.errors import UnknownNameError, UsageError
 from flowhft.flow.objectives import OBJECTIVES
 from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.learn.settings import AdaptSettings, GridSettings, TrainingSettings
 from flowhft.policies.file import save_policy
 from flowhft.policies.plans import PLANS
@@ -66,7 +66,7 @@ def market(recording):
 
 @pytest.fixture(scope="module")
 def shown():
-    lesson = Lesson(SOLO, "glft", SOLO.risk_aversion, True, 0, 12)
+    lesson = Episodes(SOLO, "glft", SOLO.risk_aversion, True, 0, 12)
     trajectory = record(lesson, seed=0)
     unknown = np.full_like(trajectory.observation.intensity_bid, np.nan)
     seen = trajectory.observation._replace(intensity_bid=unknown, intensity_ask=unknown)
@@ -191,7 +191,7 @@ def test_a_command_writes_what_the_function_returns(tmp_path):
         *("--reference", "glft", "--seed", "3", "--delay", "1", "--out", tmp_path / "run", "--quiet"),
     )
     assert said.code == 0, said.err
-    found = flowhft.evaluate(
+    result = flowhft.evaluate(
         ["white_noise", "glft"],
         ["T1.LL", "T2.HH"],
         40,
@@ -200,8 +200,8 @@ def test_a_command_writes_what_the_function_returns(tmp_path):
         delay=1,
     )
     for name in ("results", "differences", "equity", "inventory", "markouts", "fingerprint"):
-        assert_frame_equal(read_table(tmp_path / "run" / f"{name}.parquet"), getattr(found, name))
-    found.save(tmp_path / "saved")
+        assert_frame_equal(read_table(tmp_path / "run" / f"{name}.parquet"), getattr(result, name))
+    result.save(tmp_path / "saved")
     for path in (tmp_path / "saved").iterdir():
         assert path.read_bytes() == (tmp_path / "run" / path.name).read_bytes()
 
@@ -254,9 +254,9 @@ def test_scenarios_that_cannot_be_are_refused():
 
 
 def test_your_own_policy_stands_beside_experts():
-    found = flowhft.evaluate({"mine": leaning, "glft": "glft"}, "T1.LL", 20)
-    assert found.results["policy"].to_list() == ["mine", "glft", NO_QUOTE]
-    mine = found.results.filter(policy="mine").to_dicts()[0]
+    result = flowhft.evaluate({"mine": leaning, "glft": "glft"}, "T1.LL", 20)
+    assert result.results["policy"].to_list() == ["mine", "glft", NO_QUOTE]
+    mine = result.results.filter(policy="mine").to_dicts()[0]
     assert mine["fills"] > 0
     assert mine["half_spread"] == pytest.approx(0.5, abs=1e-6)  # leaning moves both sides alike
     assert flowhft.evaluate([leaning], "T1.LL", 20).results["pnl"][0] == mine["pnl"]
@@ -314,34 +314,34 @@ def test_who_stays_at_home_is_last_and_the_reference_only_if_asked_for():
 
 
 def test_who_stays_at_home_earns_exactly_nothing_in_simulation():
-    found = flowhft.evaluate("glft", "T1.LL,stress.crash", 60)
-    home = found.results.filter(policy=NO_QUOTE)
+    result = flowhft.evaluate("glft", "T1.LL,stress.crash", 60)
+    home = result.results.filter(policy=NO_QUOTE)
     for name in ("pnl", "spread_pnl", "inventory_pnl", "fee", "max_drawdown", "fills", "quoting_ratio"):
         assert (home.select(f"^{name}(_low|_high)?$") == 0.0).to_numpy().all(), name
     for name in ("sharpe", "effective_spread", "fill_ratio", "half_spread"):
         assert home[name].null_count() == home.height, name
-    glft_alone = found.results.filter(policy="glft")
-    away = found.differences.filter(policy=NO_QUOTE)
+    glft_alone = result.results.filter(policy="glft")
+    away = result.differences.filter(policy=NO_QUOTE)
     np.testing.assert_allclose(away["pnl"], -glft_alone["pnl"], rtol=1e-12)
     np.testing.assert_allclose(away["pnl_low"], -glft_alone["pnl_high"], rtol=1e-9)
-    assert found.markouts.filter(policy=NO_QUOTE)["fills"].sum() == 0
-    assert found.fingerprint.filter(policy=NO_QUOTE)["half_spread_bid"].is_nan().all()
+    assert result.markouts.filter(policy=NO_QUOTE)["fills"].sum() == 0
+    assert result.fingerprint.filter(policy=NO_QUOTE)["half_spread_bid"].is_nan().all()
 
 
 def test_who_stays_at_home_earns_exactly_nothing_on_a_recording(recording, market):
-    found = flowhft.replay(
+    result = flowhft.replay(
         recording, "glft", scenario=market, settings=FAST, sweep=SweepSettings(fees=(0.0, 5.0))
     )
-    home = found.results.filter(policy=NO_QUOTE)
+    home = result.results.filter(policy=NO_QUOTE)
     for name in ("pnl", "fills", "turnover", "max_drawdown", "quoting_ratio"):
         assert (home.select(f"^{name}(_low|_high)?$") == 0.0).to_numpy().all(), name
     assert home["sharpe"].is_nan().all()
-    assert (found.costs.filter(policy=NO_QUOTE)["pnl"] == 0.0).all()
-    assert found.fills.filter(policy=NO_QUOTE).height == 0
-    assert found.record["break_even_fee_bps"][NO_QUOTE] is None
-    assert set(found.record["orders"][NO_QUOTE]) == {0}
-    assert found.record["learned"] is None
-    assert NO_QUOTE in repr(found)
+    assert (result.costs.filter(policy=NO_QUOTE)["pnl"] == 0.0).all()
+    assert result.fills.filter(policy=NO_QUOTE).height == 0
+    assert result.record["break_even_fee_bps"][NO_QUOTE] is None
+    assert set(result.record["orders"][NO_QUOTE]) == {0}
+    assert result.record["learned"] is None
+    assert NO_QUOTE in repr(result)
 
 
 # Recordings
@@ -361,10 +361,10 @@ def test_one_call_calibrates_the_first_part_and_replays_the_rest(recording, tmp_
 
 @pytest.mark.slow
 def test_a_replay_of_what_it_calibrates_on_says_that_it_is_in_sample(recording):
-    found = flowhft.replay(flowhft.sample_recording(), "glft", settings=FAST)
-    assert "in sample" in found.record["warnings"][-1]
+    result = flowhft.replay(flowhft.sample_recording(), "glft", settings=FAST)
+    assert "in sample" in result.record["warnings"][-1]
     known = flowhft.replay(recording, "glft", calibration=flowhft.calibrate(recording), settings=FAST)
-    assert_frame_equal(found.results, known.results)
+    assert_frame_equal(result.results, known.results)
     assert not any("in sample" in warning for warning in known.record["warnings"])
 
 
@@ -372,9 +372,9 @@ def test_a_replay_minds_what_is_said_of_fees_and_the_least_order(recording, mark
     said = InstrumentSettings(maker_fee_bps=-0.5, taker_fee_bps=0.0, minimum_notional=500.0)
     told = flowhft.read_recording(flowhft.sample_recording(), instrument=said)
     plain = flowhft.replay(recording, "no_quote", scenario=market, settings=FAST)
-    found = flowhft.replay(told, "no_quote", scenario=market, settings=FAST)
-    assert_frame_equal(found.results, plain.results)
-    more = set(found.record["warnings"]) - set(plain.record["warnings"])
+    result = flowhft.replay(told, "no_quote", scenario=market, settings=FAST)
+    assert_frame_equal(result.results, plain.results)
+    more = set(result.record["warnings"]) - set(plain.record["warnings"])
     assert more == {"`maker_fee_bps` of the replay is 0; the venue's is said to be -0.5."}
     least = replace(told, instrument=told.instrument._replace(minimum_notional=1e6))
     with pytest.raises(UsageError, match=r"`order_lots` must make orders of 1000000.0 USDT or more"):
@@ -390,14 +390,14 @@ def test_imitate_takes_an_objective_of_your_own(shown):
     network = NetworkSettings(horizon=2, width=8, blocks=1)
     training = TrainingSettings(updates=20, batch=32, examine_scenarios=0, checkpoint_every=10)
     try:
-        found = flowhft.imitate(shown, objective=mine, network=network, training=training)
-        assert found.flow.objective == "my_regression"
+        result = flowhft.imitate(shown, objective=mine, network=network, training=training)
+        assert result.flow.objective == "my_regression"
         with pytest.raises(UsageError, match="`objective` must have a name of its own"):
             flowhft.imitate(
                 shown, objective=replace(mine, summary="another"), network=network, training=training
             )
         known = flowhft.imitate(shown, objective="regression", network=network, training=training)
-        both = flowhft.evaluate({"mine": found.policy, "known": known.policy}, SOLO, 20).results
+        both = flowhft.evaluate({"mine": result.policy, "known": known.policy}, SOLO, 20).results
         assert both["pnl"][0] == both["pnl"][1]  # the same arithmetic under two names
     finally:
         OBJECTIVES.pop("my_regression", None)
@@ -418,9 +418,9 @@ def test_a_policy_is_imitated_adapted_saved_and_found_again(shown, tmp_path):
     again = flowhft.adapt(tmp_path / "imitated.safetensors", SOLO, method="paper", search=search, grid=grid)
     assert adapted.found.adapter == again.found.adapter
     adapted.save(tmp_path / "adapted.safetensors")
-    found = flowhft.evaluate(
+    result = flowhft.evaluate(
         {"now": adapted.policy, "saved": str(tmp_path / "adapted.safetensors")}, SOLO, 20
     ).results
-    assert found["pnl"][0] == found["pnl"][1]
+    assert result["pnl"][0] == result["pnl"][1]
     with pytest.raises(UsageError, match="`policy` must be a saved policy; received 'glft'"):
         flowhft.adapt("glft", SOLO)

@@ -244,10 +244,10 @@ def test_orders_within_a_window_are_those_of_a_loop_over_the_trades(trades, wind
         else:
             wanted.append([time, side, 2, price])
         last = (side, time)
-    found = market_orders(recording_of(rows), window)
+    result = market_orders(recording_of(rows), window)
     wanted = [row for row in wanted if row[0] > 8]  # the mid is known strictly before
-    assert list(zip(*(values.tolist() for values in found[:4]), strict=True)) == list(map(tuple, wanted))
-    assert found.reach.tolist() == [side * (price - 100.5) for _, side, _, price in wanted]
+    assert list(zip(*(values.tolist() for values in result[:4]), strict=True)) == list(map(tuple, wanted))
+    assert result.reach.tolist() == [side * (price - 100.5) for _, side, _, price in wanted]
 
 
 def test_market_orders_without_trades_are_none():

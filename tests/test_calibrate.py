@@ -199,9 +199,9 @@ class TestHawkesFit:
         order = np.argsort(np.concatenate([slow, fast]))
         times = np.concatenate([slow, fast])[order]
         sides = np.concatenate([slow_sides, fast_sides])[order]
-        found = fit_hawkes(times, sides, 2000.0).process
-        best, gradient = log_likelihood(found, times, sides, 2000.0)
-        assert np.max(np.abs(gradient * np.array(found))) < 1e-5 * len(times)
+        result = fit_hawkes(times, sides, 2000.0).process
+        best, gradient = log_likelihood(result, times, sides, 2000.0)
+        assert np.max(np.abs(gradient * np.array(result))) < 1e-5 * len(times)
         rng = np.random.default_rng(7)
         for decay in np.geomspace(0.01, 1e4, 40):
             for branching in (0.1, 0.3, 0.5, 0.7):

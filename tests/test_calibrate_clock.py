@@ -26,8 +26,8 @@ def in_pieces(rng, count, seconds, apart):
         rng.random(count) < 0.5,
         rng.integers(1, 6, count),
     )
-    place = np.concatenate([np.arange(n) for n in pieces])
-    return orders_at(np.repeat(begins, pieces) + apart * place, np.repeat(buys, pieces))
+    index = np.concatenate([np.arange(n) for n in pieces])
+    return orders_at(np.repeat(begins, pieces) + apart * index, np.repeat(buys, pieces))
 
 
 class TestPieces:
@@ -59,13 +59,13 @@ class TestPieces:
         """Pieces of an order are 20 to 50 ms apart there; each alone, they look like excitation."""
         recording = read_recording(shared_data / "bitstamp_l3_2015")
         few = {"bootstrap_samples": 100}
-        found = calibrate(recording, CalibrationSettings(**few))
-        assert found.facts.order_window == 0.2
-        assert found.facts.hawkes_p_value > 0.01
-        assert found.facts.bursts == found.facts.market_orders
+        result = calibrate(recording, CalibrationSettings(**few))
+        assert result.facts.order_window == 0.2
+        assert result.facts.hawkes_p_value > 0.01
+        assert result.facts.bursts == result.facts.market_orders
         alone = calibrate(recording, CalibrationSettings(order_window=0.01, **few))
         assert alone.facts.hawkes_p_value < 1e-4
-        assert alone.parameters["decay"].value > 100.0 * found.parameters["decay"].value
+        assert alone.parameters["decay"].value > 100.0 * result.parameters["decay"].value
         assert any("Set it to 0.2" in text for text in alone.warnings)
 
 
@@ -79,9 +79,9 @@ class TestTick:
         events = recording.events.copy()
         trades = events["kind"] == TRADE
         events["exchange_time_ns"][trades] -= events["exchange_time_ns"][trades] % 1_000_000_000
-        found = calibrate(replace(recording, events=events))
-        assert any("the clock ticks every 1 s" in text for text in found.warnings)
+        result = calibrate(replace(recording, events=events))
+        assert any("the clock ticks every 1 s" in text for text in result.warnings)
         # Times within a second are drawn at random: no decay faster than a second can be told.
-        assert found.parameters["decay"].value <= 1.0 + 1e-9
+        assert result.parameters["decay"].value <= 1.0 + 1e-9
         # The venue's own clock ticks every millisecond, and nothing is said of that.
         assert clock_tick(market_orders(recording).time_ns) == 1_000_000

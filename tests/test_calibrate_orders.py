@@ -45,7 +45,7 @@ def test_the_true_ratio_lies_within_its_interval():
         if filled < cancelled:
             rows.append((start + filled, FILL, side, price, 2, number))
         rows.append((start + cancelled, CHANGE, side, price, 0, number))
-    found = fit_order_fills(
+    result = fit_order_fills(
         orders_of(rows),
         top_of([0, 1100 * SECOND], [1000, 1000]),
         curve_of(distance, promised),
@@ -53,11 +53,11 @@ def test_the_true_ratio_lies_within_its_interval():
         1000,
         0.9999,
     )
-    ratio = found.order_fill_ratio
+    ratio = result.order_fill_ratio
     assert ratio.low < 0.5 < ratio.high < 0.7
-    assert found.warnings == ()
-    np.testing.assert_allclose(found.table["promised"], promised)
-    assert found.table["rate"][0] == pytest.approx(0.5 * promised[0], rel=0.3)
+    assert result.warnings == ()
+    np.testing.assert_allclose(result.table["promised"], promised)
+    assert result.table["rate"][0] == pytest.approx(0.5 * promised[0], rel=0.3)
 
 
 def test_distances_follow_the_mid_and_lives_end_with_the_first_execution():
@@ -77,19 +77,19 @@ def test_distances_follow_the_mid_and_lives_end_with_the_first_execution():
     np.testing.assert_array_equal(lives.end_ns, np.array([6, 7, 9]) * SECOND)
     np.testing.assert_array_equal(lives.filled, [1, 0, 0])
     top = top_of([0, 4 * SECOND, 20 * SECOND], [1000, 1002, 1002])
-    found = fit_order_fills(orders, top, curve_of(np.array([3.0, 4.0, 5.0]), np.full(3, 0.1)), 0)
+    result = fit_order_fills(orders, top, curve_of(np.array([3.0, 4.0, 5.0]), np.full(3, 0.1)), 0)
     # 3 ticks: the bid from 1 to 4 s, the ask from 4 to 7; 5 ticks: the ask from 2 to 4, the bid from 4 to 6.
-    np.testing.assert_allclose(found.table["order_seconds"], [6.0, 0.0, 4.0])
-    np.testing.assert_array_equal(found.table["fills"], [0.0, 0.0, 1.0])
-    assert np.isnan(found.order_fill_ratio.value)
-    assert "must rest on 30 executions of orders that rest 3 to 5 ticks" in found.warnings[0]
+    np.testing.assert_allclose(result.table["order_seconds"], [6.0, 0.0, 4.0])
+    np.testing.assert_array_equal(result.table["fills"], [0.0, 0.0, 1.0])
+    assert np.isnan(result.order_fill_ratio.value)
+    assert "must rest on 30 executions of orders that rest 3 to 5 ticks" in result.warnings[0]
 
 
 def test_levels_alone_are_refused():
-    found = fit_order_fills(None, top_of([0], [1000]), curve_of(np.array([3.0, 4.0]), np.ones(2)), 0)
-    assert np.isnan(found.order_fill_ratio.value)
-    assert "follows single orders; received price levels" in found.order_fill_ratio.diagnostic
-    assert found.table.is_empty()
+    result = fit_order_fills(None, top_of([0], [1000]), curve_of(np.array([3.0, 4.0]), np.ones(2)), 0)
+    assert np.isnan(result.order_fill_ratio.value)
+    assert "follows single orders; received price levels" in result.order_fill_ratio.diagnostic
+    assert result.table.is_empty()
 
 
 def test_the_error_is_of_the_ratio_and_not_of_how_many_orders_there_were():

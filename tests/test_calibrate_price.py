@@ -41,9 +41,9 @@ class TestHurst:
         missed, distances = 0, []
         for truth in (0.3, 0.7):
             for mids in simulated_mids(MARKET.but(hurst_exponent=truth), 600, 12):
-                found = fit_hurst(mids + noise * rng.standard_normal(len(mids)), 1.0).hurst_exponent
-                missed += not found.low <= truth <= found.high
-                distances.append((found.value - truth) / found.standard_error)
+                result = fit_hurst(mids + noise * rng.standard_normal(len(mids)), 1.0).hurst_exponent
+                missed += not result.low <= truth <= result.high
+                distances.append((result.value - truth) / result.standard_error)
         assert missed <= 5
         # Four standard errors of mean and scatter of 24 standard normals, and a bias of a third of an error.
         assert abs(np.mean(distances)) < 4.0 / np.sqrt(24.0) + 0.3
@@ -52,48 +52,50 @@ class TestHurst:
     def test_noise_is_told_from_memory_where_the_naive_exponent_fails(self):
         rng = np.random.default_rng(2)
         walk = np.cumsum(rng.standard_normal(4001))
-        found = fit_hurst(walk + 1.5 * rng.standard_normal(4001), 1.0)
+        result = fit_hurst(walk + 1.5 * rng.standard_normal(4001), 1.0)
         # Four standard errors: one false alarm in 15,000.
-        assert abs(found.hurst_exponent.value - 0.5) < 4.0 * found.hurst_exponent.standard_error < 0.25
-        assert not found.significant
-        assert found.noise == pytest.approx(1.5, rel=0.15)
-        assert found.volatility == pytest.approx(1.0, rel=0.3)
-        squares = found.structure["mean_square_move"].to_numpy()
+        assert abs(result.hurst_exponent.value - 0.5) < 4.0 * result.hurst_exponent.standard_error < 0.25
+        assert not result.significant
+        assert result.noise == pytest.approx(1.5, rel=0.15)
+        assert result.volatility == pytest.approx(1.0, rel=0.3)
+        squares = result.structure["mean_square_move"].to_numpy()
         naive = 0.5 * np.log2(squares[1] / squares[0])
         assert naive < 0.2
-        np.testing.assert_allclose(found.structure["fitted"][:6], squares[:6], rtol=0.15)
+        np.testing.assert_allclose(result.structure["fitted"][:6], squares[:6], rtol=0.15)
 
     def test_memory_of_the_volatility_is_no_memory_of_the_price(self):
         # A market whose volatility comes in bursts of a minute: the Gaussian error alone misses too often.
         rng = np.random.default_rng(3)
-        found = [
+        results = [
             fit_hurst(
                 np.cumsum(rng.standard_normal(1001) * np.repeat(rng.gamma(0.5, 2.0, 18), 60)[:1001]), 1.0
             )
             for _ in range(20)
         ]
         # 0.5 is left out at 99 %: Binomial(20, 0.01); P(more than 3) = 0.004 %.
-        assert sum(fit.significant for fit in found) <= 3
+        assert sum(fit.significant for fit in results) <= 3
         # The errors are those of the scatter; by the law of Gaussian moves they would be a quarter less.
-        exponents, errors = np.array([fit.hurst_exponent[1:3] for fit in found]).T
+        exponents, errors = np.array([fit.hurst_exponent[1:3] for fit in results]).T
         assert np.mean(errors) > 0.042
         assert 0.5 < np.std(exponents) / np.mean(errors) < 1.5
 
     def test_trending_prices_are_told_from_chance(self):
         mids = simulated_mids(MARKET.but(hurst_exponent=0.7), 600, 12)[0]
-        found = fit_hurst(mids, 1.0)
-        assert found.significant
-        assert found.volatility == pytest.approx(2.0, rel=0.25)
+        result = fit_hurst(mids, 1.0)
+        assert result.significant
+        assert result.volatility == pytest.approx(2.0, rel=0.25)
         # The same moves, four seconds apart each: a fractional price scales by 4^H.
         slow = fit_hurst(mids, 4.0)
-        assert slow.volatility == pytest.approx(found.volatility / 4.0**found.hurst_exponent.value, rel=1e-6)
+        assert slow.volatility == pytest.approx(
+            result.volatility / 4.0**result.hurst_exponent.value, rel=1e-6
+        )
 
     def test_one_exponent_that_does_not_hold_is_said(self):
         rng = np.random.default_rng(4)
         # Moves that trend for two steps and then forget.
         moves = np.convolve(rng.standard_normal(4001), np.ones(2), "valid")
-        found = fit_hurst(np.cumsum(moves), 1.0)
-        assert "does not scale by one exponent" in " ".join(found.warnings)
+        result = fit_hurst(np.cumsum(moves), 1.0)
+        assert "does not scale by one exponent" in " ".join(result.warnings)
         # A mid on rails has no exponent at all.
         rails = fit_hurst(np.cumsum(np.repeat(rng.standard_normal(40), 100)), 1.0)
         assert "is the edge of what is possible" in " ".join(rails.warnings)
@@ -119,12 +121,12 @@ class TestJumps:
         names = ("jump_intensity", "jump_mean", "jump_deviation")
         missed, deviations = dict.fromkeys(names, 0), []
         for mids in simulated_mids(self.truth, 3000, 20):
-            found = fit_jumps(mids)
-            assert found.significant
+            result = fit_jumps(mids)
+            assert result.significant
             for name in names:
-                parameter = found.parameters[name]
+                parameter = result.parameters[name]
                 missed[name] += not parameter.low <= getattr(self.truth, name) <= parameter.high
-            deviations.append(found.parameters["jump_deviation"].value)
+            deviations.append(result.parameters["jump_deviation"].value)
         assert max(missed.values()) <= 5, missed
         # 600 sizes: five standard errors of 0.05. With the diffusion left in it would be 1.8.
         assert np.mean(deviations) == pytest.approx(1.5, abs=0.25)
@@ -133,8 +135,8 @@ class TestJumps:
         """One jump of 20 among moves of 1: the usual variance is pi / 2, that of a product of neighbours."""
         moves = np.tile([1.0, -1.0], 300)
         moves[200] = 20.0
-        found = fit_jumps(np.concatenate([[0.0], np.cumsum(moves)]))
-        assert found.parameters["jump_share"].value == pytest.approx((400.0 - np.pi / 2.0) / (400.0 + 599.0))
+        result = fit_jumps(np.concatenate([[0.0], np.cumsum(moves)]))
+        assert result.parameters["jump_share"].value == pytest.approx((400.0 - np.pi / 2.0) / (400.0 + 599.0))
         rng = np.random.default_rng(13)
         moves = rng.standard_normal(500) * np.exp(rng.standard_normal(500).cumsum() / 10.0)
         n, size = 500, np.abs(moves)
@@ -150,11 +152,11 @@ class TestJumps:
     def test_a_price_without_jumps_shows_none(self):
         # 100 recordings, each with a jump by a chance of 1 %: P(more than 5) = 0.05 %. p-values are uniform.
         rng = np.random.default_rng(5)
-        found = [fit_jumps(np.cumsum(rng.standard_normal(1000))) for _ in range(100)]
-        assert sum(len(fit.jumps) > 0 for fit in found) <= 5
-        assert kstest([fit.p_value for fit in found], "uniform").pvalue > 1e-3
-        assert not any(fit.significant for fit in found)
-        none = next(fit for fit in found if len(fit.jumps) == 0)
+        results = [fit_jumps(np.cumsum(rng.standard_normal(1000))) for _ in range(100)]
+        assert sum(len(fit.jumps) > 0 for fit in results) <= 5
+        assert kstest([fit.p_value for fit in results], "uniform").pvalue > 1e-3
+        assert not any(fit.significant for fit in results)
+        none = next(fit for fit in results if len(fit.jumps) == 0)
         assert none.parameters["jump_intensity"].value == 0.0
         # Nothing seen in T seconds: the exact 95 % bound is -log(0.025) / T.
         assert none.parameters["jump_intensity"].high == pytest.approx(-np.log(0.025) / 999.0)
@@ -167,8 +169,8 @@ class TestJumps:
     def test_changing_volatility_is_not_jumps(self):
         rng = np.random.default_rng(6)
         scale = np.exp(np.sin(np.arange(4000) / 500.0))
-        found = [fit_jumps(np.cumsum(scale * rng.standard_normal(4000))) for _ in range(20)]
-        assert sum(fit.significant for fit in found) == 0
+        results = [fit_jumps(np.cumsum(scale * rng.standard_normal(4000))) for _ in range(20)]
+        assert sum(fit.significant for fit in results) == 0
 
     def test_the_usual_deviation_is_that_of_a_loop(self):
         moves = np.random.default_rng(7).standard_normal(150)
@@ -188,11 +190,12 @@ class TestJumps:
 
     def test_books_that_stand_still_are_refused(self):
         mids = np.round(np.cumsum(0.02 * np.random.default_rng(8).standard_normal(5000)))
-        found = fit_jumps(mids)
+        result = fit_jumps(mids)
         assert (
-            "`jump_intensity` must rest on 200 moves of which 5% at most are 0; received" in found.warnings[0]
+            "`jump_intensity` must rest on 200 moves of which 5% at most are 0; received"
+            in result.warnings[0]
         )
-        assert not found.significant
+        assert not result.significant
 
 
 class TestSeasonality:
@@ -212,9 +215,9 @@ class TestSeasonality:
             rate, volatility = 0.5 * (1.0 + 0.3 * rng.standard_normal((2, 12)).clip(-2.5, 2.5))
             moves = np.repeat(volatility, 1800) * rng.standard_normal(12 * 1800)
             mids = np.concatenate([[0.0], np.cumsum(moves)])
-            found = fit_seasonality(self.orders(rate, rng), mids, 1.0, self.seconds, 0)
+            result = fit_seasonality(self.orders(rate, rng), mids, 1.0, self.seconds, 0)
             for name in missed:
-                parameter = found.parameters[f"{name}_seasonality"]
+                parameter = result.parameters[f"{name}_seasonality"]
                 missed[name] += not parameter.low <= 0.3 <= parameter.high
         assert max(missed.values()) <= 5, missed
 
@@ -223,9 +226,9 @@ class TestSeasonality:
         said = 0
         for _ in range(10):
             mids = np.cumsum(rng.standard_normal(12 * 1800))
-            found = fit_seasonality(self.orders(np.full(12, 0.5), rng), mids, 1.0, self.seconds, 0)
-            said += len(found.warnings)
-            assert found.parameters["rate_seasonality"].low < 0.02
+            result = fit_seasonality(self.orders(np.full(12, 0.5), rng), mids, 1.0, self.seconds, 0)
+            said += len(result.warnings)
+            assert result.parameters["rate_seasonality"].low < 0.02
         # 20 tests at 5 %, those of the volatility somewhat more often: P(more than 6 at 7 %) = 0.05 %.
         assert said <= 6
 
@@ -233,29 +236,29 @@ class TestSeasonality:
         rng = np.random.default_rng(11)
         profile = np.array([2.0, 1.5, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 3.0])
         mids = np.cumsum(np.repeat(profile, 1800) * rng.standard_normal(12 * 1800))
-        found = fit_seasonality(self.orders(profile, rng), mids, 1.0, self.seconds, 0)
+        result = fit_seasonality(self.orders(profile, rng), mids, 1.0, self.seconds, 0)
         # Five standard errors: one false alarm in a million a part.
         for name in ("rate", "volatility"):
-            apart = (found.profile[name].to_numpy() - profile) / found.profile[f"{name}_error"].to_numpy()
+            apart = (result.profile[name].to_numpy() - profile) / result.profile[f"{name}_error"].to_numpy()
             assert np.max(np.abs(apart)) < 5.0
-        assert found.parameters["rate_seasonality"].value == pytest.approx(
+        assert result.parameters["rate_seasonality"].value == pytest.approx(
             np.std(profile, ddof=1) / np.mean(profile), rel=0.1
         )
-        assert "rate: from 0.4" in found.warnings[0]
+        assert "rate: from 0.4" in result.warnings[0]
 
     def test_half_hours_without_an_order_count(self):
         rng = np.random.default_rng(12)
         profile = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
         mids = np.cumsum(rng.standard_normal(6 * 1800))
-        found = fit_seasonality(self.orders(profile, rng), mids, 1.0, 6 * PART, 0)
+        result = fit_seasonality(self.orders(profile, rng), mids, 1.0, 6 * PART, 0)
         # Standard deviation over mean of the profile: sqrt(6 / 5 x (2 / 3) (1 / 3)) / (2 / 3).
-        assert found.parameters["rate_seasonality"].value == pytest.approx(0.775, rel=0.05)
-        assert "6 parts" in found.parameters["rate_seasonality"].diagnostic
+        assert result.parameters["rate_seasonality"].value == pytest.approx(0.775, rel=0.05)
+        assert "6 parts" in result.parameters["rate_seasonality"].diagnostic
 
     def test_an_hour_is_refused(self):
-        found = fit_seasonality(np.arange(10.0), np.arange(100.0), 1.0, 3600.0, 0)
-        assert "must rest on 4 half hours; received 2.00." in found.warnings[0]
-        assert np.isnan(found.parameters["volatility_seasonality"].value)
+        result = fit_seasonality(np.arange(10.0), np.arange(100.0), 1.0, 3600.0, 0)
+        assert "must rest on 4 half hours; received 2.00." in result.warnings[0]
+        assert np.isnan(result.parameters["volatility_seasonality"].value)
 
 
 class TestSessions:

@@ -40,15 +40,15 @@ def tape(impact: float, seed: int = 0, orders: int = 400) -> tuple[Bursts, TopOf
 def test_adverse_selection_is_recovered_within_its_interval(impact):
     """A 99.9999 % interval: fewer than one false alarm in a million."""
     bursts, top = tape(impact)
-    found, warnings = fit_adverse_selection(bursts, top, 0, 20.0, 0.1, confidence=0.999999)
-    assert found.low < impact < found.high
-    assert found.high - found.low < 4.0
+    result, warnings = fit_adverse_selection(bursts, top, 0, 20.0, 0.1, confidence=0.999999)
+    assert result.low < impact < result.high
+    assert result.high - result.low < 4.0
     assert warnings == ()
     # Before the mid has answered nothing is seen, and with the sides swapped the sign turns.
     early, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.01)
     assert early.value == 0.0
     turned, _ = fit_adverse_selection(bursts._replace(buy=~bursts.buy), top, 0, 20.0, 0.1)
-    assert turned.value == pytest.approx(-found.value)
+    assert turned.value == pytest.approx(-result.value)
 
 
 def test_what_a_burst_itself_does_to_the_mid_is_part_of_the_move_against_the_maker():
@@ -59,8 +59,8 @@ def test_what_a_burst_itself_does_to_the_mid_is_part_of_the_move_against_the_mak
     one, at = np.ones(61, np.int64), np.concatenate([[0], times])
     top = TopOfBook(at, at, mid - 1, mid + 1, one, one, np.arange(61))
     bursts = Bursts(times / SECOND, buy, np.full(60, 30.0))
-    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
-    assert found.value == 5.0
+    result, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
+    assert result.value == 5.0
     curve = markout_curve(bursts, top, 0, 20.0)
     assert curve.filter(horizon=0.1)["move"].item() == 5.0
 
@@ -70,9 +70,9 @@ def test_the_markout_curve_holds_the_adverse_selection():
     curve = markout_curve(bursts, top, 0, 20.0)
     at = {row["horizon"]: row for row in curve.iter_rows(named=True)}
     assert set(at) == set(HORIZONS)
-    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
-    assert at[0.1]["move"] == pytest.approx(found.value)
-    assert at[0.1]["standard_error"] == pytest.approx(found.standard_error)
+    result, _ = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
+    assert at[0.1]["move"] == pytest.approx(result.value)
+    assert at[0.1]["standard_error"] == pytest.approx(result.standard_error)
     assert at[0.02]["move"] == 0.0  # the mid answers after 50 ms
     # Later it has no reason to go anywhere: five standard errors, one false alarm in a million a horizon.
     for horizon in (0.2, 1.0, 10.0, 60.0):
@@ -94,29 +94,29 @@ def test_the_markout_curve_holds_the_adverse_selection():
 
 def test_orders_whose_horizon_is_beyond_the_recording_are_left_out():
     bursts, top = tape(8.0)  # an order every 2 s, and the last mid 1 s after the last
-    found, _ = fit_adverse_selection(bursts, top, 0, 20.0, 7.0)
+    result, _ = fit_adverse_selection(bursts, top, 0, 20.0, 7.0)
     known = np.sum((bursts.reach >= 20.0) & (bursts.time + 7.0 <= bursts.time[-1] + 1.0))
-    assert f"at {known} bursts" in found.method
+    assert f"at {known} bursts" in result.method
 
 
 def test_few_orders_leave_it_unknown_and_say_so():
     bursts, top = tape(8.0, orders=20)
-    found, warnings = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
-    assert np.isnan(found.value)
+    result, warnings = fit_adverse_selection(bursts, top, 0, 20.0, 0.1)
+    assert np.isnan(result.value)
     assert "only 15 bursts of market orders reach 20.0 ticks, 20 are needed" in warnings[0]
 
 
 def test_the_scenario_is_the_calibration():
-    found = calibrate(read_recording(sample_recording()))
-    value = {name: parameter.value for name, parameter in found.parameters.items()}
-    scenario = scenario_of(found, 639_439.5, order_lots=10, maker_fee_bps=1.0)
-    assert scenario.dt == natural_dt(found)
+    result = calibrate(read_recording(sample_recording()))
+    value = {name: parameter.value for name, parameter in result.parameters.items()}
+    scenario = scenario_of(result, 639_439.5, order_lots=10, maker_fee_bps=1.0)
+    assert scenario.dt == natural_dt(result)
     assert scenario.dt * value["market_order_rate"] <= 0.25 < 2.5 * scenario.dt * value["market_order_rate"]
     assert scenario.horizon == pytest.approx(300 * scenario.dt)
     assert scenario.mean_intensity == pytest.approx(
         value["base_intensity"] / (1.0 - value["branching_ratio"]), rel=1e-9
     )
-    told, estimated = scenario.estimates(), found.estimates(scenario.horizon)
+    told, estimated = scenario.estimates(), result.estimates(scenario.horizon)
     # The stationary rate of the fitted process is near the counted one, not equal to it.
     assert told.intensity == pytest.approx(estimated.intensity, rel=0.25)
     assert (told.volatility, told.fill_decay) == (estimated.volatility, estimated.fill_decay)
@@ -124,12 +124,12 @@ def test_the_scenario_is_the_calibration():
     assert scenario.maker_fee == 1e-4
     most = MOST_CARRIED * value["volatility"] * scenario.dt**0.5
     assert scenario.adverse_selection == pytest.approx(min(value["adverse_selection"], most))
-    assert scenario_of(found, 1e5, dt=0.5, horizon=10.0).steps == 20
+    assert scenario_of(result, 1e5, dt=0.5, horizon=10.0).steps == 20
 
     # Nothing tells this price's memory and jumps from none: the scenario has neither.
-    assert not found.facts.has_memory
+    assert not result.facts.has_memory
     assert (scenario.hurst_exponent, scenario.jump_intensity) == (0.5, 0.0)
-    parameters = dict(found.parameters)
+    parameters = dict(result.parameters)
     for name, number in (
         ("hurst_exponent", 0.6),
         ("jump_intensity", 0.1),
@@ -138,8 +138,8 @@ def test_the_scenario_is_the_calibration():
         ("jump_share", 0.36),
     ):
         parameters[name] = parameters[name]._replace(value=number)
-    facts = found.facts._replace(has_memory=True, memory_volatility=10.0, has_jumps=True)
-    law = price_law(replace(found, parameters=parameters, facts=facts))
+    facts = result.facts._replace(has_memory=True, memory_volatility=10.0, has_jumps=True)
+    law = price_law(replace(result, parameters=parameters, facts=facts))
     assert law == pytest.approx(
         {
             "volatility": 8.0,  # what the jumps leave of 10
@@ -152,9 +152,9 @@ def test_the_scenario_is_the_calibration():
 
 
 def test_half_hours_that_no_scenario_is_like_are_counted():
-    found = calibrate(read_recording(sample_recording()))
-    scenarios = grid_around(scenario_of(found, 639_439.5))
-    said = left_out_of(scenarios, found)
+    result = calibrate(read_recording(sample_recording()))
+    scenarios = grid_around(scenario_of(result, 639_439.5))
+    said = left_out_of(scenarios, result)
     assert [text.split(":")[0] for text in said] == ["adverse_selection"]
     # Means are 1: the grid spans 0.5 to 2. 2.6 is outside by more than two errors, 2.3 and 0.3 are not.
     day = pl.DataFrame(
@@ -166,6 +166,6 @@ def test_half_hours_that_no_scenario_is_like_are_counted():
             "volatility_error": [0.2, 0.2, 0.2, 0.2, 0.2],
         }
     )
-    said = left_out_of(scenarios, replace(found, seasonality=day))[1:]
+    said = left_out_of(scenarios, replace(result, seasonality=day))[1:]
     assert len(said) == 1
     assert said[0].startswith("rate: 1 of 5 half hours lie outside what the scenarios span, 0.5 to 2 times")

@@ -16,7 +16,7 @@ from flowhft.recordings.split import window
 from flowhft.runs.folder import read_json
 from flowhft.scenarios.presets import find_scenarios
 from flowhft.scenarios.scenario import Scenario
-from flowhft.stages.backtest import told_in
+from flowhft.stages.backtest import replayed_market
 from flowhft.stages.calibration_fit import order_lots_of, settings_for
 
 
@@ -31,21 +31,21 @@ def found(recording) -> Calibration:
 
 
 @pytest.fixture
-def scenario(found, recording) -> Scenario:
+def scenario(result, recording) -> Scenario:
     return scenario_of(
-        found, first_mid(recording), order_lots=7, inventory_limit=4, maker_fee_bps=1.5, dt=0.5, horizon=20.0
+        result, first_mid(recording), order_lots=7, inventory_limit=4, maker_fee_bps=1.5, dt=0.5, horizon=20.0
     )
 
 
-def test_what_a_calibration_was_made_for_are_the_defaults_of_a_replay(recording, scenario, found):
-    told = told_in(recording, scenario, found, ReplaySettings())
+def test_what_a_calibration_was_made_for_are_the_defaults_of_a_replay(recording, scenario, result):
+    told = replayed_market(recording, scenario, result, ReplaySettings())
     settings = told.settings
     assert (settings.order_lots, settings.inventory_limit, settings.maker_fee_bps) == (7, 4, 1.5)
     assert (settings.decision_interval, settings.horizon) == (0.5, 20.0)
     assert told.warnings == ()
     # What is said wins, and is said to differ.
     own = ReplaySettings(order_lots=10, inventory_limit=10, maker_fee_bps=0.0)
-    told = told_in(recording, scenario, found, own)
+    told = replayed_market(recording, scenario, result, own)
     assert (told.settings.order_lots, told.settings.inventory_limit, told.settings.maker_fee_bps) == (
         10,
         10,
@@ -67,9 +67,9 @@ def test_without_a_calibration_the_defaults_are_what_they_were(recording):
 
 
 @pytest.mark.parametrize("lots", [1, 3, 25_000])
-def test_the_order_size_of_a_scenario_is_known_of_inverse_contracts_too(found, lots):
+def test_the_order_size_of_a_scenario_is_known_of_inverse_contracts_too(result, lots):
     inverse = Instrument("binance-coinm", "BTCUSD_PERP", "USD", 0.1, 1.0, True, 100.0, "BTC")
-    of = replace(found, facts=found.facts._replace(instrument=inverse))
+    of = replace(result, facts=result.facts._replace(instrument=inverse))
     assert order_lots_of(scenario_of(of, 600_000.5, order_lots=lots), inverse) == lots
     assert order_lots_of(scenario_of(of, 600_000.5), inverse._replace(settlement="ETH")) is None
 
@@ -84,19 +84,19 @@ def test_the_order_size_of_a_scenario_is_known_of_inverse_contracts_too(found, l
         ({"contract_value": 10.0}, "`contract_value` is 1.0 there and 10.0 here"),
     ],
 )
-def test_a_calibration_of_another_instrument_is_refused(recording, scenario, found, change, named):
+def test_a_calibration_of_another_instrument_is_refused(recording, scenario, result, change, named):
     other = replace(recording, instrument=recording.instrument._replace(**change))
     with pytest.raises(DataError, match=r"`calibration` must be of the instrument that is replayed") as fault:
-        told_in(other, scenario, found, ReplaySettings())
+        replayed_market(other, scenario, result, ReplaySettings())
     assert named in str(fault.value)
 
 
-def test_another_market_and_another_price_are_said(recording, scenario, found):
+def test_another_market_and_another_price_are_said(recording, scenario, result):
     other = replace(recording, instrument=recording.instrument._replace(symbol="BTCUSDC", venue="elsewhere"))
-    (said,) = told_in(other, scenario, found, ReplaySettings()).warnings
+    (said,) = replayed_market(other, scenario, result, ReplaySettings()).warnings
     assert said == "calibration: it is of binance-usdm BTCUSDT, what is replayed is elsewhere BTCUSDC."
-    far = scenario_of(found, 300_000.0, order_lots=7, dt=0.5, horizon=20.0)
-    (said,) = told_in(recording, far, found, ReplaySettings()).warnings
+    far = scenario_of(result, 300_000.0, order_lots=7, dt=0.5, horizon=20.0)
+    (said,) = replayed_market(recording, far, result, ReplaySettings()).warnings
     assert said.startswith("calibration: its market begins at a mid of 300,000.0 ticks, the replay at 63")
 
 

@@ -27,7 +27,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.delayed import Delayed, delayed
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.rollout import evaluate_one, rollout
 from flowhft.types import Observation, Quote
 
 SENSOR = Sensor(
@@ -356,7 +356,7 @@ def test_evaluate_judges_what_stands_in_the_market(tmp_path):
     )
     calm = Scenario("calm", dt=0.125, volatility=0.03)
     late = delayed(closed_form("glft", calm), 2, "prices")
-    alone = judge(build(calm), late, paths=64, seed=0, scenario="evaluate/calm")
+    alone = evaluate_one(build(calm), late, paths=64, seed=0, scenario="evaluate/calm")
     assert said.json["results"][0]["pnl"] == pytest.approx(np.mean(alone["pnl"]), rel=1e-9)
     assert flowhft(*common, "--delay", "-1").code == 2
 

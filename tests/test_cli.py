@@ -103,22 +103,22 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> s
 
 
 def test_defaults_of_a_nested_group_are_those_of_the_command(capsys):
-    found = told(capsys, "x")
-    assert found["path"] == "x"
-    assert found["inner"] == {"width": 32, "solver": "euler", "noise_scale": 0.0}
+    result = told(capsys, "x")
+    assert result["path"] == "x"
+    assert result["inner"] == {"width": 32, "solver": "euler", "noise_scale": 0.0}
 
 
 def test_flags_reach_nested_groups_and_lists_have_commas(capsys):
-    found = told(
+    result = told(
         capsys,
         *("x", "--policies", "glft, mine=runs/a", "--levels=1,2e-3", "--limit", "2", "--seed", "7"),
         *("--inner.noise-scale", "0.5", "--inner.solver", "heun"),
     )
-    assert found["policies"] == ["glft", "mine=runs/a"]
-    assert found["levels"] == [1.0, 0.002]
-    assert found["limit"] == 2.0
-    assert found["seed"] == 7
-    assert found["inner"] == {"width": 32, "solver": "heun", "noise_scale": 0.5}
+    assert result["policies"] == ["glft", "mine=runs/a"]
+    assert result["levels"] == [1.0, 0.002]
+    assert result["limit"] == 2.0
+    assert result["seed"] == 7
+    assert result["inner"] == {"width": 32, "solver": "heun", "noise_scale": 0.5}
 
 
 def test_a_file_gives_defaults_and_flags_win(capsys, tmp_path):
@@ -127,13 +127,13 @@ def test_a_file_gives_defaults_and_flags_win(capsys, tmp_path):
         'path = "from-file"\nseed = 3\npolicies = ["a", "b"]\nlevels = [1, 2]\nlimit = 4\n'
         '[inner]\nnoise-scale = 1\nsolver = "heun"\n'
     )
-    found = told(capsys, "--config", str(config), "--seed", "5", "--inner.solver", "euler")
-    assert found["path"] == "from-file"
-    assert found["seed"] == 5
-    assert found["policies"] == ["a", "b"]
-    assert found["levels"] == [1.0, 2.0]
-    assert found["limit"] == 4.0
-    assert found["inner"] == {"width": 32, "solver": "euler", "noise_scale": 1.0}
+    result = told(capsys, "--config", str(config), "--seed", "5", "--inner.solver", "euler")
+    assert result["path"] == "from-file"
+    assert result["seed"] == 5
+    assert result["policies"] == ["a", "b"]
+    assert result["levels"] == [1.0, 2.0]
+    assert result["limit"] == 4.0
+    assert result["inner"] == {"width": 32, "solver": "euler", "noise_scale": 1.0}
 
 
 def test_a_switch_of_the_file_can_be_unset(capsys, tmp_path):
@@ -255,9 +255,9 @@ def test_stdout_holds_only_the_result(capsys):
 def test_json_is_strict_and_one_object(capsys):
     assert main(["toy", "x", "--json"]) == 0
     captured = capsys.readouterr()
-    found = json.loads(captured.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    result = json.loads(captured.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert captured.out.count("\n") == 1
-    assert found["nothing"] is None
+    assert result["nothing"] is None
     assert "a note" in captured.err
 
 
@@ -451,9 +451,9 @@ def test_the_installed_program_speaks_and_survives_a_full_disk():
 
 def test_info_tells_about_the_installation(capsys):
     assert main(["info", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["packages"]["numpy"]
-    assert "pytest" not in found["packages"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["packages"]["numpy"]
+    assert "pytest" not in result["packages"]
 
 
 def test_info_tells_about_a_run_folder(capsys, tmp_path):
@@ -495,11 +495,11 @@ def test_data_check_tells_what_the_bundled_recording_holds(capsys):
     from flowhft.recordings.formats.sample import sample_recording
 
     assert main(["data", "check", str(sample_recording()), "--json", "--quiet"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["venue"], found["symbol"], found["currency"]) == ("binance-usdm", "BTCUSDT", "USDT")
-    assert found["events"]["trades"] > 0
-    assert 400 < found["seconds"] < 700
-    assert found["market_spread_mean"] >= 1.0  # ticks: a spread is at least one
+    result = json.loads(capsys.readouterr().out)
+    assert (result["venue"], result["symbol"], result["currency"]) == ("binance-usdm", "BTCUSDT", "USDT")
+    assert result["events"]["trades"] > 0
+    assert 400 < result["seconds"] < 700
+    assert result["market_spread_mean"] >= 1.0  # ticks: a spread is at least one
     assert main(["data", "check", str(sample_recording())]) == 0
     assert "binance-usdm BTCUSDT" in capsys.readouterr().out
 

@@ -46,14 +46,14 @@ def arriving(times, kind=DEPTH, late=0.001, stall=()) -> np.ndarray:
 
 def closed_in(events: np.ndarray, parts: int = 7, told=()) -> list[tuple[float, float, str]]:
     """Return closed time in seconds, the events looked at in so many parts."""
-    found = []
+    results = []
     for pieces in (1, parts):
         watch = ClosedTime()
         for part in np.array_split(events, pieces):
             watch.feed(part)
-        found.append(watch.found(told))
-    assert found[0] == found[1]
-    return [(round(one.start_ns / 1e9, 2), round(one.end_ns / 1e9, 2), one.why) for one in found[0]]
+        results.append(watch.found(told))
+    assert results[0] == results[1]
+    return [(round(one.start_ns / 1e9, 2), round(one.end_ns / 1e9, 2), one.why) for one in results[0]]
 
 
 def late_first(times: np.ndarray) -> np.ndarray:
@@ -103,15 +103,15 @@ def test_a_market_whose_quotes_go_on_while_nobody_trades_is_closed():
 
 def test_what_the_venue_tells_is_joined_to_what_is_seen():
     events = arriving(np.concatenate([BUSY, BUSY + 800.0]))
-    told = halts_told([(150 * SECOND, False), (810 * SECOND, True), (950 * SECOND, False)])
-    assert closed_in(events, told=told) == [(150.0, 810.0, "halt, silence"), (950.0, 999.9, "halt")]
+    closed = halts_told([(150 * SECOND, False), (810 * SECOND, True), (950 * SECOND, False)])
+    assert closed_in(events, told=closed) == [(150.0, 810.0, "halt, silence"), (950.0, 999.9, "halt")]
     assert halts_told([(5, True)]) == [Closed(0, 5, "halt")]  # it was halted before
     assert halts_told([]) == []
 
 
 def test_intervals_that_meet_are_one():
-    found = merged_closed([Closed(5, 9, "halt"), Closed(1, 5, "gap"), Closed(20, 21, "gap")])
-    assert found == (Closed(1, 9, "gap, halt"), Closed(20, 21, "gap"))
+    result = merged_closed([Closed(5, 9, "halt"), Closed(1, 5, "gap"), Closed(20, 21, "gap")])
+    assert result == (Closed(1, 9, "gap, halt"), Closed(20, 21, "gap"))
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +137,18 @@ def halted(recording: Recording, after: float, seconds: float, jump: int = 0) ->
 
 @pytest.mark.parametrize("jump", [0, 300])
 def test_a_calibration_is_that_of_the_open_time(whole, jump):
-    found = calibrate(halted(whole, 120.0, 600.0, jump), FEW_DRAWS)
+    result = calibrate(halted(whole, 120.0, 600.0, jump), FEW_DRAWS)
     expected = calibrate(whole, FEW_DRAWS)
-    assert found.facts.seconds == pytest.approx(expected.facts.seconds, abs=1.5)  # until it has best prices
-    assert found.facts.closed_seconds == pytest.approx(600.0, abs=1.5)
-    assert found.facts.market_spread == pytest.approx(expected.facts.market_spread, rel=0.01)
+    assert result.facts.seconds == pytest.approx(expected.facts.seconds, abs=1.5)  # until it has best prices
+    assert result.facts.closed_seconds == pytest.approx(600.0, abs=1.5)
+    assert result.facts.market_spread == pytest.approx(expected.facts.market_spread, rel=0.01)
     for name in ("volatility", "market_order_rate", "branching_ratio", "intensity", "fill_decay"):
-        ours, theirs = found.parameters[name].value, expected.parameters[name].value
+        ours, theirs = result.parameters[name].value, expected.parameters[name].value
         assert ours == pytest.approx(theirs, rel=0.03), name
     low, high = expected.parameters["adverse_selection"][3:5]
-    assert low < found.parameters["adverse_selection"].value < high
+    assert low < result.parameters["adverse_selection"].value < high
     assert any(
-        text.startswith("recording: closed time: 600 s in which nothing arrived") for text in found.warnings
+        text.startswith("recording: closed time: 600 s in which nothing arrived") for text in result.warnings
     )
     # What it was before: the halt counted as time in which nobody traded.
     counted = calibrate(replace(halted(whole, 120.0, 600.0, jump), closed=()), FEW_DRAWS)
@@ -198,12 +198,12 @@ def test_the_halts_of_lobster_are_closed_time(tmp_path):
 
 def test_files_that_are_written_keep_what_was_closed(whole, tmp_path):
     recording = halted(whole, 60.0, 300.0)
-    told = replace(recording, closed=(*recording.closed, Closed(*recording.open_spans[1], "halt")))
+    closed = replace(recording, closed=(*recording.closed, Closed(*recording.open_spans[1], "halt")))
     ticks, npz = tmp_path / "one.ticks.parquet", tmp_path / "one.npz"
-    source = open_source(told)
+    source = open_source(closed)
     write_ticks(source, ticks)
-    write_npz(told, npz)
-    spans = [(one.start_ns, one.end_ns) for one in merged_closed(told.closed)]
+    write_npz(closed, npz)
+    spans = [(one.start_ns, one.end_ns) for one in merged_closed(closed.closed)]
     for path in (ticks, npz):
         assert [(one.start_ns, one.end_ns) for one in read_recording(path).closed] == spans
     # The gap between two sessions stays one where they become one file.
@@ -228,17 +228,17 @@ def test_no_session_of_a_replay_is_made_of_a_halt(whole):
     """The metrics are those of the sessions in which the market was open; the others are said."""
     recording = halted(whole, 120.0, 600.0)
     settings = ReplaySettings(decision_interval=0.5, horizon=30.0, decision_latency_us=10.0)
-    found = api.replay(recording, "glft@0.1", calibration=calibrate(whole, FEW_DRAWS), settings=settings)
-    record, row = found.record, found.results.row(0, named=True)
+    result = api.replay(recording, "glft@0.1", calibration=calibrate(whole, FEW_DRAWS), settings=settings)
+    record, row = result.record, result.results.row(0, named=True)
     assert record["sessions"] == row["paths"] == 5  # 27 of 30 s, of which the halt touches 22
     assert record["closed_sessions"] == 22
     total, left = record["total_pnl"]["glft@0.1"], record["closed_pnl"]["glft@0.1"]
     assert 5 * row["pnl"] + left == pytest.approx(total, rel=0.2, abs=1.0)
     assert sum(text.startswith("closed time: it touches 22 of 27") for text in record["warnings"]) == 1
     assert any(text.startswith("recording: closed time: 600 s") for text in record["warnings"])
-    assert "\nwarning: recording: closed time: 600 s" in repr(found)
-    known = found.markouts.filter(found.markouts["horizon"] == 60.0)["fills"].to_list()
-    assert max(known) < max(found.markouts.filter(found.markouts["horizon"] == 0.0)["fills"].to_list())
+    assert "\nwarning: recording: closed time: 600 s" in repr(result)
+    known = result.markouts.filter(result.markouts["horizon"] == 60.0)["fills"].to_list()
+    assert max(known) < max(result.markouts.filter(result.markouts["horizon"] == 0.0)["fills"].to_list())
     with pytest.raises(UsageError, match=r"`horizon` must fit at least twice into the time in which the m"):
         api.replay(
             recording,
@@ -253,9 +253,9 @@ def test_steps_and_sessions_that_closed_time_touches(whole):
     time_ns = np.arange(0, 110, 10)
     closed = closed_steps(recording, time_ns)
     assert np.flatnonzero(closed).tolist() == [2, 3, 4, 6]
-    found = open_sessions(closed, 2)
-    assert found.steps.tolist() == [0, 1, 8, 9]
-    assert (found.left_out, found.of) == (3, 5)
+    result = open_sessions(closed, 2)
+    assert result.steps.tolist() == [0, 1, 8, 9]
+    assert (result.left_out, result.of) == (3, 5)
     assert open_sessions(None, 2).steps is None
     assert open_sessions(np.zeros(10, bool), 2).steps is None
 

@@ -102,17 +102,17 @@ def test_a_finished_folder_holds_what_its_manifest_lists_and_nothing_else(shop, 
 
 
 def test_evaluate_prints_the_rows_that_programs_read(shop):
-    found = said_by(shop, "evaluate")
+    result = said_by(shop, "evaluate")
     needed = {"scenario", "policy", "paths", "pnl", "pnl_low", "pnl_high", "sharpe", "max_drawdown"}
-    assert all(needed <= row.keys() for row in found["results"])
-    assert [row["policy"] for row in found["results"]] == ["glft", "white_noise", "learned", "no_quote"]
-    *trading, home = found["results"]
+    assert all(needed <= row.keys() for row in result["results"])
+    assert [row["policy"] for row in result["results"]] == ["glft", "white_noise", "learned", "no_quote"]
+    *trading, home = result["results"]
     assert all(row["paths"] == 40 and row["pnl_low"] < row["pnl"] < row["pnl_high"] for row in trading)
     assert home["pnl_low"] == home["pnl"] == home["pnl_high"] == 0.0
-    assert found["reference"] == "glft"
-    pnl = {row["policy"]: row["pnl"] for row in found["results"]}
-    assert [row["policy"] for row in found["differences"]] == ["white_noise", "learned", "no_quote"]
-    for row in found["differences"]:
+    assert result["reference"] == "glft"
+    pnl = {row["policy"]: row["pnl"] for row in result["results"]}
+    assert [row["policy"] for row in result["differences"]] == ["white_noise", "learned", "no_quote"]
+    for row in result["differences"]:
         assert row["reference"] == "glft"
         assert row["pnl"] == pytest.approx(pnl[row["policy"]] - pnl["glft"], abs=1e-9)
 
@@ -139,8 +139,8 @@ def test_one_policy_differs_from_nothing(shop, tmp_path):
 def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(shop, tmp_path):
     files = f"{shop / 'mixed.toml'}, {shop / 'solo.toml'}"
     arguments = ("evaluate", "--scenarios", files, "--policies", "glft", "--paths", "20")
-    found = flowhft(*arguments, "--out", tmp_path / "run", "--json", "--quiet").json
-    rows = [row for row in found["results"] if row["policy"] == "glft"]
+    result = flowhft(*arguments, "--out", tmp_path / "run", "--json", "--quiet").json
+    rows = [row for row in result["results"] if row["policy"] == "glft"]
     assert [row["scenario"] for row in rows] == ["relative", "additive", "solo"]
     assert [row["currency"] for row in rows] == ["price units", "USD", "price units"]
     table = flowhft(*arguments, "--out", tmp_path / "run", "--quiet").out
@@ -151,8 +151,8 @@ def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(
 def test_demonstrations_of_different_length_are_learned_from(shop, tmp_path):
     shown = tmp_path / "shown"
     arguments = ("demonstrate", "--scenarios", shop / "mixed.toml", "--paths", "3", *TEACHERS, "--out", shown)
-    found = flowhft(*arguments, "--json", "--quiet").json
-    assert found["pairs"] == 3 * (50 + 20)  # 1 s of 0.02 s, 2 s of 0.1 s
+    result = flowhft(*arguments, "--json", "--quiet").json
+    assert result["pairs"] == 3 * (50 + 20)  # 1 s of 0.02 s, 2 s of 0.1 s
     lessons = pl.read_parquet(shown / "lessons.parquet")
     assert (lessons["paths"] * lessons["steps"]).sort().to_list() == [60, 150]
     assert flowhft("imitate", shown, *TRAINING, "--out", tmp_path / "learned", "--quiet").code == 0
@@ -204,11 +204,11 @@ def test_a_backtest_writes_journals_that_say_what_its_tables_say(shop, tmp_path)
     left = tmp_path / "run" / "journal" / "of_an_earlier_run"
     (tmp_path / "run" / ".flowhft-unfinished").mkdir(parents=True)
     left.mkdir(parents=True)
-    found = flowhft(*given, "--journal").json
+    result = flowhft(*given, "--journal").json
     journals = tmp_path / "run" / "journal"
     assert sorted(path.name for path in journals.iterdir()) == ["glft", "no_quote"]
     (expected,) = (row for row in said_by(shop, "backtest")["results"] if row["policy"] == "glft")
-    ours, home = found["results"]
+    ours, home = result["results"]
     for name in ("pnl", "fills", "max_drawdown", "quoting_ratio"):
         assert ours[name] == expected[name], name  # as without a journal
     page = flowhft("report", journals / "glft", "--json", "--quiet").json["report"]
@@ -241,8 +241,8 @@ def test_money_is_that_of_the_orders_of_the_replay_not_of_the_calibration(shop):
 def test_every_command_leaves_something_to_report_or_says_what_does(shop, tmp_path):
     for command in ("calibrate", "demonstrate", "imitate", "adapt", "evaluate", "backtest"):
         folder = shutil.copytree(shop / command, tmp_path / command)
-        found = flowhft("report", folder, "--json", "--quiet").json
-        assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+        result = flowhft("report", folder, "--json", "--quiet").json
+        assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
         assert flowhft("info", folder).code == 0
     said = flowhft("report", shop / "freeze", "--quiet")
     assert said.code == 3
@@ -589,16 +589,16 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_scenario(shop, tmp_pat
         "20",
     )
     assert flowhft(*arguments, "--out", tmp_path / "whole", "--quiet").code == 0
-    judge, judged = span.evaluate_span, []
+    evaluate_one, judged = span.evaluate_span, []
 
     def interrupting(job: Any, place: Any, *rest: Any) -> Any:
         if place.name == "additive":
             raise KeyboardInterrupt
-        return judge(job, place, *rest)
+        return evaluate_one(job, place, *rest)
 
     def counting(job: Any, place: Any, *rest: Any) -> Any:
         judged.append(place.name)
-        return judge(job, place, *rest)
+        return evaluate_one(job, place, *rest)
 
     folder = tmp_path / "stopped"
     monkeypatch.setattr(span, "evaluate_span", interrupting)
@@ -628,7 +628,7 @@ def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_pat
     process = begin_process(*command, *settings, "--out", folder)
     try:
         deadline = time.monotonic() + 90.0
-        while not (found := list(folder.glob(f"{UNFINISHED}/*/checkpoints/*.arrays"))):
+        while not (result := list(folder.glob(f"{UNFINISHED}/*/checkpoints/*.arrays"))):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -641,7 +641,7 @@ def test_a_killed_training_resumes_from_its_checkpoint_bit_for_bit(shop, tmp_pat
     said = flowhft("evaluate", "--scenarios", "T1.HH", "--policies", folder, "--quiet")
     assert said.code == 3
     assert "must be a finished run folder" in said.err
-    (found[0].parent / ".half.part").write_bytes(b"half")  # what a kill within a write leaves
+    (result[0].parent / ".half.part").write_bytes(b"half")  # what a kill within a write leaves
     assert flowhft(*command, *settings, "--out", folder).code == 0
     assert flowhft(*command, *settings, "--out", whole).code == 0
     first = pl.read_parquet(folder / "curve.parquet").drop("seconds")
@@ -676,10 +676,10 @@ def test_a_lobster_session_goes_through_calibration_and_backtest(shared_data, tm
         *("--order-lots", "100", "--out", calibrated, "--json", "--quiet"),
     )
     assert said.json["facts"]["currency"] == "USD"
-    found = flowhft(
+    result = flowhft(
         *("backtest", recording, "--calibration", calibrated, "--after", "0.5", "--policies", "glft"),
         *("--replay.decision-latency-us", "100", "--replay.order-lots", "100"),
         *("--out", tmp_path / "backtest", "--json", "--quiet"),
     ).json
-    assert found["results"][0]["currency"] == "USD"
-    assert found["results"][0]["fills"] > 0
+    assert result["results"][0]["currency"] == "USD"
+    assert result["results"][0]["fills"] > 0

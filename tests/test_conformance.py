@@ -210,8 +210,8 @@ def test_the_check_can_fail(monkeypatch):
     right = desk.quote
 
     def wrong(frozen, memory, observation):
-        found = right(frozen, memory, observation)
-        return found._replace(half_spread_bid=found.half_spread_bid + 0.01)
+        result = right(frozen, memory, observation)
+        return result._replace(half_spread_bid=result.half_spread_bid + 0.01)
 
     monkeypatch.setattr(check, "quote", wrong)
     with pytest.raises(CheckError, match="numpy against numba: quotes must be the same to"):
@@ -227,7 +227,7 @@ def test_a_policy_that_was_told_its_market_stays_as_it_is_in_every_other(tmp_pat
         save_policy(path, policy.in_market(MARKET))
         told = file.load_policy(path)
         assert told.settled
-        assert not told.told
+        assert not told.needs_scenario
         seen = Observation(0.3, 0.7, 0.5, 2.0, -1.0, 1.0, 0.0, 20.0, 30.0)
         quotes = []
         for market in (MARKET, elsewhere):

@@ -58,9 +58,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, config: Path) -> tuple[Path,
 
 def test_the_demo_tells_the_whole_story(whole):
     folder, said = whole
-    found = json.loads(said.out)
-    assert found["folder"] == str(folder)
-    assert found["verdict"]
+    result = json.loads(said.out)
+    assert result["folder"] == str(folder)
+    assert result["verdict"]
     policies = [
         "white_noise",
         "avellaneda_stoikov",
@@ -71,11 +71,11 @@ def test_the_demo_tells_the_whole_story(whole):
         "adapted",
         "no_quote",
     ]
-    for rows in (found["simulation"], found["recording"]):
+    for rows in (result["simulation"], result["recording"]):
         assert [row["policy"] for row in rows] == policies
         assert all(row["pnl_low"] <= row["pnl"] <= row["pnl_high"] for row in rows)
-    assert Path(found["frozen"]).is_file()
-    assert Path(found["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert Path(result["frozen"]).is_file()
+    assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     # Of the few sessions of this size, a teacher may have had no fill in one scenario, and says so.
     lines = [line for line in said.err.splitlines() if not line.startswith("warning: no order of")]
     assert all(line.split(": ")[1].startswith("done in ") for line in lines), said.err
@@ -86,9 +86,9 @@ def test_every_stage_is_a_finished_folder_and_so_is_the_whole(whole):
     assert not list(folder.rglob(UNFINISHED))
     stages = manifest(folder)["summary"]["stages"]
     for stage in STAGES:
-        found = manifest(folder / stage)
-        assert found["command"] == stage.split("/")[0]
-        assert stages[stage.replace("/", " ")] == found["fingerprint"]
+        result = manifest(folder / stage)
+        assert result["command"] == stage.split("/")[0]
+        assert stages[stage.replace("/", " ")] == result["fingerprint"]
     assert manifest(folder)["files"].keys() == {"report.html"}
     # The unseen part is what the calibration did not see.
     seen, unseen = (manifest(folder / stage)["parents"]["recording"] for stage in ("calibrate", "backtest"))

@@ -12,11 +12,11 @@ from flowhft import features
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import DataError, UnknownNameError, UsageError
 from flowhft.learn.demonstrations import dataset_files, sensing
-from flowhft.learn.demonstrations import lessons as lesson_plans
+from flowhft.learn.demonstrations import episodes as lesson_plans
 from flowhft.learn.demonstrations.card import never_filled, teachers_in
 from flowhft.learn.demonstrations.dataset import lengths_of, sensed
-from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of, record
-from flowhft.learn.demonstrations.lessons import Lesson, choose, plan
+from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, episodes_of, record
+from flowhft.learn.demonstrations.episodes import Episodes, choose, plan
 from flowhft.learn.select import Teacher, at_the_edge, best_of_each, select_teachers
 from flowhft.learn.settings import DataSettings, TeacherSettings
 from flowhft.runs.folder import UNFINISHED, read_table, write_json, write_table
@@ -37,15 +37,15 @@ OTHERS = [Teacher(SHORT, "white_noise", 0.05), Teacher(SHORT, "glft", 0.7)]
 def data(tmp_path_factory):
     """Return a data set of 5 sessions a lesson in shards of at most 70 rows, and its plan."""
     folder = tmp_path_factory.mktemp("data")
-    course = Course(plan(lessons_of(TEACHERS, OTHERS, paths=5), rows=70), [SHORT, OWN, LONG], seed=3)
+    course = Course(plan(episodes_of(TEACHERS, OTHERS, paths=5), rows=70), [SHORT, OWN, LONG], seed=3)
     records = [
         dataset_files.write_shard(folder / dataset_files.shard_name(task.span.scenario), table, lessons)
         for (task, table), lessons in zip(
             do_here(course, course.tasks(), lambda *_: None), course.shards, strict=True
         )
     ]
-    table = dataset_files.lessons_table(course.shards, records, "pnl", 3)
-    write_table(folder / dataset_files.LESSONS, table, lesson_plans.UNITS)
+    table = dataset_files.episodes_table(course.shards, records, "pnl", 3)
+    write_table(folder / dataset_files.EPISODES, table, lesson_plans.UNITS)
     (folder / dataset_files.SCENARIOS).write_text(scenarios_to_toml(course.scenarios))
     shards = [{"file": record["file"], "sha256": record["sha256"]} for record in records]
     write_json(folder / dataset_files.CARD, {"format": dataset_files.FORMAT, "version": 1, "shards": shards})
@@ -53,7 +53,7 @@ def data(tmp_path_factory):
 
 
 def shown_in(folder, **choice):
-    lessons, scenarios = dataset_files.read_lessons(folder)
+    lessons, scenarios = dataset_files.read_episodes(folder)
     return list(dataset_files.read_shown(folder, choose(lessons, DataSettings(**choice)), scenarios))
 
 
@@ -66,7 +66,7 @@ def joined(shown, field):
 
 @pytest.mark.parametrize(("rows", "shards"), [(70, 4), (10_000, 1), (1, 20)])
 def test_every_session_is_planned_once_in_shards_that_are_small_enough(rows, shards):
-    lessons = lessons_of(TEACHERS, OTHERS, paths=5)
+    lessons = episodes_of(TEACHERS, OTHERS, paths=5)
     assert [(one.expert, one.chosen) for one in lessons] == [
         ("glft", True),
         ("white_noise", False),  # and glft is not taken twice
@@ -89,7 +89,7 @@ def test_what_is_read_back_is_what_the_simulator_showed_to_the_last_bit(data):
     """Also where a lesson lies in two shards, and where own fills are seen."""
     folder, course = data
     for teacher in TEACHERS:
-        trajectory = record(Lesson(*teacher, chosen=True, first=0, paths=5), 3, course.scenarios)
+        trajectory = record(Episodes(*teacher, chosen=True, first=0, paths=5), 3, course.scenarios)
         shown = shown_in(folder, scenarios=(teacher.scenario.name,))
         assert {(one.teacher, one.risk_aversion) for one in shown} == {teacher[1:]}
         for field, values in trajectory.observation._asdict().items():
@@ -104,7 +104,9 @@ def test_what_is_read_back_is_what_the_simulator_showed_to_the_last_bit(data):
 
 
 def test_half_spreads_are_cut_where_nobody_is_filled():
-    shy = Lesson(SHORT, "glft", 0.01, True, 0, 4)._replace(scenario=SHORT.but(fill_decay=1.5, volatility=2.0))
+    shy = Episodes(SHORT, "glft", 0.01, True, 0, 4)._replace(
+        scenario=SHORT.but(fill_decay=1.5, volatility=2.0)
+    )
     shown = record(shy._replace(risk_aversion=50.0), 0)
     assert max(np.max(side) for side in shown.quote[:2]) == np.float32(FURTHEST / 1.5)
     assert not np.any(shown.fill)
@@ -119,17 +121,17 @@ def test_features_are_those_of_the_simulated_observations_whatever_is_sensed_tog
     folder, course = data
     sensor = sensor_for(SHORT)
     shown = shown_in(folder)
-    found = sensed(shown, sensor, kind)
-    assert found.features.shape == (15, 20, len(features.NAMES[kind]))
-    assert lengths_of(found).tolist() == [10] * 10 + [20] * 5
-    assert found.scenarios.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    result = sensed(shown, sensor, kind)
+    assert result.features.shape == (15, 20, len(features.NAMES[kind]))
+    assert lengths_of(result).tolist() == [10] * 10 + [20] * 5
+    assert result.scenarios.tolist() == [0] * 5 + [1] * 5 + [2] * 5
     for i, teacher in enumerate(TEACHERS):
-        trajectory = record(Lesson(*teacher, chosen=True, first=0, paths=5), 3, course.scenarios)
+        trajectory = record(Episodes(*teacher, chosen=True, first=0, paths=5), 3, course.scenarios)
         expected = sensing.features_of(sensor, kind, trajectory)
         steps = teacher.scenario.steps
-        np.testing.assert_allclose(found.features[5 * i : 5 * i + 5, :steps], expected, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(result.features[5 * i : 5 * i + 5, :steps], expected, rtol=2e-5, atol=2e-6)
         assert np.isfinite(expected).all()
-        assert not found.features[5 * i : 5 * i + 5, steps:].any()
+        assert not result.features[5 * i : 5 * i + 5, steps:].any()
 
 
 @pytest.mark.slow
@@ -163,7 +165,7 @@ def test_a_best_risk_aversion_at_the_edge_of_what_was_tried_is_counted():
 
 def test_what_to_learn_from_is_chosen_by_scenario_teacher_and_number(data):
     folder, _ = data
-    lessons, _ = dataset_files.read_lessons(folder)
+    lessons, _ = dataset_files.read_episodes(folder)
 
     def left(**choice):
         kept = (
@@ -213,7 +215,7 @@ def test_more_than_can_be_held_is_refused_before_it_is_read(data, monkeypatch):
 
 
 def test_rows_that_are_not_where_the_table_says_are_found(data):
-    lessons, scenarios = dataset_files.read_lessons(data[0])
+    lessons, scenarios = dataset_files.read_episodes(data[0])
     with pytest.raises(DataError, match=r"must hold session 1 and those after it from row 0 on"):
         list(dataset_files.read_shown(data[0], lessons.head(1).with_columns(path=pl.lit(1)), scenarios))
 
@@ -256,8 +258,8 @@ def command(tmp_path, monkeypatch):
 
 def test_an_interrupted_recording_goes_on_after_its_last_shard(command, tmp_path, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    found = flowhft(*command, "--out", whole).json
-    assert (found["pairs"], found["shards"]) == (2 * 2 * 3 * 10, 4)
+    result = flowhft(*command, "--out", whole).json
+    assert (result["pairs"], result["shards"]) == (2 * 2 * 3 * 10, 4)
     do, done = Course.do, []
 
     def counting(course, place, task, progress):
@@ -306,7 +308,7 @@ def test_the_card_says_what_the_data_set_holds(command, tmp_path):
 
 
 def test_a_teacher_that_never_trades_is_told_and_if_nobody_does_it_is_refused(data, capsys):
-    lessons, _ = dataset_files.read_lessons(data[0])
+    lessons, _ = dataset_files.read_episodes(data[0])
     shy = pl.when(pl.col("scenario") == "own fills").then(0.0).otherwise(pl.col("fills"))
 
     def noted(lessons):

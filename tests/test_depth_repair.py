@@ -260,8 +260,8 @@ def parts_of(*parts: str) -> list[tuple[np.ndarray, np.ndarray]]:
 )  # fmt: skip
 def test_where_a_snapshot_begins(parts, new):
     borders = SnapshotBorders()
-    found = [borders.begins(side, price, later=True) for side, price in parts_of(*parts)]
-    assert sum(found) == new
+    results = [borders.begins(side, price, later=True) for side, price in parts_of(*parts)]
+    assert sum(results) == new
     borders.end()
     assert not borders.begins(*parts_of(parts[0])[0], later=True)
 

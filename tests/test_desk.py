@@ -144,11 +144,11 @@ def test_an_untrained_policy_has_the_shape_asked_for():
 
 def test_bench_latency_measures_what_is_named(tmp_path):
     save_folded(policy(plan=euler(3)), tmp_path / "small.safetensors")
-    found = flowhft("bench", "latency", tmp_path / "small.safetensors", "--calls", 100, "--json").json
-    (row,) = found["rows"]
+    result = flowhft("bench", "latency", tmp_path / "small.safetensors", "--calls", 100, "--json").json
+    (row,) = result["rows"]
     assert (row["width"], row["evaluations"]) == (WIDTH, 3)
     assert 0.0 < row["p50_us"] <= row["p99_us"] <= row["p999_us"] <= row["max_us"]
-    if found["compiler"]:
+    if result["compiler"]:
         assert row["ratio"] == pytest.approx(row["p50_us"] / min(row["c_rows_us"], row["c_columns_us"]))
 
 

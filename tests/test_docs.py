@@ -109,10 +109,10 @@ def prose(path: Path) -> str:
 def section(path: Path, title: str) -> str:
     """Return what stands under a heading, up to the next one of its level or above."""
     text = prose(path)
-    for found in HEADING.finditer(text):
-        if found[2] == title:
-            rest = text[found.end() :]
-            following = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    for result in HEADING.finditer(text):
+        if result[2] == title:
+            rest = text[result.end() :]
+            following = re.search(rf"^#{{1,{len(result[1])}}} ", rest, re.MULTILINE)
             return rest[: following.start()] if following else rest
     raise AssertionError(f"{path.name} has no section '{title}'")
 

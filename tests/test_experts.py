@@ -38,8 +38,8 @@ def see(
 
 
 def quote_of(expert: str, estimates: Estimates, aversion: float, observation: Observation) -> Quote:
-    found = EXPERTS[expert]
-    return found.quote(found.coefficients(estimates, aversion), observation, NOISE)
+    result = EXPERTS[expert]
+    return result.quote(result.coefficients(estimates, aversion), observation, NOISE)
 
 
 # --- one function, three libraries ------------------------------------------------------------------------
@@ -58,8 +58,8 @@ def test_python_numba_and_jax_quote_alike(expert: Expert):
     batch = jax.tree.map(lambda *values: jnp.asarray(values), *(see(q, 12.5) for q in inventories))
     for i, (q, expected) in enumerate(zip(inventories, plain, strict=True)):
         np.testing.assert_allclose(compiled(coefficients, see(q, 12.5), NOISE), expected, rtol=1e-12)
-        found = [side[i] if jnp.ndim(side) else side for side in traced(coefficients, batch, NOISE)]
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        results = [side[i] if jnp.ndim(side) else side for side in traced(coefficients, batch, NOISE)]
+        np.testing.assert_allclose(results, expected, rtol=1e-5)
 
 
 # --- limits and identities --------------------------------------------------------------------------------
@@ -152,11 +152,11 @@ def test_glft_approximates_the_eigenvector_of_its_equation(expert, drift):
     """Within 0.1 % of the half-spread near q = 0, and the skew (the expert's whole point) within 1 %."""
     estimates = GLFT_MARKET._replace(drift=drift)
     exact = stationary_quotes(estimates, GLFT_AVERSION)
-    found = {q: quote_of(expert, estimates, GLFT_AVERSION, see(q)) for q in range(-5, 6)}
+    result = {q: quote_of(expert, estimates, GLFT_AVERSION, see(q)) for q in range(-5, 6)}
     for q in range(-2, 3):
-        np.testing.assert_allclose(found[q], exact[q], rtol=0.001)
+        np.testing.assert_allclose(result[q], exact[q], rtol=0.001)
     for side in range(2):
-        slope_found, slope_exact = ((quotes[5][side] - quotes[-5][side]) / 10.0 for quotes in (found, exact))
+        slope_found, slope_exact = ((quotes[5][side] - quotes[-5][side]) / 10.0 for quotes in (result, exact))
         assert slope_found == pytest.approx(slope_exact, rel=0.01)
 
 

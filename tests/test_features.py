@@ -81,8 +81,8 @@ def test_python_numba_and_jax_make_the_same_features(kind):
 
     def lab_step(memory, observation):
         memory = sense(SENSOR, memory, observation)
-        found = FUNCTIONS[kind](SCALES[kind], memory, observation)
-        return note_quote(memory, Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)), jnp.stack(found)
+        result = FUNCTIONS[kind](SCALES[kind], memory, observation)
+        return note_quote(memory, Quote(1.0, 0.5 + 0.1 * observation.arrivals_bid)), jnp.stack(result)
 
     begin = jax.tree.map(jnp.float32, remember_nothing(SENSOR))
     stacked = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *observations)
@@ -109,8 +109,8 @@ def test_the_first_observation_leaves_every_prior():
     prior = remember_nothing(SENSOR)
     same = pack(memory._replace(time=0, mid_price=0))
     assert same == pytest.approx(pack(prior._replace(time=0, mid_price=0)), rel=1e-12)
-    found = features.context_features(SENSOR, memory, see(37.5, 1234.5))
-    assert found[2:] == pytest.approx([0.0] * (len(found) - 2), abs=1e-9)
+    result = features.context_features(SENSOR, memory, see(37.5, 1234.5))
+    assert result[2:] == pytest.approx([0.0] * (len(result) - 2), abs=1e-9)
 
 
 @pytest.mark.parametrize("true_volatility", [0.5, 2.0, 8.0])
@@ -131,23 +131,23 @@ def test_volatility_rates_and_trend_are_sensed_without_being_told(true_volatilit
 
 def test_the_feature_of_the_trend_has_order_one_where_there_is_none():
     """An exponential mean of moves has the variance sigma^2 / (2 memory): the feature divides by that."""
-    found = np.array(
+    result = np.array(
         [
             features.context_features(SENSOR, memory, see(0.0))[CONTEXT["trend"]]
             for memory in follow(session(2, 40_000, 0.05, SENSOR.volatility, (5.0, 5.0)))[2_000:]
         ]
     )
-    assert np.std(found) == pytest.approx(1.0, rel=0.15)
+    assert np.std(result) == pytest.approx(1.0, rel=0.15)
 
 
 def test_a_burst_is_noticed_before_it_is_believed():
     quiet = [see(0.1 * i, 0.0, 0.5, 0.5) for i in range(1, 100)]  # 5 / second: the prior
     memory = follow([*quiet, see(10.0, 0.0, 20.0, 0.5)])[-1]
-    found = features.context_features(SENSOR, memory, see(10.0))
-    assert found[CONTEXT["excitation_bid"]] > 0.7
-    assert 0.0 < found[CONTEXT["rate_bid"]] < 0.25
-    assert found[CONTEXT["excitation_ask"]] == pytest.approx(0.0, abs=1e-9)  # the other side is left alone
-    assert found[CONTEXT["rate_ask"]] == pytest.approx(0.0, abs=1e-9)
+    result = features.context_features(SENSOR, memory, see(10.0))
+    assert result[CONTEXT["excitation_bid"]] > 0.7
+    assert 0.0 < result[CONTEXT["rate_bid"]] < 0.25
+    assert result[CONTEXT["excitation_ask"]] == pytest.approx(0.0, abs=1e-9)  # the other side is left alone
+    assert result[CONTEXT["rate_ask"]] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_estimates_do_not_depend_on_how_time_is_cut():
@@ -175,27 +175,27 @@ def test_wild_markets_keep_features_finite_and_squashed_ones_bounded(steps):
         now_ns += gap_ns
         time = now_ns * 1e-9
         memory = sense(SENSOR, memory, see(time, mid, arrivals, 0.0))
-        found = features.context_features(SENSOR, memory, see(time, mid))
-        assert np.all(np.isfinite(found))
-        squashed = found[CONTEXT["volatility"] : CONTEXT["excitation_ask"] + 1]
+        result = features.context_features(SENSOR, memory, see(time, mid))
+        assert np.all(np.isfinite(result))
+        squashed = result[CONTEXT["volatility"] : CONTEXT["excitation_ask"] + 1]
         assert all(-1.0 <= value <= 1.0 for value in squashed)
 
 
 def test_features_of_the_paper_are_in_the_order_of_their_names():
     memory = note_quote(follow([see(12.0, 7.0)])[-1], Quote(2.0, 4.0))
     swing = SENSOR.volatility * np.sqrt(SENSOR.horizon)
-    found = dict(
+    result = dict(
         zip(
             NAMES["paper"],
             features.paper_features(SENSOR, memory, see(12.0, 7.0, inventory=-2.0)),
             strict=True,
         )
     )
-    assert found["time_left"] == pytest.approx(48.0 / 60.0)
-    assert found["cash"] == pytest.approx(3.0 / (4.0 * swing))
-    assert found["inventory"] == -0.5
-    assert found["mid_price"] == pytest.approx(7.0 / swing)
-    assert found["previous_spread"] == pytest.approx(6.0 / 3.0)
+    assert result["time_left"] == pytest.approx(48.0 / 60.0)
+    assert result["cash"] == pytest.approx(3.0 / (4.0 * swing))
+    assert result["inventory"] == -0.5
+    assert result["mid_price"] == pytest.approx(7.0 / swing)
+    assert result["previous_spread"] == pytest.approx(6.0 / 3.0)
 
 
 @pytest.mark.parametrize("place", range(len(HURST)))
@@ -223,10 +223,10 @@ def test_the_memory_of_a_price_is_sensed_and_its_next_move_forecast(hurst):
             observation = see(0.6 * (step + 1), float(path[step]))
             memory = sense(sensor, memory, observation)
             if step in range(60, steps - 1):
-                found = features.context_features(sensor, memory, observation)
-                forecasts.append(found[CONTEXT["forecast_1"]])
+                result = features.context_features(sensor, memory, observation)
+                forecasts.append(result[CONTEXT["forecast_1"]])
                 came.append(path[step + 1] - path[step])
-        persistence.append(found[CONTEXT["persistence"]])
+        persistence.append(result[CONTEXT["persistence"]])
     assert np.mean(persistence) == pytest.approx(hurst - 0.5, abs=0.05)
     explained = 1.0 - np.mean((np.array(came) - forecasts) ** 2) / np.mean(np.square(came))
     covariance = autocovariance(hurst, 101)
@@ -251,11 +251,11 @@ def test_toxicity_is_the_move_that_comes_with_an_order_of_its_direction():
     for i, move in enumerate(z):
         bid, ask = (rng.poisson(rate * dt * np.exp(sign * tilt * move - 0.5 * tilt**2)) for sign in (-1, 1))
         seen.append(see(dt * (i + 1), float(2.0 * np.sqrt(dt) * z[: i + 1].sum()), float(bid), float(ask)))
-    found = [
+    results = [
         features.context_features(SENSOR, memory, seen[0])[CONTEXT["toxicity"]]
         for memory in follow(seen)[500:]
     ]
-    assert np.mean(found) == pytest.approx(tilt, rel=0.05)
+    assert np.mean(results) == pytest.approx(tilt, rel=0.05)
 
 
 def test_own_fills_are_told_from_orders_that_others_filled():

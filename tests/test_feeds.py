@@ -41,11 +41,11 @@ def test_a_feed_that_is_lost_is_told_from_a_quiet_market(name, kind, first, last
     events = market(300)
     assert said(events) == ""
     meanwhile = (events["local_time_ns"] > first * 1_000 * MS) & (events["local_time_ns"] < last * 1_000 * MS)
-    found = said(events[~(meanwhile & (events["kind"] == kind))])
-    assert found.startswith(f"{name} stop for ")
-    length = float(found.split("for ")[1].split(" s")[0])
+    result = said(events[~(meanwhile & (events["kind"] == kind))])
+    assert result.startswith(f"{name} stop for ")
+    length = float(result.split("for ")[1].split(" s")[0])
     assert length == pytest.approx(last - first, abs=1.0)
-    assert found == said(events[~(meanwhile & (events["kind"] == kind))], pieces=1)
+    assert result == said(events[~(meanwhile & (events["kind"] == kind))], pieces=1)
     assert said(events[~meanwhile]) == ""  # all are quiet: a halt
 
 

@@ -14,7 +14,7 @@ from flowhft.policies.rules import glft as glft_rule
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge
+from flowhft.simulate.rollout import evaluate_one
 from flowhft.testing import check_policy
 from flowhft.types import Estimates, Observation
 
@@ -87,8 +87,8 @@ def test_glft_with_a_cost_approximates_the_exact_problem_with_it(expert, cost):
     exact = linear_equation.half_spreads(equation, linear_equation.stationary_log_values(equation)[0])
     coefficients = EXPERTS[expert].coefficients(told, 0.01)
     for q in range(-2, 3):
-        found = glft_rule.quote(coefficients, see(float(q)), (0.0, 0.0))[:2]
-        np.testing.assert_allclose(found, exact[60 + q], rtol=0.002)
+        result = glft_rule.quote(coefficients, see(float(q)), (0.0, 0.0))[:2]
+        np.testing.assert_allclose(result, exact[60 + q], rtol=0.002)
     if cost:  # negative test: a base that moves alone leaves the slope of a market with more fills
         told_less = EXPERTS[expert].coefficients(told._replace(fill_cost=0.0), 0.01)
         exact_slope = (exact[65, 0] - exact[55, 0]) / 10.0
@@ -100,10 +100,14 @@ def test_who_knows_the_fee_earns_more_than_who_does_not():
     """Paired, on the same paths of a market that charges a tick; nearly what the exact optimum earns."""
     market = build(COSTLY)
     earned = {
-        name: judge(market, in_lab(find_policy(name).policy, told), paths=400, seed=0, scenario="x")["pnl"]
+        name: evaluate_one(market, in_lab(find_policy(name).policy, told), paths=400, seed=0, scenario="x")[
+            "pnl"
+        ]
         for name, told in (("glft", COSTLY), ("oracle", COSTLY))
     }
-    blind = judge(market, in_lab(find_policy("glft").policy, FREE), paths=400, seed=0, scenario="x")["pnl"]
+    blind = evaluate_one(market, in_lab(find_policy("glft").policy, FREE), paths=400, seed=0, scenario="x")[
+        "pnl"
+    ]
     gain = earned["glft"] - blind
     assert np.mean(gain) > 5.0 * np.std(gain, ddof=1) / 20.0
     assert np.mean(earned["glft"]) > 0.95 * np.mean(earned["oracle"])

@@ -35,10 +35,10 @@ def test_the_frontier_trades_profit_for_risk(drawn):
 
 def test_margins_are_paired_and_that_of_the_oracle_itself_is_zero(drawn):
     (_, margins), _ = drawn
-    found = {row["policy"]: row for row in margins}
-    assert found["oracle"]["margin"] == found["oracle"]["margin_high"] == 0.0
-    assert found["glft"]["margin_low"] > 0.0
-    assert found["white_noise"]["margin_low"] > found["glft"]["margin_high"]
+    result = {row["policy"]: row for row in margins}
+    assert result["oracle"]["margin"] == result["oracle"]["margin_high"] == 0.0
+    assert result["glft"]["margin_low"] > 0.0
+    assert result["white_noise"]["margin_low"] > result["glft"]["margin_high"]
 
 
 def test_what_a_curve_reaches_is_interpolated():
@@ -70,9 +70,9 @@ def test_the_command_leaves_a_folder_and_a_figure(tmp_path, monkeypatch, capsys)
     assert re.search(r"^T1.LL +glft ", told, re.MULTILINE)  # whoever is not swept has a row
     assert re.search(r"^T1.LL +no_quote ", told, re.MULTILINE)
     assert main([*command.split(), "--json"]) == 0  # done already: read back, nothing simulated again
-    found = json.loads(capsys.readouterr().out)
-    assert found["behind"] == 0
-    ends = [row for row in found["frontier"] if row["risk_aversion"] is None]
+    result = json.loads(capsys.readouterr().out)
+    assert result["behind"] == 0
+    ends = [row for row in result["frontier"] if row["risk_aversion"] is None]
     assert [(row["policy"], row["family"], row["rule"]) for row in ends] == [
         ("glft", "rule", "glft"),
         ("no_quote", "baseline", "no_quote"),

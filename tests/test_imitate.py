@@ -19,7 +19,7 @@ from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.learn.imitation.examine import Results, examination, examine, gap_between
 from flowhft.learn.imitation.fidelity import random_markets, relative_differences
 from flowhft.learn.imitation.fit import CURVE_UNITS, kept_row, noise_scales
@@ -334,7 +334,7 @@ TEACHERS = [Teacher(scenario, "glft", 0.05) for scenario in (SHORT, LONGER)]
 def _shown(kind, paths=20):
     shown = []
     for teacher in TEACHERS:
-        trajectory = record(Lesson(*teacher, chosen=True, first=0, paths=paths), 0, like=(SHORT, LONGER))
+        trajectory = record(Episodes(*teacher, chosen=True, first=0, paths=paths), 0, like=(SHORT, LONGER))
         shown.append(Shown(*teacher, trajectory.observation, trajectory.quote))
     return shown, dataset.sensed(shown, sensor_for(SHORT), kind)
 
@@ -467,7 +467,7 @@ def test_what_a_policy_is_told_can_be_built_into_it():
     with pytest.raises(UsageError, match="`policy` must be told its market"):
         policy.act(policy.init(), Observation(*np.zeros(len(Observation._fields))), jax.random.key(0))
     data = as_data(policy)
-    assert data.told
+    assert data.needs_scenario
     with pytest.raises(UsageError, match="`scenario` must say which market"):
         freeze(data)
     for path, scenario in ((0, SHORT), (20, LONGER)):
@@ -533,12 +533,12 @@ def test_an_expert_without_noise_is_recovered():
 
 def test_relative_differences_have_the_spread_that_samples_of_them_have():
     random = np.random.default_rng(3)
-    found = []
+    results = []
     for _ in range(400):
         common, own = random.standard_normal((2, 500))
         ours, theirs = 11.0 + 4.0 * common + 0.5 * own, 10.0 + 4.0 * common
         measures = [{"pnl": pnl, "max_drawdown": pnl**2} for pnl in (ours, theirs)]
-        found.append(relative_differences(*measures, ("pnl", "sharpe"), confidence=0.9))
+        results.append(relative_differences(*measures, ("pnl", "sharpe"), confidence=0.9))
     for name, truth in (("pnl", 0.1), ("sharpe", 11.0 / 16.25**0.5 / 2.5 - 1.0)):
-        covered = np.mean([one[name].low <= truth <= one[name].high for one in found])
+        covered = np.mean([one[name].low <= truth <= one[name].high for one in results])
         assert 0.84 <= covered <= 0.955, name  # 0.9 +- 4 standard errors of 0.015

@@ -61,9 +61,9 @@ from flowhft.stages.recording import identity_of_recording
     ],
 )
 def test_the_currency_of_a_symbol(venue, symbol, currency):
-    found = terms_of(venue, symbol)
-    assert found is not None
-    assert (found.currency, found.inverse) == (currency, False)
+    result = terms_of(venue, symbol)
+    assert result is not None
+    assert (result.currency, result.inverse) == (currency, False)
 
 
 @pytest.mark.parametrize(
@@ -487,8 +487,8 @@ def test_the_command_line_says_what_is_traded(tmp_path, capsys):
         "False",
     ]
     assert main(["data", "check", path, "--json", *told]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["tick_size"], found["currency"], found["inverse"]) == (0.05, "USDC", False)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["tick_size"], result["currency"], result["inverse"]) == (0.05, "USDC", False)
     assert main(["data", "check", path, "--instrument.tick-size", "0.7"]) == 3
     assert "every price must be a multiple of the tick that is said, 0.7" in capsys.readouterr().err
     assert main(["data", "check", path, "--instrument.tick-size", "-1"]) == 2

@@ -35,8 +35,8 @@ def normal(random: np.random.Generator, count: int) -> np.ndarray:
 
 def misses(of: Callable, law: Callable, truth: float, count: int, runs: int = RUNS) -> int:
     random = np.random.default_rng(count)
-    found = (of(law(random, count)) for _ in range(runs))
-    return sum(not low <= truth <= high for _, low, high in found)
+    results = (of(law(random, count)) for _ in range(runs))
+    return sum(not low <= truth <= high for _, low, high in results)
 
 
 TAIL_OF_NORMAL = 1.0 - stats.norm.pdf(stats.norm.ppf(0.05)) / 0.05
@@ -76,14 +76,14 @@ def test_the_normal_law_would_not_cover():
 @pytest.mark.parametrize("count", SESSIONS)
 def test_a_sortino_ratio_is_covered_wherever_it_has_an_interval(count):
     """Where no session loses there is none: of six with a Sharpe ratio of 1 that is one time in three."""
-    found = []
+    results = []
     random = np.random.default_rng(count)
     for _ in range(RUNS):
         _, low, high = intervals.single(SORTINO, (normal(random, count),))
         if low == low:
-            found.append(low <= 1.0 / np.sqrt(SQUARE_LOSS) <= high)
-    assert len(found) > 0.5 * RUNS
-    assert len(found) - sum(found) <= most_misses(len(found))
+            results.append(low <= 1.0 / np.sqrt(SQUARE_LOSS) <= high)
+    assert len(results) > 0.5 * RUNS
+    assert len(results) - sum(results) <= most_misses(len(results))
 
 
 PAIRED = {"mean": MEAN, "deviation": DEVIATION, "sharpe": SHARPE}
@@ -113,11 +113,11 @@ def test_student_is_exact_where_nothing_is_skewed():
 
 def test_a_skewed_end_is_that_at_which_halls_statistic_is_its_quantile():
     values = gamma(np.random.default_rng(1), 8)
-    found, mean, error = intervals.single(MEAN, (values,)), np.mean(values), stats.sem(values)
+    result, mean, error = intervals.single(MEAN, (values,)), np.mean(values), stats.sem(values)
     a = np.mean((values - mean) ** 3) / np.std(values, ddof=1) ** 3 / np.sqrt(8.0)
-    t = (mean - found.high) / error
+    t = (mean - result.high) / error
     assert t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6 == pytest.approx(-stats.t.ppf(0.995, 7))
-    assert found.low == pytest.approx(mean - stats.t.ppf(0.995, 7) * error)  # never nearer than Student's
+    assert result.low == pytest.approx(mean - stats.t.ppf(0.995, 7) * error)  # never nearer than Student's
 
 
 @pytest.mark.parametrize("estimator", [MEAN, DEVIATION, SHARPE, SORTINO, ROOT, SHORTFALL])
@@ -137,16 +137,16 @@ def test_of_many_sessions_it_is_the_interval_of_the_delta_method(estimator):
 )
 def test_odd_sessions_give_ordered_ends_or_none(estimator, values, recwarn):
     own = np.abs(values) if estimator is ROOT else np.array(values)
-    for found in (
+    for result in (
         intervals.single(estimator, (own,)),
         intervals.single(estimator, (own,), units=1),
         intervals.paired(estimator, (own,), (own[::-1].copy(),)),
         intervals.paired(estimator, (own,), (np.zeros(len(own)),)),
     ):
-        if found.low == found.low:
-            assert found.low <= found.value <= found.high
+        if result.low == result.low:
+            assert result.low <= result.value <= result.high
         else:
-            assert np.isnan(found.high)
+            assert np.isnan(result.high)
     assert not recwarn.list
 
 

@@ -26,7 +26,7 @@ from flowhft.studies.learned import misses, wins
 from flowhft.studies.learned.attribution import blinded
 from flowhft.studies.learned.dial import BESIDE
 from flowhft.studies.learned.document import document
-from flowhft.studies.learned.lineup import Member, told_premium
+from flowhft.studies.learned.lineup import Member, sees_premium
 from flowhft.studies.learned.repeats import (
     often_missed,
     relative_spread,
@@ -84,8 +84,8 @@ EXPERTS = {
 
 
 def test_each_metric_has_its_own_best_rival_and_who_stays_at_home_is_none():
-    found = wins_of(*judged(EXPERTS, cell(31.0, 6.0, 50.0, 30.0)))
-    ours = {row["metric"]: row for row in found.filter(pl.col("against") == "experts").iter_rows(named=True)}
+    result = wins_of(*judged(EXPERTS, cell(31.0, 6.0, 50.0, 30.0)))
+    ours = {row["metric"]: row for row in result.filter(pl.col("against") == "experts").iter_rows(named=True)}
     assert {metric: row["rival"] for metric, row in ours.items()} == {
         "pnl": "glft_drift_as_run",
         "sharpe": "glft_as_run",
@@ -101,17 +101,17 @@ def test_each_metric_has_its_own_best_rival_and_who_stays_at_home_is_none():
         "utility": True,
     }
     assert ours["max_drawdown"]["gain"] == 10.0
-    counted = {row["against"]: row for row in counts_of(found).iter_rows(named=True)}
+    counted = {row["against"]: row for row in counts_of(result).iter_rows(named=True)}
     assert (counted["experts"]["all_three"], counted["experts"]["all_three_surely"]) == (1, 0)
     literal = counted["experts, those that hardly trade too"]
     assert (literal["all_three"], literal["max_drawdown"]) == (0, 0)  # nobody undercuts no drawdown
 
 
 def test_a_loss_in_one_metric_is_no_win_and_the_target_names_the_cell():
-    found = wins_of(*judged(EXPERTS, cell(29.0, 6.0, 50.0, 30.0)))
-    assert counts_of(found).filter(pl.col("against") == "experts")["all_three"].to_list() == [0]
+    result = wins_of(*judged(EXPERTS, cell(29.0, 6.0, 50.0, 30.0)))
+    assert counts_of(result).filter(pl.col("against") == "experts")["all_three"].to_list() == [0]
     printed = pl.DataFrame(schema={"policy": pl.String, "row": pl.String})
-    (target, surely) = cell_targets(found, printed)
+    (target, surely) = cell_targets(result, printed)
     assert (target.found, target.of, target.misses) == (0, 1, "T1.HH")
     assert target.hit is None  # one cell of 24 decides nothing
     assert surely.needed == 21
@@ -124,8 +124,8 @@ def test_in_utility_who_stays_at_home_is_a_rival_too():
         "glft_as_run": cell(5.0, 0.1, 60.0, -7.0),
         "glft_drift_as_run": cell(4.0, 0.1, 70.0, -8.0),
     }
-    found = wins_of(*judged(losing, cell(6.0, 0.3, 50.0, -2.0))).filter(pl.col("against") == "experts")
-    ours = {row["metric"]: row for row in found.iter_rows(named=True)}
+    result = wins_of(*judged(losing, cell(6.0, 0.3, 50.0, -2.0))).filter(pl.col("against") == "experts")
+    ours = {row["metric"]: row for row in result.iter_rows(named=True)}
     assert (ours["utility"]["rival"], ours["utility"]["better"]) == ("avellaneda_stoikov", False)
     assert (ours["max_drawdown"]["rival"], ours["max_drawdown"]["better"]) == ("glft_as_run", True)
 
@@ -181,7 +181,7 @@ def test_a_miss_has_the_reason_that_the_numbers_give(metric, rival, numbers, rea
 def test_misses_are_named_with_the_settings_of_the_dial_that_would_have_won():
     results, margins = judged(EXPERTS, cell(29.5, 6.0, 50.0, 30.0))
     results = results.with_columns(pnl_deviation=pl.lit(5.0), fills=pl.lit(40.0))
-    found = wins_of(results, margins)
+    result = wins_of(results, margins)
 
     def on_the_dial(name, dial, pnl, sharpe, drawdown):
         names = {"market": "paper", "scenario": "T1.HH", "policy": name, "dial": dial, "paths": 64}
@@ -199,18 +199,18 @@ def test_misses_are_named_with_the_settings_of_the_dial_that_would_have_won():
             ),
         ]
     )
-    (row,) = misses.misses_of(found, results, dial).iter_rows(named=True)
+    (row,) = misses.misses_of(result, results, dial).iter_rows(named=True)
     assert (row["scenario"], row["metric"], row["rival"]) == ("T1.HH", "pnl", "glft_drift_as_run")
     assert row["gain"] == -0.5
     assert row["reason"].endswith(
         "which may be chance; all three metrics are better at dial 0.2 (64 sessions)"
     )
     # Where one that counts was not judged beside the settings, nothing can be said of them.
-    (fewer,) = misses.misses_of(found, results, dial.filter(pl.col("policy") != "glft_drift_as_run"))[
+    (fewer,) = misses.misses_of(result, results, dial.filter(pl.col("policy") != "glft_drift_as_run"))[
         "reason"
     ]
     assert fewer.endswith("which may be chance")
-    (alone,) = misses.misses_of(found, results, None)["reason"].to_list()
+    (alone,) = misses.misses_of(result, results, None)["reason"].to_list()
     assert alone.endswith("which may be chance")
     every = wins_of(*judged(EXPERTS, cell(31.0, 6.0, 50.0, 30.0)))
     assert misses.misses_of(every, results, dial).is_empty()
@@ -297,7 +297,7 @@ def test_the_page_says_that_a_policy_is_told_the_kind_of_market_only_where_it_li
         weight = np.zeros((2, len(TOLD)))
         weight[1, TOLD.index(told)] = 0.5
         policy = as_data(plain_policy(SENSOR), regime._replace(weight_told=weight))
-        assert told_premium(Member(Named("flowhft", "flowhft", policy), "learned")) == listens
+        assert sees_premium(Member(Named("flowhft", "flowhft", policy), "learned")) == listens
 
 
 def test_sentences_follow_the_numbers_of_the_seeds():
@@ -388,8 +388,8 @@ def trainings(ours, control):
     results, margins = {}, []
     for (name, (whose, _, member)), pnl in zip(names.items(), (*ours, *control), strict=True):
         assert (member.name, name.partition(".")[0]) == (name, whose)
-        found, paired = judged(EXPERTS, cell(pnl, 6.0, 50.0, 30.0))
-        for row in found.iter_rows(named=True):
+        result, paired = judged(EXPERTS, cell(pnl, 6.0, 50.0, 30.0))
+        for row in result.iter_rows(named=True):
             row = row | {"policy": name} if row["policy"] == "flowhft" else row
             results[row["policy"]] = row | {"paths": 7}
         margins.append(paired.with_columns(policy=pl.lit(name)))
@@ -397,17 +397,17 @@ def trainings(ours, control):
 
 
 def test_trainings_are_counted_one_by_one_and_their_misses_named():
-    found = trainings([31.5, 29.0, 33.0], [35.0])
-    assert found["all_three"].to_list() == [True, False, True, True]
-    assert found["all_three_surely"].to_list() == [True, False, True, True]
-    assert found["useful"].all()
-    mine = found.filter(pl.col("policy") == "flowhft")
+    result = trainings([31.5, 29.0, 33.0], [35.0])
+    assert result["all_three"].to_list() == [True, False, True, True]
+    assert result["all_three_surely"].to_list() == [True, False, True, True]
+    assert result["useful"].all()
+    mine = result.filter(pl.col("policy") == "flowhft")
     assert mine["training"].to_list() == [0, 1, 2]
     assert often_missed(mine, "all_three") == [("T1.HH", 1)]
     assert often_missed(mine, "useful") == []
     assert relative_spread(mine, "pnl") == pytest.approx(np.std([31.5, 29.0, 33.0], ddof=1) / (93.5 / 3))
-    assert repeat_counts(found)["all_three"].to_list() == [1, 0, 1, 1]
-    told = sentences_of({"trainings": found})["sentence"].to_list()
+    assert repeat_counts(result)["all_three"].to_list() == [1, 0, 1, 1]
+    told = sentences_of({"trainings": result})["sentence"].to_list()
     assert "in 1, 0, 1 of 1 cells" in told[0]
     assert told[0].endswith("missed, with by how many trainings: T1.HH (1).")
     assert told[-1].endswith("flowhft 0.7, plain_network 1.0 cells.")  # one training tells nothing of chance
@@ -434,13 +434,13 @@ def finished(tmp_path_factory):
     again = ("--trainings", "glft@0.1", "--plain-trainings", "glft@0.02")
     said = flowhft(*command, "--sections", "dial,trainings", *again)
     assert said.code == 0, said.err
-    found = said.json
-    assert len(found["cells"]) == 2 * 10
-    assert {row["policy"] for row in found["dial"]} >= {"flowhft", "oracle_told", "no_quote"}
-    (home,) = (row for row in found["cells"] if (row["policy"], row["scenario"]) == ("no_quote", "T1.LL"))
+    result = said.json
+    assert len(result["cells"]) == 2 * 10
+    assert {row["policy"] for row in result["dial"]} >= {"flowhft", "oracle_told", "no_quote"}
+    (home,) = (row for row in result["cells"] if (row["policy"], row["scenario"]) == ("no_quote", "T1.LL"))
     assert (home["family"], home["rule"], home["role"]) == ("baseline", "no_quote", "baseline")
     assert (home["pnl"], home["max_drawdown"], home["quoting_ratio"]) == (0.0, 0.0, 0.0)
-    assert not {row["rival"] for row in found["wins"]} & {"no_quote"}  # it stands there, and is no rival
+    assert not {row["rival"] for row in result["wins"]} & {"no_quote"}  # it stands there, and is no rival
     return folder
 
 
@@ -459,9 +459,9 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
     report = (finished / "report.html").read_text()
     for section in ("targets", "cells", "trainings", "worth", "dial"):
         assert f'id="{section}"' in report
-    found = read(finished)
-    assert markdown(found) == page
-    assert_both_say_the_same(found)
+    result = read(finished)
+    assert markdown(result) == page
+    assert_both_say_the_same(result)
     assert assert_listed(finished) >= 6
     units = pl.read_parquet_metadata(finished / "misses.parquet")
     assert "price units" in str(units)

@@ -213,14 +213,14 @@ def test_each_side_has_its_own_stationary_mean(lopsided_counts):
 
 
 def test_counts_of_both_sides_vary_together_as_the_excitation_matrix_says(lopsided_counts):
-    found, theory = np.cov(lopsided_counts.T) / 24.0, covariance_rate(LOPSIDED)
+    result, theory = np.cov(lopsided_counts.T) / 24.0, covariance_rate(LOPSIDED)
     product = np.outer(np.diag(theory), np.diag(theory))
     error = np.sqrt((product + theory**2) / len(lopsided_counts))  # of a covariance of nearly Gaussian counts
-    np.testing.assert_array_less(np.abs(found - theory), SIGMAS * error)
+    np.testing.assert_array_less(np.abs(result - theory), SIGMAS * error)
     poisson = np.diag(LOPSIDED.mean_intensities)
-    assert (np.abs(found - poisson) > 10 * error).all()
+    assert (np.abs(result - poisson) > 10 * error).all()
     swapped = covariance_rate(LOPSIDED.but(cross_excitation=10.0, cross_excitation_ask=2.0))
-    assert (np.abs(found - swapped) > 10 * error).any()
+    assert (np.abs(result - swapped) > 10 * error).any()
 
 
 @pytest.mark.parametrize("exciter", ["arrivals", "own_fills"])
@@ -352,14 +352,14 @@ def test_with_refill_every_lot_bears_the_whole_adverse_selection():
     One lot a step bears less of it, since orders that crowd into the same wild step fill one.
     """
     flow = Scenario("flow", price="additive", volatility=2.0, base_intensity=25.0, dt=0.04, horizon=2.0)
-    found = {}
+    result = {}
     for refill in (True, False):
         _, fills, moves = arrivals(flow.but(adverse_selection=0.3, refill=refill), 0.2)
         against = fills[..., 1] * moves - fills[..., 0] * moves
-        found[refill] = against.sum() / fills.sum()
+        result[refill] = against.sum() / fills.sum()
         error = against.sum(axis=1).std() / np.sqrt(len(fills)) / fills.sum(axis=(1, 2)).mean()
-    assert abs(found[True] - 0.3) < SIGMAS * error
-    assert 0.3 - found[False] > 10 * error
+    assert abs(result[True] - 0.3) < SIGMAS * error
+    assert 0.3 - result[False] > 10 * error
 
 
 def test_adverse_selection_is_in_units_of_the_present_price():

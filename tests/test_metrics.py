@@ -118,7 +118,7 @@ def test_equity_is_cash_plus_inventory_at_the_mid(seed, paths, steps):
 @given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 12))
 def test_measures_are_what_a_loop_over_one_path_finds(seed, steps):
     trajectory, wealth = trade(seed, paths=2, steps=steps)
-    found = measure(trajectory)
+    result = measure(trajectory)
     for path in range(2):
         curve = [0.0, *wealth[path]]
         held = [float(q) for q in inventory_after(trajectory)[path]]
@@ -145,9 +145,9 @@ def test_measures_are_what_a_loop_over_one_path_finds(seed, steps):
             "inventory": sum(held) / steps,
             **traded(trajectory, path),
         }
-        assert expected.keys() == found.keys()
+        assert expected.keys() == result.keys()
         for name, value in expected.items():
-            assert found[name][path] == pytest.approx(value, abs=1e-9), name
+            assert result[name][path] == pytest.approx(value, abs=1e-9), name
 
 
 def test_drawdown_counts_a_first_loss_and_never_a_gain():
@@ -329,17 +329,17 @@ def test_money_and_prices_scale_and_ratios_do_not(seed, factor):
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1234.5])
 def test_paths_that_all_end_alike_have_no_sharpe_ratio(constant):
     measured = {**measure(trade(0, 7, 3)[0]), "pnl": np.full(7, constant)}
-    found = summarise(measured)
-    assert np.isnan(found["sharpe"].value)
-    assert found["pnl_deviation"].value == pytest.approx(0.0, abs=1e-9)
-    assert found["pnl"].value == pytest.approx(constant)
+    result = summarise(measured)
+    assert np.isnan(result["sharpe"].value)
+    assert result["pnl_deviation"].value == pytest.approx(0.0, abs=1e-9)
+    assert result["pnl"].value == pytest.approx(constant)
 
 
 def test_one_path_has_a_value_and_no_interval():
-    found = summarise(measure(trade(0, 1, 5)[0]))["pnl"]
-    assert np.isfinite(found.value)
-    assert np.isnan(found.low)
-    assert np.isnan(found.high)
+    result = summarise(measure(trade(0, 1, 5)[0]))["pnl"]
+    assert np.isfinite(result.value)
+    assert np.isnan(result.low)
+    assert np.isnan(result.high)
 
 
 def test_what_cannot_be_compared_or_chosen_is_refused():
@@ -360,9 +360,9 @@ def test_percentiles_of_what_is_known_are_numpys():
     values[random.random(values.shape) < 0.5] = np.nan
     values[:3], values[3, 1:] = np.nan, np.nan
     percentiles = (0.0, 12.5, 50.0, 99.0, 100.0)
-    for percentile, found in zip(percentiles, known_percentiles(values, percentiles), strict=True):
+    for percentile, result in zip(percentiles, known_percentiles(values, percentiles), strict=True):
         known = np.isfinite(values).any(axis=-1)
         np.testing.assert_allclose(
-            found[known], np.nanpercentile(values[known], percentile, axis=-1), rtol=1e-13
+            result[known], np.nanpercentile(values[known], percentile, axis=-1), rtol=1e-13
         )
-        assert np.isnan(found[~known]).all()
+        assert np.isnan(result[~known]).all()

@@ -20,7 +20,7 @@ from flowhft.simulate.many import evaluate_many
 from flowhft.simulate.market.market import build
 from flowhft.simulate.market.world import World
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.rollout import judge, require_finite_quotes, rollout
+from flowhft.simulate.rollout import evaluate_one, require_finite_quotes, rollout
 from flowhft.types import Quote
 
 STEPS = 12
@@ -128,7 +128,7 @@ def test_sizes_and_sides_that_are_not_quoted_are_those_of_a_slow_loop(refill, li
         world = draw(seed)
         before, after, outcome = session(build(scenario), jnp.asarray(script), world)
         slow = slow_session(scenario, world, script.astype(np.float64))
-        for found, name in (
+        for result, name in (
             (before.inventory, "inventory"),
             (before.cash, "cash"),
             (after.inventory, "held"),
@@ -140,7 +140,7 @@ def test_sizes_and_sides_that_are_not_quoted_are_those_of_a_slow_loop(refill, li
             (outcome.activity.standing_bid, "standing_0"),
             (outcome.activity.standing_ask, "standing_1"),
         ):
-            np.testing.assert_allclose(found, slow[name], rtol=2e-5, atol=2e-3, err_msg=name)
+            np.testing.assert_allclose(result, slow[name], rtol=2e-5, atol=2e-3, err_msg=name)
         np.testing.assert_array_equal(outcome.activity.orders, slow["standing_0"] + slow["standing_1"])
         traded += np.sum(outcome.fill.bid) + np.sum(outcome.fill.ask)
     assert traded > 40.0
@@ -209,12 +209,12 @@ def test_who_stays_at_home_earns_nothing_and_meets_the_same_market():
     for name in ("mid_price", "arrivals_bid", "arrivals_ask", "time"):
         np.testing.assert_array_equal(getattr(home.observation, name), getattr(out.observation, name))
     assert np.isnan(home.quote.half_spread_bid).all()
-    found = judge(build(BUSY), quiet, **run)
-    metrics = summarise(found)
+    result = evaluate_one(build(BUSY), quiet, **run)
+    metrics = summarise(result)
     for name in ("pnl", "spread_pnl", "fee", "fills", "max_drawdown", "quoting_ratio", "turnover"):
         assert metrics[name] == (0.0, 0.0, 0.0), name
     assert math.isnan(metrics["half_spread"].value)
-    assert summarise(judge(build(BUSY), busy, **run))["quoting_ratio"].value == 1.0
+    assert summarise(evaluate_one(build(BUSY), busy, **run))["quoting_ratio"].value == 1.0
     together = evaluate_many(build(BUSY), [quiet, busy, quiet], **run)
     assert [one["pnl"].any() for one in together] == [False, True, False]
 
@@ -225,15 +225,15 @@ def test_the_half_spread_is_averaged_where_both_sides_are_quoted():
     trajectory = rollout(build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds")
     for measures in (
         measure(trajectory),
-        judge(build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds"),
+        evaluate_one(build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds"),
     ):
-        found = summarise(measures)
-        assert found["half_spread"].value == pytest.approx(2.5)
-        assert found["quoting_ratio"].value == pytest.approx(1.0 / 3.0)
+        result = summarise(measures)
+        assert result["half_spread"].value == pytest.approx(2.5)
+        assert result["quoting_ratio"].value == pytest.approx(1.0 / 3.0)
     size = np.where(np.isnan(script[:, 1]), 0.0, 1.0)
     no_size = np.stack([script[:, 0], np.full(STEPS, 4.0), np.ones(STEPS), size], axis=1)
-    same = judge(build(BUSY), Scripted(jnp.asarray(no_size)), paths=3, seed=0, scenario="thirds")
-    for name, values in judge(
+    same = evaluate_one(build(BUSY), Scripted(jnp.asarray(no_size)), paths=3, seed=0, scenario="thirds")
+    for name, values in evaluate_one(
         build(BUSY), Scripted(jnp.asarray(script)), paths=3, seed=0, scenario="thirds"
     ).items():
         np.testing.assert_array_equal(values, same[name], err_msg=name)
@@ -245,7 +245,7 @@ def test_an_infinite_half_spread_is_an_error_with_policy_and_path(bid, ask):
     script[7, :2] = bid, ask
     policy = Scripted(jnp.asarray(script))
     message = r"policy Scripted must be finite, or NaN .* path 40 of 'wild'"
-    for function in (rollout, judge):
+    for function in (rollout, evaluate_one):
         with pytest.raises(FlowhftError, match=message):
             function(build(BUSY), policy, paths=5, seed=0, scenario="wild", first=40)
     with pytest.raises(FlowhftError, match="path 0 of 'wild'"):
@@ -265,7 +265,7 @@ def test_every_pair_of_sides_can_be_pulled():
     for pulled in itertools.product([False, True], repeat=2):
         script = np.ones((STEPS, 4), np.float32) * [0.0, 0.0, 1.0, 1.0]
         script[:, :2] = np.where(pulled, math.nan, 0.0)
-        found = rollout(
+        result = rollout(
             build(BUSY), Scripted(jnp.asarray(script, jnp.float32)), paths=8, seed=1, scenario="p"
         )
-        assert [bool(np.any(side)) for side in found.fill] == [not side for side in pulled]
+        assert [bool(np.any(side)) for side in result.fill] == [not side for side in pulled]

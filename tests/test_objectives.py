@@ -17,7 +17,7 @@ import pytest
 
 from flowhft.errors import UsageError
 from flowhft.flow import objectives
-from flowhft.flow.interpolant import Batch, lesson_error, share_out, together
+from flowhft.flow.interpolant import Batch, share_out, target_error, together
 from flowhft.flow.network import embedding
 from flowhft.flow.objectives import flow_map, flow_matching, shortcut
 from flowhft.policies.plan import euler, heun, long_steps
@@ -174,12 +174,12 @@ def test_pairs_of_noise_and_chunk_leave_a_straight_flow_no_error(scale):
 
 def _printed_bootstrap(network, ema, key, batch):
     """The bootstrap as the FlowHFT paper prints it (Algorithm 3): the student is asked at d / 2."""
-    lesson = shortcut.bootstrap_lesson(ema, key, batch)
-    return lesson_error(network, lesson._replace(step_size=0.5 * lesson.step_size))
+    lesson = shortcut.bootstrap_targets(ema, key, batch)
+    return target_error(network, lesson._replace(step_size=0.5 * lesson.step_size))
 
 
 def _bootstrap(network, ema, key, batch):
-    return lesson_error(network, shortcut.bootstrap_lesson(ema, key, batch))
+    return target_error(network, shortcut.bootstrap_targets(ema, key, batch))
 
 
 def _misread(t, d, x, mean):
@@ -394,9 +394,11 @@ def _printed(network, ema, key, batch):
     """The shortcut as printed, a quarter of the batch in its bootstrap as in the corrected one."""
     key_bootstrap, key_flow = jax.random.split(key)
     quarter, rest = share_out(batch, len(batch.features) // 4)
-    lesson = shortcut.bootstrap_lesson(ema, key_bootstrap, quarter)
+    lesson = shortcut.bootstrap_targets(ema, key_bootstrap, quarter)
     lesson = lesson._replace(step_size=0.5 * lesson.step_size)
-    return lesson_error(network, together(lesson, flow_matching.lesson(key_flow, rest, 1.0 / network.finest)))
+    return target_error(
+        network, together(lesson, flow_matching.targets_at(key_flow, rest, 1.0 / network.finest))
+    )
 
 
 LOSSES = {name: objectives.get(name).loss for name in ("shortcut", "flow_map", "regression")}

@@ -21,7 +21,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
-from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.rollout import evaluate_one, rollout
 from flowhft.types import Estimates, Observation
 
 MILD = Estimates(volatility=2.0, drift=0.0, intensity=50.0, fill_decay=1.5, horizon=1.0)
@@ -125,8 +125,8 @@ def test_where_a_dense_exponential_can_be_trusted_it_agrees():
 @pytest.mark.parametrize("expert", ["oracle_continuous", "oracle_stationary", "oracle"])
 def test_without_risk_and_drift_the_half_spread_is_one_over_k(expert):
     quiet = MILD._replace(volatility=1e-9, intensity=2.0, dt=0.001 if expert == "oracle" else 0.0)
-    found = experts.get(expert)
-    quotes = found.quote(found.coefficients(quiet, 1.0), see(2.0, 0.5), NOISE)
+    result = experts.get(expert)
+    quotes = result.quote(result.coefficients(quiet, 1.0), see(2.0, 0.5), NOISE)
     # At a finite dt distance is worth a little more: 1/k + x / (2 k) to first order, x = A dt / e.
     late = 0.5 * quiet.intensity * quiet.dt * math.exp(-1.0) / 1.5
     # Far from the end even a bound of 30 lots is felt, by half of a squared angle of pi / 62.
@@ -141,9 +141,9 @@ def test_long_before_the_end_exponential_utility_quotes_as_the_closed_form(drift
     exact, near = experts.get("oracle_cara"), experts.get(closed)
     coefficients = exact.coefficients(told, 0.01)
     for q in range(-2, 3):
-        found = exact.quote(coefficients, see(q, 600.0), NOISE)
+        result = exact.quote(coefficients, see(q, 600.0), NOISE)
         expected = near.quote(near.coefficients(told, 0.01), see(q, 600.0), NOISE)
-        np.testing.assert_allclose(found, expected, rtol=0.001)
+        np.testing.assert_allclose(result, expected, rtol=0.001)
     # At the end inventory costs nothing, and drift brings nothing: base on both sides.
     base = math.log1p(0.01 / 0.3) / 0.01
     early, late = (exact.quote(coefficients, see(2, left), NOISE) for left in (600.0, 0.5))
@@ -295,8 +295,8 @@ def test_the_value_is_what_simulation_earns():
         phi = float(oracle.inventory_penalty(told, 1.0))
         expected = dynamic_program.solve(told, phi, 30).values[-1, 30]
         policy = closed_form("oracle", scenario, 1.0)
-        found = judge(build(scenario), policy, paths=8_000, seed=3, scenario="value")
-        objective = objective_of(found, scenario, phi)
+        result = evaluate_one(build(scenario), policy, paths=8_000, seed=3, scenario="value")
+        objective = objective_of(result, scenario, phi)
         error = np.std(objective) / len(objective) ** 0.5
         assert error < 0.005 * expected
         assert np.mean(objective) == pytest.approx(expected, abs=3.9 * error)
@@ -311,14 +311,14 @@ def test_the_continuous_value_is_what_simulation_earns_in_short_steps():
     phi = float(oracle.inventory_penalty(told, 1.0))
     equation = linear_equation.mean_quadratic(told, phi, 30)
     expected = linear_equation.log_values(equation, np.array([1.0]))[0, 30] / told.fill_decay
-    found = judge(
+    result = evaluate_one(
         build(scenario),
         closed_form("oracle_continuous", scenario, 1.0),
         paths=3_000,
         seed=4,
         scenario="short",
     )
-    objective = objective_of(found, scenario, phi)
+    objective = objective_of(result, scenario, phi)
     error = np.std(objective) / len(objective) ** 0.5
     assert np.mean(objective) == pytest.approx(expected, abs=3.9 * error + 0.005 * expected)
 
@@ -350,8 +350,8 @@ def test_told_everything_it_knows_the_orders_that_its_own_fills_excite():
     paper = paper_test("paper")["T1.LH"].but(volatility=1e-4, jump_intensity=0.0)
     told = total_estimates(paper)
     assert told.intensity > 1.1 * paper.estimates().intensity
-    found = rollout(build(paper), closed_form("glft", paper, 1e-6), paths=500, seed=2, scenario="excited")
-    late = np.asarray(found.observation.intensity_bid)[:, 50:]
+    result = rollout(build(paper), closed_form("glft", paper, 1e-6), paths=500, seed=2, scenario="excited")
+    late = np.asarray(result.observation.intensity_bid)[:, 50:]
     assert late.mean() == pytest.approx(told.intensity, rel=0.02)
 
 
@@ -404,8 +404,8 @@ def test_the_table_is_looked_up_where_it_should_be():
     coefficients = oracle.coefficients(told, 1.0)
     for row in range(11):
         for q in (-30, -1, 0, 7, 30):
-            found = oracle.quote(coefficients, see(float(q), row * 0.1), NOISE)
-            np.testing.assert_allclose(found[:2], coefficients.table[row, q + 30], rtol=1e-9)
+            result = oracle.quote(coefficients, see(float(q), row * 0.1), NOISE)
+            np.testing.assert_allclose(result[:2], coefficients.table[row, q + 30], rtol=1e-9)
     half = oracle.quote(coefficients, see(1.0, 0.35), NOISE)
     np.testing.assert_allclose(half[:2], coefficients.table[3:5, 31].mean(axis=0), rtol=1e-9)
     assert oracle.quote(coefficients, see(99.0, 0.5), NOISE) == oracle.quote(
@@ -426,8 +426,8 @@ def test_a_long_session_is_tabulated_closely_enough():
     assert coefficients.table.shape == (oracle.ROWS + 2, 61, 2)
     for step in (1, 2, 5, 17, 100, 731, 2_999):
         for q in (-3, 0, 2):
-            found = oracle.quote(coefficients, see(float(q), step * 0.01), NOISE)
-            np.testing.assert_allclose(found[:2], best.half_spreads[step, q + 30], atol=0.01 / 1.5)
+            result = oracle.quote(coefficients, see(float(q), step * 0.01), NOISE)
+            np.testing.assert_allclose(result[:2], best.half_spreads[step, q + 30], atol=0.01 / 1.5)
 
 
 def test_a_programme_that_has_settled_is_the_one_that_went_on():
@@ -465,9 +465,9 @@ def test_jax_reads_the_same_rows_at_the_times_that_it_counts_up():
         return policy.act((), see(q, left), jax.random.key(0))[0]
 
     for q in (-2.0, 0.0, 3.0):
-        found = jax.jit(jax.vmap(at, in_axes=(0, None)))(jnp.asarray(1.0 - time), q)
+        result = jax.jit(jax.vmap(at, in_axes=(0, None)))(jnp.asarray(1.0 - time), q)
         expected = exact.table[100:0:-1, int(q) + 30]
-        np.testing.assert_allclose(np.stack(found[:2], axis=-1), expected, atol=2e-4)
+        np.testing.assert_allclose(np.stack(result[:2], axis=-1), expected, atol=2e-4)
 
 
 def test_at_the_desk_a_nan_is_an_error_and_a_table_that_does_not_fit_is_refused():

@@ -13,7 +13,7 @@ from flowhft.policies.rules import dynamic_program, linear_equation, oracle
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import ClosedForm
-from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.rollout import evaluate_one, rollout
 from flowhft.types import Estimates, Observation
 
 TOLD = Estimates(
@@ -62,13 +62,13 @@ def test_no_pair_of_quotes_beats_the_programme_lot_by_lot(size, orders):
     grid = np.arange(-2.0, 6.0, 0.2)
     value = {lots: -TERMINAL * lots**2 for lots in held}
     for step in range(1, 5):
-        reached, found = {}, {}
+        reached, result = {}, {}
         for n, lots in enumerate(held):
             own = best.half_spreads[step, n]
             reached[lots] = worth(value, size, lots, *own)
-            found[lots] = max(worth(value, size, lots, bid, ask) for bid in grid for ask in grid)
-            assert reached[lots] >= found[lots] - 1e-12
-            assert reached[lots] == pytest.approx(found[lots], abs=0.05 * size)
+            result[lots] = max(worth(value, size, lots, bid, ask) for bid in grid for ask in grid)
+            assert reached[lots] >= result[lots] - 1e-12
+            assert reached[lots] == pytest.approx(result[lots], abs=0.05 * size)
         np.testing.assert_allclose(best.values[step], list(reached.values()), rtol=1e-12)
         value = reached
 
@@ -141,11 +141,11 @@ def test_simulated_orders_of_two_lots_earn_what_the_programme_says():
     policy = ClosedForm(type(numbers)(*(jnp.asarray(value, jnp.float32) for value in numbers)), expert)
     phi = float(oracle.inventory_penalty(told, 1.0))
     expected = dynamic_program.solve(told, phi, 3).values[-1, 3]
-    found = judge(build(scenario), policy, paths=4_000, seed=3, scenario="pairs")
-    objective = objective_of(found, scenario, phi)
+    result = evaluate_one(build(scenario), policy, paths=4_000, seed=3, scenario="pairs")
+    objective = objective_of(result, scenario, phi)
     error = np.std(objective) / len(objective) ** 0.5
     assert error < 0.01 * expected
     assert np.mean(objective) == pytest.approx(expected, abs=3.9 * error)
-    assert np.max(found["max_inventory"]) == 6.0
+    assert np.max(result["max_inventory"]) == 6.0
     shown = rollout(build(scenario), policy, paths=8, seed=3, scenario="pairs")
     assert set(np.unique(shown.fill.bid)) == {0.0, 2.0}

@@ -22,7 +22,7 @@ from flowhft.simulate.job import Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import coefficients_in
-from flowhft.simulate.rollout import evaluate_together, judge, rollout
+from flowhft.simulate.rollout import evaluate_one, evaluate_together, rollout
 from flowhft.simulate.spans import Span, Task
 from flowhft.types import Observation, Quote, Trajectory
 
@@ -75,9 +75,9 @@ def same(one: Trajectory, other: Trajectory, **tolerance: float) -> None:
 
 def expert_and(own: OwnPolicy) -> tuple[Trajectory, Trajectory]:
     market = build(SCENARIO)
-    found = rollout(market, closed_form("glft", SCENARIO), **RUN)
-    unknown = np.full_like(found.fee, np.nan)  # of a user's policy nobody knows whether it sees the price
-    return found._replace(expected_inventory_pnl=unknown), rollout(market, own, **RUN)
+    result = rollout(market, closed_form("glft", SCENARIO), **RUN)
+    unknown = np.full_like(result.fee, np.nan)  # of a user's policy nobody knows whether it sees the price
+    return result._replace(expected_inventory_pnl=unknown), rollout(market, own, **RUN)
 
 
 @pytest.mark.parametrize("form", [plain_glft, whole_glft, numba.njit(plain_glft), jax.jit(plain_glft)])
@@ -104,7 +104,7 @@ def test_an_account_is_that_of_the_sessions_and_no_cut_changes_it():
     assert np.isnan(whole.quote.half_spread_ask[:, 4::5]).all()
     part = rollout(market, own, **(RUN | {"paths": 5, "first": 17}))
     same(jax.tree.map(lambda values: values[17:22], whole), part, rtol=0.0)
-    alone = judge(market, own, **RUN)
+    alone = evaluate_one(market, own, **RUN)
     (cut,) = evaluate_together(market, [own], chunk=16, **RUN)
     expert, beside = evaluate_together(market, [closed_form("glft", SCENARIO), own], **RUN)
     for name, values in alone.items():
@@ -120,11 +120,11 @@ def test_an_account_is_that_of_the_sessions_and_no_cut_changes_it():
 def test_an_object_of_jax_is_traced_with_its_memory_and_key():
     own = own_policy(TracedNoisy(jnp.float32(1.5)))
     assert own.runs == "jax"
-    found = rollout(build(SCENARIO), own, **RUN)
-    assert np.isnan(found.quote.half_spread_ask[:, 4::5]).all()
-    assert np.isfinite(np.delete(found.quote.half_spread_ask, slice(4, None, 5), axis=1)).all()
-    assert 0.0 <= found.quote.half_spread_bid.min() < found.quote.half_spread_bid.max() <= 1.5
-    assert len(np.unique(found.quote.half_spread_bid)) > 500
+    result = rollout(build(SCENARIO), own, **RUN)
+    assert np.isnan(result.quote.half_spread_ask[:, 4::5]).all()
+    assert np.isfinite(np.delete(result.quote.half_spread_ask, slice(4, None, 5), axis=1)).all()
+    assert 0.0 <= result.quote.half_spread_bid.min() < result.quote.half_spread_bid.max() <= 1.5
+    assert len(np.unique(result.quote.half_spread_bid)) > 500
 
 
 def fails_late(observation):
@@ -153,7 +153,7 @@ def wrong(observation):
 )
 def test_what_a_users_code_does_wrong_comes_out_with_its_name_and_step(form, message):
     with pytest.raises(UsageError, match=message):
-        judge(build(SCENARIO), own_policy(form), **(RUN | {"first": 7}))
+        evaluate_one(build(SCENARIO), own_policy(form), **(RUN | {"first": 7}))
 
 
 @pytest.mark.parametrize("form", [plain_glft, numba.njit(plain_glft), jax.jit(plain_glft)])

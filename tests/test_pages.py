@@ -106,8 +106,8 @@ def test_marks_of_a_text(written, shown):
 @pytest.mark.parametrize(
     "found", [{"title": "x"}, {"sections": [{"key": "a"}]}, {"introduction": [{"kind": "video"}]}]
 )
-def test_a_damaged_page_is_named(found, tmp_path):
-    write_json(tmp_path / PAGE, found)
+def test_a_damaged_page_is_named(result, tmp_path):
+    write_json(tmp_path / PAGE, result)
     with pytest.raises(DataError, match=r"page.json` must hold a page of blocks; it is damaged"):
         read(tmp_path)
 

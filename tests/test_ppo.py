@@ -178,8 +178,8 @@ def test_the_best_action_is_found_and_follows_the_observation():
 
 def test_curves_count_the_episodes_that_kinds_of_market_share_evenly():
     settings = replace(PROBING, environments=13, updates=2, validation=2)
-    found = train((probe(), probe()), (2, 1), settings, 0, "odd")
-    assert found.curves["episodes"].to_list() == [12, 24]
+    result = train((probe(), probe()), (2, 1), settings, 0, "odd")
+    assert result.curves["episodes"].to_list() == [12, 24]
 
 
 def test_what_chooses_an_agent_is_drawn_from_another_stream_than_what_trains_it(monkeypatch):
@@ -204,44 +204,44 @@ def one_step():
     return environments, train(environments, (5, 2), SMALL, 0, "one step")
 
 
-def agents_of(environments, found, view="state", name="one step"):
-    scales = environments[0].scales._replace(mean=found.mean, std=found.std)
-    return agent_policy(view, found.actor, scales, name)
+def agents_of(environments, result, view="state", name="one step"):
+    scales = environments[0].scales._replace(mean=result.mean, std=result.std)
+    return agent_policy(view, result.actor, scales, name)
 
 
 def test_in_one_step_the_best_quote_is_learned(one_step):
     """The best half-spread maximises delta (1 - exp(-A exp(-k delta) dt)), solved numerically."""
-    environments, found = one_step
+    environments, result = one_step
     k, orders = ONE_STEP.fill_decay, ONE_STEP.base_intensity * ONE_STEP.dt
 
     def income(delta):
         return delta * -np.expm1(-orders * np.exp(-k * delta))
 
     best = minimize_scalar(lambda delta: -income(delta), bounds=(0.0, 5.0), method="bounded").x
-    agent = in_lab(agents_of(environments, found), ONE_STEP)
+    agent = in_lab(agents_of(environments, result), ONE_STEP)
     start = Observation(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0)
     quote, _ = agent.act(agent.init(), start, jax.random.key(0))
     for half_spread in (float(side) for side in quote[:2]):
         assert half_spread == pytest.approx(best, rel=0.15)
         assert income(half_spread) > 0.99 * income(best) > 1.01 * 0.99 * income(1.0 / k)
     # What validation says agrees with the closed form: five standard errors.
-    kept = found.seeds.filter(pl.col("chosen")).row(0, named=True)
+    kept = result.seeds.filter(pl.col("chosen")).row(0, named=True)
     expected = sum(income(float(side)) for side in quote[:2])
     assert kept["pnl"] == pytest.approx(expected, abs=5.0 * kept["pnl_error"])
 
 
 def test_curves_and_seeds_are_told(one_step):
-    _, found = one_step
-    assert found.curves.columns == list(CURVE_UNITS)
-    assert found.seeds.columns == list(SEED_UNITS)
-    assert found.curves.height == SMALL.seeds * SMALL.updates
-    assert found.curves.select(pl.all().is_finite().all()).row(0) == (True,) * len(CURVE_UNITS)
-    best = found.seeds.sort("reward", descending=True).row(0, named=True)
+    _, result = one_step
+    assert result.curves.columns == list(CURVE_UNITS)
+    assert result.seeds.columns == list(SEED_UNITS)
+    assert result.curves.height == SMALL.seeds * SMALL.updates
+    assert result.curves.select(pl.all().is_finite().all()).row(0) == (True,) * len(CURVE_UNITS)
+    best = result.seeds.sort("reward", descending=True).row(0, named=True)
     assert best["chosen"]
-    assert found.seeds["chosen"].sum() == 1
-    mean = found.curves.group_by("update").mean().sort("update")["episode_reward"]
+    assert result.seeds["chosen"].sum() == 1
+    mean = result.curves.group_by("update").mean().sort("update")["episode_reward"]
     assert mean[-10:].mean() > mean[:3].mean() + 0.01
-    assert found.seeds["pnl"].to_list() == found.seeds["reward"].to_list()  # no penalty here
+    assert result.seeds["pnl"].to_list() == result.seeds["reward"].to_list()  # no penalty here
 
 
 class Stopped(Exception):
@@ -449,12 +449,12 @@ def test_a_damaged_file_of_agents_is_told(what, tmp_path):
 def test_a_saved_agent_is_found_and_quotes_frozen_as_in_the_lab(tmp_path):
     path = tmp_path / "mine.safetensors"
     save_policy(path, some_agents())
-    found = find_policy(str(path))
-    assert (found.name, found.told, found.family) == ("mine", True, "learned")
+    result = find_policy(str(path))
+    assert (result.name, result.needs_scenario, result.family) == ("mine", True, "learned")
     with pytest.raises(UsageError, match="`scenario` must say which of several policies"):
-        freeze(found)
+        freeze(result)
     scenario = paper_test()["T1.LL"]
-    agent, frozen = in_lab(found, scenario), freeze(found, scenario)
+    agent, frozen = in_lab(result, scenario), freeze(result, scenario)
     remembered, memory = agent.init(), desk_memory(frozen, 0)
     for step in range(5):
         seen = Observation(0.1 * step, 1.0, 0.3 * step, step - 2.0, 1.5 * step, 0.0, 1.0, 3.0, 3.0)

@@ -233,11 +233,11 @@ def test_bursts_raise_variance_and_kurtosis_and_leave_other_streams_alone():
 def test_the_variance_given_the_bursts_is_that_of_the_slow_double_sum(hurst):
     scenario = RELATIVE.but(hurst_exponent=hurst, **BURSTY)
     scale = np.where(np.random.default_rng(0).random(STEPS) < 0.4, 3.0, 1.0)
-    found = build(scenario).price.variance(jnp.asarray(scale, jnp.float32))
+    result = build(scenario).price.variance(jnp.asarray(scale, jnp.float32))
     row = covariance(STEPS, hurst)
     matrix = row[np.abs(np.subtract.outer(range(STEPS), range(STEPS)))] * np.outer(scale, scale)
     slow = [scenario.volatility**2 * 0.05 ** (2 * hurst) * matrix[:n, :n].sum() for n in range(1, STEPS + 1)]
-    np.testing.assert_allclose(found, slow, rtol=1e-5)
+    np.testing.assert_allclose(result, slow, rtol=1e-5)
 
 
 # --- what is expected of a step ----------------------------------------------------------------------
@@ -283,8 +283,8 @@ def test_what_is_computed_once_is_what_the_function_returns():
     x = jnp.linspace(-2.0, 2.0, 7)
     wanted = jax.jit(function)(x, 0.5)
     for time in (0.0, 3.0, jnp.float32(1.0)):
-        found = jax.jit(lambda x, time: jax.vmap(lambda x: once(function, time, x, 0.5))(x))(x, time)
-        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+        result = jax.jit(lambda x, time: jax.vmap(lambda x: once(function, time, x, 0.5))(x))(x, time)
+        jax.tree.map(np.testing.assert_array_equal, result, wanted)
     each = jax.vmap(lambda x, time: once(function, time, x, 0.5))(x, jnp.arange(7.0))  # a time a path
     jax.tree.map(np.testing.assert_array_equal, each, wanted)
     slope = jax.grad(lambda x: once(function, 0.0, x, 0.5)[0])(1.0)

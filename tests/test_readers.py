@@ -29,7 +29,7 @@ from flowhft.cli.data import Format
 from flowhft.cli.main import main
 from flowhft.errors import DataError, FlowhftError, RecordingError, UnknownNameError
 from flowhft.recordings import book_at, read_recording, sample_recording, split, top_of_book
-from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.checks.clock_checks import ObserverState
 from flowhft.recordings.checks.summary import Summary, agreement
 from flowhft.recordings.formats.npz import npz_events, write_npz
 from flowhft.recordings.formats.read import READERS, open_recording
@@ -284,11 +284,11 @@ def test_bitstamp_orders_become_a_book(tmp_path):
 
 def test_bitstamp_book_is_that_of_the_snapshots(shared_data):
     recording = read_recording(shared_data / "bitstamp_l3_2015")
-    found = messages(recording)
-    share = float(found.split("snapshots (")[1].split("%")[0])
+    result = messages(recording)
+    share = float(result.split("snapshots (")[1].split("%")[0])
     assert share > 95  # the others were taken between two messages, or late
     assert recording.trades == 574
-    assert "546 of 575 trades have the side of the order that they changed" in found
+    assert "546 of 575 trades have the side of the order that they changed" in result
     top = top_of_book(recording)
     times = np.arange(top.local_time_ns[0], top.local_time_ns[-1], 10**10)
     spread = top.market_spread[np.searchsorted(top.local_time_ns, times, side="right") - 1]
@@ -350,7 +350,7 @@ def test_chunks_make_the_same_recording(tmp_path, format, rows):
         orders = np.concatenate([piece.orders for piece in pieces])
         np.testing.assert_array_equal(orders["quantity"], whole.orders["quantity"])
         assert last_of_each_level(level_events(orders)) == last_of_each_level(level_events(whole.orders))
-    assert [found.message for found in source.findings] == [found.message for found in whole.findings]
+    assert [result.message for result in source.findings] == [result.message for result in whole.findings]
     once = Summary()
     once.feed(whole.events, whole.orders)
     pieced, at_once = summary.facts(), once.facts()
@@ -538,11 +538,11 @@ def seconds(*gaps: float, latency_ms: float = 1.0, jump_ms: float = 0.0) -> np.n
     ],
 )
 def test_silences_and_clocks_that_were_set_or_go_apart_are_found(events, says):
-    watch = Watch()
+    watch = ObserverState()
     for part in np.array_split(events, 7):
         watch.feed(part)
-    found = " ".join(finding.message for finding in watch.findings())
-    assert says in found if says else not found
+    result = " ".join(finding.message for finding in watch.findings())
+    assert says in result if says else not result
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
@@ -627,4 +627,4 @@ def test_a_conversion_that_does_not_fit_leaves_nothing_under_its_name(tmp_path, 
     assert f"`{out / name}` must fit on the disk" in said.err
     assert list(out.iterdir()) == []
     assert flowhft(*command).code == 0  # now there is room
-    assert [found.name for found in out.iterdir()] == [name]
+    assert [result.name for result in out.iterdir()] == [name]

@@ -20,10 +20,10 @@ from flowhft.flow.network import init_network
 from flowhft.flow.policy import as_data, save_policy
 from flowhft.learn.regime import law
 from flowhft.learn.regime.bank import Bank, Constant, make_bank
-from flowhft.learn.regime.baselines import BAR, LEAST_SHARE, makers
+from flowhft.learn.regime.baselines import BASELINES, LEAST_SHARE, makers
 from flowhft.learn.regime.family import draw_family, market_of
 from flowhft.learn.regime.held_out import THREE, choose_dial, evaluate_dials, held_out_table
-from flowhft.learn.regime.law import NODES, Law, Way, law_along
+from flowhft.learn.regime.law import NODES, Law, PathLaw, law_along
 from flowhft.learn.regime.network import fit_scales, init_weights, narrow, quotes_along, widen
 from flowhft.learn.regime.plain import plain_policy
 from flowhft.learn.regime.score import ENOUGH, SMALL, gain_of, risk_of, satisfied, score_of, softest
@@ -40,7 +40,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.market.price import poisson
 from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.rollout import evaluate_one, rollout
 from flowhft.types import Observation
 
 SENSOR = sensor_in_units(1.0 / 1.5, 0.01, 1.0)
@@ -99,7 +99,7 @@ def test_only_what_it_sees_matters_and_sides_together() -> None:
 # --- the law
 
 
-def _way(steps: int, **changes: object) -> Way:
+def _way(steps: int, **changes: object) -> PathLaw:
     random = np.random.default_rng(3)
     move = random.standard_normal(steps)
     values = dict(
@@ -117,10 +117,10 @@ def _way(steps: int, **changes: object) -> Way:
         fill_decay=1.5,
         dt=0.05,
     )
-    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), Way(**(values | changes)))
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), PathLaw(**(values | changes)))
 
 
-def _enumerated(way: Way, quotes: np.ndarray) -> tuple[float, float, float, float]:
+def _enumerated(way: PathLaw, quotes: np.ndarray) -> tuple[float, float, float, float]:
     """Return mean, E[W], E[W^2] and the jumps' variance by going through every sequence of fills."""
     excitation, fade = np.asarray(way.excitation, np.float64), float(way.fade)
     branches, own = [(1.0, 0, 0.0)], np.zeros(2)  # probability, inventory, wealth
@@ -150,9 +150,11 @@ def test_law_equals_every_sequence_of_fills() -> None:
     random = np.random.default_rng(5)
     quotes = 0.5 + 0.2 * random.random((3, len(NODES), 2))
     way = _way(3)
-    found = law_along(way, jnp.asarray(quotes, jnp.float32))
+    result = law_along(way, jnp.asarray(quotes, jnp.float32))
     expected = _enumerated(way, quotes)
-    np.testing.assert_allclose([found.mean, found.realised, found.square, found.jumps], expected, rtol=2e-5)
+    np.testing.assert_allclose(
+        [result.mean, result.realised, result.square, result.jumps], expected, rtol=2e-5
+    )
     # What would be missed if own fills did not excite.
     calm = _enumerated(_way(3, excitation=np.zeros((2, 2))), quotes)
     assert abs(calm[2] / expected[2] - 1.0) > 1e-3
@@ -164,8 +166,8 @@ def test_law_has_the_right_gradient() -> None:
     direction = jnp.asarray(np.random.default_rng(8).standard_normal(base.shape), jnp.float32)
 
     def utility(size: jax.Array) -> jax.Array:
-        found = law_along(way, base + size * direction)
-        return found.mean - 0.1 * (found.square - found.realised**2 + found.jumps + found.swing)
+        result = law_along(way, base + size * direction)
+        return result.mean - 0.1 * (result.square - result.realised**2 + result.jumps + result.swing)
 
     slope = float(jax.grad(utility)(0.0))
     by_difference = float(utility(0.02) - utility(-0.02)) / 0.04
@@ -192,17 +194,17 @@ def test_law_equals_simulation(market: str, hurst: float) -> None:
     bank = make_bank([scenario], paths, 0, SENSOR, None, 0.5, chunk=1)
     nodes = np.array(NODES)
     quotes = jnp.asarray(np.stack([half_spread + skew * nodes, half_spread - skew * nodes], -1), jnp.float32)
-    way = jax.tree.map(lambda values: values[0], bank.way)
+    way = jax.tree.map(lambda values: values[0], bank.path_law)
     laws = jax.jit(jax.vmap(law_along, in_axes=(0, None)))(
         way, jnp.broadcast_to(quotes, (100, *quotes.shape))
     )
     policy = adapted(Constant(jnp.float32(half_spread)), IDENTITY._replace(skew=skew))
-    found = judge(build(scenario), policy, paths=sessions, seed=1, scenario="law")
+    result = evaluate_one(build(scenario), policy, paths=sessions, seed=1, scenario="law")
     mean, deviation = float(np.mean(laws.mean)), math.exp(0.5 * float(risk_of(laws, 0.0)))
-    error = math.hypot(np.std(laws.mean) / paths**0.5, np.std(found["pnl"]) / sessions**0.5)
-    assert mean == pytest.approx(np.mean(found["pnl"]), abs=float(5.0 * error))
-    assert deviation == pytest.approx(np.std(found["pnl"]), rel=0.06)
-    assert float(np.mean(laws.fills)) == pytest.approx(np.mean(found["fills"]), rel=0.01)
+    error = math.hypot(np.std(laws.mean) / paths**0.5, np.std(result["pnl"]) / sessions**0.5)
+    assert mean == pytest.approx(np.mean(result["pnl"]), abs=float(5.0 * error))
+    assert deviation == pytest.approx(np.std(result["pnl"]), rel=0.06)
+    assert float(np.mean(laws.fills)) == pytest.approx(np.mean(result["fills"]), rel=0.01)
     assert 5.0 * error < 0.15 * deviation  # or the test would say nothing
 
 
@@ -500,16 +502,16 @@ def test_held_out_markets_are_judged_as_by_evaluate(tmp_path: Path) -> None:
 
     def judged(policy: Named) -> dict[str, float]:
         market = build(scenario, like=like)
-        measures = judge(market, in_lab(policy, scenario), paths=64, seed=0, scenario=scenario.name)
-        found = {name: METRICS[name].estimator(measures[METRICS[name].of])[0] for name in THREE}
+        measures = evaluate_one(market, in_lab(policy, scenario), paths=64, seed=0, scenario=scenario.name)
+        result = {name: METRICS[name].estimator(measures[METRICS[name].of])[0] for name in THREE}
         if scenario.hurst_exponent == 0.5:  # the mean of the moves' expectations
             mean = float(np.mean(measures["expected_pnl"]))
-            found |= {"pnl": mean, "sharpe": mean / float(np.std(measures["pnl"], ddof=1))}
-        return found
+            result |= {"pnl": mean, "sharpe": mean / float(np.std(measures["pnl"], ddof=1))}
+        return result
 
-    found = judged(ours)
-    assert {name: row[name] for name in THREE} == pytest.approx(found, rel=1e-4)
-    experts = [judged(find_policy(name)) for name in BAR]
+    result = judged(ours)
+    assert {name: row[name] for name in THREE} == pytest.approx(result, rel=1e-4)
+    experts = [judged(find_policy(name)) for name in BASELINES]
     most = max(one["pnl"] for one in experts)
     assert row["bar_pnl"] == pytest.approx(most, rel=1e-5)
     trading = [one["max_drawdown"] for one in experts if one["pnl"] >= LEAST_SHARE * most]

@@ -347,9 +347,9 @@ def test_orders_take_longer_where_the_market_data_did() -> None:
     settings = replace(INSTANT, latency_model="recorded", order_latency_ms=1.0, response_latency_ms=3.0)
     rows = latency.order_latencies(recording, settings)
     assert rows is not None
-    found = [(row["req_ts"] / MS, row["exch_ts"] / MS, row["resp_ts"] / MS) for row in rows]
+    results = [(row["req_ts"] / MS, row["exch_ts"] / MS, row["resp_ts"] / MS) for row in rows]
     # The fastest message took nothing (the last). At 80 ms an order could not overtake that of 72 ms.
-    assert found == [(12, 15, 20), (22, 25, 30), (72, 115, 160), (250, 251, 254)]
+    assert results == [(12, 15, 20), (22, 25, 30), (72, 115, 160), (250, 251, 254)]
     known = latency.delays(recording, settings)
     assert known.order.tolist() == [3_000.0, 3_000.0, 43_000.0, 1_000.0]
     assert known.feed.max() == 42_000.0

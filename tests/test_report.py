@@ -47,10 +47,12 @@ class Page(html.parser.HTMLParser):
         assert self.open == [], f"left open: {self.open}"
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        if "id" in found:
-            self.identities.append(found["id"])
-        self.links += [found[name] for name in ("href", "src", "action", "data", "poster") if found.get(name)]
+        result = dict(attrs)
+        if "id" in result:
+            self.identities.append(result["id"])
+        self.links += [
+            result[name] for name in ("href", "src", "action", "data", "poster") if result.get(name)
+        ]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -342,11 +344,11 @@ def test_less_drawdown_is_better_and_more_sharpe_is():
 
 def test_scenarios_are_counted_by_their_own_intervals():
     table = pl.concat([RESULTS.with_columns(scenario=pl.lit(name), paths=pl.lit(100)) for name in "abcd"])
-    found = [(1.0, 0.5, 1.5), (-1.0, -1.5, -0.5), (1.0, -0.5, 2.5), (1.0, math.nan, math.nan)]
+    outcomes = [(1.0, 0.5, 1.5), (-1.0, -1.5, -0.5), (1.0, -0.5, 2.5), (1.0, math.nan, math.nan)]
     pairs = pl.concat(
         [
             judged(learned=one).with_columns(scenario=pl.lit(name))
-            for one, name in zip(found, "abcd", strict=True)
+            for one, name in zip(outcomes, "abcd", strict=True)
         ]
     )
     last = list(verdict.in_simulation(table, pairs, "learned", "USD"))[-1]
@@ -525,15 +527,15 @@ def test_a_rate_of_zero_has_no_place_on_a_logarithmic_axis():
 
 
 def test_only_differences_that_can_be_told_from_zero_are_tinted():
-    found = {
+    result = {
         "a": Interval(2.0, 1.0, 3.0),
         "b": Interval(2.0, -1.0, 5.0),
         "c": Interval(math.nan, math.nan, math.nan),
     }
-    written = difference_map([("here", "pnl", found)], "glft", "scenario")
+    written = difference_map([("here", "pnl", result)], "glft", "scenario")
     cells = re.findall(r"<td[^>]*>", written)
     assert [("background" in one) for one in cells] == [True, False, False]
-    drawdown = difference_map([("here", "max_drawdown", {"a": found["a"]})], "glft", "scenario")
+    drawdown = difference_map([("here", "max_drawdown", {"a": result["a"]})], "glft", "scenario")
     colours = [re.search(r"rgba\((\d+,\d+,\d+)", one)[1] for one in (written, drawdown)]
     assert colours[0] != colours[1], "more PnL is better, more drawdown is worse"
 

@@ -73,7 +73,7 @@ def test_equal_numbers_agree_and_rounding_is_forgiven_but_no_more():
     assert entries["relative_error"].abs().max() == 0.0
     assert entries["covered"].all()
     moved = results_near(error=0.0).with_columns(pl.col("pnl") + 0.0049, pl.col("sharpe") + 0.0051)
-    by_metric = {name: found for (name,), found in against_paper(moved).group_by("metric")}
+    by_metric = {name: result for (name,), result in against_paper(moved).group_by("metric")}
     assert by_metric["pnl"]["covered"].all()
     assert not by_metric["sharpe"]["covered"].any()
 
@@ -153,11 +153,11 @@ def failures(printed: pl.DataFrame) -> dict[str, set[tuple[str, str]]]:
 
 
 def test_the_paper_contradicts_itself_where_it_does():
-    found = failures(printed_tables())
-    assert found["equal PnL"] == {("T1.LH", "glft"), ("T1.LL", "glft")}
-    assert found["equal policies"] == set()
-    assert found["different markets"] == {("T2.HL", "flow_pretrained")}
-    assert len(found["claims"]) == 24 - 11
+    result = failures(printed_tables())
+    assert result["equal PnL"] == {("T1.LH", "glft"), ("T1.LL", "glft")}
+    assert result["equal policies"] == set()
+    assert result["different markets"] == {("T2.HL", "flow_pretrained")}
+    assert len(result["claims"]) == 24 - 11
 
 
 def test_consistent_tables_pass_and_one_wrong_number_is_found():
@@ -205,8 +205,8 @@ def test_reasons_are_read_off_the_numbers():
         .otherwise("max_drawdown")
         .alias("max_drawdown")
     )
-    found = unexplained_entries(against_paper(results), checks)
-    reasons = {(r["scenario"], r["policy"], r["metric"]): r["reason"] for r in found.iter_rows(named=True)}
+    result = unexplained_entries(against_paper(results), checks)
+    reasons = {(r["scenario"], r["policy"], r["metric"]): r["reason"] for r in result.iter_rows(named=True)}
     assert reasons["T1.LH", "glft_as_run", "pnl"].startswith("contradicts another printed number: T1.LH")
     assert ("T1.LH", "glft_drift_as_run", "pnl") not in reasons  # the same entry again
     assert reasons["T2.HL", "white_noise", "pnl"] == CHANCE
@@ -215,7 +215,7 @@ def test_reasons_are_read_off_the_numbers():
     assert "100 % of the drawdowns of Tables 3 and 4" in shift
     assert "-3.0 %" in shift
     assert {name[:2] for name, _, metric in reasons if metric == "max_drawdown"} == {"T3", "T4"}
-    assert found["unexplained"].is_sorted(descending=True)
+    assert result["unexplained"].is_sorted(descending=True)
 
 
 def test_ppo_is_not_among_what_wants_a_reason():
@@ -261,16 +261,16 @@ def test_each_effect_mends_one_thing():
 
 def test_effects_have_the_sizes_that_theory_gives_them():
     rows = effects_in(paper_test("paper")["T2.LH"], paths=400, seed=0)
-    found = {row["effect"]: row for row in rows}
-    assert list(found) == [effect.name for effect in EFFECTS]
+    result = {row["effect"]: row for row in rows}
+    assert list(result) == [effect.name for effect in EFFECTS]
     # GLFT takes no view: the hidden drift is not in its mean PnL (odds of 1 % to fail by chance, fixed seed).
-    plain = found["hidden drift, GLFT"]
+    plain = result["hidden drift, GLFT"]
     assert plain["pnl_low"] <= 0.0 <= plain["pnl_high"]
     # GLFT-drift aims at drift / (gamma sigma^2) = 50 lots long: it is paid in hidden drift.
-    leaning = found["hidden drift, GLFT-drift"]
+    leaning = result["hidden drift, GLFT-drift"]
     assert leaning["pnl_high"] < -5.0
     # Half of the arrivals are excited by others there, a fifth or so by own fills: more to trade with.
-    assert found["who excites"]["pnl_low"] > 3.0
+    assert result["who excites"]["pnl_low"] > 3.0
     for row in rows:
         for metric in METRICS:
             assert row[metric] == pytest.approx(row[f"{metric}_mended"] - row[f"{metric}_as_run"], abs=1e-9)
@@ -295,8 +295,8 @@ def test_policies_are_placed_against_the_curve_of_their_scenario():
         schema=["scenario", "policy", "risk_aversion", "pnl", "pnl_deviation"],
         orient="row",
     )
-    found = {(r["scenario"], r["policy"]): r["frontier_pnl"] for r in placed(points).iter_rows(named=True)}
-    assert found == {
+    result = {(r["scenario"], r["policy"]): r["frontier_pnl"] for r in placed(points).iter_rows(named=True)}
+    assert result == {
         ("A", "inside"): 15.0,  # half-way between the points of the curve that is told everything
         ("A", "timid"): None,  # the curve begins further right
         ("A", "reckless"): 20.0,  # more risk than the curve takes buys no more

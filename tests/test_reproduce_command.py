@@ -29,11 +29,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = flowhft(
         "reproduce", "paper", *TINY, *learner, "--out", folder, "--docs", page, "--json", "--quiet"
     )
-    found = said.json
-    assert found["folder"] == str(folder)
-    assert len(found["comparison"]) == 2 * 6 * 3
-    assert len(found["missed"]) == 2  # a few sessions reproduce nothing, and nobody required them to
-    assert {row["policy"] for row in found["placing"]} == {*CLOSED_FORMS, PPO, "no_quote"}
+    result = said.json
+    assert result["folder"] == str(folder)
+    assert len(result["comparison"]) == 2 * 6 * 3
+    assert len(result["missed"]) == 2  # a few sessions reproduce nothing, and nobody required them to
+    assert {row["policy"] for row in result["placing"]} == {*CLOSED_FORMS, PPO, "no_quote"}
     return folder
 
 
@@ -56,11 +56,11 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
         assert len({line.count("|") for line in block.splitlines()}) == 1
     report = (finished / "report.html").read_text()
     assert 'id="reproduction"' in report
-    found = read(finished)
-    assert markdown(found) == page
-    assert_both_say_the_same(found)
+    result = read(finished)
+    assert markdown(result) == page
+    assert_both_say_the_same(result)
     assert assert_listed(finished) >= 6
-    assert [section.key for section in found.sections][-1] == "placing"
+    assert [section.key for section in result.sections][-1] == "placing"
     assert "T1.LH prints 25.87" in report
 
 

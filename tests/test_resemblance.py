@@ -60,22 +60,24 @@ class TestEnvelope:
     def test_curves_of_one_law_leave_it_as_often_as_stated(self):
         rng = np.random.default_rng(0)
         curves = np.exp(np.cumsum(rng.standard_normal((300, 100, 8)), axis=2))
-        found = [envelope(one[0], one[1:], 0.05) for one in curves]
-        p_values = np.array([one.p_value for one in found])
+        results = [envelope(one[0], one[1:], 0.05) for one in curves]
+        p_values = np.array([one.p_value for one in results])
         # Exact: p is uniform on 1/100 .. 1. 300 curves: one false alarm in a thousand.
         for level in (0.01, 0.05, 0.5):
             low, high = binom.ppf([5e-4, 1.0 - 5e-4], 300, level)
             assert low <= np.sum(p_values <= level + 1e-9) <= high
-        outside = [np.any((one[0] < e.low) | (one[0] > e.high)) for one, e in zip(curves, found, strict=True)]
+        outside = [
+            np.any((one[0] < e.low) | (one[0] > e.high)) for one, e in zip(curves, results, strict=True)
+        ]
         assert np.sum(outside) == pytest.approx(15.0, abs=14.0)
 
     def test_a_curve_that_is_off_at_one_point_is_found_there(self):
         rng = np.random.default_rng(1)
         curves = rng.standard_normal((100, 6))
         curves[0, 3] = 8.0
-        found = envelope(curves[0], curves[1:], 0.01)
-        assert found.p_value == 0.01
-        np.testing.assert_array_equal((curves[0] < found.low) | (curves[0] > found.high), np.arange(6) == 3)
+        result = envelope(curves[0], curves[1:], 0.01)
+        assert result.p_value == 0.01
+        np.testing.assert_array_equal((curves[0] < result.low) | (curves[0] > result.high), np.arange(6) == 3)
 
 
 class TestFacts:
@@ -138,15 +140,15 @@ class TestComparison:
     )
     def test_a_market_that_differs_is_told_where(self, simulated, changes, fails, holds):
         other = next(iter(tapes(MARKET.but(**changes), 1, 2)))
-        found = compare(other, simulated, 10.0)
-        failed = set(found.verdicts.filter(~pl.col("resembles"))["fact"])
+        result = compare(other, simulated, 10.0)
+        failed = set(result.verdicts.filter(~pl.col("resembles"))["fact"])
         assert fails <= failed
         assert not holds & failed
-        said = " ".join(found.failures)
+        said = " ".join(result.failures)
         for name in fails:
-            title = found.verdicts.filter(pl.col("fact") == name)["title"][0]
+            title = result.verdicts.filter(pl.col("fact") == name)["title"][0]
             assert f"{title}: outside at " in said
-            assert found.points.filter((pl.col("fact") == name) & pl.col("outside")).height
+            assert result.points.filter((pl.col("fact") == name) & pl.col("outside")).height
         assert "recorded, " in said
 
     def test_orders_of_the_simulation_are_counted_as_an_observer_would(self):
@@ -228,9 +230,9 @@ class TestCommand:
             assert not verdicts[name]["resembles"]
         assert verdicts["fill_curve"]["resembles"]
         assert verdicts[SPREAD]["p_value"] is None
-        found = load_resemblance(shop / "resemble")
+        result = load_resemblance(shop / "resemble")
         assert (
-            len(found.failures) == said["failures"] == sum(not one["resembles"] for one in verdicts.values())
+            len(result.failures) == said["failures"] == sum(not one["resembles"] for one in verdicts.values())
         )
         assert units_of(shop / "resemble" / "resemblance.parquet") == POINT_UNITS
         assert units_of(shop / "resemble" / "resemblance_verdicts.parquet") == VERDICT_UNITS

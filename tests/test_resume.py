@@ -21,9 +21,9 @@ def never() -> None:
 @pytest.mark.parametrize("folder", [True, False])
 def test_what_is_there_is_not_made_again_and_comes_back_the_same_both_times(tmp_path, folder):
     finished = Finished(tmp_path / "parts" if folder else None, JSON)
-    found = {"rows": [{"pnl": 1.5, "low": float("nan")}], "pair": (1, 2)}
+    result = {"rows": [{"pnl": 1.5, "low": float("nan")}], "pair": (1, 2)}
     assert "one" not in finished
-    first = finished.get("one", lambda: found)
+    first = finished.get("one", lambda: result)
     assert first == {"rows": [{"pnl": 1.5, "low": None}], "pair": [1, 2]}  # as JSON has it, at once
     assert finished.get("one", never) == first
     assert "one" in finished
@@ -84,10 +84,10 @@ def test_tables_and_arrays_come_back_as_they_were(tmp_path):
     assert list(back.tables) == list(tables)
     assert all(back.tables[name].equals(table) for name, table in tables.items())
     arrays = {"scalar": np.float32(2.5), "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3))}
-    found = Finished(tmp_path, ARRAYS).get("k", lambda: arrays)
+    result = Finished(tmp_path, ARRAYS).get("k", lambda: arrays)
     for name, value in arrays.items():
-        np.testing.assert_array_equal(found[name], value)
-        assert found[name].dtype == np.asarray(value).dtype
+        np.testing.assert_array_equal(result[name], value)
+        assert result[name].dtype == np.asarray(value).dtype
 
 
 def test_a_piece_stands_for_files_beside_it(tmp_path):

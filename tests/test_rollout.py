@@ -23,7 +23,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import Adapted
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import evaluate_together, judge, rollout
+from flowhft.simulate.rollout import evaluate_one, evaluate_together, rollout
 
 SMALL = Scenario(
     "small", dt=0.05, base_intensity=30.0, self_excitation=2.0, cross_excitation=1.0, maker_fee=1e-4
@@ -33,7 +33,7 @@ SMALL = Scenario(
 def test_the_account_of_a_path_equals_the_measures_of_its_trajectory():
     market, policy = build(SMALL), closed_form("glft", SMALL, 0.05)
     kept = measure(rollout(market, policy, paths=40, seed=5, scenario="a"))
-    folded = judge(market, policy, paths=40, seed=5, scenario="a")
+    folded = evaluate_one(market, policy, paths=40, seed=5, scenario="a")
     assert kept.keys() == folded.keys()
     for name, values in kept.items():
         np.testing.assert_allclose(folded[name], values, rtol=2e-5, atol=2e-5, err_msg=name)
@@ -50,8 +50,8 @@ def test_results_do_not_depend_on_chunks_and_ranges_are_disjoint():
     """Nor on who else is judged: a policy among others gives the bits that it gives alone."""
     market, policy = build(SMALL), closed_form("glft", SMALL)
     noise = closed_form("white_noise", SMALL)
-    whole = judge(market, policy, paths=64, seed=0, scenario="a")
-    late = judge(market, policy, paths=24, seed=0, scenario="a", first=40)
+    whole = evaluate_one(market, policy, paths=64, seed=0, scenario="a")
+    late = evaluate_one(market, policy, paths=24, seed=0, scenario="a", first=40)
     cut = evaluate_together(market, [noise, policy], paths=64, seed=0, scenario="a", chunk=20)[1]
     for name, values in whole.items():
         np.testing.assert_array_equal(cut[name], values)
@@ -82,7 +82,7 @@ def test_the_market_and_a_policy_draw_from_streams_of_their_own(monkeypatch):
         return key_for(seed, *names)
 
     monkeypatch.setattr(rollouts, "key_for", spy)
-    judge(build(SMALL), closed_form("white_noise", SMALL), paths=64, seed=3, scenario="a")
+    evaluate_one(build(SMALL), closed_form("white_noise", SMALL), paths=64, seed=3, scenario="a")
     assert len(asked) == len(set(asked)) == 2
     assert all(seed == 3 and "a" in names for seed, *names in asked)
 
@@ -110,12 +110,12 @@ PRINTED = {("T1.HH", "glft_as_run"): (25.1, 0.37, 60.6), ("T2.LH", "glft_drift_a
 def test_the_paper_preset_reproduces_the_printed_rows(cell, expert):
     """Within 5 % plus the sampling error of 30,000 paths (one standard error, PnL: about 0.4 in T1.HH)."""
     scenario = paper_test("paper")[cell]
-    found = summarise(
-        judge(build(scenario), closed_form(expert, scenario), paths=30_000, seed=0, scenario=cell)
+    result = summarise(
+        evaluate_one(build(scenario), closed_form(expert, scenario), paths=30_000, seed=0, scenario=cell)
     )
     for name, printed in zip(("pnl", "sharpe", "max_drawdown"), PRINTED[cell, expert], strict=True):
-        error = (found[name].high - found[name].low) / (2 * 2.576)
-        assert abs(found[name].value - printed) < 0.05 * printed + 2 * error, name
+        error = (result[name].high - result[name].low) / (2 * 2.576)
+        assert abs(result[name].value - printed) < 0.05 * printed + 2 * error, name
 
 
 def test_the_reversed_inventory_sign_shows_in_the_drawdown():
@@ -123,7 +123,9 @@ def test_the_reversed_inventory_sign_shows_in_the_drawdown():
     expert = closed_form("avellaneda_stoikov_as_run", scenario)
     mended = type(expert)(expert.coefficients._replace(lean=jnp.asarray(1.0)), expert.expert)
     reversed_sign, right_sign = (
-        summarise(judge(build(scenario), policy, paths=8_000, seed=0, scenario="T1.HH"))["max_drawdown"].value
+        summarise(evaluate_one(build(scenario), policy, paths=8_000, seed=0, scenario="T1.HH"))[
+            "max_drawdown"
+        ].value
         for policy in (expert, mended)
     )
     assert 225 < reversed_sign < 265  # printed: 241.65
@@ -142,11 +144,13 @@ def test_the_printed_table_is_read_as_such(shared_data):
 
 def test_judgement_has_a_row_per_policy_and_pairs_differences():
     policies = {name: partial(in_lab, find_policy(name)) for name in ("white_noise", "glft@0.05", "glft@0.5")}
-    found = evaluate_scenario(SMALL.but(tick_value=2.0), policies, paths=400, seed=0, reference="white_noise")
-    assert [row["policy"] for row in found.results] == list(policies)
-    assert [row["policy"] for row in found.differences] == ["glft@0.05", "glft@0.5"]
-    by = {row["policy"]: row for row in found.results}
-    for row in found.differences:
+    result = evaluate_scenario(
+        SMALL.but(tick_value=2.0), policies, paths=400, seed=0, reference="white_noise"
+    )
+    assert [row["policy"] for row in result.results] == list(policies)
+    assert [row["policy"] for row in result.differences] == ["glft@0.05", "glft@0.5"]
+    by = {row["policy"]: row for row in result.results}
+    for row in result.differences:
         assert row["pnl"] == pytest.approx(by[row["policy"]]["pnl"] - by["white_noise"]["pnl"])
         assert row["pnl_low"] < row["pnl"] < row["pnl_high"]
     plain = evaluate_scenario(SMALL, policies, paths=400, seed=0, reference="white_noise").results[1]
@@ -206,22 +210,22 @@ def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     best = closed_form("glft", market, 0.01)
     wide = Adapted(best, Adapter(*(jnp.asarray(v) for v in (1.0, 0.9, 0.9, 0.0))))
     settings = AdaptSettings(criterion="pnl", paths=600, fresh_paths=600, rounds=2, candidates=5)
-    found = adapt([wide], [market], settings, seed=0)
-    assert found.validation.low > 0
-    assert found.fresh.low > 0
-    width = (found.adapter.offset_bid + found.adapter.offset_ask) / 2
-    assert -1.3 < width + (found.adapter.scale - 1.0) * 1.6 < -0.3
-    assert found.search.filter("chosen").height >= 1
+    result = adapt([wide], [market], settings, seed=0)
+    assert result.validation.low > 0
+    assert result.fresh.low > 0
+    width = (result.adapter.offset_bid + result.adapter.offset_ask) / 2
+    assert -1.3 < width + (result.adapter.scale - 1.0) * 1.6 < -0.3
+    assert result.search.filter("chosen").height >= 1
     # Candidates that are better by less than a standard error do not take its place.
-    assert 0 <= found.search["score"].max() - found.search.filter("chosen")["score"][0] < 0.15
+    assert 0 <= result.search["score"].max() - result.search.filter("chosen")["score"][0] < 0.15
     again = adapt([wide], [market], settings, seed=0)
-    assert again.adapter == found.adapter
+    assert again.adapter == result.adapter
 
 
 def test_the_identity_adapter_changes_nothing():
     policy = closed_form("glft", SMALL)
-    plain = judge(build(SMALL), policy, paths=16, seed=0, scenario="a")
+    plain = evaluate_one(build(SMALL), policy, paths=16, seed=0, scenario="a")
     moved = Adapted(policy, Adapter(*(jnp.asarray(v, jnp.float32) for v in IDENTITY)))
     np.testing.assert_allclose(
-        judge(build(SMALL), moved, paths=16, seed=0, scenario="a")["pnl"], plain["pnl"], rtol=1e-5
+        evaluate_one(build(SMALL), moved, paths=16, seed=0, scenario="a")["pnl"], plain["pnl"], rtol=1e-5
     )

@@ -287,9 +287,9 @@ def test_everything_that_could_change_the_result_changes_the_fingerprint(tmp_pat
     before = run_in(tmp_path)
     assert run_in(tmp_path, **changes).fingerprint != before.fingerprint
     assert run_in(tmp_path / "elsewhere").fingerprint == before.fingerprint  # where it is kept does not
-    found = before.fingerprint
+    result = before.fingerprint
     monkeypatch.setattr(runs, "__version__", "99")
-    assert before.fingerprint != found
+    assert before.fingerprint != result
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
@@ -354,8 +354,8 @@ def test_what_json_cannot_hold_becomes_null_and_nothing_else_changes(tmp_path):
         },
     )
     text = (tmp_path / "x.json").read_text()
-    found = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert found == {
+    result = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert result == {
         "bad": [None, None, None, None],
         "pair": {"left": 1.0, "right": None},
         "settings": {"width": 64, "levels": [0.5, 1.0], "path": "a/b"},

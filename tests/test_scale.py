@@ -26,8 +26,8 @@ from program import begin_process, contents, flowhft
 
 from flowhft.errors import DataError, MissingExtraError, UsageError
 from flowhft.learn.demonstrations.demonstrate import Course
-from flowhft.learn.demonstrations.lessons import Lesson
-from flowhft.learn.demonstrations.lessons import plan as lesson_plan
+from flowhft.learn.demonstrations.episodes import Episodes
+from flowhft.learn.demonstrations.episodes import plan as lesson_plan
 from flowhft.metrics import moments
 from flowhft.metrics import table as metrics
 from flowhft.metrics.estimators import TAIL
@@ -48,7 +48,7 @@ from flowhft.simulate.job import Job
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge, rollout
+from flowhft.simulate.rollout import evaluate_one, rollout
 from flowhft.simulate.spans import MOST_SPANS, Span, spans_of
 from flowhft.types import Observation, Quote, no_progress
 from flowhft.work import cluster as clusters
@@ -78,8 +78,8 @@ def in_blocks(measures: dict[str, dict[str, np.ndarray]], size: int) -> moments.
     total = None
     for start in range(0, paths, size):
         part = {p: {m: v[start : start + size] for m, v in of.items()} for p, of in measures.items()}
-        found = moments.collect(part, total.pilots if total else None)
-        total = moments.merge(total, found) if total else found
+        result = moments.collect(part, total.pilots if total else None)
+        total = moments.merge(total, result) if total else result
     return total
 
 
@@ -89,22 +89,22 @@ def in_blocks(measures: dict[str, dict[str, np.ndarray]], size: int) -> moments.
 def test_moments_of_one_block_give_what_the_paths_give():
     """Values, intervals and paired differences, metric by metric, to rounding; against either reference."""
     measures = invented(3_000)
-    found = in_blocks(measures, BLOCK)
+    result = in_blocks(measures, BLOCK)
     for name in measures:
         for metric, expected in metrics.summarise(measures[name], 0.9).items():
-            np.testing.assert_allclose(moments.summarise(found, name, 0.9)[metric], expected, rtol=1e-9)
+            np.testing.assert_allclose(moments.summarise(result, name, 0.9)[metric], expected, rtol=1e-9)
     for one, other in (("a", "b"), ("b", "a")):
         expected = metrics.compare(measures[one], measures[other], 0.9)
-        for metric, interval in moments.compare(found, one, other, 0.9).items():
+        for metric, interval in moments.compare(result, one, other, 0.9).items():
             np.testing.assert_allclose(interval, expected[metric], rtol=1e-7, atol=1e-9, err_msg=metric)
 
 
 def test_moments_of_many_blocks_give_what_the_paths_give_but_for_the_tail():
     measures = invented(30_000, seed=1)
-    found, expected = moments.summarise(in_blocks(measures, 1_000), "b"), metrics.summarise(measures["b"])
+    result, expected = moments.summarise(in_blocks(measures, 1_000), "b"), metrics.summarise(measures["b"])
     for metric in METRICS:
         if metric != "expected_shortfall":
-            np.testing.assert_allclose(found[metric], expected[metric], rtol=1e-9, err_msg=metric)
+            np.testing.assert_allclose(result[metric], expected[metric], rtol=1e-9, err_msg=metric)
 
 
 def test_the_expected_shortfall_errs_by_the_square_of_the_pilots_error():
@@ -126,41 +126,41 @@ def test_the_expected_shortfall_errs_by_the_square_of_the_pilots_error():
     theory = (1.0 - TAIL) / (2 * 500 * density)
     assert np.all(np.array(errors) < 1e-9)
     assert abs(-np.mean(errors) - theory) < 4 * theory * np.sqrt(2 / 40)
-    found = moments.summarise(in_blocks(paths, 500), "a")["expected_shortfall"]
-    assert found.value - exact == pytest.approx(errors[-1], abs=1e-9)
-    assert exact - found.value < 3 * (found.high - found.low)  # not seen beside chance
+    result = moments.summarise(in_blocks(paths, 500), "a")["expected_shortfall"]
+    assert result.value - exact == pytest.approx(errors[-1], abs=1e-9)
+    assert exact - result.value < 3 * (result.high - result.low)  # not seen beside chance
 
 
 def test_a_policy_does_not_differ_from_itself_and_undefined_metrics_stay_alone():
     measures = invented(500)
     measures["c"] = {**measures["a"], "expected_pnl": np.full(500, np.nan), "pnl": np.full(500, 3.0)}
     measures["d"] = measures["a"]
-    found = in_blocks(measures, 100)
-    assert all(tuple(interval) == (0.0, 0.0, 0.0) for interval in moments.compare(found, "d", "a").values())
-    undefined = moments.summarise(found, "c")
+    result = in_blocks(measures, 100)
+    assert all(tuple(interval) == (0.0, 0.0, 0.0) for interval in moments.compare(result, "d", "a").values())
+    undefined = moments.summarise(result, "c")
     assert np.isnan(undefined["expected_pnl"].value)
     assert np.isnan(undefined["sharpe"].value)
     assert undefined["pnl"].value == pytest.approx(3.0)
-    assert np.isfinite(list(moments.summarise(found, "a").values())).all()
-    assert moments.score(found, "a", "utility", reference="d").high == 0.0
+    assert np.isfinite(list(moments.summarise(result, "a").values())).all()
+    assert moments.score(result, "a", "utility", reference="d").high == 0.0
 
 
 def test_moments_come_back_from_bytes_and_bytes_are_always_the_same():
-    found = in_blocks(invented(700), 100)
-    again = moments.from_bytes(moments.to_bytes(found))
-    assert moments.to_bytes(again) == moments.to_bytes(found)
-    assert moments.compare(again, "a", "b") == moments.compare(found, "a", "b")
+    result = in_blocks(invented(700), 100)
+    again = moments.from_bytes(moments.to_bytes(result))
+    assert moments.to_bytes(again) == moments.to_bytes(result)
+    assert moments.compare(again, "a", "b") == moments.compare(result, "a", "b")
 
 
 def test_moments_of_other_metrics_are_named_and_not_merged(tmp_path):
     """A version with fewer columns left them: adding them up would add squares to means."""
-    found = in_blocks(invented(50), 50)
-    few = {name: sums[:, :1] for name, sums in found.sums.items()}
-    content = moments.to_bytes(found._replace(sums=few))
+    result = in_blocks(invented(50), 50)
+    few = {name: sums[:, :1] for name, sums in result.sums.items()}
+    content = moments.to_bytes(result._replace(sums=few))
     with pytest.raises(ValueError, match="other metrics"):
         moments.from_bytes(content)
     kept = checkpoints(tmp_path)
-    kept.keep("0", found._replace(sums=few))
+    kept.keep("0", result._replace(sums=few))
     with pytest.raises(DataError, match="of another version"):
         kept["0"]
 
@@ -216,10 +216,10 @@ def digest(chunk: int) -> str:
     """Return the hash of a judgement over more than one block, whose last one is odd."""
     plan.BLOCK, block = 300, plan.BLOCK
     try:
-        found = evaluate_scenario(SHORT, POLICIES, paths=1_001, seed=0, reference=NAMES[0], chunk=chunk)
+        result = evaluate_scenario(SHORT, POLICIES, paths=1_001, seed=0, reference=NAMES[0], chunk=chunk)
     finally:
         plan.BLOCK = block
-    return hashlib.sha256(repr(found).encode()).hexdigest()
+    return hashlib.sha256(repr(result).encode()).hexdigest()
 
 
 def test_not_a_bit_depends_on_chunks_or_devices():
@@ -339,9 +339,9 @@ class Momentum(eqx.Module):
         return Quote(0.7 - lean, 0.7 + lean), memory
 
 
-def gap(found: dict[str, np.ndarray]) -> float:
+def gap(results: dict[str, np.ndarray]) -> float:
     """Return how far the mean PnL is from the mean PnL given fills, in standard errors."""
-    difference = found["pnl"] - found["expected_pnl"]
+    difference = results["pnl"] - results["expected_pnl"]
     return float(np.mean(difference) / np.std(difference) * np.sqrt(len(difference)))
 
 
@@ -354,9 +354,9 @@ def test_the_pnl_given_fills_is_unbiased_and_sharper(preset, cell):
     """H = 0.5, 0.2 and 0.8, the last with drift too; in the paper's market jumps drift as well."""
     cells = {name: paper_test(preset)[name].but(risk_aversion=0.05) for name in CELLS}
     market = build(cells[cell], like=list(cells.values()))
-    found = judge(market, closed_form("glft", cells[cell]), paths=3_000, seed=0, scenario=cell)
-    assert abs(gap(found)) < 4.0
-    assert np.var(found["expected_pnl"]) < 0.4 * np.var(found["pnl"])
+    result = evaluate_one(market, closed_form("glft", cells[cell]), paths=3_000, seed=0, scenario=cell)
+    assert abs(gap(result)) < 4.0
+    assert np.var(result["expected_pnl"]) < 0.4 * np.var(result["pnl"])
     drifts = preset == "paper" or cell == "T6.HH"
     assert (abs(float(market.expected_move(market.init()))) > 1e-4) == drifts
 
@@ -364,12 +364,14 @@ def test_the_pnl_given_fills_is_unbiased_and_sharper(preset, cell):
 @pytest.mark.slow
 def test_a_policy_that_looks_at_the_price_has_it_only_where_the_price_has_no_memory():
     plain = Scenario("plain", dt=0.05, base_intensity=40.0, volatility=0.05, drift=0.1)
-    found = judge(build(plain), Momentum(), paths=4_000, seed=0, scenario="a")
-    assert abs(gap(found)) < 4.0
+    result = evaluate_one(build(plain), Momentum(), paths=4_000, seed=0, scenario="a")
+    assert abs(gap(result)) < 4.0
     trending = plain.but(hurst_exponent=0.8, drift=0.0)
-    assert np.isnan(judge(build(trending), Momentum(), paths=16, seed=0, scenario="a")["expected_pnl"]).all()
+    assert np.isnan(
+        evaluate_one(build(trending), Momentum(), paths=16, seed=0, scenario="a")["expected_pnl"]
+    ).all()
     # Negative: had it been believed not to look, its PnL given fills would miss what it earns by looking.
-    assert gap(judge(build(trending), Momentum(False), paths=4_000, seed=0, scenario="a")) > 8.0
+    assert gap(evaluate_one(build(trending), Momentum(False), paths=4_000, seed=0, scenario="a")) > 8.0
 
 
 @pytest.mark.slow
@@ -377,11 +379,11 @@ def test_adverse_selection_leaves_no_pnl_given_fills():
     """Fills then tell of the coming move: inventory x expected move would miss what that costs."""
     toxic = SHORT.but(adverse_selection=0.3 * SHORT.step_deviation)
     market, policy = build(toxic), closed_form("glft", toxic, 0.05)
-    assert np.isnan(judge(market, policy, paths=16, seed=0, scenario="a")["expected_pnl"]).all()
+    assert np.isnan(evaluate_one(market, policy, paths=16, seed=0, scenario="a")["expected_pnl"]).all()
     row = evaluate_scenario(toxic, POLICIES, paths=50, seed=0, reference=NAMES[0]).results[0]
     assert np.isnan(row["expected_pnl"])
     assert np.isfinite(row["pnl"])
-    beside = judge(build(SHORT, like=[SHORT, toxic]), policy, paths=16, seed=0, scenario="a")
+    beside = evaluate_one(build(SHORT, like=[SHORT, toxic]), policy, paths=16, seed=0, scenario="a")
     assert np.isfinite(beside["expected_pnl"]).all()  # judged beside a toxic market, it is not one
     path = rollout(market, policy, paths=4_000, seed=0, scenario="a")
     after = path.observation.inventory + path.fill.bid - path.fill.ask
@@ -415,8 +417,8 @@ def test_a_gpu_that_is_not_there_is_told(shop, tmp_path):
 def executor():
     """Return two workers on this machine."""
     pytest.importorskip("ray", reason="the cluster needs flowhft[scale]")
-    with clusters.cluster("local", "cpu", prepare, cores=2) as found:
-        yield found
+    with clusters.cluster("local", "cpu", prepare, cores=2) as result:
+        yield result
 
 
 def test_a_cluster_gives_the_same_bytes(executor, shop, whole, tmp_path):
@@ -432,7 +434,8 @@ def test_a_cluster_gives_the_same_bytes(executor, shop, whole, tmp_path):
 @pytest.mark.slow  # a cluster judges and records by one mechanism, which a faster test holds to it
 def test_a_cluster_records_the_same_demonstrations(executor):
     lessons = [
-        Lesson(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3) for name in ("one", "other")
+        Episodes(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3)
+        for name in ("one", "other")
     ]
     course = Course(lesson_plan(lessons, rows=30), [lesson.scenario for lesson in lessons], seed=0)
     here, there = (
@@ -455,9 +458,9 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_pa
     quick, killed = POLICIES["glft@0.05"], []
 
     class Once(dict):
-        def __setitem__(self, span, found):
+        def __setitem__(self, span, result):
             assert span not in self
-            super().__setitem__(span, found)
+            super().__setitem__(span, result)
             if len(self) == 3:
                 killed.extend(int(path.name) for path in tmp_path.iterdir())
                 for process in killed:
@@ -469,8 +472,8 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_pa
     evaluate_all(Job(scenarios, {"glft": slow}, 200, seed=0), there, executor=executor)
     assert killed
     assert {int(path.name) for path in tmp_path.iterdir()} > set(killed)  # others went on
-    assert {span: moments.to_bytes(found) for span, found in there.items()} == {
-        span: moments.to_bytes(found) for span, found in here.items()
+    assert {span: moments.to_bytes(result) for span, result in there.items()} == {
+        span: moments.to_bytes(result) for span, result in here.items()
     }
 
 

@@ -139,12 +139,12 @@ def test_informed_is_as_strong_as_the_recordings_say(shared_data, count):
     done = subprocess.run(
         [sys.executable, program, *chosen, "--json"], capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    assert found["refused"] == []
-    assert len(found["recordings"]) == count
+    result = json.loads(done.stdout)
+    assert result["refused"] == []
+    assert len(result["recordings"]) == count
     # One recording alone has a standard error of 0.09.
-    assert found["median"]["of_distance"] == pytest.approx(INFORMED, abs=0.05 if count > 1 else 0.1)
-    assert all(0.5 < row["of_distance"] < 3.0 for row in found["recordings"])
+    assert result["median"]["of_distance"] == pytest.approx(INFORMED, abs=0.05 if count > 1 else 0.1)
+    assert all(0.5 < row["of_distance"] < 3.0 for row in result["recordings"])
 
 
 def test_every_set_is_whole_in_every_preset_and_names_are_its_own():
@@ -191,13 +191,13 @@ def test_stress_is_what_its_name_says():
 
 def test_scenarios_are_found_by_set_and_by_their_own_name_once_each():
     grid = "dt0.01.drift0.01.vol0.1.H0.3.jumps0.05.rate10"
-    found = find_scenarios(f"stress.crash, {grid}, stress, T1.HH, paper-test", "paper")
-    names = [scenario.name for scenario in found]
+    result = find_scenarios(f"stress.crash, {grid}, stress, T1.HH, paper-test", "paper")
+    names = [scenario.name for scenario in result]
     assert names[:2] == ["stress.crash", grid]
     assert names[7] == "T1.HH"
     assert len(names) == len(set(names)) == 1 + 1 + 5 + 24
-    assert found[1] == paper_train("paper")[grid]
-    assert found[0] == stress("paper")["stress.crash"]
+    assert result[1] == paper_train("paper")[grid]
+    assert result[0] == stress("paper")["stress.crash"]
     assert find_scenarios("") == []
 
 

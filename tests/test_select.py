@@ -20,7 +20,7 @@ from flowhft.simulate.many import evaluate_many, stack
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.closed_form import adapted
-from flowhft.simulate.rollout import judge
+from flowhft.simulate.rollout import evaluate_one
 from flowhft.stages.teachers import teachers_from
 
 SMALL = Scenario(
@@ -42,9 +42,9 @@ def test_a_contest_gives_every_policy_what_it_gets_alone():
         adapted(closed_form("glft", SMALL, 0.1), Adapter(1.0, 0.1, 0.1, 0.05)),
         closed_form("glft", SMALL, 0.5),
     ]
-    found = evaluate_many(market, policies, paths=50, seed=3, scenario="x")
-    for policy, measures in zip(policies, found, strict=True):
-        alone = judge(market, policy, paths=50, seed=3, scenario="x")
+    result = evaluate_many(market, policies, paths=50, seed=3, scenario="x")
+    for policy, measures in zip(policies, result, strict=True):
+        alone = evaluate_one(market, policy, paths=50, seed=3, scenario="x")
         assert measures.keys() == alone.keys()
         for name, values in alone.items():
             np.testing.assert_allclose(measures[name], values, rtol=1e-5, atol=1e-5)
@@ -62,10 +62,10 @@ def test_a_contest_shares_what_policies_have_in_common():
 
 
 def test_candidates_are_every_expert_at_every_risk_aversion_and_noise_once():
-    found = candidates_in(SMALL, FEW)
-    assert [c.expert for c in found].count("white_noise") == 1
-    assert len(found) == 1 + 3 * 2
-    assert {c.risk_aversion for c in found} == {0.03 * 1.5, 0.3 * 1.5}
+    result = candidates_in(SMALL, FEW)
+    assert [c.expert for c in result].count("white_noise") == 1
+    assert len(result) == 1 + 3 * 2
+    assert {c.risk_aversion for c in result} == {0.03 * 1.5, 0.3 * 1.5}
 
 
 def test_experts_that_quote_the_same_tie_and_a_told_drift_wins_clearly():
@@ -124,16 +124,18 @@ def test_margins_on_the_paths_that_chose_flatter_the_choice():
     settings = TeacherSettings(
         experts=("glft",), risk_aversions=(0.1, 0.12, 0.14), criterion="pnl", paths=30, fresh_paths=30
     )
-    found = [select_in(SMALL, settings, seed).choice for seed in range(200)]
-    margins, fresh = (np.array([row[name] for row in found]) for name in ("next_margin", "fresh_next_margin"))
+    results = [select_in(SMALL, settings, seed).choice for seed in range(200)]
+    margins, fresh = (
+        np.array([row[name] for row in results]) for name in ("next_margin", "fresh_next_margin")
+    )
     assert (margins >= 0.0).all()
     assert (fresh < 0.0).any()
     lost = margins - fresh
     assert lost.mean() > 3.0 * lost.std(ddof=1) / len(lost) ** 0.5
     # One expert has no rival: nothing to compare it with, and no tie.
-    assert {row["rival_expert"] for row in found} == {None}
-    assert np.isnan(found[0]["margin"])
-    assert not found[0]["tie"]
+    assert {row["rival_expert"] for row in results} == {None}
+    assert np.isnan(results[0]["margin"])
+    assert not results[0]["tie"]
 
 
 def test_the_criterion_and_the_weight_of_risk_decide():
@@ -188,12 +190,12 @@ def selected(tmp_path_factory):
 
 
 def test_select_writes_tables_and_says_who_wins(selected):
-    folder, found = selected
+    folder, result = selected
     choices = pl.read_parquet(folder / "run" / "choices.parquet")
-    assert choices.height == found["scenarios"] == 4
-    assert found["candidates"] == 7
-    assert found["ties"] == choices["tie"].sum()
-    assert json.loads((folder / "run" / "selection.json").read_text())["wins"] == found["wins"]
+    assert choices.height == result["scenarios"] == 4
+    assert result["candidates"] == 7
+    assert result["ties"] == choices["tie"].sum()
+    assert json.loads((folder / "run" / "selection.json").read_text())["wins"] == result["wins"]
     selection = pl.read_parquet(folder / "run" / "selection.parquet")
     assert selection.height == 4 * (7 + 1)  # no_quote beside them
     (home,) = selection.filter(pl.col("risk_aversion").is_null())["expert"].unique()
@@ -201,7 +203,7 @@ def test_select_writes_tables_and_says_who_wins(selected):
     report = flowhft("report", folder / "run")
     assert report.code == 0
     page = (folder / "run" / "report.html").read_text()
-    for row in found["wins"]:
+    for row in result["wins"]:
         if row["criterion"] == "utility":
             assert f"{row['expert']} was chosen in {row['wins']}" in page
 
@@ -232,8 +234,8 @@ def test_an_interrupted_selection_goes_on_where_it_stopped(selected, tmp_path, m
 
 
 def test_a_selection_teaches_demonstrations_and_tells_experts_their_risk_aversion(selected, tmp_path):
-    folder, found = selected
-    chosen = {row["scenario"]: (row["expert"], row["risk_aversion"]) for row in found["choices"]}
+    folder, result = selected
+    chosen = {row["scenario"]: (row["expert"], row["risk_aversion"]) for row in result["choices"]}
     said = flowhft(
         *("demonstrate", "--scenarios", folder / "four.toml", "--selection", folder / "run"),
         *("--paths", "2", "--out", tmp_path / "shown", "--json", "--quiet"),

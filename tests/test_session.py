@@ -373,17 +373,17 @@ def test_the_replay_in_plain_python_is_the_compiled_one(seed: int, more: dict, t
     assert plain.orders == compiled.orders
     assert steps_table(plain.trajectory).equals(steps_table(compiled.trajectory), null_equal=True)
     # And the journal says the same again.
-    found = read_journal(tmp_path / "it")
-    assert found.finished
-    assert found.counts == compiled.orders
-    assert found.fills.equals(compiled.fills)
+    result = read_journal(tmp_path / "it")
+    assert result.finished
+    assert result.counts == compiled.orders
+    assert result.fills.equals(compiled.fills)
     assert (
-        steps_table(found.trajectory).to_numpy().tobytes()
+        steps_table(result.trajectory).to_numpy().tobytes()
         == steps_table(compiled.trajectory).to_numpy().tobytes()
     )
-    sent = found.orders.filter(what="new")
+    sent = result.orders.filter(what="new")
     assert sent["number"].to_list() == list(range(1, compiled.orders.submitted + 1))
-    assert set(found.orders["what"]) >= {"new", "cancel", "done"}
+    assert set(result.orders["what"]) >= {"new", "cancel", "done"}
 
 
 # Risk
@@ -407,24 +407,24 @@ def test_risk_limits_hold_in_every_step(seed: int, tmp_path: Path) -> None:
     held = np.abs(inventory_after(free.trajectory)[0])
     assert held.max() == INSTANT.inventory_limit
 
-    found, journal = limited(recording, RiskSettings(max_inventory=2.0), tmp_path / "inventory")
-    held = np.abs(np.cumsum(found.fills["side"].to_numpy() * found.fills["lots"].to_numpy()))
+    result, journal = limited(recording, RiskSettings(max_inventory=2.0), tmp_path / "inventory")
+    held = np.abs(np.cumsum(result.fills["side"].to_numpy() * result.fills["lots"].to_numpy()))
     assert held.max() == 2 * INSTANT.order_lots
-    assert found.orders.over_inventory > 0
+    assert result.orders.over_inventory > 0
     reducing = journal.steps.filter(risk_state="reducing")
     assert set(reducing["risk_reason"]) == {"inventory"}
 
     # A position of two orders is worth about 8,000 ticks x lots.
-    found, _ = limited(recording, RiskSettings(max_notional=8_200.0), tmp_path / "notional")
-    held = np.cumsum(found.fills["side"].to_numpy() * found.fills["lots"].to_numpy())
+    result, _ = limited(recording, RiskSettings(max_notional=8_200.0), tmp_path / "notional")
+    held = np.cumsum(result.fills["side"].to_numpy() * result.fills["lots"].to_numpy())
     assert np.abs(held).max() == 2 * INSTANT.order_lots
-    assert found.orders.over_notional > 0
+    assert result.orders.over_notional > 0
 
-    found, journal = limited(recording, RiskSettings(max_order_rate=5), tmp_path / "rate")
+    result, journal = limited(recording, RiskSettings(max_order_rate=5), tmp_path / "rate")
     times = journal.orders.filter(what="new")["time_ns"].to_numpy()
     assert len(times) > 20
     assert np.all(times[5:] - times[:-5] >= 10**9)  # no second holds six
-    assert found.orders.over_rate > 0
+    assert result.orders.over_rate > 0
 
 
 def test_risk_refuses_what_is_far_from_the_mid(tmp_path: Path) -> None:
@@ -449,13 +449,13 @@ def test_a_loss_halts_the_desk_for_good(tmp_path: Path) -> None:
     for loss, stays in ((23.0, False), (100.0, True)):
         settings = replace(INSTANT, risk=RiskSettings(max_loss=loss), inventory_limit=3)
         journal = Journal(tmp_path / f"{loss}", {"policy": "it"})
-        found = trade(prepare(recording, settings), "it", constant(2.0), settings, 0, journal=journal)
+        result = trade(prepare(recording, settings), "it", constant(2.0), settings, 0, journal=journal)
         journal.finish()
-        assert found.fills["price"].to_list()[0] == 998
+        assert result.fills["price"].to_list()[0] == 998
         state = read_journal(tmp_path / f"{loss}").steps["risk_state"].to_list()
         assert (state[-1] == "active") == stays
-        assert (found.trajectory.activity.standing_bid[0, -1] == 1.0) == stays
-        assert (found.orders.over_loss > 0) == (not stays)
+        assert (result.trajectory.activity.standing_bid[0, -1] == 1.0) == stays
+        assert (result.orders.over_loss > 0) == (not stays)
 
 
 def test_a_desk_that_is_killed_withdraws_everything_until_it_is_resumed() -> None:
@@ -547,16 +547,16 @@ def test_a_session_that_is_killed_leaves_a_journal_of_whole_rows(sample: Recordi
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    found = read_journal(folder)
-    assert not found.finished
+    result = read_journal(folder)
+    assert not result.finished
     whole = trade(prepare(sample, SETTINGS), "it", glft(), SETTINGS, 0)
-    steps = found.steps.height
+    steps = result.steps.height
     assert 180 <= steps < 899
     expected = steps_table(whole.trajectory)
-    ours = steps_table(found.trajectory).drop("activity.latency_us")
+    ours = steps_table(result.trajectory).drop("activity.latency_us")
     assert ours.to_numpy().tobytes() == expected.drop("activity.latency_us").head(steps).to_numpy().tobytes()
-    assert found.fills.equals(whole.fills.filter(pl.col("step") < steps))
-    assert found.orders.filter(what="new").height == int(np.sum(whole.trajectory.activity.orders[0, :steps]))
+    assert result.fills.equals(whole.fills.filter(pl.col("step") < steps))
+    assert result.orders.filter(what="new").height == int(np.sum(whole.trajectory.activity.orders[0, :steps]))
 
 
 def test_what_was_not_flushed_whole_is_not_there(tmp_path: Path) -> None:
@@ -566,9 +566,9 @@ def test_what_was_not_flushed_whole_is_not_there(tmp_path: Path) -> None:
     trade(prepare(recording, settings), "it", constant(0.5, 0.4), settings, 0, journal=journal)
     parts = sorted((tmp_path / "it" / "parts").glob("*.steps.parquet"))
     parts[-1].unlink()  # as if it had been killed between fills and steps
-    found = read_journal(tmp_path / "it")
-    assert found.steps.height == 10 * (len(parts) - 1)
-    assert found.fills["step"].max() < found.steps.height
+    result = read_journal(tmp_path / "it")
+    assert result.steps.height == 10 * (len(parts) - 1)
+    assert result.fills["step"].max() < result.steps.height
     with pytest.raises(UsageError, match=r"of a journal must be new or empty; .*choose another folder"):
         Journal(tmp_path / "it", {})
     for path in parts[:-1]:
@@ -626,9 +626,9 @@ def test_a_session_with_a_journal_needs_no_memory_of_all_steps(tmp_path: Path) -
     session.flush()
     close_venue(wire)
     journal.finish()
-    found, expected = read_journal(tmp_path / "it"), steps_table(whole.trajectory)
-    assert steps_table(found.trajectory).to_numpy().tobytes() == expected.to_numpy().tobytes()
-    assert found.steps.height > 50
+    result, expected = read_journal(tmp_path / "it"), steps_table(whole.trajectory)
+    assert steps_table(result.trajectory).to_numpy().tobytes() == expected.to_numpy().tobytes()
+    assert result.steps.height > 50
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -636,7 +636,7 @@ def test_a_journal_becomes_a_page(sample: Recording, tmp_path: Path, killed: boo
     import flowhft as package
 
     settings = replace(SETTINGS, horizon=10.0)
-    found = package.replay(sample, "glft", scenario=MARKET, settings=settings, journal=tmp_path)
+    result = package.replay(sample, "glft", scenario=MARKET, settings=settings, journal=tmp_path)
     folder = tmp_path / "glft"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["glft", "no_quote"]
     if killed:
@@ -650,10 +650,10 @@ def test_a_journal_becomes_a_page(sample: Recording, tmp_path: Path, killed: boo
     assert "each trading alone" in page
     assert ("did not come to its end" in page) == killed
     results = pl.read_parquet(folder / "backtest" / "results.parquet")
-    expected = found.results.filter(policy="glft")
+    expected = result.results.filter(policy="glft")
     for metric in ("pnl", "fills", "max_drawdown", "quoting_ratio"):
         assert results[metric][0] == pytest.approx(expected[metric][0], rel=1e-12), metric
     course = pl.read_parquet(folder / "backtest" / "equity.parquet")
-    np.testing.assert_array_equal(course["equity"], found.equity.filter(policy="glft")["equity"])
+    np.testing.assert_array_equal(course["equity"], result.equity.filter(policy="glft")["equity"])
     if killed:
         assert whole.height == course.height

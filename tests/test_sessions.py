@@ -20,19 +20,19 @@ def path(gain: np.ndarray, bought: np.ndarray | None = None) -> Trajectory:
 
 def test_value_is_that_of_the_sessions_as_paths():
     gain = np.random.default_rng(0).normal(-0.1, 1.0, 107)
-    found = evaluate_sessions({"a": path(gain)}, 25, 5, "a")
-    assert found.sessions == 4  # the last 7 steps are left out
+    result = evaluate_sessions({"a": path(gain)}, 25, 5, "a")
+    assert result.sessions == 4  # the last 7 steps are left out
     sessions = gain[:100].reshape(4, 25)
     totals = sessions.sum(1)
-    assert found.results["a"]["pnl"].value == pytest.approx(totals.mean())
-    assert found.results["a"]["pnl_deviation"].value == pytest.approx(totals.std(ddof=1))
-    assert found.results["a"]["sharpe"].value == pytest.approx(totals.mean() / totals.std(ddof=1))
-    assert found.results["a"]["expected_shortfall"].value == pytest.approx(totals.min())
+    assert result.results["a"]["pnl"].value == pytest.approx(totals.mean())
+    assert result.results["a"]["pnl_deviation"].value == pytest.approx(totals.std(ddof=1))
+    assert result.results["a"]["sharpe"].value == pytest.approx(totals.mean() / totals.std(ddof=1))
+    assert result.results["a"]["expected_shortfall"].value == pytest.approx(totals.min())
     falls = [measure(path(s))["max_drawdown"][0] for s in sessions]
-    assert found.results["a"]["max_drawdown"].value == pytest.approx(np.mean(falls))
-    assert found.results["a"]["calmar"].value == pytest.approx(totals.mean() / np.mean(falls))
+    assert result.results["a"]["max_drawdown"].value == pytest.approx(np.mean(falls))
+    assert result.results["a"]["calmar"].value == pytest.approx(totals.mean() / np.mean(falls))
     loss = np.sqrt(np.mean(np.minimum(totals, 0.0) ** 2))
-    assert found.results["a"]["sortino"].value == pytest.approx(totals.mean() / loss)
+    assert result.results["a"]["sortino"].value == pytest.approx(totals.mean() / loss)
 
 
 def test_it_is_what_measuring_every_session_alone_finds_to_the_last_digit():
@@ -42,7 +42,7 @@ def test_it_is_what_measuring_every_session_alone_finds_to_the_last_digit():
         name: path(random.normal(0.1, 1.0, 6 * 40), 1.0 * (random.random(6 * 40) < 0.3))
         for name in ("a", "b")
     }
-    found = evaluate_sessions(paths, 40, 10, "b")
+    result = evaluate_sessions(paths, 40, 10, "b")
     alone = {}
     for name, whole in paths.items():
         gain, bought = whole.spread_pnl[0].reshape(6, 40), whole.fill.bid[0].reshape(6, 40)
@@ -52,9 +52,9 @@ def test_it_is_what_measuring_every_session_alone_finds_to_the_last_digit():
         own, other = ([alone[name][key] for key in metric.measures] for name in ("a", "b"))
         single = intervals.single(metric.estimator, own)
         paired = intervals.paired(metric.estimator, own, other)
-        np.testing.assert_array_equal(found.results["a"][metric.name], single, metric.name)
-        np.testing.assert_array_equal(found.differences["a"][metric.name], paired, metric.name)
-    assert np.isfinite(found.differences["a"]["half_spread"]).all()
+        np.testing.assert_array_equal(result.results["a"][metric.name], single, metric.name)
+        np.testing.assert_array_equal(result.differences["a"][metric.name], paired, metric.name)
+    assert np.isfinite(result.differences["a"]["half_spread"]).all()
 
 
 def test_sessions_shorter_than_the_memory_are_taken_together():
@@ -76,13 +76,13 @@ def test_pairing_removes_what_policies_share():
     random = np.random.default_rng(2)
     shared = random.normal(0.0, 10.0, 400)
     a, b = path(shared + random.normal(0.2, 0.1, 400)), path(shared)
-    found = evaluate_sessions({"a": a, "b": b}, 50, 10, "b")
-    difference, alone = found.differences["a"]["pnl"], found.results["a"]["pnl"]
+    result = evaluate_sessions({"a": a, "b": b}, 50, 10, "b")
+    difference, alone = result.differences["a"]["pnl"], result.results["a"]["pnl"]
     assert difference.low > 0.0
     assert difference.high - difference.low < 0.05 * (alone.high - alone.low)
-    assert "b" not in found.differences
+    assert "b" not in result.differences
     again = evaluate_sessions({"a": a, "b": b}, 50, 10, "b")
-    assert repr(again) == repr(found)  # a metric that is not defined is not equal to itself
+    assert repr(again) == repr(result)  # a metric that is not defined is not equal to itself
     itself = evaluate_sessions({"a": a, "b": a}, 50, 10, "b").differences["a"]
     for name in ("pnl", "sharpe", "pnl_deviation", "max_drawdown", "expected_shortfall"):
         assert itself[name] == (0.0, 0.0, 0.0), name
@@ -91,30 +91,30 @@ def test_pairing_removes_what_policies_share():
 def test_against_who_stays_at_home_a_difference_is_the_policy_itself(recwarn):
     """The other one has no chance in it: no deviation, no drawdown, and no Sharpe ratio to compare with."""
     gain = np.random.default_rng(3).normal(0.2, 1.0, 200)
-    found = evaluate_sessions({"a": path(gain), "home": path(np.zeros(200))}, 20, 5, "home")
+    result = evaluate_sessions({"a": path(gain), "home": path(np.zeros(200))}, 20, 5, "home")
     for name in ("pnl", "pnl_deviation", "max_drawdown", "expected_shortfall"):
-        assert found.differences["a"][name] == found.results["a"][name], name
-    assert np.isnan(found.differences["a"]["sharpe"]).all()
+        assert result.differences["a"][name] == result.results["a"][name], name
+    assert np.isnan(result.differences["a"]["sharpe"]).all()
     turned = evaluate_sessions({"home": path(np.zeros(200)), "a": path(gain)}, 20, 5, "a").differences["home"]
-    of_policy = found.results["a"]["pnl_deviation"]
+    of_policy = result.results["a"]["pnl_deviation"]
     assert turned["pnl_deviation"] == Interval(-of_policy.value, -of_policy.high, -of_policy.low)
     assert not recwarn.list
 
 
 def test_a_metric_without_meaning_has_no_interval(recwarn):
     """A policy that never trades has no Sharpe ratio, and one that never loses no Sortino ratio."""
-    found = evaluate_sessions({"a": path(np.zeros(100))}, 20, 5, "a").results["a"]
+    result = evaluate_sessions({"a": path(np.zeros(100))}, 20, 5, "a").results["a"]
     for name in ("sharpe", "sortino", "calmar", "expected_pnl", "adverse_selection"):
-        assert np.isnan(found[name]).all(), name
-    assert found["pnl"] == found["pnl_deviation"] == (0.0, 0.0, 0.0)
+        assert np.isnan(result[name]).all(), name
+    assert result["pnl"] == result["pnl_deviation"] == (0.0, 0.0, 0.0)
     assert not recwarn.list
 
 
 def test_the_drawdown_of_the_whole_run_reaches_across_sessions():
     gain = np.array([1.0, 1.0, -1.0, -1.0, -1.0, 0.5, -2.0, 0.0, -3.0])  # the last step is of no session
-    found = evaluate_sessions({"a": path(gain)}, 2, 2, "a")
-    assert found.results["a"]["max_drawdown"].value == np.mean([0.0, 2.0, 1.0, 2.0])
-    assert found.run_drawdown == {"a": 7.5}  # from 2 down to -5.5
+    result = evaluate_sessions({"a": path(gain)}, 2, 2, "a")
+    assert result.results["a"]["max_drawdown"].value == np.mean([0.0, 2.0, 1.0, 2.0])
+    assert result.run_drawdown == {"a": 7.5}  # from 2 down to -5.5
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def session(seed: int, tops: bool) -> np.ndarray:
 def both(folder: Path, events: np.ndarray, rows: int) -> tuple[TickFile, InMemory]:
     path = folder / "made.ticks.parquet"
     write_ticks(Source(INSTRUMENT, (path,), iter([Chunk(events)])), path)
-    found = open_windows(path, rows=rows)
-    assert found is not None
-    return found, InMemory(read_recording(path))
+    result = open_windows(path, rows=rows)
+    assert result is not None
+    return result, InMemory(read_recording(path))
 
 
 def assert_same(one: Recording, other: Recording) -> None:

@@ -78,10 +78,10 @@ def test_a_quotes_turn_comes_when_what_is_ahead_of_it_is_gone(best, trades, turn
 def test_fills_are_those_of_both_sides_in_the_order_of_time():
     bought = sells([(40, 101, 10)])
     bought["side"] = BUY
-    found = fills_at_touch(top_rows([(0, 100, 5)]), np.concatenate([bought, sells([(20, 99, 1)])]), 0, 0.05)
-    np.testing.assert_allclose(found.time, [0.02, 0.04])
-    assert found.buy.tolist() == [False, True]
-    assert found.reach.tolist() == [TOUCH] * 2
+    result = fills_at_touch(top_rows([(0, 100, 5)]), np.concatenate([bought, sells([(20, 99, 1)])]), 0, 0.05)
+    np.testing.assert_allclose(result.time, [0.02, 0.04])
+    assert result.buy.tolist() == [False, True]
+    assert result.reach.tolist() == [TOUCH] * 2
 
 
 def poisson(rate: float, seconds: float, rng: np.random.Generator, reach: float) -> Bursts:
@@ -180,22 +180,22 @@ def market() -> Recording:
 
 
 def test_a_one_tick_market_is_calibrated_simulated_and_replayed(market, tmp_path):
-    found = calibrate(market, FEW_DRAWS)
+    result = calibrate(market, FEW_DRAWS)
     trades = market.events[market.events["kind"] == TRADE]
     turns = len(fills_at_touch(top_of_book(market), trades, 0, 0.05).time)
-    parameters = {name: parameter.value for name, parameter in found.parameters.items()}
+    parameters = {name: parameter.value for name, parameter in result.parameters.items()}
     rate = parameters["intensity"] * np.exp(-TOUCH * parameters["fill_decay"])
-    assert rate == pytest.approx(turns / (2.0 * found.facts.seconds), rel=1e-6)
+    assert rate == pytest.approx(turns / (2.0 * result.facts.seconds), rel=1e-6)
     assert rate < 0.5 * parameters["market_order_rate"]  # a quote waits for its turn
-    assert any("distance says little" in text for text in found.warnings)
-    assert (found.facts.fitted_from, found.facts.fitted_to) == (0.5, 1.5)
-    save(found, tmp_path)
+    assert any("distance says little" in text for text in result.warnings)
+    assert (result.facts.fitted_from, result.facts.fitted_to) == (0.5, 1.5)
+    save(result, tmp_path)
     again = load_calibration(tmp_path)
-    assert again.parameters == found.parameters or np.isnan(parameters["hurst_exponent"])
-    scenario = scenario_of(found, 1_000.5)
+    assert again.parameters == result.parameters or np.isnan(parameters["hurst_exponent"])
+    scenario = scenario_of(result, 1_000.5)
     assert api.evaluate("glft", scenario, paths=8).results.height >= 1
     settings = ReplaySettings(decision_latency_us=10.0, order_latency_ms=0.0, response_latency_ms=0.0)
-    judged = api.replay(window(market, 0.0, 800.0), "glft", calibration=found, settings=settings)
+    judged = api.replay(window(market, 0.0, 800.0), "glft", calibration=result, settings=settings)
     assert judged.results["fills"][0] > 0.0
     # Distances that are asked for are refused as before, with the way out.
     with pytest.raises(

@@ -81,28 +81,28 @@ def one_session(**changes: Any) -> Trajectory:
 
 
 def test_metrics_of_the_trade_by_hand():
-    found = {name: value.value for name, value in summarise(measure(one_session())).items()}
-    assert found["effective_spread"] == pytest.approx((1.0 + 3.0) / 2)
+    result = {name: value.value for name, value in summarise(measure(one_session())).items()}
+    assert result["effective_spread"] == pytest.approx((1.0 + 3.0) / 2)
     # The mid fell by 2 after we bought, and by 1 after we sold: against us, then for us.
-    assert found["adverse_selection"] == pytest.approx((2.0 - 1.0) / 2)
-    assert found["realised_spread"] == pytest.approx((-1.0 + 4.0) / 2)
-    assert found["slippage"] == pytest.approx((1.5 - 1.0) / 2)  # the bid asked for 1.5 and got 1
-    assert found["turnover"] == 200.0
-    assert found["fill_ratio"] == pytest.approx(2 / 4)
-    assert found["order_to_trade"] == pytest.approx((4 + 2) / 2)
-    assert found["quoting_ratio"] == pytest.approx(2 / 3)
-    assert found["mean_inventory"] == pytest.approx(1 / 3)
-    assert found["pnl_to_map"] == pytest.approx(2.0 / (1 / 3))
-    assert found["latency_p50"] == 200.0
-    assert found["latency_p99"] == pytest.approx(298.0)
+    assert result["adverse_selection"] == pytest.approx((2.0 - 1.0) / 2)
+    assert result["realised_spread"] == pytest.approx((-1.0 + 4.0) / 2)
+    assert result["slippage"] == pytest.approx((1.5 - 1.0) / 2)  # the bid asked for 1.5 and got 1
+    assert result["turnover"] == 200.0
+    assert result["fill_ratio"] == pytest.approx(2 / 4)
+    assert result["order_to_trade"] == pytest.approx((4 + 2) / 2)
+    assert result["quoting_ratio"] == pytest.approx(2 / 3)
+    assert result["mean_inventory"] == pytest.approx(1 / 3)
+    assert result["pnl_to_map"] == pytest.approx(2.0 / (1 / 3))
+    assert result["latency_p50"] == 200.0
+    assert result["latency_p99"] == pytest.approx(298.0)
 
 
 def test_sessions_in_which_nothing_was_sent_have_no_latency():
     once, quiet = one_session(), one_session()
     quiet = quiet._replace(activity=quiet.activity._replace(latency_us=np.full((1, 3), np.nan)))
     both = Trajectory(*jax.tree.map(lambda a, b: np.concatenate([a, b]), tuple(once), tuple(quiet)))
-    found = {name: value.value for name, value in summarise(measure(both)).items()}
-    assert (found["latency_p50"], found["latency_p99"]) == (200.0, pytest.approx(298.0))
+    result = {name: value.value for name, value in summarise(measure(both)).items()}
+    assert (result["latency_p50"], result["latency_p99"]) == (200.0, pytest.approx(298.0))
     alone = {name: value.value for name, value in summarise(measure(quiet)).items()}
     assert np.isnan(alone["latency_p50"])
 
@@ -110,13 +110,13 @@ def test_sessions_in_which_nothing_was_sent_have_no_latency():
 @pytest.mark.parametrize("stopped", [np.nan, np.inf])
 def test_a_fill_of_an_order_that_was_on_its_way_out_has_not_slipped(stopped):
     quote = Quote(np.array([[stopped, 1.0, 1.0]]), np.array([[2.0, 3.5, 1.0]]))
-    found = summarise(measure(one_session(quote=quote)))
-    assert found["slippage"].value == pytest.approx(0.5 / 2)  # of the ask alone: asked for 3.5, got 3
+    result = summarise(measure(one_session(quote=quote)))
+    assert result["slippage"].value == pytest.approx(0.5 / 2)  # of the ask alone: asked for 3.5, got 3
 
 
 def test_what_nobody_kept_is_not_defined_and_harms_nothing_else():
-    found = summarise(measure(one_session(mid_after=None, activity=None)))
-    unknown = {name for name, value in found.items() if np.isnan(value.value)}
+    result = summarise(measure(one_session(mid_after=None, activity=None)))
+    unknown = {name for name, value in result.items() if np.isnan(value.value)}
     assert unknown == {
         "expected_pnl", "sharpe", "sortino", "pnl_deviation", "adverse_selection", "realised_spread",
             "slippage", "turnover",
@@ -126,10 +126,10 @@ def test_what_nobody_kept_is_not_defined_and_harms_nothing_else():
 
 def test_a_policy_without_fills_has_no_metrics_of_a_fill(recwarn):
     none = np.zeros((1, 3))
-    found = summarise(measure(one_session(fill=Fill(none, none), spread_pnl=none)))
+    result = summarise(measure(one_session(fill=Fill(none, none), spread_pnl=none)))
     for name in ("effective_spread", "realised_spread", "adverse_selection", "slippage", "order_to_trade"):
-        assert np.isnan(found[name].value), name
-    assert found["fill_ratio"].value == 0.0
+        assert np.isnan(result[name].value), name
+    assert result["fill_ratio"].value == 0.0
     assert not recwarn.list
 
 
@@ -145,12 +145,12 @@ def test_markouts_of_simulated_fills_by_hand():
 
 
 def test_the_distribution_of_inventory_by_hand():
-    found = inventory_distribution(one_session())  # 1, 0, 0
-    assert found["mean"] == pytest.approx(1 / 3)
-    assert found["deviation"] == pytest.approx(np.sqrt(2) / 3)
-    assert found["skewness"] == pytest.approx(1 / np.sqrt(2))
-    assert (found["p01"], found["p50"]) == (0.0, 0.0)
-    assert found["p99"] == pytest.approx(0.98)
+    result = inventory_distribution(one_session())  # 1, 0, 0
+    assert result["mean"] == pytest.approx(1 / 3)
+    assert result["deviation"] == pytest.approx(np.sqrt(2) / 3)
+    assert result["skewness"] == pytest.approx(1 / np.sqrt(2))
+    assert (result["p01"], result["p50"]) == (0.0, 0.0)
+    assert result["p99"] == pytest.approx(0.98)
     none = np.zeros((1, 3))
     flat = one_session(fill=Fill(none, none), observation=Observation(*(none,) * 11))
     assert np.isnan(inventory_distribution(flat)["skewness"])
@@ -227,15 +227,15 @@ def test_adverse_selection_is_what_the_market_was_made_with(simulated):
     difference = measures["adverse_move"] - np.sum(expected, axis=-1)
     assert abs(np.mean(difference)) < 4.0 * np.std(difference) / PATHS**0.5
     assert np.mean(measures["adverse_move"]) > 20.0 * np.std(difference) / PATHS**0.5  # far from none
-    found = summarise(measures)
-    assert 0.5 < found["adverse_selection"].value < 0.8  # one lot a step: the wildest moves fill no more
-    difference = found["effective_spread"].value - found["adverse_selection"].value
-    assert found["realised_spread"].value == pytest.approx(difference)
-    assert found["quoting_ratio"].value == 1.0
-    assert found["fill_ratio"].value == pytest.approx(found["fills"].value / (2 * TICKS.steps))
-    assert np.isnan(found["slippage"].value)
+    result = summarise(measures)
+    assert 0.5 < result["adverse_selection"].value < 0.8  # one lot a step: the wildest moves fill no more
+    difference = result["effective_spread"].value - result["adverse_selection"].value
+    assert result["realised_spread"].value == pytest.approx(difference)
+    assert result["quoting_ratio"].value == 1.0
+    assert result["fill_ratio"].value == pytest.approx(result["fills"].value / (2 * TICKS.steps))
+    assert np.isnan(result["slippage"].value)
     value = np.sum(path.fill.bid + path.fill.ask) * TICKS.initial_price / PATHS
-    assert found["turnover"].value == pytest.approx(value, rel=0.02)
+    assert result["turnover"].value == pytest.approx(value, rel=0.02)
 
 
 def test_a_finer_grid_is_the_same_market():
@@ -340,19 +340,19 @@ def session() -> Orders:
 
 def test_alone_at_its_price_a_policy_fills_in_the_replay_when_it_does_in_the_simulator(session):
     """Fill by fill: what decides them is the same. Money differs by the mid's rounding to half a tick."""
-    found = replayed(session, ALONE).trajectory
+    result = replayed(session, ALONE).trajectory
     policy = OnGrid(closed_form("glft", TICKS))
     expected = rollout(build(TICKS), policy, paths=1, seed=5, scenario="session")
     assert 20 < np.sum(expected.fill.bid) < TICKS.steps
     for side in ("bid", "ask"):
-        np.testing.assert_array_equal(getattr(found.fill, side), getattr(expected.fill, side), err_msg=side)
-    np.testing.assert_array_equal(found.observation.inventory, expected.observation.inventory)
-    np.testing.assert_allclose(found.observation.cash, expected.observation.cash, atol=0.05)
+        np.testing.assert_array_equal(getattr(result.fill, side), getattr(expected.fill, side), err_msg=side)
+    np.testing.assert_array_equal(result.observation.inventory, expected.observation.inventory)
+    np.testing.assert_allclose(result.observation.cash, expected.observation.cash, atol=0.05)
     for name in ("arrivals_bid", "arrivals_ask"):
-        np.testing.assert_array_equal(getattr(found.observation, name), getattr(expected.observation, name))
-    np.testing.assert_allclose(found.mid_after, expected.mid_after, atol=0.2501)
-    assert np.max(np.abs(found.mid_after - expected.mid_after)) > 0.1
-    activity, sent = found.activity, expected.activity
+        np.testing.assert_array_equal(getattr(result.observation, name), getattr(expected.observation, name))
+    np.testing.assert_allclose(result.mid_after, expected.mid_after, atol=0.2501)
+    assert np.max(np.abs(result.mid_after - expected.mid_after)) > 0.1
+    activity, sent = result.activity, expected.activity
     np.testing.assert_allclose(activity.turnover, sent.turnover, rtol=1e-5)
     np.testing.assert_array_equal(activity.standing_bid, sent.standing_bid)
     assert np.all(activity.orders <= sent.orders)  # one that is where it should be stays
@@ -360,12 +360,12 @@ def test_alone_at_its_price_a_policy_fills_in_the_replay_when_it_does_in_the_sim
 
 def test_a_queue_costs_no_more_than_the_quotes_own_price(session):
     """Behind others at its price: filled by all that went through it, perhaps by what ended there."""
-    found = replayed(session, TickSettings(levels=60, depth=300)).trajectory
+    result = replayed(session, TickSettings(levels=60, depth=300)).trajectory
     mid = TICKS.initial_price + session.mid_price[0, :-1].astype(np.float64)
     shown = np.round(2 * mid) / 2
     waited = 0
     for side, sign in enumerate((1, -1)):
-        quote, fill = found.quote[side][0], found.fill[side][0]
+        quote, fill = result.quote[side][0], result.fill[side][0]
         price = sign * np.floor(sign * shown - quote)  # of the bid rounded down, of the ask up
         touch = np.ceil(sign * shown) - 1  # the best price that does not cross, mirrored for asks
         price = sign * np.minimum(sign * price, touch)
@@ -377,15 +377,15 @@ def test_a_queue_costs_no_more_than_the_quotes_own_price(session):
         waited += np.sum(there & (fill == 0))
     assert waited > 0
     alone = replayed(session, ALONE).trajectory
-    assert np.sum(found.fill) < np.sum(alone.fill)
+    assert np.sum(result.fill) < np.sum(alone.fill)
 
 
 @pytest.mark.parametrize("name", ["glft", "avellaneda_stoikov", "flowhft"])
 def test_the_lab_quotes_what_the_replay_quoted(session, name):
     """On the replay's own observations; in single precision where the replay has double."""
-    found = replayed(session, ALONE, name).trajectory
+    result = replayed(session, ALONE, name).trajectory
     policy = in_lab(find_policy(name), TICKS)
-    seen = jax.tree.map(lambda values: jnp.asarray(values[0], jnp.float32), found.observation)
+    seen = jax.tree.map(lambda values: jnp.asarray(values[0], jnp.float32), result.observation)
 
     @jax.jit
     def quotes(seen: Observation) -> Quote:
@@ -395,7 +395,7 @@ def test_the_lab_quotes_what_the_replay_quoted(session, name):
 
         return jax.lax.scan(step, policy.init(), seen)[1]
 
-    np.testing.assert_allclose(quotes(seen)[:2], [side[0] for side in found.quote[:2]], atol=2e-3)
+    np.testing.assert_allclose(quotes(seen)[:2], [side[0] for side in result.quote[:2]], atol=2e-3)
 
 
 def test_every_metric_is_defined_somewhere(session, simulated):

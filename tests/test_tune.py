@@ -20,7 +20,7 @@ from flowhft.runs.archive import write_archive
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.simulate.rollout import judge
+from flowhft.simulate.rollout import evaluate_one
 from flowhft.types import Observation
 
 SMALL = Scenario(
@@ -37,15 +37,15 @@ def tuning():
 
 
 def test_tuning_mends_an_absurd_risk_aversion_and_fresh_paths_agree(tuning):
-    _, found = tuning
-    assert [row["expert"] for row in found.rows] == ["glft", "avellaneda_stoikov"]
-    assert sum(row["chosen"] for row in found.rows) == 1
-    for row in found.rows:
+    _, result = tuning
+    assert [row["expert"] for row in result.rows] == ["glft", "avellaneda_stoikov"]
+    assert sum(row["chosen"] for row in result.rows) == 1
+    for row in result.rows:
         assert row["risk_aversion"] < 1.0
         assert row["validation"] > 0.0
         assert row["fresh_low"] > 0.0
         assert row["winners_curse"] == pytest.approx(row["validation"] - row["fresh"])
-        tried = [one for one in found.search if one["expert"] == row["expert"]]
+        tried = [one for one in result.search if one["expert"] == row["expert"]]
         risks = [one["risk_aversion"] for one in tried if one["direction"] == "risk_aversion"]
         assert risks == pytest.approx(
             [40.0, 0.045, 0.15, 0.45]
@@ -54,17 +54,17 @@ def test_tuning_mends_an_absurd_risk_aversion_and_fresh_paths_agree(tuning):
 
 
 def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning, tmp_path):
-    timid, found = tuning
-    chosen = chosen_of(pl.DataFrame(found.rows), "glft")
+    timid, result = tuning
+    chosen = chosen_of(pl.DataFrame(result.rows), "glft")
     save_policy(tmp_path / "glft_tuned.safetensors", tuned_policies(chosen, {"market": "correct"}))
     named = find_policy(str(tmp_path / "glft_tuned.safetensors"))
     assert named.name == "glft_tuned"
     assert isinstance(named.as_data().core, Members)
-    assert named.told
+    assert named.needs_scenario
     # What the table says of fresh paths is what judging the tuned policy there gives, from the file as well.
     for policy in (quoting(chosen["timid"], timid), in_lab(named, timid)):
-        pnl = judge(build(timid), policy, paths=400, seed=0, scenario="tune/fresh/timid")["pnl"]
-        assert found.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(ddof=1), rel=1e-6)
+        pnl = evaluate_one(build(timid), policy, paths=400, seed=0, scenario="tune/fresh/timid")["pnl"]
+        assert result.rows[0]["score"] == pytest.approx(pnl.mean() - 0.25 * pnl.std(ddof=1), rel=1e-6)
     # A chosen map of zeros would freeze right by chance: this one has every number.
     adapter = Adapter(1.25, 0.5, -0.25, 0.125, 0.0625)
     moved = tuned_policies({"timid": chosen["timid"]._replace(adapter=adapter)}, {})

@@ -123,7 +123,7 @@ def work(recording) -> WalkWork:
 @pytest.fixture(scope="module")
 def second(work, recording):
     """Return what became of the second window: what lies before the first cannot be calibrated."""
-    return work.trade(work.place_of(InMemory(recording)), work.windows[1])
+    return work.trade(work.prepared_for(InMemory(recording)), work.windows[1])
 
 
 def disturbed(recording: Recording, since_ns: int) -> Recording:
@@ -144,24 +144,26 @@ def columns(path: Trajectory, steps: int) -> bytes:
 def test_nothing_comes_from_the_future(work, recording, second):
     part = work.windows[1]
     middle = (part.trade_start_ns + part.trade_end_ns) // 2
-    found = work.trade(work.place_of(InMemory(disturbed(recording, middle))), part)
-    assert repr(found.record["parameters"]) == repr(second.record["parameters"])
+    result = work.trade(work.prepared_for(InMemory(disturbed(recording, middle))), part)
+    assert repr(result.record["parameters"]) == repr(second.record["parameters"])
     before = int(0.5 * (part.trade_end_ns - part.trade_start_ns) / SECOND / SETTINGS.interval) - 1
     for name, one in second.replayed.items():
         # What a step earns is known at its end: the last step before the disturbance is left out above.
-        assert columns(found.replayed[name].trajectory, before) == columns(one.trajectory, before)
-        assert columns(found.replayed[name].trajectory, 10**6) != columns(one.trajectory, 10**6)
-    after = work.trade(work.place_of(InMemory(disturbed(recording, part.trade_end_ns + SECOND))), part)
+        assert columns(result.replayed[name].trajectory, before) == columns(one.trajectory, before)
+        assert columns(result.replayed[name].trajectory, 10**6) != columns(one.trajectory, 10**6)
+    after = work.trade(work.prepared_for(InMemory(disturbed(recording, part.trade_end_ns + SECOND))), part)
     assert repr(after.record) == repr(second.record)
     for name, one in second.replayed.items():
         assert columns(after.replayed[name].trajectory, 10**6) == columns(one.trajectory, 10**6)
     # The past does count: otherwise this test could not fail.
-    past = work.trade(work.place_of(InMemory(disturbed(recording, part.learn_start_ns + 90 * SECOND))), part)
+    past = work.trade(
+        work.prepared_for(InMemory(disturbed(recording, part.learn_start_ns + 90 * SECOND))), part
+    )
     assert repr(past.record.get("parameters")) != repr(second.record["parameters"])
 
 
 def test_a_window_whose_past_says_too_little_is_not_traded(work, recording):
-    refused = work.trade(work.place_of(InMemory(recording)), work.windows[0])
+    refused = work.trade(work.prepared_for(InMemory(recording)), work.windows[0])
     assert not refused.replayed
     assert "`fill_decay` must rest on 30 market orders" in refused.record["refused"]
 
@@ -271,8 +273,8 @@ def test_intervals_of_the_sweep_are_those_of_sessions():
             for name, values in courses.items()
         ]
     )
-    found = evaluate_costs(table, 8, 7, "b", confidence=0.9)
-    rows = {row["policy"]: row for row in found.iter_rows(named=True)}
+    result = evaluate_costs(table, 8, 7, "b", confidence=0.9)
+    rows = {row["policy"]: row for row in result.iter_rows(named=True)}
     earned = {name: values[:40].reshape(5, 8).sum(axis=1) for name, values in courses.items()}
     for name, values in earned.items():
         written = [rows[name][f"pnl{end}"] for end in ("", "_low", "_high")]
@@ -354,9 +356,9 @@ def test_an_interrupted_walk_trades_only_what_is_missing(work, second, tmp_path)
     kept = windows_in(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         walk_forward(plan, kept, executor)
-    found = walk_forward(plan, kept, executor)
+    result = walk_forward(plan, kept, executor)
     assert asked == [0, 1, 2, 2]
-    assert len(found) == 3
+    assert len(result) == 3
 
 
 def test_a_walk_that_cannot_trade_at_all_says_why(work, second, tmp_path):
@@ -387,10 +389,10 @@ def test_the_command_walks_and_goes_on_where_it_was(tmp_path):
     ]
     code, said, _ = flowhft(*arguments)
     assert code == 0
-    found = json.loads(said)
+    result = json.loads(said)
     windows = read_table(tmp_path / "walk" / "windows.parquet")
     assert windows["window"].n_unique() == 4
-    assert found["folder"] == str(tmp_path / "walk")
+    assert result["folder"] == str(tmp_path / "walk")
     costs = read_table(tmp_path / "walk" / "costs.parquet")
     assert costs.height == 6  # three policies at two fees, no_quote among them
     at_cost = costs.filter(pl.col("policy") == "glft").sort("maker_fee_bps")["pnl"].to_list()

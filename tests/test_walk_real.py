@@ -241,10 +241,10 @@ def test_a_recording_that_cannot_be_read_is_listed_with_the_reason(tmp_path):
     path = tmp_path / "data" / "usdm_x_1_depth.parquet"
     path.parent.mkdir()
     path.write_bytes(b"PAR1 and then nothing")
-    found = Recorded(path.parent / "usdm_x_1", tmp_path / "out", SIZES, 0).all_stages(lambda stage: None)
-    assert found["done"] == {}
-    assert list(found["refused"]) == ["read"]
-    assert str(path.parent) not in found["refused"]["read"]  # where it lies is not for the page
+    result = Recorded(path.parent / "usdm_x_1", tmp_path / "out", SIZES, 0).all_stages(lambda stage: None)
+    assert result["done"] == {}
+    assert list(result["refused"]) == ["read"]
+    assert str(path.parent) not in result["refused"]["read"]  # where it lies is not for the page
 
 
 def test_the_command_is_written_down_without_folders():

@@ -103,11 +103,11 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'flowhft' has no attribute '{name}'")
     room = _PUBLIC[name]
-    found = (
+    result = (
         getattr(importlib.import_module(room), name) if room else importlib.import_module(f"flowhft.{name}")
     )
-    globals()[name] = found
-    return found
+    globals()[name] = result
+    return result
 
 
 def __dir__() -> list[str]:

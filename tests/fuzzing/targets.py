@@ -24,7 +24,7 @@ from flowhft.policies.policy import Policy
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.recordings import market_orders, read_recording
 from flowhft.recordings.binance.lines import UNREADABLE, symbol_in
-from flowhft.recordings.described import said_in
+from flowhft.recordings.described import declared_in
 from flowhft.recordings.formats.read import READERS
 from flowhft.recordings.venues import terms_of
 from flowhft.runs import foreign
@@ -136,7 +136,7 @@ def _name(content: bytes) -> str:
 
 
 def _instrument(content: bytes) -> None:
-    said = said_in(foreign.json_of(content), Path("x.toml"), "Mend it.")
+    said = declared_in(foreign.json_of(content), Path("x.toml"), "Mend it.")
     assert finite(said)
 
 
@@ -168,16 +168,16 @@ def recording(name: str, repair: bool) -> Callable[[Path], str]:
     """Return a reader of a recording, which must be refused or usable."""
 
     def run(folder: Path) -> str:
-        found = read_recording(folder / name if name else folder, repair=repair)
-        market_orders(found)
-        events = found.events
+        result = read_recording(folder / name if name else folder, repair=repair)
+        market_orders(result)
+        events = result.events
         assert np.all(np.diff(events["local_time_ns"]) >= 0), "time goes back"
         assert np.all(np.isin(events["side"], (-1, 1))), "a side that is none"
         assert events["quantity"].min() >= 0, "a quantity below 0"
-        assert all(math.isfinite(n) and n > 0.0 for n in (found.tick_size, found.lot_size)), "tick or lot"
-        assert all(text.isprintable() for text in (found.venue, found.symbol, found.currency)), "a name"
+        assert all(math.isfinite(n) and n > 0.0 for n in (result.tick_size, result.lot_size)), "tick or lot"
+        assert all(text.isprintable() for text in (result.venue, result.symbol, result.currency)), "a name"
         return "ok " + " ".join(
-            sorted({signature(ValueError(one.message))[:40] for one in found.findings})[:3]
+            sorted({signature(ValueError(one.message))[:40] for one in result.findings})[:3]
         )
 
     return ours(run)

@@ -56,8 +56,8 @@ def fit_adverse_selection(
         unknown = refused("adverse_selection", "ticks", method, reason)
         return unknown, (f"adverse_selection: {reason}",)
     error = _error(move, times_ns, BLOCK)
-    found = signed("adverse_selection", float(np.mean(move)), error, "ticks", method, confidence)
-    return found._replace(diagnostic=f"{found.value / distance:.2f} of the {distance:.1f} ticks quoted"), ()
+    result = signed("adverse_selection", float(np.mean(move)), error, "ticks", method, confidence)
+    return result._replace(diagnostic=f"{result.value / distance:.2f} of the {distance:.1f} ticks quoted"), ()
 
 
 def markout_curve(

@@ -90,19 +90,19 @@ class FillCurveFit(NamedTuple):
         """Return what is not to be trusted, in plain words."""
         if self.touch:
             return (self.touch,)
-        said = []
+        messages = []
         where = f"from {self.fitted_from:g} to {self.fitted_to:g} ticks"
         if self.curve.r_squared < SMALLEST_R_SQUARED:
-            said.append(f"fill curve: poor fit, R² {self.curve.r_squared:.3f} {where}.")
+            messages.append(f"fill curve: poor fit, R² {self.curve.r_squared:.3f} {where}.")
         if not abs(self.likelihood.fill_decay / self.curve.fill_decay - 1.0) <= LARGEST_DISAGREEMENT:
-            said.append(
+            messages.append(
                 f"fill curve: not exponential {where}: fill_decay is {self.curve.fill_decay:.3g} / tick by "
                 f"least squares, {self.likelihood.fill_decay:.3g} by maximum likelihood, which follows the "
                 "near distances."
             )
         differ = self.parameters["fill_imbalance"]
         if differ.low > 0.0 or differ.high < 0.0:
-            said.append(
+            messages.append(
                 f"fill curve: the sides differ: {differ.diagnostic}; the market that is calibrated fills "
                 f"both at their mean, and is wrong by {abs(differ.value):.0%} at either."
             )
@@ -111,13 +111,13 @@ class FillCurveFit(NamedTuple):
             # At 1 / k a side of decay x k earns x exp(1 - x) of what it earns at its own 1 / (x k).
             relative = [side.value / float(self.curve.fill_decay) for side in (bid, ask)]
             lost = max(1.0 - x * math.exp(1.0 - x) for x in relative)
-            said.append(
+            messages.append(
                 f"fill curve: the sides differ: 1 / k is {1.0 / bid.value:.3g} ticks at the bid, "
                 f"{1.0 / ask.value:.3g} at the ask; the market that is calibrated takes "
                 f"{1.0 / self.curve.fill_decay:.3g} for both, where a side earns up to {lost:.0%} less than "
                 "at its own."
             )
-        return tuple(said)
+        return tuple(messages)
 
 
 @njit(cache=True)
@@ -297,8 +297,8 @@ def fit_fill_curve(
         ending = "" if name == "mean" else f"_{name}"
         for part, unit in (("intensity", "1 / s"), ("fill_decay", "1 / tick")):
             value, sample = getattr(curve, part), getattr(again, part)
-            found = resampled(part + ending, value, sample, unit, METHOD, confidence)
-            parameters[found.name] = found._replace(diagnostic=_believed(curve, distance, totals, inside))
+            result = resampled(part + ending, value, sample, unit, METHOD, confidence)
+            parameters[result.name] = result._replace(diagnostic=_believed(curve, distance, totals, inside))
         sides[name] = (curve, again)
         tables.append(
             pl.DataFrame(
@@ -355,11 +355,11 @@ def _imbalance(sides: dict[str, tuple[Curve, Curve]], confidence: float) -> Para
         for side in ("bid", "ask")
     )
     share, again = ((bid - ask) / (bid + ask) for bid, ask in zip(bids, asks, strict=True))
-    found = resampled("fill_imbalance", share, again, "1", "rates of both sides at 1 / k", confidence)
-    if not math.isfinite(found.value):
-        return found._replace(diagnostic="must rest on a fill curve of either side; received one or none.")
-    said = f"{bids[0]:.3g} / s at the bid, {asks[0]:.3g} / s at the ask, {distance:.3g} ticks away"
-    return found._replace(diagnostic=said)
+    result = resampled("fill_imbalance", share, again, "1", "rates of both sides at 1 / k", confidence)
+    if not math.isfinite(result.value):
+        return result._replace(diagnostic="must rest on a fill curve of either side; received one or none.")
+    message = f"{bids[0]:.3g} / s at the bid, {asks[0]:.3g} / s at the ask, {distance:.3g} ticks away"
+    return result._replace(diagnostic=message)
 
 
 def _distances(start: float, end: float) -> Reaches:

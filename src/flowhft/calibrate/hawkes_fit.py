@@ -66,25 +66,25 @@ class HawkesFit(NamedTuple):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what is not to be trusted, in plain words."""
-        said = []
+        messages = []
         if self.ks_statistic > LARGEST_KS_STATISTIC and self.p_value < SIGNIFICANCE:
-            said.append(
+            messages.append(
                 f"Hawkes process: poor fit: rescaled waiting times are {self.ks_statistic:.3f} from the "
                 f"exponential (Kolmogorov-Smirnov; {self.ks_statistic_poisson:.3f} for a Poisson process), "
                 "more than chance allows. One decay does not hold all time scales; errors are too small."
             )
         # Twice the gain of three parameters more; near the edge of the search this test is conservative.
         if 2.0 * self.log_likelihood_gain * self.orders < chi2.ppf(1.0 - SIGNIFICANCE, 3):
-            said.append("Hawkes process: no better than Poisson: its excitation and decay mean nothing.")
+            messages.append("Hawkes process: no better than Poisson: its excitation and decay mean nothing.")
         elif self.at_bounds:
             names = ", ".join(self.at_bounds)
-            said.append(f"Hawkes process: {names} at the edge of what is possible, without an error.")
+            messages.append(f"Hawkes process: {names} at the edge of what is possible, without an error.")
         if self.process.branching_ratio > LARGEST_BRANCHING:
-            said.append(
+            messages.append(
                 f"Hawkes process: branching ratio {self.process.branching_ratio:.3f}, close to explosion: a "
                 "sign of a rate that changes over the recording."
             )
-        return tuple(said)
+        return tuple(messages)
 
 
 def _from_free(free: Float[np.ndarray, "4"]) -> Hawkes:
@@ -126,9 +126,9 @@ def _slope(free: Float[np.ndarray, "4"], times: Times, sides: Sides, seconds: fl
     weighted = gradient * np.array(process)
     # theta = exp(l): d2 theta = theta (dl dl' + d2 l), and d2 l is -p (1 - p) for either logit.
     bend = slopes.T @ (slopes * weighted[:, None])
-    for place in (1, 2):
-        chance = float(expit(free[place]))
-        bend[place, place] -= chance * (1.0 - chance) * (weighted[1] + weighted[2])
+    for index in (1, 2):
+        chance = float(expit(free[index]))
+        bend[index, index] -= chance * (1.0 - chance) * (weighted[1] + weighted[2])
     hessian = natural.T @ curvature(process, times, sides, seconds) @ natural + bend
     return _Slope(value / len(times), weighted @ slopes / len(times), hessian / len(times))
 
@@ -196,7 +196,7 @@ def _maximise(times: Times, sides: Sides, seconds: float, fastest_decay: float) 
         for speed in (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
     )
     begun = sorted(
-        (_climb(start, bounds, FIRST_STEPS, *looked_at) for start in starts), key=lambda found: -found[0]
+        (_climb(start, bounds, FIRST_STEPS, *looked_at) for start in starts), key=lambda result: -result[0]
     )
     finished: list[tuple[float, Float[np.ndarray, 4]]] = []
     for value, free in begun:
@@ -204,7 +204,7 @@ def _maximise(times: Times, sides: Sides, seconds: float, fastest_decay: float) 
         known = any(np.max(np.abs(free - end)) < SAME_PLACE for _, end in finished)
         if value >= begun[0][0] - CLOSE and not known:
             finished.append(_climb(free, bounds, MOST_STEPS, times, sides, seconds))
-    return max(finished, key=lambda found: found[0])[1]
+    return max(finished, key=lambda result: result[0])[1]
 
 
 def fit_hawkes(
@@ -251,10 +251,10 @@ def fit_hawkes(
         f"residuals {distance.statistic:.3f} from the exponential (p-value {distance.pvalue:.2g}), "
         f"{poisson_distance:.3f} for a Poisson process"
     )
-    for name, found in parameters.items():
-        known = math.isfinite(found.standard_error)
-        said = fits if known else "at the edge of what is possible, where there is no error"
-        parameters[name] = found._replace(diagnostic=said)
+    for name, result in parameters.items():
+        known = math.isfinite(result.standard_error)
+        message = fits if known else "at the edge of what is possible, where there is no error"
+        parameters[name] = result._replace(diagnostic=message)
     return HawkesFit(
         process,
         parameters,

@@ -53,11 +53,11 @@ class HurstFit(NamedTuple):
     @property
     def significant(self) -> bool:
         """Return whether 0.5, a price without memory, is further off than chance explains."""
-        found = self.hurst_exponent
-        if not SMALLEST + EDGE < found.value < LARGEST - EDGE:
+        result = self.hurst_exponent
+        if not SMALLEST + EDGE < result.value < LARGEST - EDGE:
             return False
-        reach = float(student.ppf(1.0 - SIGNIFICANCE / 2.0, BLOCKS - 1)) * found.standard_error
-        return abs(found.value - 0.5) > reach
+        reach = float(student.ppf(1.0 - SIGNIFICANCE / 2.0, BLOCKS - 1)) * result.standard_error
+        return abs(result.value - 0.5) > reach
 
 
 class _Estimate(NamedTuple):
@@ -94,12 +94,12 @@ def _whittle(moves: Moves) -> _Estimate:
 
     starts = [np.array([float(logit(h)), noise]) for h, noise in ((0.5, 0.1), (0.5, 1.0))]
     options = {"xatol": 5e-4, "fatol": 1e-8, "maxiter": 300}
-    found = min(
+    outcome = min(
         (minimize(loss, start, method="Nelder-Mead", options=options) for start in starts),
         key=lambda result: result.fun,
     )
-    hurst = SMALLEST + (LARGEST - SMALLEST) * float(expit(found.x[0]))
-    share = float(found.x[1]) ** 2
+    hurst = SMALLEST + (LARGEST - SMALLEST) * float(expit(outcome.x[0]))
+    share = float(outcome.x[1]) ** 2
     variance = float(np.mean(power / _spectrum(hurst, share, count)))
     return _Estimate(hurst, share, variance, _error(transform, count, hurst, share, variance))
 
@@ -166,45 +166,47 @@ def fit_hurst(mids: Moves, step: float, confidence: float = 0.95) -> HurstFit:
         structure = pl.DataFrame(schema=dict.fromkeys(STRUCTURE_UNITS, pl.Float64))
         refusal = refused("hurst_exponent", UNIT, METHOD, reason)
         return HurstFit(refusal, math.nan, math.nan, structure, (f"`hurst_exponent` {reason}",))
-    found, coarse = _whittle(moves), _whittle(np.diff(mids[::2]))
-    reach = float(student.ppf(0.5 + confidence / 2.0, BLOCKS - 1)) * found.error
-    apart = abs(coarse.hurst - found.hurst) / max(coarse.error, 1e-12)
+    result, coarse = _whittle(moves), _whittle(np.diff(mids[::2]))
+    reach = float(student.ppf(0.5 + confidence / 2.0, BLOCKS - 1)) * result.error
+    apart = abs(coarse.hurst - result.hurst) / max(coarse.error, 1e-12)
     parameter = Parameter(
         "hurst_exponent",
-        found.hurst,
-        found.error,
-        max(found.hurst - reach, 0.0),
-        min(found.hurst + reach, 1.0),
+        result.hurst,
+        result.error,
+        max(result.hurst - reach, 0.0),
+        min(result.hurst + reach, 1.0),
         UNIT,
         f"{METHOD}, every {step:g} s",
-        f"every {2.0 * step:g} s: {coarse.hurst:.3f} ± {coarse.error:.3f}; noise is {_share_of(found):.0%} "
+        f"every {2.0 * step:g} s: {coarse.hurst:.3f} ± {coarse.error:.3f}; noise is {_share_of(result):.0%} "
         "of a move's variance",
     )
-    said: tuple[str, ...] = ()
-    if not SMALLEST + EDGE < found.hurst < LARGEST - EDGE:
-        said = (f"hurst_exponent: {found.hurst:.2f} is the edge of what is possible: no fractional price.",)
-    elif apart > DISAGREEMENT:
-        said = (
-            f"hurst_exponent: {found.hurst:.2f} every {step:g} s and {coarse.hurst:.2f} every {2.0 * step:g} "
-            "s: the mid does not scale by one exponent.",
+    messages: tuple[str, ...] = ()
+    if not SMALLEST + EDGE < result.hurst < LARGEST - EDGE:
+        messages = (
+            f"hurst_exponent: {result.hurst:.2f} is the edge of what is possible: no fractional price.",
         )
-    volatility = math.sqrt(found.variance) / step**found.hurst
-    noise = math.sqrt(found.share * found.variance)
-    return HurstFit(parameter, volatility, noise, _structure(mids, step, found), said)
+    elif apart > DISAGREEMENT:
+        messages = (
+            f"hurst_exponent: {result.hurst:.2f} every {step:g} s and {coarse.hurst:.2f} every "
+            f"{2.0 * step:g} s: the mid does not scale by one exponent.",
+        )
+    volatility = math.sqrt(result.variance) / step**result.hurst
+    noise = math.sqrt(result.share * result.variance)
+    return HurstFit(parameter, volatility, noise, _structure(mids, step, result), messages)
 
 
-def _share_of(found: _Estimate) -> float:
+def _share_of(result: _Estimate) -> float:
     """Return the share of the noise in the variance of a move."""
-    return 2.0 * found.share / (1.0 + 2.0 * found.share)
+    return 2.0 * result.share / (1.0 + 2.0 * result.share)
 
 
-def _structure(mids: Moves, step: float, found: _Estimate) -> pl.DataFrame:
+def _structure(mids: Moves, step: float, result: _Estimate) -> pl.DataFrame:
     """Return mean squared moves over 1, 2, 4 ... steps beside those of the fit."""
     rows = []
     steps = 1
     while 10 * steps < len(mids):
         measured = float(np.mean((mids[steps:] - mids[:-steps]) ** 2))
-        fitted = found.variance * (steps ** (2.0 * found.hurst) + 2.0 * found.share)
+        fitted = result.variance * (steps ** (2.0 * result.hurst) + 2.0 * result.share)
         rows.append({"interval": steps * step, "mean_square_move": measured, "fitted": fitted})
         steps *= 2
     return pl.DataFrame(rows, schema=dict.fromkeys(STRUCTURE_UNITS, pl.Float64))

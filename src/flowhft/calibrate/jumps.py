@@ -159,13 +159,13 @@ def fit_jumps(mids: Moves, step: float = SHORTEST, confidence: float = 0.95) -> 
     )
     p_value = no_jumps_p_value(moves)
     parameters = _parameters(moves, usual, jumped, interval, bound, p_value, confidence)
-    said: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
     if 0 < len(table) < FEWEST_JUMPS:
-        said = (
+        messages = (
             f"`jump_mean` and `jump_deviation` must rest on {FEWEST_JUMPS} jumps; received {len(table)} in "
             f"{len(moves) * interval:,.0f} s. Use a longer recording.",
         )
-    return JumpFit(parameters, table, p_value, said)
+    return JumpFit(parameters, table, p_value, messages)
 
 
 def _refused(interval: float, moves: int, still: float) -> JumpFit:
@@ -195,7 +195,7 @@ def _parameters(
     method = f"{METHOD}, every {interval:g} s"
     seen = f"beyond {bound:.2f} usual deviations, {bound * float(np.median(usual)):.3g} ticks in the median"
     sizes = moves[jumped]
-    found = {
+    result = {
         "jump_intensity": Parameter(
             *("jump_intensity", count / seconds, math.sqrt(count) / seconds, low, high, "1 / s", method),
             f"{count} {seen}; expected without jumps: {FALSE_ALARM:g}",
@@ -204,21 +204,23 @@ def _parameters(
     share = float(np.sum(np.maximum(sizes**2 - usual[jumped] ** 2, 0.0)) / np.sum(moves**2))
     scatter = np.sqrt(np.sum(sizes**4)) / np.sum(moves**2) if count else 0.0
     reach = float(norm.ppf(1.0 - tail)) * float(scatter)
-    said = f"p-value of a variance without jumps: {p_value:.2g}"
-    found["jump_share"] = Parameter(
+    message = f"p-value of a variance without jumps: {p_value:.2g}"
+    result["jump_share"] = Parameter(
         *("jump_share", share, float(scatter), max(share - reach, 0.0), min(share + reach, 1.0), "1", method),
-        said,
+        message,
     )
     if count == 0:  # none was seen: what smaller ones carry is not known
-        found["jump_share"] = Parameter("jump_share", 0.0, *(math.nan,) * 3, "1", method, f"no jump; {said}")
+        result["jump_share"] = Parameter(
+            "jump_share", 0.0, *(math.nan,) * 3, "1", method, f"no jump; {message}"
+        )
     if count < FEWEST_JUMPS:
         reason = f"must rest on {FEWEST_JUMPS} jumps; received {count}. Use a longer recording."
         for name in ("jump_mean", "jump_deviation"):
-            found[name] = refused(name, "ticks", method, reason)
-        return found
+            result[name] = refused(name, "ticks", method, reason)
+        return result
     within = float(np.var(sizes, ddof=1))
     error = math.sqrt(within / count)
-    found["jump_mean"] = signed("jump_mean", float(np.mean(sizes)), error, "ticks", method, confidence)
+    result["jump_mean"] = signed("jump_mean", float(np.mean(sizes)), error, "ticks", method, confidence)
     # The variance of what is seen is that of the jumps and of the diffusion of the same interval.
     diffusion = float(np.mean(usual[jumped] ** 2))
     deviation, lowest, highest = (
@@ -229,8 +231,8 @@ def _parameters(
             (count - 1) / float(chi2.ppf(tail, count - 1)),
         )
     )
-    found["jump_deviation"] = Parameter(
+    result["jump_deviation"] = Parameter(
         *("jump_deviation", deviation, math.sqrt(within / (2.0 * (count - 1))), lowest, highest),
         *("ticks", method, f"{count} sizes, taken as Gaussian"),
     )
-    return found
+    return result

@@ -13,7 +13,7 @@ from flowhft.calibrate.volatility import GRID_STEPS, interval_for, mids_on_grid
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, orders_told, taken_together
+from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, published_orders, taken_together
 from flowhft.recordings.ticks import BUY, TRADE, Recording, require_trades
 from flowhft.runs.folder import stream
 
@@ -99,11 +99,11 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
     mids = mids_on_grid(top, step)
 
     start_ns, last_ns = span_ns(recording, top)
-    told = orders_told(recording.events, top)
-    single = taken_together(told, 0)
+    published = published_orders(recording.events, top)
+    single = taken_together(published, 0)
     pieces = window_of_pieces(single)
     order_window = max(ORDER_WINDOW, pieces) if settings.order_window is None else settings.order_window
-    orders = taken_together(told, round(order_window * 1e9))
+    orders = taken_together(published, round(order_window * 1e9))
     late = orders.time_ns >= start_ns
     # Pieces that the venue tells of one by one are one order for the fill curve too.
     together = round(min(pieces, order_window) * 1e9)
@@ -113,7 +113,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         mids,
         step,
         recording.events[recording.events["kind"] == TRADE],
-        taken_together(told, together) if together else single,
+        taken_together(published, together) if together else single,
         spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties")),
         (orders.side[late] == BUY).astype(np.int64),
         start_ns,

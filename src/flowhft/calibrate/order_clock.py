@@ -57,22 +57,22 @@ def clock_warnings(
         order_window: seconds, that was used.
         response_latency: seconds, that was used.
     """
-    said = []
+    messages = []
     if pieces > order_window:
-        said.append(
+        messages.append(
             f"market orders: successive ones within {pieces:g} s are on one side, as if the venue told of "
             f"the pieces of one order one by one; with an order_window of {order_window:g} s each counts as "
             f"an order. Set it to {pieces:g}."
         )
     elif pieces > 0.0:
-        said.append(
+        messages.append(
             "market orders: the venue tells of the pieces of one order one by one; those within "
             f"{pieces:g} s on one side are taken together."
         )
     if tick > max(order_window, response_latency):
-        said.append(
+        messages.append(
             f"market orders: the clock ticks every {tick:g} s; successive ones of one side within a tick "
             "count as one, their distances are from a mid up to a tick old, and how they cluster within it "
             "is not seen."
         )
-    return tuple(said)
+    return tuple(messages)

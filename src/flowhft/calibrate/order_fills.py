@@ -62,9 +62,9 @@ def lives_of(orders: np.ndarray) -> Lives:
     added = np.flatnonzero(orders["kind"] == ADD)
     last_ns = int(np.max(orders["exchange_time_ns"])) if len(orders) else 0
     ends = np.flatnonzero((orders["kind"] == FILL) | (orders["quantity"] == 0))
-    place = np.searchsorted(ends, added)
-    known = place < len(ends)
-    end = ends[np.minimum(place, len(ends) - 1)] if len(ends) else np.zeros(len(added), np.int64)
+    index = np.searchsorted(ends, added)
+    known = index < len(ends)
+    end = ends[np.minimum(index, len(ends) - 1)] if len(ends) else np.zeros(len(added), np.int64)
     known &= orders["order_id"][end] == orders["order_id"][added] if len(ends) else False
     first = orders[added]
     return Lives(
@@ -77,9 +77,9 @@ def lives_of(orders: np.ndarray) -> Lives:
 
 
 @njit(cache=True)
-def _exposure(start, end, price, side, times, mids, nearest, step, first, length, found):  # type: ignore[no-untyped-def]
+def _exposure(start, end, price, side, times, mids, nearest, step, first, length, result):  # type: ignore[no-untyped-def]
     """Add to `found` (block, distance) the seconds that orders rested at each distance from the mid."""
-    blocks, distances = found.shape
+    blocks, distances = result.shape
     for order in range(len(start)):
         here = np.searchsorted(times, start[order], side="right") - 1
         now = start[order]
@@ -89,10 +89,10 @@ def _exposure(start, end, price, side, times, mids, nearest, step, first, length
                 until = times[here + 1]
             if here >= 0 and np.isfinite(mids[here]):
                 away = side[order] * (mids[here] - price[order])
-                place = int(np.floor((away - nearest) / step + 0.5))
-                if 0 <= place < distances:
+                index = int(np.floor((away - nearest) / step + 0.5))
+                if 0 <= index < distances:
                     block = min(max((now - first) // length, 0), blocks - 1)
-                    found[block, place] += (until - now) * 1e-9
+                    result[block, index] += (until - now) * 1e-9
             now = until
             here += 1
 
@@ -140,10 +140,10 @@ def fit_order_fills(
     done = lives.filled == 1
     away = lives.side[done] * (mid_at(top, lives.end_ns[done] - 1) - lives.price[done])
     block = np.clip((lives.end_ns[done] - first) // length, 0, BLOCKS - 1)
-    place = np.floor((np.nan_to_num(away, nan=-np.inf) - distance[0]) / step + 0.5)
-    inside = (place >= 0) & (place < len(distance))
+    index = np.floor((np.nan_to_num(away, nan=-np.inf) - distance[0]) / step + 0.5)
+    inside = (index >= 0) & (index < len(distance))
     fills = np.zeros((BLOCKS, len(distance)))
-    np.add.at(fills, (block[inside], place[inside].astype(np.int64)), 1.0)
+    np.add.at(fills, (block[inside], index[inside].astype(np.int64)), 1.0)
     table = _table(distance, fills.sum(0), exposed.sum(0), promised)
     total, expected = fills.sum(1), exposed @ promised
     if total.sum() < FEWEST_FILLS:
@@ -157,8 +157,10 @@ def fit_order_fills(
     draws = np.random.default_rng(seed).multinomial(BLOCKS, np.full(BLOCKS, 1.0 / BLOCKS), size=samples)
     again = (draws @ total) / (draws @ expected)
     share = resampled("order_fill_ratio", total.sum() / expected.sum(), again, "1", METHOD, confidence)
-    said = f"{total.sum():,.0f} executions in {exposed.sum():,.0f} order seconds, {len(lives.price):,} orders"
-    return OrderFillFit(share._replace(diagnostic=said), table, ())
+    message = (
+        f"{total.sum():,.0f} executions in {exposed.sum():,.0f} order seconds, {len(lives.price):,} orders"
+    )
+    return OrderFillFit(share._replace(diagnostic=message), table, ())
 
 
 def _table(

@@ -84,7 +84,7 @@ def fit_seasonality(
         dict(zip(SEASONALITY_UNITS, (starts, rate, rate_error, volatility, volatility_error), strict=True))
     )
     generator = np.random.default_rng(seed)
-    parameters, said = {}, []
+    parameters, messages = {}, []
     for name, values, errors in (
         ("rate", rate, rate_error),
         ("volatility", volatility, volatility_error),
@@ -98,19 +98,19 @@ def fit_seasonality(
         parameters[parameter.name] = parameter
         if p_value < 1.0 - confidence:
             highest, lowest = float(np.nanmax(values)), float(np.nanmin(values))
-            said.append(
+            messages.append(
                 f"{name}: from {lowest:.3g} to {highest:.3g} over half hours; the market that is calibrated "
                 f"takes the mean, and is wrong by {parameter.value:.0%} (root mean square) within the "
                 "session."
             )
-    return SeasonalityFit(parameters, profile, tuple(said))
+    return SeasonalityFit(parameters, profile, tuple(messages))
 
 
 def _rates(times: Float[np.ndarray, " event"], parts: int, length: float) -> tuple[Values, Values]:
     """Return the rate per side of every part, and its error by the scatter of its minutes."""
     minutes = max(2, round(length / MINUTE))
-    place = np.clip((times / length * minutes).astype(np.int64), 0, parts * minutes - 1)
-    counts = np.bincount(place, minlength=parts * minutes).reshape(parts, minutes)
+    minute = np.clip((times / length * minutes).astype(np.int64), 0, parts * minutes - 1)
+    counts = np.bincount(minute, minlength=parts * minutes).reshape(parts, minutes)
     error = np.sqrt(np.var(counts, axis=1, ddof=1) * minutes)
     return counts.sum(1) / (2.0 * length), error / (2.0 * length)
 
@@ -118,15 +118,15 @@ def _rates(times: Float[np.ndarray, " event"], parts: int, length: float) -> tup
 def _volatilities(mids: Float[np.ndarray, " sample"], step: float, parts: int) -> tuple[Values, Values]:
     """Return the volatility of every part and its error; NaN where the mid stands still."""
     edges = np.linspace(0, len(mids) - 1, parts + 1).astype(np.int64)
-    found = np.full((2, parts), np.nan)
+    result = np.full((2, parts), np.nan)
     for part, (first, last) in enumerate(pairwise(edges)):
         if last - first > 2 * GRID_STEPS:
             try:
                 volatility = estimate(mids[first : last + 1], step).volatility
             except DataError:
                 continue
-            found[:, part] = volatility.value, volatility.standard_error
-    return found[0], found[1]
+            result[:, part] = volatility.value, volatility.standard_error
+    return result[0], result[1]
 
 
 def _beyond_chance(

@@ -48,26 +48,26 @@ class VolatilityFit(NamedTuple):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what is not to be trusted, in plain words."""
-        said = []
+        messages = []
         if abs(self.plain / self.volatility.value - 1.0) > LARGEST_NOISE:
-            said.append(
+            messages.append(
                 f"volatility: moves over {self.interval:g} s alone give {self.plain:.3g} ticks / sqrt(s), "
                 f"two scales give {self.volatility.value:.3g}: the mid does not yet diffuse at this interval."
             )
         near = pl.col("interval").is_between(0.099 * self.interval, 3.01 * self.interval)
         around = self.signature.filter(near)["volatility"].to_list()
         if around and max(around) > STEEPEST_SIGNATURE * min(around):
-            said.append(
+            messages.append(
                 f"volatility: from {around[0]:.3g} to {around[-1]:.3g} ticks / sqrt(s) around "
                 f"{self.interval:g} s: the mid {'trends' if around[-1] > around[0] else 'reverts'}, and no "
                 "one volatility holds at all intervals (see the signature)."
             )
         if self.drift.low <= 0.0 <= self.drift.high:
-            said.append(
+            messages.append(
                 f"drift: {self.drift.value:.3g} ticks / s cannot be told from 0 (standard error "
                 f"{self.drift.standard_error:.3g}): experts are told 0."
             )
-        return tuple(said)
+        return tuple(messages)
 
 
 def interval_for(seconds: float, longest: float) -> float:

@@ -29,10 +29,10 @@ class Backtest(backtest.Backtest, Command):
 
     def result(self, folder: Path) -> Result:
         """Return the metrics of every policy, its largest drawdown over the whole run, and the warnings."""
-        found = result_of(folder)
+        outcome = result_of(folder)
         record = read_json(folder / "backtest.json")
-        *shown, where = found.shown
-        summary = dict(found.summary)
+        *shown, where = outcome.shown
+        summary = dict(outcome.summary)
         if fallen := record.get("run_drawdown"):  # not in a folder of before
             summary["run_drawdown"] = fallen
             currency = next((row["currency"] for row in summary["results"]), "")

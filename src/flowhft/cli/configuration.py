@@ -142,9 +142,9 @@ def _fields(kind: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
 
 def _path_of_config(arguments: Sequence[str]) -> Path | None:
     """Return what follows `--config`: it is needed before the flags can be read."""
-    for place, argument in enumerate(arguments):
-        if argument == "--config" and place + 1 < len(arguments):
-            return Path(arguments[place + 1])
+    for index, argument in enumerate(arguments):
+        if argument == "--config" and index + 1 < len(arguments):
+            return Path(arguments[index + 1])
         if argument.startswith("--config="):
             return Path(argument.removeprefix("--config="))
     return None
@@ -276,21 +276,21 @@ def _number(kind: type, word: str) -> Any:
     return value
 
 
-def _refusal(said: str, kind: Any, see: str) -> UsageError:
+def _refusal(message: str, kind: Any, see: str) -> UsageError:
     """Return as an error of ours what tyro said: one sentence, between the first two of its rules."""
-    lines = [line.strip() for line in said.splitlines()]
-    rules = [place for place, line in enumerate(lines) if line and not line.strip("-")]
+    lines = [line.strip() for line in message.splitlines()]
+    rules = [index for index, line in enumerate(lines) if line and not line.strip("-")]
     start, end = [*rules, -1][0] + 1, [*rules[1:], len(lines)][0]
     text = " ".join(line for line in lines[start:end] if line)
-    if found := re.match(r"Unrecognized options: (.*?)(, |$)", text):
-        if not found[1].startswith("-"):
-            return UsageError(f"unknown argument '{found[1]}'; nothing more must follow. {see}")
+    if result := re.match(r"Unrecognized options: (.*?)(, |$)", text):
+        if not result[1].startswith("-"):
+            return UsageError(f"unknown argument '{result[1]}'; nothing more must follow. {see}")
         known = ["--help", *(f"--{name.replace('_', '-')}" for name in options(kind))]
-        return UnknownNameError("option", found[1].split("=")[0], known, see)
+        return UnknownNameError("option", result[1].split("=")[0], known, see)
     if missing := [line for line in lines[start + 1 : end] if re.fullmatch(r"[A-Z]+", line)]:
         # tyro calls an argument at a place of its own by its type; those that are missing are the last ones.
         return UsageError(f"`{_positional(kind)[-len(missing)]}` must be given; received nothing. {see}")
     for pattern, sentence in REFUSALS:
-        if found := re.match(pattern, text):
-            return UsageError(f"{found.expand(sentence)} {see}")
+        if result := re.match(pattern, text):
+            return UsageError(f"{result.expand(sentence)} {see}")
     return UsageError(f"{text} {see}")  # words that tyro has not used before are kept as they are

@@ -52,7 +52,7 @@ class DataCheck(Action):
         closed = sum(one.end_ns - one.start_ns for one in source.closed) * 1e-9
         between = sum(max(start - end, 0) for (_, end), (start, _) in pairwise(source.sessions)) * 1e-9
         facts = _about(source) | summary.facts(closed + between)
-        findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
+        findings = [{"severity": finding.severity, "message": finding.message} for finding in source.findings]
         name = f"{facts['venue']} {facts['symbol']}"
         rows = [
             ("duration", duration(facts["seconds"])),
@@ -75,7 +75,7 @@ class DataCheck(Action):
             facts | {"findings": findings},
             [
                 Table(("what", "value"), rows, title=f"{name}: {summary.total:,} events"),
-                *(f"{found['severity']}: {found['message']}" for found in findings),
+                *(f"{finding['severity']}: {finding['message']}" for finding in findings),
             ],
         )
 
@@ -122,13 +122,13 @@ class DataConvert(Action):
                 rows = write_ticks(source, self.out)
             else:
                 rows = write_npz(assembled(source), self.out)
-        findings = [{"severity": found.severity, "message": found.message} for found in source.findings]
+        findings = [{"severity": finding.severity, "message": finding.message} for finding in source.findings]
         facts = _about(source) | {"rows": rows, "out": str(self.out), "findings": findings}
         return Result(
             facts,
             [
                 f"{rows:,} rows in {self.out}",
-                *(f"{found['severity']}: {found['message']}" for found in findings),
+                *(f"{finding['severity']}: {finding['message']}" for finding in findings),
             ],
         )
 

@@ -35,10 +35,10 @@ class Demo(demo.Demo, Command):
         began = time.monotonic()
         folder = demo.run(self, terminal)
         seconds = time.monotonic() - began
-        found = self.result(folder)
-        told = f"Done in {seconds:.0f} s. The run folder is {folder}"
-        *shown, report = found.shown
-        return Result(summary=dict(found.summary) | {"seconds": seconds}, shown=[*shown, told, report])
+        result = self.result(folder)
+        done = f"Done in {seconds:.0f} s. The run folder is {folder}"
+        *shown, report = result.shown
+        return Result(summary=dict(result.summary) | {"seconds": seconds}, shown=[*shown, done, report])
 
     def result(self, folder: Path) -> Result:
         """Return the table that a person reads first: every policy, in simulation and on the recording."""
@@ -49,8 +49,8 @@ class Demo(demo.Demo, Command):
         by_policy = {row["policy"]: row for row in outside.to_dicts()}
         record = read_json(folder / "backtest" / "backtest.json")
         # What is true of every replay stands in the report; here is what this recording is to blame for.
-        told = [*read_json(folder / "calibrate" / "calibration.json")["warnings"], *record["warnings"]]
-        warnings = [text for text in dict.fromkeys(told) if text.startswith(OF_THIS_RECORDING)]
+        done = [*read_json(folder / "calibrate" / "calibration.json")["warnings"], *record["warnings"]]
+        warnings = [text for text in dict.fromkeys(done) if text.startswith(OF_THIS_RECORDING)]
         currency = inside["currency"][0]
         rows = [
             [

@@ -31,12 +31,12 @@ class Export(Action):
 
         made = export(self.policy, self.out, self.scenario)
         difference = made.largest_difference_ticks
-        said = (
+        message = (
             "not compared with the policy: onnxruntime is not installed"
             if difference is None
             else f"its quotes differ from the policy's by at most {difference:.1e} ticks"
         )
         return Result(
             summary=made._asdict(),
-            shown=[f"{made.path} ({made.bytes:,} bytes) takes {', '.join(made.inputs)}; {said}"],
+            shown=[f"{made.path} ({made.bytes:,} bytes) takes {', '.join(made.inputs)}; {message}"],
         )

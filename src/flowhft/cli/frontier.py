@@ -39,10 +39,10 @@ class Frontier(frontier.Frontier, Command):
                 continue
             paired = by_pair[row["scenario"], row["policy"]]
             bound = reached_at(curves[row["scenario"]], row["pnl_deviation"])
-            told = with_ends(paired["margin"], paired["margin_low"], paired["margin_high"])
+            margin = with_ends(paired["margin"], paired["margin_low"], paired["margin_high"])
             ratio = row.get("quoting_ratio")
             rows.append(
-                [row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, told]
+                [row["scenario"], row["policy"], row["pnl"], row["pnl_deviation"], ratio, bound, margin]
             )
         table = Table(
             columns=[
@@ -58,12 +58,12 @@ class Frontier(frontier.Frontier, Command):
         )
         behind = [row for row in margins if row["margin_high"] is not None and row["margin_high"] < 0.0]
         ahead = len(margins) - len(behind)
-        told = f"{first} is at least as good on its own objective in {ahead} of {len(margins)}"
+        margin = f"{first} is at least as good on its own objective in {ahead} of {len(margins)}"
         return Result(
             summary={"folder": folder, "frontier": points, "margins": margins, "behind": len(behind)},
             shown=[
                 table,
-                f"{told} comparisons (intervals above zero or across it)",
+                f"{margin} comparisons (intervals above zero or across it)",
                 f"Results are in {folder}",
             ],
         )

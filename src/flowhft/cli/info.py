@@ -111,11 +111,11 @@ def _run_folder(path: Path) -> Result:
 
     manifest = manifest_of(path)
     files = manifest.get("files", {})
-    told = {key: value for key, value in manifest.items() if key != "files"}
+    fields = {key: value for key, value in manifest.items() if key != "files"}
     return Result(
         manifest,
         [
-            Table(("key", "value"), list(_flat(told)), title=str(path)),
+            Table(("key", "value"), list(_flat(fields)), title=str(path)),
             Table(("file", "sha256"), [(name, f"{digest[:16]}…") for name, digest in files.items()]),
         ],
     )

@@ -204,16 +204,19 @@ def _help() -> str:
 
 def _os_error(failure: OSError) -> str:
     name = f"`{failure.filename}`" if failure.filename is not None else "what is written"
-    said = failure.strerror or str(failure)
+    message = failure.strerror or str(failure)
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     # Libraries that write themselves tell it only in words.
-    if failure.errno in full or re.search("no space left|quota exceeded|file too large", said.lower()):
+    if failure.errno in full or re.search("no space left|quota exceeded|file too large", message.lower()):
         return (
-            f"{name} must fit on the disk; received: {said}. Free some space and run the same command again."
+            f"{name} must fit on the disk; received: {message}. Free some space and run the same command "
+            "again."
         )
     if failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{name} must be open to you; received: {said}. Change its permissions or choose another path."
-    return f"{name} must be readable and writable; received: {said}."
+        return (
+            f"{name} must be open to you; received: {message}. Change its permissions or choose another path."
+        )
+    return f"{name} must be readable and writable; received: {message}."
 
 
 @contextlib.contextmanager

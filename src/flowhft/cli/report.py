@@ -25,10 +25,10 @@ class Report(Action):
         if not self.folder.is_dir():
             raise DataError(f"`folder` must be a run folder; `{self.folder}` does not exist.")
         if is_journal(self.folder):
-            from flowhft.stages.journalled import JUDGED, evaluate_journal
+            from flowhft.stages.journalled import EVALUATED, evaluate_journal
 
             with terminal.stage("judge the journal"):
-                evaluate_journal(self.folder).save(self.folder / JUDGED)
+                evaluate_journal(self.folder).save(self.folder / EVALUATED)
         with terminal.stage("write the report"):
             path = build(self.folder)
         return Result(summary={"report": path}, shown=[f"The report is {path}"])

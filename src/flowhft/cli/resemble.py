@@ -22,8 +22,8 @@ class Resemble(resemble.Resemble, Command):
     def result(self, folder: Path) -> Result:
         """Return what a finished comparison found, read back from its folder."""
         summary = summary_of(folder)
-        found = read_json(folder / "recording.json").get("findings") or []
-        warnings = [f"recording: {one['message']}" for one in found if one["severity"] != "note"]
+        outcome = read_json(folder / "recording.json").get("findings") or []
+        warnings = [f"recording: {one['message']}" for one in outcome if one["severity"] != "note"]
         verdicts = read_table(folder / "resemblance_verdicts.parquet").to_dicts()
         rows = [[one["title"], one["p_value"], "yes" if one["resembles"] else "no"] for one in verdicts]
         return Result(

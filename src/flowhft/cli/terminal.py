@@ -194,8 +194,8 @@ def _print_table(table: Table) -> None:
         show_edge=False,
         pad_edge=False,
     )
-    for place, heading in enumerate(table.columns):
-        numeric = all(_is_number(row[place]) for row in table.rows)
+    for index, heading in enumerate(table.columns):
+        numeric = all(_is_number(row[index]) for row in table.rows)
         grid.add_column(Text(escaped(heading)), justify="right" if numeric else "left", no_wrap=True)
     for row in table.rows:
         grid.add_row(*(Text(_readable(value)) for value in row))

@@ -204,8 +204,8 @@ class Journalled(NamedTuple):
         hindered = pl.concat([self.steps["hindered_bid"], self.steps["hindered_ask"]])
         counts = {name: int((hindered == name).sum()) for name in OrderCounts._fields}
         what = self.orders["what"] if self.orders.height else pl.Series([], dtype=pl.String)
-        for name, said in (("submitted", NEW_ORDER), ("cancelled", CANCEL), ("rejected", REJECTED_ORDER)):
-            counts[name] = int((what == said).sum())
+        for name, code in (("submitted", NEW_ORDER), ("cancelled", CANCEL), ("rejected", REJECTED_ORDER)):
+            counts[name] = int((what == code).sum())
         return OrderCounts(**counts)
 
 

@@ -79,8 +79,8 @@ def set_level(levels: Levels, side: int, key: int, quantity: int) -> None:
     if low == held or keys[low] != key:
         if quantity <= 0:
             return
-        for place in range(held, low, -1):
-            keys[place], quantities[place] = keys[place - 1], quantities[place - 1]
+        for index in range(held, low, -1):
+            keys[index], quantities[index] = keys[index - 1], quantities[index - 1]
         keys[low] = key
         levels.held[side] = held + 1
         if levels.best[side] >= low:

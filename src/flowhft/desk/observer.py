@@ -3,7 +3,7 @@
     observer = Observer(published=True)
     while trading:
         observer.take(events)                  # that have arrived since
-        market = observer.look(time_ns)        # best prices, market orders, intensities at a decision
+        market = observer.observe(time_ns)     # best prices, market orders, intensities at a decision
 
 Nothing is known before it has arrived, on the local clock. The tape of a recording
 (`flowhft.desk.replay.tape`) is the fold of this: the same compiled steps over all its events, so that what a
@@ -92,7 +92,7 @@ def counting(published: bool, flow: OrderFlow | None = None, order_window: float
     return Counting(published, round(order_window * 1e9), flow is not None, given)
 
 
-class Watch(NamedTuple):
+class ObserverState(NamedTuple):
     """What an observer remembers: arrays, so that compiled functions can change them.
 
     Attributes:
@@ -134,18 +134,18 @@ class Watch(NamedTuple):
 NEVER = -(2**62)
 
 
-def open_watch(levels: Levels | None = None) -> Watch:
+def open_state(levels: Levels | None = None) -> ObserverState:
     """Return what is remembered before anything has arrived, with an empty book."""
     whole = np.zeros(EXCITED_NS + 1, np.int64)
-    for place in (KNOWN_NS, SNAPSHOT_NS, TRADE_NS, START_NS, EXCITED_NS):
-        whole[place] = NEVER
-    return Watch(whole, np.zeros(2), open_levels() if levels is None else levels)
+    for index in (KNOWN_NS, SNAPSHOT_NS, TRADE_NS, START_NS, EXCITED_NS):
+        whole[index] = NEVER
+    return ObserverState(whole, np.zeros(2), open_levels() if levels is None else levels)
 
 
 @njit
-def _end_message(watch: Watch, published: bool) -> None:
+def _end_message(state: ObserverState, published: bool) -> None:
     """Look up the best prices where a message has changed the book; while a side is empty, the last stay."""
-    whole, levels = watch.whole, watch.levels
+    whole, levels = state.whole, state.levels
     if whole[PENDING] == 0:
         return
     whole[PENDING] = 0
@@ -163,9 +163,9 @@ def _end_message(watch: Watch, published: bool) -> None:
 
 
 @njit
-def _take_order(watch: Watch, flow: OrderFlow, side: int, time_ns: int) -> None:
+def _take_order(state: ObserverState, flow: OrderFlow, side: int, time_ns: int) -> None:
     """Count a market order that comes for bids (0) or asks (1), and let it excite both sides."""
-    whole, excitation = watch.whole, watch.excitation
+    whole, excitation = state.whole, state.excitation
     whole[ORDERS_BID + side] += 1
     if whole[EXCITED_NS] == NEVER:
         whole[EXCITED_NS] = time_ns
@@ -178,9 +178,9 @@ def _take_order(watch: Watch, flow: OrderFlow, side: int, time_ns: int) -> None:
 
 
 @njit
-def _take_book(watch: Watch, published: bool, event: Any) -> None:
+def _take_book(state: ObserverState, published: bool, event: Any) -> None:
     """Let an event of the book, or of its top, change what is known."""
-    whole, levels = watch.whole, watch.levels
+    whole, levels = state.whole, state.levels
     new = event.message != whole[MESSAGE] or event.kind != whole[MESSAGE_KIND]
     if published:
         if event.side == BUY:
@@ -197,60 +197,60 @@ def _take_book(watch: Watch, published: bool, event: Any) -> None:
 
 
 @njit
-def _is_known(watch: Watch) -> bool:
-    return watch.whole[KNOWN_NS] != NEVER and watch.whole[SNAPSHOT_NS] != NEVER
+def _is_known(state: ObserverState) -> bool:
+    return state.whole[KNOWN_NS] != NEVER and state.whole[SNAPSHOT_NS] != NEVER
 
 
 @compiled
 def take_events(
-    watch: Watch, reads: Counting, events: np.ndarray, first: int, until_ns: int, until_known: bool
+    state: ObserverState, reads: Counting, events: np.ndarray, first: int, until_ns: int, until_known: bool
 ) -> int:
     """Take events in the order of their arrival; return the first that was left.
 
     Args:
-        watch: that remembers.
+        state: that remembers.
         reads: how events are read.
         events: of dtype `flowhft.recordings.ticks.EVENT`.
         first: of the events to take.
         until_ns: local time of the last event to take.
         until_known: stop as soon as a first decision could be taken.
     """
-    whole, published = watch.whole, reads.published
-    for place in range(first, len(events)):
-        event = events[place]
+    whole, published = state.whole, reads.published
+    for index in range(first, len(events)):
+        event = events[index]
         kind = event.kind
         if event.local_time_ns > until_ns:
-            return place
-        if until_known and place > first and event.local_time_ns > events[place - 1].local_time_ns:
-            _end_message(watch, published)
-            if _is_known(watch):
-                return place
+            return index
+        if until_known and index > first and event.local_time_ns > events[index - 1].local_time_ns:
+            _end_message(state, published)
+            if _is_known(state):
+                return index
         if (kind == TOP) if published else kind in (DEPTH, SNAPSHOT):
             if event.message != whole[MESSAGE] or kind != whole[MESSAGE_KIND]:
-                _end_message(watch, published)
-            _take_book(watch, published, event)
+                _end_message(state, published)
+            _take_book(state, published, event)
         if kind == SNAPSHOT and whole[SNAPSHOT_NS] == NEVER:
             whole[SNAPSHOT_NS] = event.local_time_ns
         if kind == TRADE:
             apart = event.exchange_time_ns - whole[TRADE_NS] > reads.window_ns
             if apart or event.side != whole[TRADE_SIDE]:
-                _take_order(watch, reads.flow, 1 if event.side == BUY else 0, event.local_time_ns)
+                _take_order(state, reads.flow, 1 if event.side == BUY else 0, event.local_time_ns)
             whole[TRADE_SIDE], whole[TRADE_NS] = event.side, event.exchange_time_ns
-    _end_message(watch, published)
+    _end_message(state, published)
     return len(events)
 
 
 @compiled
-def look_at(watch: Watch, reads: Counting, time_ns: int) -> MarketState:
+def state_at(state: ObserverState, reads: Counting, time_ns: int) -> MarketState:
     """Return what is known at a decision, and count from it on.
 
     Args:
-        watch: that has taken all events up to this time.
+        state: that has taken all events up to this time.
         reads: how events are read.
         time_ns: of the decision, on the local clock.
     """
-    whole, excitation, flow = watch.whole, watch.excitation, reads.flow
-    _end_message(watch, reads.published)
+    whole, excitation, flow = state.whole, state.excitation, reads.flow
+    _end_message(state, reads.published)
     first = whole[START_NS] == NEVER
     if first:
         whole[START_NS] = time_ns
@@ -325,12 +325,12 @@ class Observer:
         self, published: bool, flow: OrderFlow | None = None, order_window: float = ORDER_WINDOW
     ) -> None:
         self.reads = counting(published, flow, order_window)
-        self.watch = open_watch()
+        self.state = open_state()
 
     @property
     def known(self) -> bool:
         """Whether a snapshot and best prices of both sides have arrived, so that a decision can be taken."""
-        return bool(_is_known(self.watch))
+        return bool(_is_known(self.state))
 
     def take(self, events: np.ndarray) -> None:
         """Take events that have arrived, in the order of their arrival.
@@ -339,15 +339,15 @@ class Observer:
             events: of dtype `flowhft.recordings.ticks.EVENT`; whole messages.
         """
         if not self.reads.published:
-            levels = with_room(self.watch.levels, len(events))
-            self.watch = self.watch._replace(levels=levels)
-        take_events(self.watch, self.reads, events, 0, 2**62, False)
+            levels = with_room(self.state.levels, len(events))
+            self.state = self.state._replace(levels=levels)
+        take_events(self.state, self.reads, events, 0, 2**62, False)
 
-    def look(self, time_ns: int) -> MarketState:
+    def observe(self, time_ns: int) -> MarketState:
         """Return what is known at a decision, after all events up to this local time."""
-        return look_at(self.watch, self.reads, time_ns)
+        return state_at(self.state, self.reads, time_ns)
 
     def step(self, events: np.ndarray, time_ns: int) -> MarketState:
         """Take the events since the last decision, and return what is known at this one."""
         self.take(events)
-        return self.look(time_ns)
+        return self.observe(time_ns)

@@ -115,13 +115,13 @@ def open_run(
 
 
 @compiled
-def begin_step(run: Run, market: MarketState, place: int) -> Observation:
+def begin_step(run: Run, market: MarketState, index: int) -> Observation:
     """Return what the policy sees at a decision, and remember what it owns.
 
     Args:
         run: whose step begins.
         market: as it is known now.
-        place: of the step among the columns.
+        index: of the step among the columns.
     """
     rules, account, before, columns = run.rules, run.account, run.before, run.columns
     unit = float(rules.order_lots)
@@ -141,18 +141,18 @@ def begin_step(run: Run, market: MarketState, place: int) -> Observation:
         before[_LAST_SOLD],
     )
     for column, number in enumerate(seen):
-        columns[column, place] = number
+        columns[column, index] = number
     return seen
 
 
 @compiled
-def requests_for(run: Run, market: MarketState, place: int, wanted: Quote, now: int) -> Requests:
+def requests_for(run: Run, market: MarketState, index: int, wanted: Quote, now: int) -> Requests:
     """Return what a quote asks of the venue, by the order rules and within the limits; the account is told.
 
     Args:
         run: whose step was begun.
         market: as it was known when the step began.
-        place: of the step among the columns.
+        index: of the step among the columns.
         wanted: what the policy quotes; NaN and size 0 are no quote.
         now: when the requests leave, ns since the first decision.
     """
@@ -164,29 +164,29 @@ def requests_for(run: Run, market: MarketState, place: int, wanted: Quote, now: 
         allowed, state, reason = risk(limits, guard, rules, account, allowed, run.before[_MID], now)
         note_sent(limits, guard, allowed, state, reason, now)
     note_requests(account, allowed)
-    columns[HALF_SPREAD_BID, place] = wanted.half_spread_bid
-    columns[HALF_SPREAD_ASK, place] = wanted.half_spread_ask
-    columns[SIZE_BID, place] = wanted.size_bid
-    columns[SIZE_ASK, place] = wanted.size_ask
-    columns[STANDING_BID, place] = account.slots[BID, WORKING, ORDER_ID] != 0
-    columns[STANDING_ASK, place] = account.slots[ASK, WORKING, ORDER_ID] != 0
-    columns[ORDERS, place] = account.counts[SUBMITTED] - run.before[_SUBMITTED]
-    columns[CANCELLATIONS, place] = account.counts[CANCELLED] - run.before[_CANCELLED]
-    columns[LATENCY_US, place] = np.nan
-    columns[RISK_STATE, place] = state
-    columns[RISK_REASON, place] = reason
-    columns[HINDERED_BID, place], columns[HINDERED_ASK, place] = allowed.bid.counted, allowed.ask.counted
+    columns[HALF_SPREAD_BID, index] = wanted.half_spread_bid
+    columns[HALF_SPREAD_ASK, index] = wanted.half_spread_ask
+    columns[SIZE_BID, index] = wanted.size_bid
+    columns[SIZE_ASK, index] = wanted.size_ask
+    columns[STANDING_BID, index] = account.slots[BID, WORKING, ORDER_ID] != 0
+    columns[STANDING_ASK, index] = account.slots[ASK, WORKING, ORDER_ID] != 0
+    columns[ORDERS, index] = account.counts[SUBMITTED] - run.before[_SUBMITTED]
+    columns[CANCELLATIONS, index] = account.counts[CANCELLED] - run.before[_CANCELLED]
+    columns[LATENCY_US, index] = np.nan
+    columns[RISK_STATE, index] = state
+    columns[RISK_REASON, index] = reason
+    columns[HINDERED_BID, index], columns[HINDERED_ASK, index] = allowed.bid.counted, allowed.ask.counted
     return allowed
 
 
 @compiled
-def end_step(run: Run, market: MarketState, place: int) -> None:
+def end_step(run: Run, market: MarketState, index: int) -> None:
     """Write down what a step brought.
 
     Args:
         run: whose step ends.
         market: as it is known now, at the next decision.
-        place: of the step among the columns.
+        index: of the step among the columns.
     """
     rules, account, before, columns = run.rules, run.account, run.before, run.columns
     unit, reference = float(rules.order_lots), rules.reference
@@ -195,13 +195,13 @@ def end_step(run: Run, market: MarketState, place: int) -> None:
     at_mid = worth_of(before[_MID], reference)
     after = 0.5 * (market.best_bid + market.best_ask)
     at_next = worth_of(after, reference)
-    columns[BOUGHT, place] = before[_LAST_BOUGHT] = bought / unit
-    columns[SOLD, place] = before[_LAST_SOLD] = sold / unit
-    columns[SPREAD_PNL, place] = (account.money[CASH] - before[_CASH] + (bought - sold) * at_mid) / unit
-    columns[INVENTORY_PNL, place] = account.whole[INVENTORY] * (at_next - at_mid) / unit
-    columns[FEE, place] = (account.money[PAID_FEE] - before[_FEE]) / unit
-    columns[TURNOVER, place] = (account.money[TRADED] - before[_TRADED]) / unit
-    columns[MID_AFTER, place] = after - run.first_mid
+    columns[BOUGHT, index] = before[_LAST_BOUGHT] = bought / unit
+    columns[SOLD, index] = before[_LAST_SOLD] = sold / unit
+    columns[SPREAD_PNL, index] = (account.money[CASH] - before[_CASH] + (bought - sold) * at_mid) / unit
+    columns[INVENTORY_PNL, index] = account.whole[INVENTORY] * (at_next - at_mid) / unit
+    columns[FEE, index] = (account.money[PAID_FEE] - before[_FEE]) / unit
+    columns[TURNOVER, index] = (account.money[TRADED] - before[_TRADED]) / unit
+    columns[MID_AFTER, index] = after - run.first_mid
 
 
 def trajectory_of_columns(columns: Float[np.ndarray, "column step"]) -> Trajectory:

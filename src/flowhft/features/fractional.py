@@ -48,12 +48,12 @@ def _forecasts(hurst: float) -> tuple[np.ndarray, float]:
 
 
 def _tables() -> tuple[tuple[tuple[tuple[float, ...], ...], ...], tuple[float, ...]]:
-    found = [_forecasts(hurst) for hurst in HURST]
+    results = [_forecasts(hurst) for hurst in HURST]
     weights = tuple(
-        tuple(tuple(float(value) for value in weights[ahead]) for weights, _ in found)
+        tuple(tuple(float(value) for value in weights[ahead]) for weights, _ in results)
         for ahead in range(len(AHEAD))
     )
-    return weights, tuple(variance for _, variance in found)
+    return weights, tuple(variance for _, variance in results)
 
 
 # WEIGHTS[ahead][hurst][mean] of the forecasts, and the variance of the next move around the first of them, in

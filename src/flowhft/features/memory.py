@@ -123,23 +123,23 @@ def sense(sensor: Sensor, memory: Memory, observation: Observation) -> Memory:
     calm = move / (1.0 + (ratio / FURTHEST_SQUARE) ** 2) ** 0.25
     standard = calm / step_variance**0.5
 
-    def running(place: int) -> Numeric:
-        kept = 1.0 - (1.0 - KEEPS[place]) * passed
-        return kept * memory.means[place] + (1.0 - kept) * calm
+    def running(index: int) -> Numeric:
+        kept = 1.0 - (1.0 - KEEPS[index]) * passed
+        return kept * memory.means[index] + (1.0 - kept) * calm
 
-    def surprise(place: int) -> Numeric:
-        w, m = _NEXT[place], memory.means
+    def surprise(index: int) -> Numeric:
+        w, m = _NEXT[index], memory.means
         error = calm - (w[0] * m[0] + w[1] * m[1] + w[2] * m[2] + w[3] * m[3] + w[4] * m[4])
         square = error * error
-        return square / (step_variance * _LEFT_OVER[place] + BARELY * square)
+        return square / (step_variance * _LEFT_OVER[index] + BARELY * square)
 
     even = surprise(_EVEN)
 
-    def likely(place: int) -> Numeric:
-        lead = even - surprise(place)
+    def likely(index: int) -> Numeric:
+        lead = even - surprise(index)
         lead = lead / (1.0 + (lead / FURTHEST_SQUARE) ** 2) ** 0.5  # no single step decides
-        relative = (_LEFT_OVER[_EVEN] / _LEFT_OVER[place]) ** 0.5 * math.e ** (0.5 * lead)
-        return memory.beliefs[place] * (1.0 + passed * (relative - 1.0)) + passed * FORGOTTEN * PRIOR[place]
+        relative = (_LEFT_OVER[_EVEN] / _LEFT_OVER[index]) ** 0.5 * math.e ** (0.5 * lead)
+        return memory.beliefs[index] * (1.0 + passed * (relative - 1.0)) + passed * FORGOTTEN * PRIOR[index]
 
     b = (likely(0), likely(1), likely(2), likely(3), likely(4), likely(5), likely(6))
     total = b[0] + b[1] + b[2] + b[3] + b[4] + b[5] + b[6]

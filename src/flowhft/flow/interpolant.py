@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     noise: Float[Array, "sample chunk"] | None = None
 
 
-class Lesson(NamedTuple):
+class Targets(NamedTuple):
     """What a network should answer where: the common form of every objective.
 
     Attributes:
@@ -100,10 +100,10 @@ def velocities(
     return answer.reshape(x.shape)
 
 
-def lesson_error(network: VelocityField, lesson: Lesson) -> Float[Array, ""]:
+def target_error(network: VelocityField, targets: Targets) -> Float[Array, ""]:
     """Return the mean squared error of the network's answers over what lies within the session."""
-    answer = velocities(network, lesson.x, lesson.features, lesson.flow_time, lesson.step_size)
-    return masked_error(answer, lesson.target, lesson.mask)
+    answer = velocities(network, targets.x, targets.features, targets.flow_time, targets.step_size)
+    return masked_error(answer, targets.target, targets.mask)
 
 
 def masked_error(
@@ -120,6 +120,6 @@ def share_out(batch: Batch, first: int) -> tuple[Batch, Batch]:
     return jax.tree.map(lambda x: x[:first], batch), jax.tree.map(lambda x: x[first:], batch)
 
 
-def together(*lessons: Lesson) -> Lesson:
+def together(*sets: Targets) -> Targets:
     """Return the lessons as one: every sample weighs the same."""
-    return Lesson(*(jnp.concatenate(parts) for parts in zip(*lessons, strict=True)))
+    return Targets(*(jnp.concatenate(parts) for parts in zip(*sets, strict=True)))

@@ -95,7 +95,7 @@ def frontier(
     own = float(scenario.risk_aversion)
     sweep = [(expert, gamma) for expert in swept for gamma in sorted({*map(float, risk_aversions), own})]
     progress(0.0, f"{len(sweep) + len(policies)} policies in {scenario.name}")
-    found = evaluate_together(
+    result = evaluate_together(
         build(scenario, like=list(like) or None),
         [
             *(closed_form(expert, scenario, gamma) for expert, gamma in sweep),
@@ -108,13 +108,13 @@ def frontier(
     first = estimates_for(swept[0], scenario)
     penalty_own = float(inventory_penalty(first, own))
     points = []
-    for (expert, gamma), measures in zip(sweep, found, strict=False):
+    for (expert, gamma), measures in zip(sweep, result, strict=False):
         penalty = float(inventory_penalty(estimates_for(expert, scenario), gamma))
         if gamma == own and expert is swept[0]:
             best = objective_of(measures, scenario, penalty)
         points.append(_point(scenario, expert.name, gamma, measures, penalty, paths, confidence))
     margins = []
-    for name, measures in zip(policies, found[len(sweep) :], strict=True):
+    for name, measures in zip(policies, result[len(sweep) :], strict=True):
         points.append(_point(scenario, name, None, measures, penalty_own, paths, confidence))
         difference = best - objective_of(measures, scenario, penalty_own)
         row = {"scenario": scenario.name, "policy": name, "against": swept[0].name, "risk_aversion": own}
@@ -153,11 +153,11 @@ def _point(
     return row | {"currency": scenario.currency}
 
 
-def _columns(name: str, found: Interval, factor: float) -> dict[str, float]:
+def _columns(name: str, result: Interval, factor: float) -> dict[str, float]:
     return {
-        name: factor * found.value,
-        f"{name}_low": factor * found.low,
-        f"{name}_high": factor * found.high,
+        name: factor * result.value,
+        f"{name}_low": factor * result.low,
+        f"{name}_high": factor * result.high,
     }
 
 

@@ -94,15 +94,15 @@ def select_in(
     market = build(scenario, like=list(like) or None)
     candidates = candidates_in(scenario, settings)
     policies = [closed_form(expert, scenario, risk) for _, expert, risk in candidates]
-    found, again = (
+    result, again = (
         evaluate_many(market, policies, paths=paths, seed=seed, scenario=f"{stream}/{scenario.name}")
         for stream, paths in (("teachers", settings.paths), ("teachers/fresh", settings.fresh_paths))
     )
 
-    def judged(measures: list[dict[str, PathValues]], criterion: str) -> list[_Evaluated]:
+    def evaluated(measures: list[dict[str, PathValues]], criterion: str) -> list[_Evaluated]:
         return [_evaluate(one, criterion, settings.risk_weight) for one in measures]
 
-    scores, fresh = judged(found, settings.criterion), judged(again, settings.criterion)
+    scores, fresh = evaluated(result, settings.criterion), evaluated(again, settings.criterion)
     ranked = _ranked(scores)
     best = ranked[0]
     rows = [
@@ -112,10 +112,10 @@ def select_in(
             "risk_aversion": risk,
             **_columns("score", interval(*scores[i])),
             **_columns("fresh_score", interval(*fresh[i])),
-            "pnl": float(np.mean(found[i]["pnl"])),
-            "sharpe": score(found[i], "sharpe")[0],
-            "max_drawdown": float(np.mean(found[i]["max_drawdown"])),
-            "quoting_ratio": METRICS["quoting_ratio"].estimate(found[i])[0],
+            "pnl": float(np.mean(result[i]["pnl"])),
+            "sharpe": score(result[i], "sharpe")[0],
+            "max_drawdown": float(np.mean(result[i]["max_drawdown"])),
+            "quoting_ratio": METRICS["quoting_ratio"].estimate(result[i])[0],
             "chosen": i == best,
         }
         for i, (_, expert, risk) in enumerate(candidates)
@@ -143,7 +143,7 @@ def select_in(
     ties = _ties(fresh, best, rivals, experts)
     choice |= {"tie": bool(ties), "ties": ",".join(ties)}
     for criterion in CRITERIA:
-        by, by_fresh = judged(found, criterion), judged(again, criterion)
+        by, by_fresh = evaluated(result, criterion), evaluated(again, criterion)
         order = _ranked(by)
         tied = _ties(by_fresh, order[0], _best_of_others(order, experts), experts)
         choice |= {f"winner_{criterion}": experts[order[0]], f"tie_{criterion}": bool(tied)}
@@ -177,20 +177,20 @@ def select_teachers(
         The teacher of every scenario, the table of candidates and the table of choices.
     """
     require(len(scenarios) > 0, "scenarios", "hold at least one scenario", 0)
-    found = []
+    results = []
     for i, scenario in enumerate(scenarios):
         progress(i / len(scenarios), scenario.name)
-        found.append(select_in(scenario, settings, seed, scenarios))
-    candidates, choices = tables_of(found)
+        results.append(select_in(scenario, settings, seed, scenarios))
+    candidates, choices = tables_of(results)
     return teachers_of(choices, scenarios), candidates, choices
 
 
-def tables_of(found: Sequence[Selection]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def tables_of(results: Sequence[Selection]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the table of candidates and the table of choices of many scenarios."""
-    rows = list(itertools.chain.from_iterable(selection.candidates for selection in found))
+    rows = list(itertools.chain.from_iterable(selection.candidates for selection in results))
     return (
         pl.DataFrame(rows, infer_schema_length=None),
-        pl.DataFrame([selection.choice for selection in found], infer_schema_length=None),
+        pl.DataFrame([selection.choice for selection in results], infer_schema_length=None),
     )
 
 
@@ -317,5 +317,5 @@ def _ties(fresh: Sequence[_Evaluated], best: int, rivals: Sequence[int], experts
     return [experts[i] for i in rivals if nothing or _paired(fresh, best, i).low <= 0.0]
 
 
-def _columns(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _columns(name: str, result: Interval) -> dict[str, float]:
+    return {name: result.value, f"{name}_low": result.low, f"{name}_high": result.high}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.learn.adapt.coordinate_search import search_by_turns
-from flowhft.learn.adapt.objective import Worth, gain, worth_of
+from flowhft.learn.adapt.coordinate_search import coordinate_search
+from flowhft.learn.adapt.objective import Score, gain, score_of
 from flowhft.learn.settings import TuneSettings
 from flowhft.metrics.table import interval, unit_of_score
 from flowhft.policies import rules as experts
@@ -109,47 +109,47 @@ def tune_in(
     """
     market = build(scenario, like=list(like) or None)
 
-    def worth(candidates: Sequence[Tuned], stage: str, paths: int) -> list[Worth]:
+    def scores(candidates: Sequence[Tuned], stage: str, paths: int) -> list[Score]:
         policies = [quoting(candidate, scenario) for candidate in candidates]
-        found = evaluate_many(
+        result = evaluate_many(
             market, policies, paths=paths, seed=seed, scenario=f"tune/{stage}/{scenario.name}"
         )
         return [
-            worth_of([measures], settings.search.criterion, settings.search.inventory_weight)
-            for measures in found
+            score_of([measures], settings.search.criterion, settings.search.inventory_weight)
+            for measures in result
         ]
 
     tuned: list[Tuned] = []
-    validated: list[tuple[Worth, Worth]] = []
+    validated: list[tuple[Score, Score]] = []
     search: list[dict[str, Any]] = []
     for nth, expert in enumerate(experts):
 
-        def told(share: float, now: str, nth: int = nth, expert: str = expert) -> None:
+        def on_progress(share: float, now: str, nth: int = nth, expert: str = expert) -> None:
             progress((nth + 0.9 * share) / len(experts), f"{expert} in {scenario.name}, {now}")
 
-        told(0.0, "risk aversion")
-        plain, best, gamma, rows = _search_risk_aversion(scenario, expert, settings, worth)
+        on_progress(0.0, "risk aversion")
+        plain, best, gamma, rows = _search_risk_aversion(scenario, expert, settings, scores)
 
-        def line(adapters: Sequence[Adapter], expert: str = expert, gamma: float = gamma) -> list[Worth]:
+        def line(adapters: Sequence[Adapter], expert: str = expert, gamma: float = gamma) -> list[Score]:
             candidates = [Tuned(expert, gamma, adapter) for adapter in adapters]
-            return worth(candidates, "validation", settings.search.paths)
+            return scores(candidates, "validation", settings.search.paths)
 
-        found = search_by_turns(line, 1.0 / scenario.fill_decay, settings.search, told)
+        result = coordinate_search(line, 1.0 / scenario.fill_decay, settings.search, on_progress)
         # The search's differences are to the expert without a map; shifted, to the plain one.
         shift = gain(best, plain).value
         rows += [
             {"direction": row["direction"], "risk_aversion": gamma}
             | {name: row[name] for name in (*Adapter._fields, "score")}
             | {"difference": row["difference"] + shift}
-            for row in found.rows.iter_rows(named=True)
+            for row in result.rows.iter_rows(named=True)
             if row["direction"] != "none"
         ]
         search += [{"scenario": scenario.name, "expert": expert, **row} for row in rows]
-        tuned.append(Tuned(expert, gamma, found.adapter))
-        validated.append((found.best, plain))
+        tuned.append(Tuned(expert, gamma, result.adapter))
+        validated.append((result.best, plain))
 
     plains = [Tuned(expert, scenario.risk_aversion, IDENTITY) for expert in experts]
-    fresh = worth([*tuned, *plains], "fresh", settings.search.fresh_paths)
+    fresh = scores([*tuned, *plains], "fresh", settings.search.fresh_paths)
     order = [after.value for after, _ in validated]
     chosen = int(np.argmax(np.nan_to_num(order, nan=-np.inf)))
     return Tuning(
@@ -162,8 +162,8 @@ def tune_in(
 
 
 def _search_risk_aversion(
-    scenario: Scenario, expert: str, settings: TuneSettings, worth: Any
-) -> tuple[Worth, Worth, float, list[dict[str, Any]]]:
+    scenario: Scenario, expert: str, settings: TuneSettings, scores: Any
+) -> tuple[Score, Score, float, list[dict[str, Any]]]:
     """Choose the risk aversion of an expert without a map.
 
     Returns:
@@ -171,20 +171,20 @@ def _search_risk_aversion(
     """
     # As a file keeps it, so that what is judged is what is saved; the scenario's own comes first.
     own, *others = (float(np.float32(risk)) for risk in _risk_aversions(scenario, settings))
-    step, judged = settings.search.candidates - 1, []
+    step, evaluated = settings.search.candidates - 1, []
     for start in range(0, len(others), step):
         part = others[start : start + step]
         # The plain expert leads every line and fills it up: one size, so that one program serves all.
         line = [own, *part, *[own] * (step - len(part))]
-        found = worth([Tuned(expert, risk, IDENTITY) for risk in line], "validation", settings.search.paths)
-        new = list(zip(line, found, strict=True))[: 1 + len(part)]
-        judged += new if start == 0 else new[1:]
-    plain = judged[0][1]
-    risk, best = max(judged, key=lambda pair: np.nan_to_num(pair[1].value, nan=-np.inf))
+        result = scores([Tuned(expert, risk, IDENTITY) for risk in line], "validation", settings.search.paths)
+        new = list(zip(line, result, strict=True))[: 1 + len(part)]
+        evaluated += new if start == 0 else new[1:]
+    plain = evaluated[0][1]
+    risk, best = max(evaluated, key=lambda pair: np.nan_to_num(pair[1].value, nan=-np.inf))
     rows = [
         {"direction": "risk_aversion", "risk_aversion": gamma, **IDENTITY._asdict()}
-        | {"score": found.value, "difference": gain(found, plain).value}
-        for gamma, found in judged
+        | {"score": result.value, "difference": gain(result, plain).value}
+        for gamma, result in evaluated
     ]
     return plain, best, risk, rows
 
@@ -197,10 +197,10 @@ def _risk_aversions(scenario: Scenario, settings: TuneSettings) -> list[float]:
 def _row(
     scenario: Scenario,
     choice: Tuned,
-    validated: Worth,
-    plain: Worth,
-    fresh: Worth,
-    fresh_plain: Worth,
+    validated: Score,
+    plain: Score,
+    fresh: Score,
+    fresh_plain: Score,
     chosen: bool,
 ) -> dict[str, Any]:
     validation, again = gain(validated, plain), gain(fresh, fresh_plain)
@@ -234,5 +234,5 @@ def chosen_of(rows: pl.DataFrame, expert: str | None = None) -> dict[str, Tuned]
     }
 
 
-def _columns(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _columns(name: str, result: Interval) -> dict[str, float]:
+    return {name: result.value, f"{name}_low": result.low, f"{name}_high": result.high}

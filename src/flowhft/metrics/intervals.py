@@ -248,8 +248,8 @@ def _shortfall(value: float, influence: PathValues, values: Measures, confidence
 
 def _about(value: float, centre: float, error: float, units: int, confidence: float) -> Interval:
     """Return an estimate with Student's interval about another centre, which holds the estimate too."""
-    found = around(centre, error, units, confidence)
-    return Interval(value, min(found.low, value), max(found.high, value))
+    result = around(centre, error, units, confidence)
+    return Interval(value, min(result.low, value), max(result.high, value))
 
 
 def _tail_difference(one: PathValues, other: PathValues) -> float:

@@ -258,16 +258,16 @@ def known_percentiles(
     """
     rising = np.sort(values, axis=-1)  # NaN last
     last = np.count_nonzero(np.isfinite(values), axis=-1) - 1
-    found = []
+    results = []
     for percentile in percentiles:
-        place = np.maximum(last, 0) * (0.01 * percentile)
-        below = np.floor(place).astype(np.int64)
+        position = np.maximum(last, 0) * (0.01 * percentile)
+        below = np.floor(position).astype(np.int64)
         low, high = (
             np.take_along_axis(rising, at[:, None], axis=-1)[:, 0]
             for at in (below, np.minimum(below + 1, np.maximum(last, 0)))
         )
-        found.append(low + (high - low) * (place - below))
-    return found
+        results.append(low + (high - low) * (position - below))
+    return results
 
 
 def each(function: Callable[[Numeric], Numeric], trajectory: Trajectory) -> Trajectory:

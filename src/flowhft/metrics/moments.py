@@ -55,7 +55,7 @@ def collect(measures: Mapping[str, Mapping[str, PathValues]], pilots: Pilots | N
     """
     policies = tuple(measures)
     paths = len(measures[policies[0]][CRITERION_OF])
-    found: Pilots = {}
+    result: Pilots = {}
     sums, products = {}, {}
     for group, columns in columns_needed().items():
         values = [
@@ -64,11 +64,11 @@ def collect(measures: Mapping[str, Mapping[str, PathValues]], pilots: Pilots | N
         ]
         if pilots is None:
             each = [find_pilot(value, columns) for value in values]
-            found[group] = Pilot(*(np.array(part) for part in zip(*each, strict=True)))  # type: ignore[arg-type]
+            result[group] = Pilot(*(np.array(part) for part in zip(*each, strict=True)))  # type: ignore[arg-type]
         else:
-            found[group] = pilots[group]
+            result[group] = pilots[group]
         rows = np.concatenate(
-            [columns_of(value, columns, _of(found[group], i)) for i, value in enumerate(values)]
+            [columns_of(value, columns, _of(result[group], i)) for i, value in enumerate(values)]
         )
         size = len(rows)
         product = np.zeros((size, size))
@@ -77,7 +77,7 @@ def collect(measures: Mapping[str, Mapping[str, PathValues]], pilots: Pilots | N
         shape = (len(policies), len(columns))
         sums[group] = np.sum(rows, axis=1).reshape(shape)
         products[group] = product.reshape(*shape, *shape)
-    return Moments(policies, paths, found, sums, products)
+    return Moments(policies, paths, result, sums, products)
 
 
 def merge(first: Moments, then: Moments) -> Moments:
@@ -176,8 +176,8 @@ def from_bytes(content: bytes) -> Moments:
         )
 
 
-def _of(pilot: Pilot, place: int) -> Pilot:
-    return Pilot(np.asarray(pilot.centre)[place], float(np.asarray(pilot.quantile)[place]))
+def _of(pilot: Pilot, index: int) -> Pilot:
+    return Pilot(np.asarray(pilot.centre)[index], float(np.asarray(pilot.quantile)[index]))
 
 
 def _estimate(
@@ -194,11 +194,11 @@ def _estimate(
     means = moments.sums[group] / moments.paths
 
     def at(name: str) -> tuple[int, float, np.ndarray]:
-        place = _place(moments.policies, name)
+        index = _place(moments.policies, name)
         value, gradient = estimator.function(
-            _of(moments.pilots[group], place), means[place, used], moments.paths
+            _of(moments.pilots[group], index), means[index, used], moments.paths
         )
-        return place, value, gradient
+        return index, value, gradient
 
     def covariance(one: tuple[int, float, np.ndarray], other: tuple[int, float, np.ndarray]) -> float:
         (i, _, left), (j, _, right) = one, other

@@ -132,12 +132,12 @@ def measured(trajectories: Mapping[str, Trajectory]) -> dict[str, dict[str, Path
     alike: dict[str, list[str]] = {}  # those that have kept the same: an array for each field, or none
     for name, path in trajectories.items():
         alike.setdefault(repr(each(lambda values: ..., path)), []).append(name)
-    found = {}
+    result = {}
     for names in alike.values():
         whole = measure(_stacked([trajectories[name] for name in names]))
-        for place, name in enumerate(names):
-            found[name] = {key: np.split(values, len(names))[place] for key, values in whole.items()}
-    return {name: found[name] for name in trajectories}
+        for index, name in enumerate(names):
+            result[name] = {key: np.split(values, len(names))[index] for key, values in whole.items()}
+    return {name: result[name] for name in trajectories}
 
 
 def _stacked(parts: Sequence[Any]) -> Any:

@@ -90,7 +90,7 @@ class Agent:
         return sum(name.startswith("weight.") for name in self.arrays)
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must be told the market: one that sees the regime, before it was told."""
         return self.view == "regime" and self.units is None
 
@@ -98,7 +98,7 @@ class Agent:
         """Return it told what it is told of a market; one that was told before stays as it is."""
         if self.units is not None:
             return Policy(self)
-        if scenario is None and self.told:
+        if scenario is None and self.needs_scenario:
             raise UsageError(
                 "`scenario` must say which market an agent that sees its regime is in; received none."
             )

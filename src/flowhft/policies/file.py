@@ -141,20 +141,20 @@ def _policy(path: Path, header: Mapping[str, Any], arrays: dict[str, np.ndarray]
             f"`kind` must be one of {', '.join([*KINDS, Members.kind])}; received {header['kind']!r}."
         )
     kind = KINDS[header["kind"]]
-    told = header.get("regime")
+    regime_header = header.get("regime")
     _require_same_inputs(path, header)
     shapes = kind.shapes(header, arrays)
-    if told:
+    if regime_header:
         units = np.size(arrays.get(f"{REGIME}bias_1", ()))
         shapes |= {REGIME + name: shape for name, shape in regime_shapes(units).items()}
     require_arrays(path, arrays, shapes, WHAT, kind.number)
     regime = None
-    if told:
+    if regime_header:
         for name in ("std", "half_spread"):
             positive = bool(np.all(arrays[REGIME + name] > 0.0))
             require(positive, REGIME + name, "be positive everywhere", "0 or less")
         regime = RegimeAdapter(*(arrays.pop(REGIME + name) for name in RegimeAdapter._fields))
-    dial = _dial_in(told.get("dial")) if told else None
+    dial = _dial_in(regime_header.get("dial")) if regime_header else None
     settled = header.get("settled", False) is True
     return Policy(kind.from_file(header, arrays), regime, last, dial, training, settled)
 
@@ -173,13 +173,13 @@ def _require_same_inputs(path: Path, header: Mapping[str, Any]) -> None:
     """Refuse a policy that was trained on other inputs, be they as many as today's."""
     regime = header.get("regime") or {}
     sensed = (header.get("settings") or {}).get("features")
-    for what, found, known in (
+    for what, result, known in (
         ("features", header.get("feature_names"), NAMES.get(str(sensed), ())),
         ("features of the regime adapter", regime.get("sees"), SEES),
         ("numbers that the regime adapter is told", regime.get("told"), TOLD),
     ):
-        if found is not None and list(found) != list(known):
-            changed = sorted({*map(str, found)} ^ {*known}) or ["another order"]
+        if result is not None and list(result) != list(known):
+            changed = sorted({*map(str, result)} ^ {*known}) or ["another order"]
             raise DataError(
                 f"the {what} of `{path}` must be those of this version of flowhft; received others: "
                 f"{', '.join(changed)}. Train it again, or use the version that trained it."

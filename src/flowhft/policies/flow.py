@@ -79,7 +79,7 @@ class Flow:
         return self.sampler.noise_scale > 0.0
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must be told the market that it quotes in: only a control is."""
         return self.settings.features == TOLD
 
@@ -94,7 +94,7 @@ class Flow:
 
     def in_market(self, scenario: Scenario | None) -> Policy:
         """Return it as it quotes in a market: as everywhere, or told of it where it is one that is told."""
-        if not self.told:
+        if not self.needs_scenario:
             return Policy(self)
         if scenario is None:
             raise UsageError("`scenario` must say which market a policy of kind `told` is in; received none.")
@@ -112,21 +112,21 @@ class Flow:
         Raises:
             UsageError: it is not one that is told.
         """
-        if not self.told:
+        if not self.needs_scenario:
             raise UsageError(f"`policy` must be one that is told; received {self.settings.features}.")
         sensed = self.settings.feature_count - len(REGIME)
         scales = self.normaliser
         numbers = np.asarray(regime, np.float32) - scales["feature_mean"][sensed:]
         scaled = np.clip(numbers / scales["feature_std"][sensed:], -REACH, REACH)
         into = self.weights["input.weight_features"]
-        told = {
+        privileged = {
             "input.weight_features": into[:, :sensed],
             "input.bias": self.weights["input.bias"] + scaled @ into[:, sensed:].T,
         }
         shorter = {name: scales[name][:sensed] for name in ("feature_mean", "feature_std")}
         return replace(
             self,
-            weights={**self.weights, **told},
+            weights={**self.weights, **privileged},
             normaliser={**scales, **shorter},
             settings=replace(self.settings, features="context"),
         )

@@ -19,7 +19,7 @@ class Members:
 
     policies: Mapping[str, Policy]
     kind: ClassVar[str] = "members"
-    told: ClassVar[bool] = True
+    needs_scenario: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(len(self.policies) > 0, "policies", "hold at least one member", "none")

@@ -47,7 +47,7 @@ class FoldedFile:
 
     path: Path
     kind = "folded"
-    told = False
+    needs_scenario = False
     draws = True  # it may: its file alone says
     family = "learned"
 
@@ -87,9 +87,9 @@ class Named:
         return self.name if self.name.endswith(self.options) else self.name + self.options
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it is told the scenario, as rules are, rather than having to sense it."""
-        return bool(self.policy.told)
+        return bool(self.policy.needs_scenario)
 
     @property
     def family(self) -> str:
@@ -140,17 +140,17 @@ def find_policy(text: str, *, frozen: bool = False) -> Named:
         DataError: the file is not a policy, or the run folder is not finished.
     """
     bare, options = split_options(text)
-    found = _find_bare(bare, frozen)
-    name = found.name if "=" in bare else found.name + options.written
+    result = _find_bare(bare, frozen)
+    name = result.name if "=" in bare else result.name + options.written
     require_name("label", name, "[of a policy]", "Write label=path.", path=True)
     return replace(
-        found,
+        result,
         name=name,
         written=text,
-        policy=with_options(text, found.policy, options),
+        policy=with_options(text, result.policy, options),
         delay=options.delay,
         late=options.late,
-        options=found.options + options.written,
+        options=result.options + options.written,
     )
 
 

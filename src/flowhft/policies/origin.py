@@ -69,12 +69,12 @@ def origins_in(tables: Iterable[pl.DataFrame]) -> dict[str, Origin]:
     Args:
         tables: those without the columns are passed over.
     """
-    found: dict[str, Origin] = {}
+    results: dict[str, Origin] = {}
     for table in tables:
         if {"policy", *Origin._fields} <= set(table.columns):
             rows = table.select("policy", *Origin._fields).unique(maintain_order=True).drop_nulls("policy")
-            found |= {name: Origin(*origin) for name, *origin in rows.iter_rows() if name not in found}
-    return found
+            results |= {name: Origin(*origin) for name, *origin in rows.iter_rows() if name not in results}
+    return results
 
 
 def with_origins(table: pl.DataFrame, origins: Mapping[str, Origin]) -> pl.DataFrame:

@@ -44,7 +44,7 @@ class OwnPolicy:
     runs: Runs
     origin: tuple[Path, str] | None = None
     kind: ClassVar[str] = "own"
-    told: ClassVar[bool] = False
+    needs_scenario: ClassVar[bool] = False
     draws: ClassVar[bool] = True  # it may: nobody knows
     family: ClassVar[str] = "own"
 

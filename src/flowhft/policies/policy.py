@@ -37,7 +37,7 @@ class Core(Protocol):
         """What it is, a `Family`."""
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must be told the scenario that it quotes in, as rules are."""
 
     @property
@@ -91,9 +91,9 @@ class Policy:
         return self.core.draws
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must be told the scenario that it quotes in, rather than having to sense it."""
-        return self.core.told and not self.settled
+        return self.core.needs_scenario and not self.settled
 
     def in_market(self, scenario: Scenario | None) -> "Policy":
         """Return it as it quotes in a scenario, told what it is told there; executors take nothing else.
@@ -116,9 +116,9 @@ class Policy:
         if regime is not None and scenario is not None:
             half_spread, dt, horizon = units_of(scenario)
             core = core.in_units(half_spread, dt, horizon)  # type: ignore[attr-defined]
-            told = np.array(regime.told, np.float32)
-            told[1:] = premium_in(scenario), informed_in(scenario)
-            regime = regime._replace(told=told, half_spread=np.float32(half_spread))
+            privileged = np.array(regime.told, np.float32)
+            privileged[1:] = premium_in(scenario), informed_in(scenario)
+            regime = regime._replace(told=privileged, half_spread=np.float32(half_spread))
         adapter = self.adapter
         if there.adapter is not None:
             adapter = there.adapter if adapter is None else compose(adapter, there.adapter)
@@ -141,9 +141,9 @@ class Policy:
                 "`@` must stand behind a policy with a risk dial, like flowhft@0.3; this one has none. "
                 "Leave it out."
             )
-        told = np.array(self.regime.told, np.float32)
-        told[0] = math.log(dial)
-        return replace(self, regime=self.regime._replace(told=told))
+        privileged = np.array(self.regime.told, np.float32)
+        privileged[0] = math.log(dial)
+        return replace(self, regime=self.regime._replace(told=privileged))
 
     def without_map(self) -> "Policy":
         """Return the same policy without the map that was fitted to a market; a regime adapter stays."""

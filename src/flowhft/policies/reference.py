@@ -52,8 +52,8 @@ class Reference:
         core: Any = self.policy.core
         if self.policy.regime is not None:
             seen = features.context_features(core.sensor, memory.sensed, observation)
-            found = adapter_at(self.policy.regime, np.array(seen, np.float32))
-            quote = adapt_quote(found, quote, observation)
+            result = adapter_at(self.policy.regime, np.array(seen, np.float32))
+            quote = adapt_quote(result, quote, observation)
         if self.policy.adapter is not None:
             quote = adapt_quote(self.policy.adapter, quote, observation)
         return Quote(*map(float, quote)), memory

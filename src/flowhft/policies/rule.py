@@ -49,7 +49,7 @@ class Rule:
         return self.expert.noisy
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must still be told a scenario."""
         return self.coefficients is None
 
@@ -107,7 +107,7 @@ def rule_in(policy: object) -> Rule | None:
 
 def estimates_for(expert: Expert, scenario: Scenario) -> Estimates:
     """Return the estimates that an expert gets of a scenario: stated, raw, or everything."""
-    if expert.told_everything:
+    if expert.privileged:
         return total_estimates(scenario)
     return scenario.raw_estimates() if expert.as_run else scenario.estimates()
 

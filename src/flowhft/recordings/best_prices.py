@@ -149,14 +149,14 @@ class BestPrices:
         published = np.full((len(at), 4), -1)
         made = np.full(len(at), -(2**62))
         known = np.concatenate([before[before["kind"] == TOP], events[tops]])
-        place = np.concatenate([np.full(len(known) - len(tops), -1), tops])
+        row_of = np.concatenate([np.full(len(known) - len(tops), -1), tops])
         for column, side in enumerate((BUY, SELL)):
             own = np.flatnonzero(known["side"] == side)
-            latest = np.searchsorted(place[own], at, side="right") - 1
-            told = latest >= 0
-            row = known[own[latest[told]]]
-            published[told, column], published[told, 2 + column] = row["price"], row["quantity"]
-            made[told] = np.maximum(made[told], row["exchange_time_ns"])
+            latest = np.searchsorted(row_of[own], at, side="right") - 1
+            shown = latest >= 0
+            row = known[own[latest[shown]]]
+            published[shown, column], published[shown, 2 + column] = row["price"], row["quantity"]
+            made[shown] = np.maximum(made[shown], row["exchange_time_ns"])
         differ = np.zeros(len(at), bool)
         for column, price, quantity in (
             (0, top.best_bid, top.bid_quantity),

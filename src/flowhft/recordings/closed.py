@@ -17,7 +17,7 @@ import numpy as np
 from flowhft.recordings.ticks import SNAPSHOT, TRADE, Closed, Finding
 
 HALT, GAP, SILENCE, NO_TRADES = "halt", "gap", "silence", "no trades"
-SAID = {
+MESSAGES = {
     HALT: "the venue halted trading",
     GAP: "nothing was recorded",
     SILENCE: "nothing arrived",
@@ -34,14 +34,14 @@ FEWEST_WAITS = 50  # below it nothing is usual
 
 def merged_closed(intervals: Iterable[Closed]) -> tuple[Closed, ...]:
     """Return closed intervals in order, those that overlap as one with all of their reasons."""
-    found: list[Closed] = []
+    results: list[Closed] = []
     for one in sorted(intervals):
-        if found and one.start_ns <= found[-1].end_ns:
-            why = dict.fromkeys((*found[-1].why.split(", "), *one.why.split(", ")))
-            found[-1] = Closed(found[-1].start_ns, max(found[-1].end_ns, one.end_ns), ", ".join(why))
+        if results and one.start_ns <= results[-1].end_ns:
+            why = dict.fromkeys((*results[-1].why.split(", "), *one.why.split(", ")))
+            results[-1] = Closed(results[-1].start_ns, max(results[-1].end_ns, one.end_ns), ", ".join(why))
         else:
-            found.append(one)
-    return tuple(found)
+            results.append(one)
+    return tuple(results)
 
 
 def closed_within(intervals: Iterable[Closed], start_ns: int, end_ns: int) -> tuple[Closed, ...]:
@@ -57,15 +57,15 @@ def halts_told(messages: Iterable[tuple[int, bool]]) -> list[Closed]:
         messages: local time, ns, and whether trading goes on from then on, in order. A market whose first
             word is that it goes on was halted before, one whose last is that it halts stays so to the end.
     """
-    found: list[Closed] = []
+    results: list[Closed] = []
     halted: int | None = 0
     for time_ns, trades in messages:
         if trades and halted is not None:
-            found.append(Closed(halted, time_ns, HALT))
+            results.append(Closed(halted, time_ns, HALT))
         halted = None if trades else time_ns if halted in (None, 0) else halted
     if halted:
-        found.append(Closed(halted, 2**62, HALT))
-    return found
+        results.append(Closed(halted, 2**62, HALT))
+    return results
 
 
 class _Waits:
@@ -110,9 +110,9 @@ class _Waits:
     def closed(self, why: str, others: Iterable[tuple[int, int]] = ()) -> list[Closed]:
         """Return the waits that are none of an open market, and those of `others`, start and end, too."""
         least = self.bound() * 1e9
-        found = [(start, end) for start, end, wait in np.concatenate(self._long, axis=1).T if wait >= least]
-        found += [(start, end) for start, end in others if end - start >= least]
-        return [Closed(int(start), int(end), why) for start, end in found]
+        results = [(start, end) for start, end, wait in np.concatenate(self._long, axis=1).T if wait >= least]
+        results += [(start, end) for start, end in others if end - start >= least]
+        return [Closed(int(start), int(end), why) for start, end in results]
 
 
 class ClosedTime:
@@ -156,11 +156,11 @@ class ClosedTime:
             self._untraded.feed(times[:-1], times[1:], np.diff(times))
             self._trades = first, int(times[-1])
 
-    def found(self, told: Iterable[Closed] = ()) -> tuple[Closed, ...]:
+    def found(self, shown: Iterable[Closed] = ()) -> tuple[Closed, ...]:
         """Return the closed time, once all events have passed.
 
         Args:
-            told: by the format itself, on the local clock.
+            shown: by the format itself, on the local clock.
         """
         if self._begin is None:
             return ()
@@ -168,7 +168,7 @@ class ClosedTime:
         made = [Closed(int(start), int(stop), "") for start, stop in np.concatenate(self._made, axis=1).T]
         least_ns = self._silences.bound() * 1e9
         silent = [one for one in self._silences.closed(SILENCE) if _within(one, made) >= least_ns]
-        closed = merged_closed([*closed_within(told, begin, end), *silent])
+        closed = merged_closed([*closed_within(shown, begin, end), *silent])
         if self._trades is None:
             return closed
         first, last = self._trades
@@ -192,13 +192,14 @@ def closed_findings(closed: tuple[Closed, ...]) -> list[Finding]:
     longest = max(closed, key=lambda one: one.end_ns - one.start_ns)
     reasons = dict.fromkeys(reason for one in closed for reason in one.why.split(", "))
     seconds = sum(one.end_ns - one.start_ns for one in closed) * 1e-9
+    why = " or ".join(MESSAGES.get(reason, reason) for reason in reasons)
     times = "once" if len(closed) == 1 else f"{len(closed):,} times, the longest"
     return [
         Finding(
             "warning",
-            f"closed time: {seconds:,.0f} s in which {' or '.join(SAID.get(r, r) for r in reasons)}, {times} "
-            f"from local time {longest.start_ns:,} to {longest.end_ns:,} ns. Calibrations leave it out, "
-            "replays leave the sessions that it touches out of their metrics.",
+            f"closed time: {seconds:,.0f} s in which {why}, {times} from local time {longest.start_ns:,} to "
+            f"{longest.end_ns:,} ns. Calibrations leave it out, replays leave the sessions that it touches "
+            "out of their metrics.",
         )
     ]
 

@@ -54,12 +54,12 @@ class InstrumentSettings:
     """Least value of an order, in the currency of prices."""
 
     def __post_init__(self) -> None:
-        for name, value in self.said.items():
+        for name, value in self.given.items():
             must = KEYS[name].must
             require(KEYS[name].holds(value), name, must, repr(value))
 
     @property
-    def said(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         """Return what is not left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -113,7 +113,7 @@ def text_of(path: Path) -> Any:
         return foreign.toml_in(path)
 
 
-def said_in(values: Any, path: Path, fix: str, kind: str = "key") -> dict[str, Any]:
+def declared_in(values: Any, path: Path, fix: str, kind: str = "key") -> dict[str, Any]:
     """Return what a file says of an instrument, each value checked.
 
     Args:
@@ -139,7 +139,7 @@ def said_in(values: Any, path: Path, fix: str, kind: str = "key") -> dict[str, A
     }
 
 
-def said_beside(session: Path) -> dict[str, Any]:
+def declared_beside(session: Path) -> dict[str, Any]:
     """Return what the TOML file beside a session says of its instrument; empty where there is none.
 
     Raises:
@@ -149,33 +149,33 @@ def said_beside(session: Path) -> dict[str, Any]:
     values = text_of(path)
     if isinstance(values, dict) and isinstance(values.get(SECTION), dict):
         values = values[SECTION]
-    return said_in(values, path, "Mend it.")
+    return declared_in(values, path, "Mend it.")
 
 
 def identified(
     session: Path,
     settings: InstrumentSettings,
-    found: Mapping[str, Any],
+    results: Mapping[str, Any],
     file: Path,
-    said: Mapping[str, Any] | None = None,
+    declared: Mapping[str, Any] | None = None,
 ) -> tuple[Instrument, list[Finding]]:
     """Return what a recording is of, and what of it was guessed.
 
     Args:
         session: its file, or what the names of its files begin with.
         settings: what is said on the command line, which wins.
-        found: what the files tell; `Guess` where they do not quite, a function where that takes a while.
+        results: what the files tell; `Guess` where they do not quite, a function where that takes a while.
         file: of the session, for messages.
-        said: what is said beside it; None reads NAME.toml.
+        declared: what is said beside it; None reads NAME.toml.
 
     Raises:
         RecordingError: something is not known, or said to be what cannot be.
     """
-    said = {**(said_beside(session) if said is None else said), **settings.said}
+    declared = {**(declared_beside(session) if declared is None else declared), **settings.given}
     guesses: list[str] = []
 
     def take(name: str) -> Any:
-        value = said.get(name, found.get(name))
+        value = declared.get(name, results.get(name))
         value = value() if callable(value) else value
         if isinstance(value, Guess):
             guesses.append(f"{name} {_shown(value.value)} ({value.how})")

@@ -264,10 +264,10 @@ def numbers(
     Raises:
         RecordingError: a text is no such number.
     """
-    found = text.select(expression.alias(name) for name, expression in exact.items())
+    result = text.select(expression.alias(name) for name, expression in exact.items())
     for name, expression in exact.items():
         source = expression.meta.root_names()[0]
-        odd = (found[name].is_null() & text[source].is_not_null()).arg_true()
+        odd = (result[name].is_null() & text[source].is_not_null()).arg_true()
         if len(odd):
             row = int(odd[0])
             raise RecordingError(
@@ -276,7 +276,7 @@ def numbers(
                 path,
                 first + row,
             )
-    return whole_numbers(found, found.columns, path, first)
+    return whole_numbers(result, result.columns, path, first)
 
 
 def in_step(left: Iterator[pl.DataFrame], right: Iterator[pl.DataFrame]) -> Iterator[list[pl.DataFrame]]:

@@ -42,15 +42,15 @@ class Grid:
         """
         if self._left <= 0:
             return
-        found = values.head(self._left).cast(pl.Float64, strict=False).drop_nulls().to_numpy()
+        result = values.head(self._left).cast(pl.Float64, strict=False).drop_nulls().to_numpy()
         self._left -= len(values)
-        found = np.abs(found[np.isfinite(found)])
+        result = np.abs(result[np.isfinite(result)])
         if not of_book:
-            self._others = np.unique(np.concatenate([self._others, found]))
-        for first in range(0, len(found) if of_book else 0, AT_ONCE):
+            self._others = np.unique(np.concatenate([self._others, result]))
+        for first in range(0, len(result) if of_book else 0, AT_ONCE):
             if len(self._book) >= ENOUGH:
                 break
-            self._book = np.unique(np.concatenate([self._book, found[first : first + AT_ONCE]]))
+            self._book = np.unique(np.concatenate([self._book, result[first : first + AT_ONCE]]))
 
     def unit(self, path: Path) -> Guess:
         """Return the largest unit that all values are multiples of, up to the noise of floating point.

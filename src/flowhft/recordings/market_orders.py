@@ -53,10 +53,10 @@ def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrder
     Returns:
         One row an order, in the order of exchange time.
     """
-    return taken_together(orders_told(recording.events, top_of_book(recording)), merge_window_ns)
+    return taken_together(published_orders(recording.events, top_of_book(recording)), merge_window_ns)
 
 
-def orders_told(events: np.ndarray, top: TopOfBook) -> MarketOrders:
+def published_orders(events: np.ndarray, top: TopOfBook) -> MarketOrders:
     """Return the market orders of events, trades of one time taken together, before the first mid too.
 
     Args:
@@ -79,7 +79,7 @@ def taken_together(orders: MarketOrders, merge_window_ns: int) -> MarketOrders:
     """Return market orders, those of a side that come within a window of the one before as one.
 
     Args:
-        orders: as `orders_told` returns them.
+        orders: as `published_orders` returns them.
         merge_window_ns: nanoseconds, 0 or more.
 
     Returns:

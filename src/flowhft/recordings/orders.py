@@ -46,7 +46,7 @@ class Messages(NamedTuple):
 @njit(cache=True)
 def _follow(  # type: ignore[no-untyped-def]
     what, order, level, size, target_start, target_level, target_size,
-    standing, standing_level, standing_quantity, known, levels, source, kind, who, place, left, traded,
+    standing, standing_level, standing_quantity, known, levels, source, kind, who, slot, left, traded,
 ):  # fmt: skip
     """Follow orders row by row, and let lumps take up what they leave unexplained of the book.
 
@@ -134,7 +134,7 @@ def _follow(  # type: ignore[no-untyped-def]
                     quantity[o] -= by
                     kind[count] = FILL if executed > 0 else CHANGE
                 total[here] -= by
-                source[count], who[count], place[count] = row, o, here
+                source[count], who[count], slot[count] = row, o, here
                 left[count], traded[count] = quantity[o], executed
                 count += 1
                 if by > 0 and quantity[o] == 0:
@@ -252,13 +252,13 @@ class OrderBook:
         numbers[lump] = known + np.arange(before)
         rows = len(messages.what)
         size = 4 * rows + 2 * len(depth) + held + 8
-        source, kind, who, place, left, traded = (np.empty(size, np.int64) for _ in range(6))
+        source, kind, who, slot, left, traded = (np.empty(size, np.int64) for _ in range(6))
         count, lumps, plain = _follow(
             messages.what, order[held - before :], level[held : held + rows], messages.size,
             np.searchsorted(depth_row, np.arange(rows + 1)), level[held + rows :],
             np.ascontiguousarray(depth["quantity"]),
             numbers, level[:held], np.ascontiguousarray(standing["quantity"]), known, len(keys),
-            source, kind, who, place, left, traded,
+            source, kind, who, slot, left, traded,
         )  # fmt: skip
         fresh = lumps - before
         names = np.concatenate([ids, standing["order_id"][lump], -1 - self._lumps - np.arange(fresh)])
@@ -266,8 +266,8 @@ class OrderBook:
         changes = np.empty(count, ORDER)
         changes["kind"], changes["quantity"], changes["executed"] = kind[:count], left[:count], traded[:count]
         changes["order_id"] = names[who[:count]]
-        changes["price"] = keys[place[:count]] >> 1
-        changes["side"] = np.where(keys[place[:count]] & 1, BUY, SELL)
+        changes["price"] = keys[slot[:count]] >> 1
+        changes["side"] = np.where(keys[slot[:count]] & 1, BUY, SELL)
         for name in ("exchange_time_ns", "local_time_ns", "message"):
             changes[name] = getattr(messages, name)[source[:count]]
         self.rows += rows
@@ -287,8 +287,8 @@ def standing_orders(orders: np.ndarray) -> np.ndarray:
     joined_numbers, joined = np.unique(backwards["order_id"][added], return_index=True)
     there = backwards["quantity"][latest] > 0
     latest, numbers = latest[there], numbers[there]
-    place = added[joined[np.searchsorted(joined_numbers, numbers)]]  # the last time that it joined
-    standing = backwards[latest[np.argsort(-place)]]
+    slot = added[joined[np.searchsorted(joined_numbers, numbers)]]  # the last time that it joined
+    standing = backwards[latest[np.argsort(-slot)]]
     standing["kind"], standing["executed"] = ADD, 0
     for name in ("exchange_time_ns", "local_time_ns", "message"):
         standing[name] = orders[name][-1] if len(orders) else 0

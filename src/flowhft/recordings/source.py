@@ -14,7 +14,7 @@ import numpy as np
 
 from flowhft.errors import RecordingError
 from flowhft.recordings.best_prices import BestPrices
-from flowhft.recordings.checks.clock_checks import Watch
+from flowhft.recordings.checks.clock_checks import ObserverState
 from flowhft.recordings.checks.feeds import Feeds
 from flowhft.recordings.closed import ClosedTime, closed_findings
 from flowhft.recordings.columns import NEAR
@@ -145,7 +145,7 @@ def _one_after_the_other(
                 f"{source.instrument}. Name the sessions of one instrument.",
                 source.files[0],
             )
-        watch, feeds, open_time, begin, opens = Watch(), Feeds(), ClosedTime(), None, True
+        watch, feeds, open_time, begin, opens = ObserverState(), Feeds(), ClosedTime(), None, True
         for chunk in _completed(source, undated):
             if begin is None:
                 begin = int(chunk.events["local_time_ns"][0])
@@ -175,8 +175,8 @@ def _one_after_the_other(
         sessions += source.sessions or [(begin, watch.end)]
         here = open_time.found(source.closed)
         closed += here
-        found = [*source.findings, *watch.findings(), *feeds.findings(), *closed_findings(here)]
-        held.append((name, found))
+        results = [*source.findings, *watch.findings(), *feeds.findings(), *closed_findings(here)]
+        held.append((name, results))
     if undated.waits and sessions:
         raise RecordingError(
             "must come before the market that it opens: its snapshot carries no time; it comes last. Name it "
@@ -185,9 +185,9 @@ def _one_after_the_other(
         )
     for events in undated.rest():
         yield Chunk(events)
-    for name, found in held:
+    for name, results in held:
         of = f"`{name}`: " if len(held) > 1 else ""
-        findings += [Finding(one.severity, of + one.message) for one in found]
+        findings += [Finding(one.severity, of + one.message) for one in results]
 
 
 def _completed(source: Source, undated: Undated) -> Iterator[Chunk]:

@@ -208,7 +208,7 @@ class Recording:
 
 def warnings_in(findings: Iterable[Finding]) -> tuple[str, ...]:
     """Return those findings that a reader of any result must know, a sentence each."""
-    return tuple(found.message for found in findings if found.severity != "note")
+    return tuple(result.message for result in findings if result.severity != "note")
 
 
 def require_trades(recording: Recording, purpose: str) -> None:

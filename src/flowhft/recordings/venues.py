@@ -169,11 +169,11 @@ def terms_of(venue: str, symbol: str) -> Terms | None:
     """
     symbol = symbol.upper()
     for rule in RULES:
-        found = re.fullmatch(rule.symbol, symbol) if venue in rule.venues else None
-        if found is None:
+        result = re.fullmatch(rule.symbol, symbol) if venue in rule.venues else None
+        if result is None:
             continue
-        said = found.groupdict()
-        coin, currency = said["coin"], said.get("currency") or rule.currency
+        groups = result.groupdict()
+        coin, currency = groups["coin"], groups.get("currency") or rule.currency
         if currency == "coin":
             return Terms(coin)
         if currency not in CURRENCIES:
@@ -183,9 +183,9 @@ def terms_of(venue: str, symbol: str) -> Terms | None:
         return Terms(currency, contract_value=1.0 if rule.contracts is None else rule.contracts.get(coin))
     if venue in RULES_ONLY:
         return None
-    found_currency = currency_of(symbol, dollars=venue not in WITHOUT_DOLLARS)
+    guessed_currency = currency_of(symbol, dollars=venue not in WITHOUT_DOLLARS)
     value = None if venue in COUNT_CONTRACTS else 1.0
-    return None if found_currency is None else Terms(found_currency, contract_value=value)
+    return None if guessed_currency is None else Terms(guessed_currency, contract_value=value)
 
 
 def currency_of(symbol: str, dollars: bool = True) -> str | None:

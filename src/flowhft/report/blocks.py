@@ -181,8 +181,8 @@ def figures(
 
 def listing(items: Iterable[str]) -> list[Block]:
     """Return a list, or nothing where it would be empty."""
-    found = tuple(items)
-    return [Listing(found)] if found else []
+    result = tuple(items)
+    return [Listing(result)] if result else []
 
 
 def write(page: Page, folder: Path) -> None:
@@ -206,11 +206,11 @@ def read(folder: Path) -> Page | None:
     path = folder / PAGE
     if not path.is_file():
         return None
-    found = read_json(path)
+    result = read_json(path)
     try:
-        sections = (Section(one["key"], one["title"], _blocks(one["blocks"])) for one in found["sections"])
-        introduction = _blocks(found["introduction"])
-        head = found["key"], found["title"], tuple(found["headline"])
+        sections = (Section(one["key"], one["title"], _blocks(one["blocks"])) for one in result["sections"])
+        introduction = _blocks(result["introduction"])
+        head = result["key"], result["title"], tuple(result["headline"])
         return Page(*head, introduction, tuple(sections))
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
@@ -229,13 +229,13 @@ def _plain(part: Any) -> Any:
     return ({"kind": type(part).__name__.lower()} | fields) if type(part) in KINDS.values() else fields
 
 
-def _blocks(found: Iterable[dict[str, Any]]) -> tuple[Block, ...]:
-    return tuple(_READ.get(one["kind"], _as_it_is)(one) for one in found)
+def _blocks(results: Iterable[dict[str, Any]]) -> tuple[Block, ...]:
+    return tuple(_READ.get(one["kind"], _as_it_is)(one) for one in results)
 
 
-def _as_it_is(found: dict[str, Any]) -> Block:
-    values = {name: value for name, value in found.items() if name != "kind"}
-    return KINDS[found["kind"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def _as_it_is(results: dict[str, Any]) -> Block:
+    values = {name: value for name, value in results.items() if name != "kind"}
+    return KINDS[results["kind"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 _READ: dict[str, Callable[[dict[str, Any]], Block]] = {

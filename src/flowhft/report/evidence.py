@@ -66,8 +66,8 @@ class Evidence:
 
     def table(self, name: str) -> pl.DataFrame | None:
         """Return a table, or None where there is none or it has no rows."""
-        found = self.tables.get(name)
-        return found if found is not None and found.height else None
+        result = self.tables.get(name)
+        return result if result is not None and result.height else None
 
     def record(self, name: str) -> dict[str, Any]:
         """Return a JSON object, empty where there is none."""
@@ -139,12 +139,12 @@ def gather(folder: Path) -> Evidence:
             places.append(folder / file)
         if stage == "recording":  # written down by the stages that read it
             places += [folder / other / file for other in ("backtest", "calibrate", "resemble")]
-        return next((path for place in places if (path := place.with_suffix(suffix)).is_file()), None)
+        return next((path for base in places if (path := base.with_suffix(suffix)).is_file()), None)
 
-    found, units = {}, {}
+    result, units = {}, {}
     for name, table in _TABLES.items():
         if path := find(name, ".parquet"):
-            found[name] = read_known(path, table, METRICS, LATER)
+            result[name] = read_known(path, table, METRICS, LATER)
             units[name] = runs.units_of(path)
     patterns = ("imitate/*/curve.parquet", "*/curve.parquet", "curve.parquet")
     curves = {
@@ -154,7 +154,7 @@ def gather(folder: Path) -> Evidence:
     }
     records = {name: runs.read_object(path) for name in RECORDS if (path := find(name, ".json"))}
     page = _page_of(folder)
-    if not found and not curves and not records and page is None:
+    if not result and not curves and not records and page is None:
         raise DataError(
             f"`{folder}` must hold the tables of a run; it holds none. Name the folder that a command "
             "such as `flowhft demo`, `evaluate`, `select` or `reproduce paper` wrote."
@@ -163,9 +163,9 @@ def gather(folder: Path) -> Evidence:
         "" if path.parent == folder else str(path.parent.relative_to(folder)): runs.read_manifest(path)
         for path in sorted(folder.rglob(runs.MANIFEST))
     }
-    known = origins_in(found.values())
-    found = {name: with_origins(rows, known) for name, rows in found.items()}
-    return Evidence(found, units, curves, records, manifests, page)
+    known = origins_in(result.values())
+    result = {name: with_origins(rows, known) for name, rows in result.items()}
+    return Evidence(result, units, curves, records, manifests, page)
 
 
 def _page_of(folder: Path) -> Page | None:
@@ -174,14 +174,14 @@ def _page_of(folder: Path) -> Page | None:
     Raises:
         DataError: a version before wrote the folder, which kept no page to draw.
     """
-    found, manifest = blocks.read(folder), folder / runs.MANIFEST
+    result, manifest = blocks.read(folder), folder / runs.MANIFEST
     command = runs.read_manifest(manifest)["command"] if manifest.is_file() else ""
-    if found is None and command in STUDIES:
+    if result is None and command in STUDIES:
         raise DataError(
             f"`{folder}` must hold {blocks.PAGE}; an earlier version wrote the folder without. Run the "
             f"`flowhft {command}` that made it again, into the same folder: finished stages are kept."
         )
-    return found
+    return result
 
 
 def _method_of(curve: Path) -> str:

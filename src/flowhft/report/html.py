@@ -67,8 +67,8 @@ def marked(words: str) -> Markup:
     return Markup(_MARKS.sub(_mark, text(words)))
 
 
-def _mark(found: re.Match[str]) -> str:
-    code, bold, emphasis, link = found.groups()
+def _mark(result: re.Match[str]) -> str:
+    code, bold, emphasis, link = result.groups()
     if code is not None:
         return f"<code>{code}</code>"
     if bold is not None:
@@ -79,7 +79,7 @@ def _mark(found: re.Match[str]) -> str:
 
 
 def _table(block: Table) -> Markup:
-    wordy = {place for place, title in enumerate(block.head) if title in block.words}
+    wordy = {index for index, title in enumerate(block.head) if title in block.words}
     rows = [
         [marked(line[0].text), *(_cell(one, at in wordy) for at, one in enumerate(line[1:], 1))]
         for line in block.rows

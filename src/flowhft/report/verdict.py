@@ -34,8 +34,8 @@ def outcome(metric: str, difference: Interval) -> Outcome:
 
 def interval_in(row: dict[str, Any], metric: str) -> Interval:
     """Return a metric of a row with its interval; what is not there is NaN."""
-    found = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
-    return Interval(*(math.nan if number is None else float(number) for number in found))
+    results = (row.get(f"{metric}{end}") for end in ("", "_low", "_high"))
+    return Interval(*(math.nan if number is None else float(number) for number in results))
 
 
 def centre_of(results: pl.DataFrame) -> str:
@@ -106,10 +106,12 @@ def beside_pnl(row: dict[str, Any], currency: str) -> str:
     parts = []
     for metric, title in (("sharpe", "Sharpe ratio"), ("max_drawdown", "max drawdown")):
         difference = interval_in(row, metric)
-        if (judged := outcome(metric, difference)) in words:
+        if (evaluated := outcome(metric, difference)) in words:
             value, low, high = numbers.together(*difference)
             measured = numbers.with_unit(value, numbers.unit_of(metric, currency))
-            parts.append(f"{title} {words[judged]} (difference {measured}, {LEVEL} interval {low} to {high})")
+            parts.append(
+                f"{title} {words[evaluated]} (difference {measured}, {LEVEL} interval {low} to {high})"
+            )
     return f"Beside PnL, {row['policy']} against {row['reference']}: {'; '.join(parts)}." if parts else ""
 
 
@@ -208,11 +210,11 @@ def in_simulation(
         return
     ours = differences.filter((pl.col("policy") == learned) & (pl.col("reference") != learned))
     for (reference,), rows in ours.group_by("reference", maintain_order=True):
-        judged = [outcome("pnl", interval_in(row, "pnl")) for row in rows.iter_rows(named=True)]
-        won, lost = judged.count("better"), judged.count("worse")
-        rest = len(judged) - won - lost
+        evaluated = [outcome("pnl", interval_in(row, "pnl")) for row in rows.iter_rows(named=True)]
+        won, lost = evaluated.count("better"), evaluated.count("worse")
+        rest = len(evaluated) - won - lost
         yield (
-            f"Over all {len(judged)} simulated scenarios, {learned} earns more than {reference} in {won}, "
+            f"Over all {len(evaluated)} simulated scenarios, {learned} earns more than {reference} in {won}, "
             f"less in {lost}, and cannot be told apart from it in {rest} (each by its own {LEVEL} interval)."
         )
 
@@ -231,7 +233,7 @@ def unseen_part(evidence: Evidence) -> str:
     return f"on the recording of {name}" if name else "on the recording"
 
 
-def about_recording(recording: dict[str, Any]) -> Iterator[str]:
+def recording_facts(recording: dict[str, Any]) -> Iterator[str]:
     """Say what data stood behind the result."""
     if not recording:
         return
@@ -281,8 +283,8 @@ def _tuned(tuning: pl.DataFrame) -> str:
 
 
 def _measured(parameters: dict[str, dict[str, Any]]) -> str:
-    known = sum(numbers.known(found.get("value")) for found in parameters.values())
-    sure = sum(numbers.known(found.get("standard_error")) for found in parameters.values())
+    known = sum(numbers.known(result.get("value")) for result in parameters.values())
+    sure = sum(numbers.known(result.get("standard_error")) for result in parameters.values())
     each = "each with its uncertainty" if sure == known else f"{sure} of them with their uncertainty"
     rest = f"; {len(parameters) - known} more the recording cannot carry" if known < len(parameters) else ""
     return f"The market was measured: {known} parameters, {each}{rest}."
@@ -324,7 +326,7 @@ def headline(evidence: Evidence) -> list[str]:
     margins = evidence.table("frontier/margins")
     if not sentences and margins is not None:
         sentences.append(_bounded(margins))
-    sentences += about_recording(evidence.record("recording/recording"))
+    sentences += recording_facts(evidence.record("recording/recording"))
     if backtest is not None:
         sentences.append(
             "One recording is one stretch of one day: its intervals say how sure a result is there, not "

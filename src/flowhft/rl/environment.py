@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from flowhft.features import Units as Told
-from flowhft.policies.agent import VIEWS
-from flowhft.policies.agent import units_in as told
+from flowhft.features import Units
+from flowhft.policies.agent import VIEWS, units_in
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
 from flowhft.simulate.quoting.agent import Scales, first_spread, quote_of
@@ -79,13 +78,13 @@ class MarketEnvironment(eqx.Module):
 
     Attributes:
         markets: their numbers with a leading axis market.
-        told: what an agent knows of each, likewise.
+        units: what an agent knows of each, likewise.
         scales: from actions to half-spreads.
         inventory_penalty: phi, ticks / (lot x second).
     """
 
     markets: Market
-    told: Told
+    units: Units
     scales: Scales
     inventory_penalty: Numeric
 
@@ -101,17 +100,17 @@ class MarketEnvironment(eqx.Module):
 
     def draw(self, key: PRNGKeyArray, number: Int[Array, ""]) -> Episode:
         """Draw a session; by its number, every market comes as often as the others."""
-        place = 0 if self.count == 1 else number % self.count  # the only one is the same for all paths
-        market, known = jax.tree.map(lambda leaf: leaf[place], (self.markets, self.told))
+        index = 0 if self.count == 1 else number % self.count  # the only one is the same for all paths
+        market, known = jax.tree.map(lambda leaf: leaf[index], (self.markets, self.units))
         return Episode((market, known), (market.init(), first_spread(self.scales, known)), market.draw(key))
 
-    def encode(self, setting: tuple[Market, Told], state: tuple) -> Float[Array, " feature"]:
+    def encode(self, setting: tuple[Market, Units], state: tuple) -> Float[Array, " feature"]:
         """Return what the agent sees."""
         market, known = setting
         return encode(known, market.observe(state[0]), state[1])
 
     def step(
-        self, setting: tuple[Market, Told], state: tuple, action: Float[Array, " side"], world: Any
+        self, setting: tuple[Market, Units], state: tuple, action: Float[Array, " side"], world: Any
     ) -> tuple[tuple, Reward]:
         """Quote what the action stands for; the gain is the change of equity."""
         market, known = setting
@@ -137,11 +136,11 @@ def environments_of(
         inventory_penalty: phi, ticks / (lot x second).
         like: scenarios for which agents are trained beside these: see `flowhft.simulate.market.market.build`.
     """
-    groups: dict[Any, list[tuple[Market, Told]]] = {}
+    groups: dict[Any, list[tuple[Market, Units]]] = {}
     for scenario in scenarios:
         family = [other for other in (like or scenarios) if _program(other) == _program(scenario)]
         market = build(scenario, like=family)
-        known = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), told(view, scenario))
+        known = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), units_in(view, scenario))
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(market))
         groups.setdefault((jax.tree.structure(market), shapes), []).append((market, known))
     unit = 1.0 if view == "regime" else 1.0 / scenarios[0].fill_decay

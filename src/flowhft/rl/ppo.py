@@ -103,8 +103,8 @@ def _layers(
     cores, since each holds a thread of the pool that it waits for.
     """
     weights = []
-    for place, (before, after) in enumerate(itertools.pairwise(sizes)):
-        gain = last_gain if place == len(sizes) - 2 else math.sqrt(2.0)
+    for index, (before, after) in enumerate(itertools.pairwise(sizes)):
+        gain = last_gain if index == len(sizes) - 2 else math.sqrt(2.0)
         tall = random.standard_normal((max(before, after), min(before, after)))
         orthogonal, triangle = np.linalg.qr(tall)
         orthogonal = orthogonal * np.sign(np.diag(triangle))
@@ -254,8 +254,8 @@ def loss(
     value_loss = 0.5 * jnp.mean((_value(critic, batch.features) - batch.target) ** 2)
     entropy = jnp.sum(actor.log_std + 0.5 * math.log(2.0 * math.pi * math.e))
     clipped = jnp.mean(jnp.abs(ratio - 1.0) > settings.clip)
-    told = jnp.stack([jnp.mean(ratio - 1.0 - change), clipped, entropy, value_loss])
-    return -gain + settings.value * value_loss - settings.entropy * entropy, told
+    numbers = jnp.stack([jnp.mean(ratio - 1.0 - change), clipped, entropy, value_loss])
+    return -gain + settings.value * value_loss - settings.entropy * entropy, numbers
 
 
 def update(
@@ -301,18 +301,18 @@ def update(
     def minibatch(learner: Learner, rows: Int[Array, " sample"]) -> tuple[Learner, Array]:
         part = jax.tree.map(lambda array: array[rows], batch)
         networks = (learner.actor, learner.critic)
-        gradient, told = jax.grad(loss, has_aux=True)(networks, part, settings)
+        gradient, numbers = jax.grad(loss, has_aux=True)(networks, part, settings)
         norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
         changes, state = optimiser.update(gradient, learner.optimiser)
         actor, critic = jax.tree.map(lambda old, change: old - rate * change, networks, changes)
-        return Learner(actor, critic, state), jnp.append(told, norm)
+        return Learner(actor, critic, state), jnp.append(numbers, norm)
 
     def epoch(learner: Learner, key: PRNGKeyArray) -> tuple[Learner, Array]:
         rows = jax.random.permutation(key, samples)[: size * settings.minibatches]
         return jax.lax.scan(minibatch, learner, rows.reshape(settings.minibatches, size))
 
-    learner, told = jax.lax.scan(epoch, learner, jax.random.split(shuffle_key, settings.epochs))
+    learner, numbers = jax.lax.scan(epoch, learner, jax.random.split(shuffle_key, settings.epochs))
     # The last pass says how far the update went; losses and gradients are means over all.
-    last, mean = jnp.mean(told[-1], axis=0), jnp.mean(told, axis=(0, 1))
+    last, mean = jnp.mean(numbers[-1], axis=0), jnp.mean(numbers, axis=(0, 1))
     explained = 1.0 - jnp.var(batch.target - value) / jnp.maximum(jnp.var(batch.target), 1e-12)
     return learner, jnp.stack([*means, last[0], last[1], last[2], mean[3], explained, mean[4]])

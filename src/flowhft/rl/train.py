@@ -111,7 +111,7 @@ def _train(
         key: PRNGKeyArray,
     ) -> tuple[Learner, Array]:
         def one(number: Array, carry: tuple) -> tuple:
-            learners, told = carry
+            learners, curve = carry
             now = jax.random.fold_in(key, number)
             learners, numbers = jax.vmap(
                 lambda learner, seed: update(
@@ -123,20 +123,20 @@ def _train(
                     settings,
                 )
             )(learners, seeds)
-            return learners, told.at[:, number - done].set(numbers)
+            return learners, curve.at[:, number - done].set(numbers)
 
-        told = jnp.zeros((len(seeds), UPDATES_PER_CALL, len(CURVES)))
-        return jax.lax.fori_loop(done, until, one, (learners, told))
+        curve = jnp.zeros((len(seeds), UPDATES_PER_CALL, len(CURVES)))
+        return jax.lax.fori_loop(done, until, one, (learners, curve))
 
     spread, everywhere = PartitionSpec("seed"), PartitionSpec()
-    learners, told = jax.shard_map(
+    learners, curve = jax.shard_map(
         shard,
         mesh=mesh,
         in_specs=(spread, spread, everywhere, everywhere, everywhere, everywhere, everywhere),
         out_specs=spread,
         check_vma=False,
     )(state.learners, jnp.arange(settings.seeds), state.units, arrays, done, until, key)
-    return State(learners, state.units), told
+    return State(learners, state.units), curve
 
 
 @eqx.filter_jit
@@ -218,8 +218,8 @@ def train(
         due = done - done % settings.checkpoint_every + settings.checkpoint_every
         until = min(done + UPDATES_PER_CALL, due, settings.updates)
         start, stop = (jnp.asarray(number, jnp.int32) for number in (done, until))
-        state, told = _train(state, start, stop, key, tuple(environments), mesh, settings)
-        rows = np.concatenate([rows, np.asarray(told, np.float64)[:, : until - done]], axis=1)
+        state, curve = _train(state, start, stop, key, tuple(environments), mesh, settings)
+        rows = np.concatenate([rows, np.asarray(curve, np.float64)[:, : until - done]], axis=1)
         done = until
         require(
             bool(np.isfinite(rows[:, -1]).all()),
@@ -259,7 +259,7 @@ def _curves(rows: np.ndarray, episodes: int) -> pl.DataFrame:
             "seed": np.repeat(np.arange(seeds), updates),
             "update": count,
             "episodes": count * episodes,
-            **{column: rows[:, :, place].ravel() for place, column in enumerate(CURVES)},
+            **{column: rows[:, :, index].ravel() for index, column in enumerate(CURVES)},
         }
     )
 

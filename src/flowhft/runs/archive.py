@@ -62,22 +62,22 @@ def read_archive(
         ) from cause
     try:
         header = foreign.json_of(metadata[HEADER])
-        found = header["format"], header["version"]
+        results = header["format"], header["version"]
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
             f"`{path}` must hold {what}; its metadata have no readable `{HEADER}` header. "
             "Name a file that flowhft wrote."
         ) from cause
-    versions = [version for name, version in known if name == found[0]]
+    versions = [version for name, version in known if name == results[0]]
     if not versions:
         names = ", ".join(sorted({repr(name) for name, _ in known}))
         raise DataError(
-            f"`{path}` must hold {what} (format {names}); received {found[0]!r}. Name another file."
+            f"`{path}` must hold {what} (format {names}); received {results[0]!r}. Name another file."
         )
-    if found[1] not in versions:
+    if results[1] not in versions:
         raise DataError(
             f"`{path}` must be of version {' or '.join(map(str, sorted(versions)))} of {what}; received "
-            f"{found[1]!r}. Make it again with this version of flowhft, or use the version that wrote it."
+            f"{results[1]!r}. Make it again with this version of flowhft, or use the version that wrote it."
         )
     return arrays, header
 

@@ -120,9 +120,9 @@ def entry(record: Any, path: Path, *keys: str, kind: type | tuple[type, ...] = o
         3
     """
     value = record
-    for place, key in enumerate(keys):
+    for index, key in enumerate(keys):
         if not isinstance(value, dict) or key not in value:
-            raise DataError(f"`{path}` must have `{'.'.join(keys[: place + 1])}`; it has not. {AGAIN}")
+            raise DataError(f"`{path}` must have `{'.'.join(keys[: index + 1])}`; it has not. {AGAIN}")
         value = value[key]
     kinds = kind if isinstance(kind, tuple) else (kind,)
     numbers = (int, *kinds) if float in kinds else kinds
@@ -199,5 +199,5 @@ def _parquet(path: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, MemoryError) as cause:
-        said = str(cause).strip().split("\n")[0][:200]
-        raise DataError(f"`{path}` must be Parquet; {said}. {AGAIN}") from cause
+        message = str(cause).strip().split("\n")[0][:200]
+        raise DataError(f"`{path}` must be Parquet; {message}. {AGAIN}") from cause

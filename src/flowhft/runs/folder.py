@@ -71,7 +71,7 @@ RECORDED_PACKAGES = ("numpy", "jax", "equinox", "optax", "numba", "hftbacktest",
 def _commit() -> str | None:
     """Return the commit of the source tree that runs, or None where it is not a checkout."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
@@ -80,7 +80,7 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return result.stdout.strip()
 
 
 def _version_of(package: str) -> str | None:
@@ -277,11 +277,11 @@ class Run:
 def _changes(before: Any, after: Any, name: str = "") -> list[str]:
     """Return what differs between two identities, in words: the option, what it was and what it is."""
     if isinstance(before, dict) and isinstance(after, dict):
-        found = []
+        results = []
         for key in dict.fromkeys([*before, *after]):
             inner = key if name in ("", "config", "parents") else f"{name}.{key}"
-            found += _changes(before.get(key), after.get(key), inner)
-        return found
+            results += _changes(before.get(key), after.get(key), inner)
+        return results
     if before == after:
         return []
     return [f"`{name}` was {_word(before)} and is {_word(after)}"]

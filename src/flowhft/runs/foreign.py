@@ -139,11 +139,11 @@ def _constant(text: str) -> float:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"it holds the key {twice[:100]!r} twice")
-    return found
+    return result
 
 
 def _require_plain(value: Any) -> None:

@@ -74,7 +74,7 @@ def escaped(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return _CONTROL.sub(lambda found: _escape(found[0], keep), text)
+    return _CONTROL.sub(lambda result: _escape(result[0], keep), text)
 
 
 def _escape(character: str, keep: str) -> str:

@@ -219,7 +219,7 @@ def find_scenarios(names: Iterable[str] | str, market: Preset = "correct") -> li
         names = [name for name in (part.strip() for part in names.split(",")) if name]
     names = list(names)
     every = {made.name: made for one in SETS.values() for made in one.make(market).values()}
-    found: dict[str, tuple[Scenario, str]] = {}
+    results: dict[str, tuple[Scenario, str]] = {}
     for name in names:
         origin = f"the preset '{market}'"
         if name in SETS:
@@ -236,7 +236,7 @@ def find_scenarios(names: Iterable[str] | str, market: Preset = "correct") -> li
                 "`flowhft scenarios` lists the sets; a file of scenarios must end in .toml.",
             )
         for scenario in some:
-            earlier, where = found.setdefault(scenario.name, (scenario, origin))
+            earlier, where = results.setdefault(scenario.name, (scenario, origin))
             require(
                 earlier == scenario,
                 "name",
@@ -251,7 +251,7 @@ def find_scenarios(names: Iterable[str] | str, market: Preset = "correct") -> li
             f"themselves; received '{market}'. Leave it out; `flowhft scenarios SET --market {market} "
             "--save FILE.toml` writes a file of that preset."
         )
-    return [scenario for scenario, _ in found.values()]
+    return [scenario for scenario, _ in results.values()]
 
 
 def _differences(one: Scenario, other: Scenario) -> str:

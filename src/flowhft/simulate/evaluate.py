@@ -81,7 +81,7 @@ def evaluation_of(
         reference: the policy that differences are taken against.
         confidence: of the intervals.
     """
-    where, found = job.scenarios[scenario], total_of(job, finished, scenario)
+    where, result = job.scenarios[scenario], total_of(job, finished, scenario)
 
     def row(name: str, metrics: dict[str, Interval], **more: Any) -> dict[str, Any]:
         return {
@@ -93,9 +93,9 @@ def evaluation_of(
         }
 
     return ScenarioEvaluation(
-        [row(name, moments.summarise(found, name, confidence), paths=found.paths) for name in job.policies],
+        [row(name, moments.summarise(result, name, confidence), paths=result.paths) for name in job.policies],
         [
-            row(name, moments.compare(found, name, reference, confidence), reference=reference)
+            row(name, moments.compare(result, name, reference, confidence), reference=reference)
             for name in job.policies
             if name != reference
         ],
@@ -110,9 +110,9 @@ def columns(metrics: dict[str, Interval], tick_value: float) -> dict[str, float]
         tick_value: money of one tick x lot.
     """
     row = {}
-    for name, found in metrics.items():
+    for name, result in metrics.items():
         factor = tick_value if METRICS[name].unit.startswith("money") else 1.0
-        row[name], row[f"{name}_low"], row[f"{name}_high"] = (factor * value for value in found)
+        row[name], row[f"{name}_low"], row[f"{name}_high"] = (factor * value for value in result)
     return row
 
 

@@ -36,17 +36,17 @@ class Job:
     stream: str = "evaluate"
     chunk: int = CHUNK
 
-    def prepare(self, scenario: int) -> "Place":
-        """Return a scenario ready to be simulated (see `prepare_place`)."""
-        return prepare_place(self, scenario)
+    def prepare(self, scenario: int) -> "Prepared":
+        """Return a scenario ready to be simulated (see `prepared_scenario`)."""
+        return prepared_scenario(self, scenario)
 
-    def do(self, place: "Place", task: Task, progress: Progress = no_progress) -> Moments:
+    def do(self, prepared: "Prepared", task: Task, progress: Progress = no_progress) -> Moments:
         """Judge a span (see `evaluate_span`)."""
-        return evaluate_span(self, place, task, progress)
+        return evaluate_span(self, prepared, task, progress)
 
 
 @dataclass(frozen=True)
-class Place:
+class Prepared:
     """A scenario ready to be simulated: its market, and the policies as they quote there."""
 
     name: str
@@ -54,7 +54,7 @@ class Place:
     policies: dict[str, Policy | OwnPolicy]
 
 
-def prepare_place(job: Job, scenario: int) -> Place:
+def prepared_scenario(job: Job, scenario: int) -> Prepared:
     """Build the market of a scenario and tell the policies about it.
 
     Args:
@@ -63,7 +63,7 @@ def prepare_place(job: Job, scenario: int) -> Place:
     """
     where = job.scenarios[scenario]
     market = build(where, like=alike(where, job.scenarios))
-    return Place(where.name, market, {name: policy(where) for name, policy in job.policies.items()})
+    return Prepared(where.name, market, {name: policy(where) for name, policy in job.policies.items()})
 
 
 def alike(scenario: Scenario, scenarios: Sequence[Scenario]) -> list[Scenario]:
@@ -72,12 +72,12 @@ def alike(scenario: Scenario, scenarios: Sequence[Scenario]) -> list[Scenario]:
     return [s for s in scenarios if all(getattr(s, name) == getattr(scenario, name) for name in same)]
 
 
-def evaluate_span(job: Job, place: Place, task: Task, progress: Progress = no_progress) -> Moments:
+def evaluate_span(job: Job, prepared: Prepared, task: Task, progress: Progress = no_progress) -> Moments:
     """Simulate all policies on the paths of a span, block by block.
 
     Args:
         job: the judgement.
-        place: from `prepare_place`.
+        prepared: from `prepared_scenario`.
         task: the span, and the pilots unless it is the first one.
         progress: told after every block, with the share of the span.
     """
@@ -85,18 +85,18 @@ def evaluate_span(job: Job, place: Place, task: Task, progress: Progress = no_pr
     pilots, done = task.pilots, 0
     for first, paths in task.span.blocks:
         measures = evaluate_together(
-            place.market,
-            list(place.policies.values()),
+            prepared.market,
+            list(prepared.policies.values()),
             paths=paths,
             seed=job.seed,
-            scenario=f"{job.stream}/{place.name}",
+            scenario=f"{job.stream}/{prepared.name}",
             first=first,
             chunk=job.chunk,
             room=task.span.blocks[0][1] if task.span.number == 0 else BLOCK,
         )
-        found = collect(dict(zip(place.policies, measures, strict=True)), pilots)
-        pilots = found.pilots
-        parts.append(found)
+        result = collect(dict(zip(prepared.policies, measures, strict=True)), pilots)
+        pilots = result.pilots
+        parts.append(result)
         done += paths
-        progress(done / task.span.paths, f"{place.name}: {first + paths:,} paths")
+        progress(done / task.span.paths, f"{prepared.name}: {first + paths:,} paths")
     return reduce(merge, parts)

@@ -33,7 +33,7 @@ def evaluate_many(
         market: where.
         policies: who quotes, in any order.
         paths: sessions; path i is the same market for every policy, and the one that
-            `flowhft.simulate.rollout.judge` gives for the same seed and name.
+            `flowhft.simulate.rollout.evaluate_one` gives for the same seed and name.
         seed: of the run.
         scenario: name of the random streams.
 
@@ -54,14 +54,14 @@ def evaluate_many(
     for start in range(0, paths, size):
         tallies = _meet(market, stacks, counts, keys, jnp.arange(size) + start)
         parts.append(jax.tree.map(lambda values, left=paths - start: np.asarray(values)[:left], tallies))
-    found: dict[int, dict[str, PathValues]] = {}
+    results: dict[int, dict[str, PathValues]] = {}
     for members, tallies in zip(groups, zip(*parts, strict=True), strict=True):
         whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *tallies)
         for column, i in enumerate(members):
             tally = Tally(*(np.asarray(values)[:, column] for values in whole))
             require_finite_quotes(policies[i], tally, 0, scenario)
-            found[i] = measures_of(tally)
-    return [found[i] for i in range(len(policies))]
+            results[i] = measures_of(tally)
+    return [results[i] for i in range(len(policies))]
 
 
 def _alike(policies: Sequence[Policy]) -> list[list[int]]:

@@ -232,23 +232,23 @@ def _run(
         for policy, part in zip(policies, parts, strict=True):
             if is_hosted(policy):
                 keep = function is one_path
-                found = run_hosted(settle, market, policy, worlds, indices, wanted, seed, scenario, keep)
+                result = run_hosted(settle, market, policy, worlds, indices, wanted, seed, scenario, keep)
             else:
-                found = _live(function, market, policy, worlds, policy_key, indices)
-            found = jax.tree.map(lambda values, wanted=wanted: np.asarray(values)[:wanted], found)
-            require_finite_quotes(policy, found, int(indices[0]), scenario)
-            part.append(found)
+                result = _live(function, market, policy, worlds, policy_key, indices)
+            result = jax.tree.map(lambda values, wanted=wanted: np.asarray(values)[:wanted], result)
+            require_finite_quotes(policy, result, int(indices[0]), scenario)
+            part.append(result)
     return [jax.tree.map(lambda *arrays: np.concatenate(arrays), *part) for part in parts]
 
 
-def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) -> None:
+def require_finite_quotes(policy: Any, result: Any, first: int, scenario: str) -> None:
     """Refuse what a policy did whose half-spreads are not those of a quote: its network gave no number.
 
     Infinity is no half-spread; NaN leaves a side unquoted, and only those may say so who know how.
 
     Args:
         policy: who quoted.
-        found: a trajectory or tally, the first axis the path.
+        result: a trajectory or tally, the first axis the path.
         first: index of the first path.
         scenario: name of the random streams.
 
@@ -258,12 +258,14 @@ def require_finite_quotes(policy: Any, found: Any, first: int, scenario: str) ->
     while hasattr(policy, "policy"):  # behind adapters and delays
         policy = policy.policy
     always = bool(getattr(policy, "always_quotes", False))
-    if isinstance(found, Trajectory):
-        sides = np.stack([found.quote.half_spread_bid, found.quote.half_spread_ask])
+    if isinstance(result, Trajectory):
+        sides = np.stack([result.quote.half_spread_bid, result.quote.half_spread_ask])
         wrong = (~np.isfinite(sides) if always else np.isinf(sides)).any(axis=(0, -1))
-    elif isinstance(found, Tally):
-        wrong = ~np.isfinite(found.half_spread) | ~np.isfinite(found.spread_pnl)  # infinity x no fill is NaN
-        wrong |= always & (np.asarray(found.quoted) < found.steps)
+    elif isinstance(result, Tally):
+        wrong = ~np.isfinite(result.half_spread) | ~np.isfinite(
+            result.spread_pnl
+        )  # infinity x no fill is NaN
+        wrong |= always & (np.asarray(result.quoted) < result.steps)
     else:
         return
     for path in np.flatnonzero(wrong)[:1]:
@@ -310,7 +312,7 @@ def order_flow(market: Market, *, paths: int, seed: int, scenario: str, first: i
     return _run(_orders_of_path, market, [None], paths, seed, scenario, first, CHUNK)[0]
 
 
-def judge(
+def evaluate_one(
     market: Market, policy: Policy | OwnPolicy, *, paths: int, seed: int, scenario: str, first: int = 0
 ) -> dict[str, PathValues]:
     """Simulate a policy in a market and return only its measures, in memory that steps do not grow.

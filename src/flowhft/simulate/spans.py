@@ -47,7 +47,7 @@ class Task:
     pilots: Pilots | None = None
 
     @property
-    def place(self) -> int:
+    def group(self) -> int:
         """Return the number of the scenario, which its spans share."""
         return self.span.scenario
 

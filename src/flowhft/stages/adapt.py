@@ -83,7 +83,7 @@ def adapt(
     require_method(named, method)
     before = named.as_data()
     markets = scenarios_in(scenarios, market)
-    found = fitted(
+    result = fitted(
         [unmapped_in_lab(before, scenario) for scenario in markets],
         markets,
         search,
@@ -95,10 +95,10 @@ def adapt(
         gradient=gradient,
     )
     # A map that the policy had is replaced, not chained; a network that works out another stays.
-    core = before.core if found.refitted is None else found.refitted.data()
+    core = before.core if result.refitted is None else result.refitted.data()
     how = {"method": method, "scenarios": [scenario.name for scenario in markets]}
-    after = replace(before, core=core, adapter=found.adapter, training=how)
-    return Adaptation(Named(name, name, after), found)
+    after = replace(before, core=core, adapter=result.adapter, training=how)
+    return Adaptation(Named(name, name, after), result)
 
 
 def require_method(named: Named, method: AdaptMethod) -> None:
@@ -112,7 +112,7 @@ def require_method(named: Named, method: AdaptMethod) -> None:
         UsageError: it is told the market, and its last layer is to be fitted.
     """
     require(
-        not (named.told and method == "last_layer"),
+        not (named.needs_scenario and method == "last_layer"),
         "policy",
         "not be told the market where its last layer is fitted",
         f"'{named.written}'",

@@ -22,7 +22,7 @@ from flowhft.scenarios.scenario import Scenario
 from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.calibration_fit import require_instrument, settings_for, unlike_the_calibration
 from flowhft.stages.costs import slowest, sweep_costs
-from flowhft.stages.evaluation import Backtest, Replays, judge
+from flowhft.stages.evaluation import Backtest, Replays, evaluation_of_replays
 from flowhft.stages.journalled import journals_in
 from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
 from flowhft.stages.settings import SweepSettings
@@ -31,7 +31,7 @@ from flowhft.types import Progress, no_progress
 REPLAY, SWEEP, CALIBRATION = ReplaySettings(), SweepSettings(), CalibrationSettings()
 
 
-class Told(NamedTuple):
+class ReplayedMarket(NamedTuple):
     """What policies are told of the market that they are replayed in.
 
     Attributes:
@@ -95,53 +95,53 @@ def replay(
     if inside:
         progress(0.0, "calibrating")
         calibration = calibrate(recording, CALIBRATION, seed)
-    told = told_in(recording, scenario, calibration, settings)
-    quoting = frozen_in(compared.policies, told.scenario)
+    market = replayed_market(recording, scenario, calibration, settings)
+    quoting = frozen_in(compared.policies, market.scenario)
     instrument, start = recording.instrument, first_mid(recording)
-    least, order = instrument.minimum_notional, instrument.notional(start, told.settings.lots)
+    least, order = instrument.minimum_notional, instrument.notional(start, market.settings.lots)
     require(
         least is None or order >= least,
         "order_lots",
         f"make orders of {least} {instrument.currency} or more, the least that the venue takes",
-        f"{told.settings.lots}, {order:.6g} {instrument.currency}",
+        f"{market.settings.lots}, {order:.6g} {instrument.currency}",
         "Send more lots.",
     )
     share = 0.5 if sweep.asked else 0.9
     replayed = engine.replay(
         recording,
         quoting,
-        told.settings,
+        market.settings,
         seed,
         part_of(progress, 0.0, share),
-        flow=told.flow,
+        flow=market.flow,
         reference=instrument.reference(start),
         tick_value=instrument.tick_value(start),
         journal=None
         if journal is None
-        else journals_in(Path(journal), recording, told.settings, compared.origins),
+        else journals_in(Path(journal), recording, market.settings, compared.origins),
     )
     costs = pl.DataFrame()
     if sweep.asked:
         costs = sweep_costs(
             recording,
             quoting,
-            changed(told.settings, decision_latency_us=slowest(replayed, told.settings)),
+            changed(market.settings, decision_latency_us=slowest(replayed, market.settings)),
             sweep,
             seed,
-            told.flow,
+            market.flow,
             progress=part_of(progress, share, 0.9),
             reference=instrument.reference(start),
             tick_value=instrument.tick_value(start),
         )
     progress(0.9, "measuring")
-    found = judge(
+    result = evaluation_of_replays(
         Replays(
             InMemory(recording),
             replayed,
-            told.settings,
+            market.settings,
             compared.reference,
             instrument.money,
-            instrument.tick_value(start) * told.settings.lots,
+            instrument.tick_value(start) * market.settings.lots,
             costs,
             compared.origins,
         ),
@@ -149,13 +149,13 @@ def replay(
         learned=compared.learned,
     )
     about = [f"recording: {warning}" for warning in recording.warnings]
-    about += told.warnings
-    about += unlike_the_venue(instrument, told.settings)
-    found = found.warned(about) if about else found
+    about += market.warnings
+    about += unlike_the_venue(instrument, market.settings)
+    result = result.warned(about) if about else result
     if inside:
         warning = "The market was calibrated on the very recording that was replayed: it is in sample."
-        found = found.warned([warning])
-    return found
+        result = result.warned([warning])
+    return result
 
 
 def backtest(
@@ -206,12 +206,12 @@ def backtest(
     )
 
 
-def told_in(
+def replayed_market(
     recording: Recording,
     scenario: Scenario | None,
     calibration: Calibration | Path | str | None,
     settings: ReplaySettings,
-) -> Told:
+) -> ReplayedMarket:
     """Return what policies are told of the market of a replay.
 
     Args:
@@ -251,7 +251,7 @@ def told_in(
         "Shorten the sessions with --replay.horizon, or judge a longer part.",
     )
     warnings = unlike_the_calibration(settings, scenario, calibration, instrument, first_mid(recording))
-    return Told(scenario, flow, settings, warnings)
+    return ReplayedMarket(scenario, flow, settings, warnings)
 
 
 def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[str]:

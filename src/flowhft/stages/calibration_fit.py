@@ -93,25 +93,27 @@ def unlike_the_calibration(
         instrument: of the recording.
         first_mid: of the recording, ticks.
     """
-    said = []
+    messages = []
     if calibration is not None and calibration.facts.instrument.name != instrument.name:
-        said.append(f"it is of {calibration.facts.instrument.name}, what is replayed is {instrument.name}.")
-    for name, told, unit in (
+        messages.append(
+            f"it is of {calibration.facts.instrument.name}, what is replayed is {instrument.name}."
+        )
+    for name, shown, unit in (
         ("order_lots", order_lots_of(scenario, instrument), " lots"),
         ("inventory_limit", _limit_of(scenario), " orders"),
         ("maker_fee_bps", _fee_bps_of(scenario), " bps"),
     ):
         ours = getattr(settings, name)
-        if told is not None and not math.isclose(told, ours, rel_tol=SAME, abs_tol=1e-12):
-            said.append(
-                f"it was made for `{name}` {told:g}{unit}, which policies are told; the replay has {ours:g}."
+        if shown is not None and not math.isclose(shown, ours, rel_tol=SAME, abs_tol=1e-12):
+            messages.append(
+                f"it was made for `{name}` {shown:g}{unit}, which policies are told; the replay has {ours:g}."
             )
     if calibration is not None and abs(scenario.initial_price / first_mid - 1.0) > PRICE_APART:
-        said.append(
+        messages.append(
             f"its market begins at a mid of {scenario.initial_price:,.1f} ticks, the replay at "
             f"{first_mid:,.1f}: distances and volatility in ticks are hardly those of this market."
         )
-    return tuple(f"calibration: {one}" for one in said)
+    return tuple(f"calibration: {one}" for one in messages)
 
 
 def _limit_of(scenario: Scenario) -> int | None:

@@ -61,8 +61,8 @@ def sweep_costs(
         (fee, latency) for latency in sweep.latencies or (None,) for fee in sweep.fees or (settings.fee_bps,)
     ]
     tables = []
-    for place, (fee, latency) in enumerate(points):
-        progress(place / len(points), f"fee {fee:g} bps, latency {latency} ms")
+    for index, (fee, latency) in enumerate(points):
+        progress(index / len(points), f"fee {fee:g} bps, latency {latency} ms")
         costly = replace(settings, maker_fee_bps=fee)
         if latency is not None:
             costly = replace(costly, order_latency_ms=latency, response_latency_ms=latency)
@@ -128,24 +128,24 @@ def evaluate_costs(
             for name, part in by_policy.items()
         }
         for name, part in by_policy.items():
-            found = intervals.single(MEAN, (earned[name],), confidence, units)
+            result = intervals.single(MEAN, (earned[name],), confidence, units)
             row = dict(zip(POINT, point, strict=True)) | {
                 "policy": name,
                 "reference": reference,
                 "fills": float(part["fills"][:used].sum()) / sessions,
-                "pnl": found.value,
-                "pnl_low": found.low,
-                "pnl_high": found.high,
+                "pnl": result.value,
+                "pnl_low": result.low,
+                "pnl_high": result.high,
                 "difference": None,
                 "difference_low": None,
                 "difference_high": None,
             }
             if name != reference:
-                found = intervals.paired(MEAN, (earned[name],), (earned[reference],), confidence, units)
+                result = intervals.paired(MEAN, (earned[name],), (earned[reference],), confidence, units)
                 row |= {
-                    "difference": found.value,
-                    "difference_low": found.low,
-                    "difference_high": found.high,
+                    "difference": result.value,
+                    "difference_low": result.low,
+                    "difference_high": result.high,
                 }
             rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -189,9 +189,9 @@ def evaluate(
     results: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     for i in range(len(markets)):
-        judgement = evaluation_of(job, done, i, compared.reference, confidence)
-        results += finite(judgement.results)
-        differences += finite(judgement.differences)
+        evaluation = evaluation_of(job, done, i, compared.reference, confidence)
+        results += finite(evaluation.results)
+        differences += finite(evaluation.differences)
     return Evaluation(
         with_origins(table_of(results), compared.origins),
         with_origins(table_of(differences), compared.origins),
@@ -218,18 +218,18 @@ def scenarios_in(
     things = [given] if isinstance(given, str | Scenario) else list(given)
     words = [thing for thing in things if isinstance(thing, str)]
     if len(words) == len(things):
-        found = find_scenarios(given if isinstance(given, str) else words, market)
+        results = find_scenarios(given if isinstance(given, str) else words, market)
     else:
-        found = [
+        results = [
             scenario
             for thing in things
             for scenario in ([thing] if isinstance(thing, Scenario) else find_scenarios(thing, market))
         ]
-    received = f"'{given}'" if isinstance(given, str) else ", ".join(s.name for s in found) or "none"
-    require(len(found) > 0, "scenarios", "name at least one scenario", received)
-    names = [scenario.name for scenario in found]
+    received = f"'{given}'" if isinstance(given, str) else ", ".join(s.name for s in results) or "none"
+    require(len(results) > 0, "scenarios", "name at least one scenario", received)
+    names = [scenario.name for scenario in results]
     require(len(set(names)) == len(names), "scenarios", "have different names", received, "Rename one.")
-    return found
+    return results
 
 
 def _courses(evaluation: Evaluation, progress: Progress) -> Courses:

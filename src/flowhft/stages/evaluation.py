@@ -127,11 +127,11 @@ class Backtest:
         what = f"{len(self.trajectories)} policies, {self.record['sessions']} sessions"
         where = f"of {self.record['session_seconds']:g} s; reference {self.reference}; {self.currency}"
         warnings = [text for text in self.record["warnings"] if text.startswith(OF_THIS_RECORDING)]
-        told = "".join(f"\nwarning: {text}" for text in warnings)
-        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}{told}"
+        text_of = "".join(f"\nwarning: {text}" for text in warnings)
+        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}{text_of}"
 
 
-def judge(
+def evaluation_of_replays(
     replays: Replays,
     *,
     confidence: float,
@@ -160,12 +160,12 @@ def judge(
         "reference": reference,
         "confidence": confidence,
     }
-    found = evaluate_sessions(counts, **blocks)
-    where = {"scenario": "recording", "currency": currency, "paths": found.sessions}
-    results = [{"policy": name, **where, **columns(values, money)} for name, values in found.results.items()]
+    result = evaluate_sessions(counts, **blocks)
+    where = {"scenario": "recording", "currency": currency, "paths": result.sessions}
+    results = [{"policy": name, **where, **columns(values, money)} for name, values in result.results.items()]
     differences = [
         {"policy": name, "reference": reference, **where, **columns(values, money)}
-        for name, values in found.differences.items()
+        for name, values in result.differences.items()
     ]
     costs = pl.DataFrame()
     if replays.costs.height:
@@ -175,7 +175,7 @@ def judge(
         costs = evaluate_costs(swept, **blocks)
         costs = costs.with_columns(pl.col(_money_in(costs)).cast(pl.Float64) * money)
     fills = {name: one.fills for name, one in replayed.items()}
-    said = warnings_about(settings, found.sessions)
+    message = warnings_of(settings, result.sessions)
     left_out: dict[str, Any] = {}
     if counted.steps is not None:
         pnl = {
@@ -183,25 +183,25 @@ def judge(
             for name, path in trajectories.items()
         }
         left_out = {"closed_sessions": counted.left_out, "closed_pnl": pnl}
-        said.insert(0, said_of_closed(counted, pnl, currency))
+        message.insert(0, said_of_closed(counted, pnl, currency))
     record = {
         "settings": settings,
         **(more or {}),
         "reference": reference,
         "learned": learned,
-        "sessions": found.sessions,
+        "sessions": result.sessions,
         "session_seconds": settings.session,
         "block_seconds": blocks["block_steps"] * settings.interval,
         "total_pnl": {
             name: money * float(np.sum(t.spread_pnl + t.inventory_pnl - t.fee))
             for name, t in trajectories.items()
         },
-        "run_drawdown": {name: money * value for name, value in found.run_drawdown.items()},
+        "run_drawdown": {name: money * value for name, value in result.run_drawdown.items()},
         "break_even_fee_bps": {name: break_even_fee(one) for name, one in replayed.items()},
         "orders": {name: one.orders for name, one in replayed.items()},
         "decision_latency_us": {name: one.decision_latency_us for name, one in replayed.items()},
         **left_out,
-        "warnings": said,
+        "warnings": message,
     }
     return Backtest(
         results=with_origins(pl.DataFrame(results, infer_schema_length=None), replays.origins),
@@ -285,16 +285,16 @@ def in_sample(calibrated_on: Mapping[str, Any], whole: Recording, after: float) 
     ]
 
 
-def warnings_about(settings: ReplaySettings, sessions: int) -> list[str]:
+def warnings_of(settings: ReplaySettings, sessions: int) -> list[str]:
     """Return what a reader of the replay must know, in plain words."""
-    said = [
+    messages = [
         "The recorded market does not answer our orders; larger orders would have moved it.",
         f"The judgement rests on {sessions} sessions of one recording: its intervals say how far chance goes "
         "within it, not how other days would differ.",
     ]
     if settings.fee_bps == 0.0:
-        said.append(
+        messages.append(
             "Fees are set to 0. Compare the break-even fee of each policy with what your venue charges: a "
             "regular maker fee of 1 to 2 basis points is more than any policy here earns unless it says so."
         )
-    return said
+    return messages

@@ -62,15 +62,15 @@ def scenarios_of(names: str) -> tuple[str, dict[str, str]]:
     return ",".join(bare), {f"scenarios {n}: {f.name}": identity_of(f) for n, f in enumerate(files, 1)}
 
 
-def policies_of(found: Iterable[Any]) -> tuple[str, dict[str, str]]:
+def policies_of(results: Iterable[Any]) -> tuple[str, dict[str, str]]:
     """Return how policies are remembered: experts as they were written, saved ones by name and content.
 
     Args:
-        found: policies as `flowhft.policies.names.find_policies` returns them.
+        results: policies as `flowhft.policies.names.find_policies` returns them.
     """
-    found = list(found)
-    identities = {f"policy {p.name}": identity_of(p.path) for p in found if p.path}
-    return ",".join(policy.remembered for policy in found), identities
+    results = list(results)
+    identities = {f"policy {p.name}": identity_of(p.path) for p in results if p.path}
+    return ",".join(policy.remembered for policy in results), identities
 
 
 def run_of(settings: Stage, name: str, parents: Mapping[str, str], **remembered: str) -> Run:

@@ -11,8 +11,8 @@ from flowhft.errors import require
 from flowhft.flow.objectives import OBJECTIVES, Objective
 from flowhft.flow.policy import FlowPolicy, as_data, save_policy
 from flowhft.learn.demonstrations.dataset import sensed
-from flowhft.learn.demonstrations.dataset_files import Shown, read_lessons, read_shown
-from flowhft.learn.demonstrations.lessons import choose
+from flowhft.learn.demonstrations.dataset_files import Shown, read_episodes, read_shown
+from flowhft.learn.demonstrations.episodes import choose
 from flowhft.learn.imitation.examine import examination, teachers_in
 from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted
@@ -90,14 +90,14 @@ def imitate(
         training = replace(training, objective=_known(objective))  # type: ignore[arg-type]
     examined = None
     if isinstance(demonstrations, Path | str):
-        lessons, scenarios = read_lessons(Path(demonstrations))
-        lessons = choose(lessons, data)
+        episodes, scenarios = read_episodes(Path(demonstrations))
+        episodes = choose(episodes, data)
         progress(0.0, "sensing the demonstrations")
-        shown = list(read_shown(Path(demonstrations), lessons, scenarios))
+        shown = list(read_shown(Path(demonstrations), episodes, scenarios))
         if training.examine_scenarios:
             progress(0.0, "letting the teachers trade, to be compared with")
             examined = examination(
-                teachers_in(lessons, scenarios), training.examine_scenarios, training.examine_paths, seed
+                teachers_in(episodes, scenarios), training.examine_scenarios, training.examine_paths, seed
             )
     else:
         shown = list(demonstrations)

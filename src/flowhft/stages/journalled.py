@@ -20,9 +20,9 @@ from flowhft.recordings.book import first_mid
 from flowhft.recordings.ticks import Recording
 from flowhft.report.build import ODD
 from flowhft.runs.files import entry
-from flowhft.stages.evaluation import Backtest, Replays, judge
+from flowhft.stages.evaluation import Backtest, Replays, evaluation_of_replays
 
-JUDGED = "backtest"  # folder within a journal's of the tables that are made of it
+EVALUATED = "backtest"  # folder within a journal's of the tables that are made of it
 UNKNOWN = Delays(*(np.zeros(0) for _ in Delays._fields))
 
 
@@ -81,37 +81,37 @@ def evaluate_journal(folder: Path | str, *, seed: int = 0, confidence: float = C
 
 def _evaluated(folder: Path | str, seed: int, confidence: float) -> Backtest:
     """Return what a journal came to; see `evaluate_journal`."""
-    found = read_journal(folder)
+    result = read_journal(folder)
     try:
-        policy, currency = str(found.facts["policy"]), str(found.facts["currency"])
-        settings = _settings_of(entry(found.facts, Path(folder) / FACTS, "settings", kind=dict))
-        tick_value = entry(found.facts, Path(folder) / FACTS, "tick_value", kind=float)
+        policy, currency = str(result.facts["policy"]), str(result.facts["currency"])
+        settings = _settings_of(entry(result.facts, Path(folder) / FACTS, "settings", kind=dict))
+        tick_value = entry(result.facts, Path(folder) / FACTS, "tick_value", kind=float)
         money = float(tick_value) * settings.lots
-        origins = {policy: Origin(str(found.facts["family"]), str(found.facts["rule"]))}
+        origins = {policy: Origin(str(result.facts["family"]), str(result.facts["rule"]))}
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(
             f"`{folder}` must be a journal that says what its session was; {type(cause).__name__}: {cause}. "
             "The file journal.json is damaged."
         ) from cause
     for name in ("spread_pnl", "inventory_pnl", "fee"):
-        if not np.isfinite(np.asarray(getattr(found.trajectory, name), np.float64)).all():
+        if not np.isfinite(np.asarray(getattr(result.trajectory, name), np.float64)).all():
             raise ValueError(f"`{name}` has a step without a number")
     replayed = Replayed(
-        trajectory=found.trajectory,
-        fills=found.fills,
-        orders=found.counts,
+        trajectory=result.trajectory,
+        fills=result.fills,
+        orders=result.counts,
         decision_latency_us=float(settings.decision_latency_us or 0.0),
         measured_latency_us=np.zeros(0),
         delays=UNKNOWN,
     )
     replays = Replays(None, {policy: replayed}, settings, policy, currency, money, pl.DataFrame(), origins)
-    judged = judge(replays, confidence=confidence, learned=None)
-    if warnings := found.facts.get("warnings"):
+    evaluated = evaluation_of_replays(replays, confidence=confidence, learned=None)
+    if warnings := result.facts.get("warnings"):
         whole = "Closed time is not left out of what a journal comes to."
-        judged = judged.warned([*(f"recording: {warning}" for warning in warnings), whole])
-    if found.finished:
-        return judged
-    return judged.warned(["The session did not come to its end: its journal goes up to its last flush."])
+        evaluated = evaluated.warned([*(f"recording: {warning}" for warning in warnings), whole])
+    if result.finished:
+        return evaluated
+    return evaluated.warned(["The session did not come to its end: its journal goes up to its last flush."])
 
 
 def _settings_of(written: dict[str, Any]) -> ReplaySettings:

@@ -84,16 +84,16 @@ def left_out_pnl(path: Trajectory, steps: Int[np.ndarray, " kept"], session_step
     return float(np.sum(earned[:whole]) - np.sum(earned[steps]))
 
 
-def said_of_closed(found: OpenSessions, pnl: Mapping[str, float], currency: str) -> str:
+def said_of_closed(result: OpenSessions, pnl: Mapping[str, float], currency: str) -> str:
     """Return what a reader must know of the sessions that are left out, in plain words.
 
     Args:
-        found: which they are.
+        result: which they are.
         pnl: what every policy earned in them, currency.
         currency: of money.
     """
     earned = ", ".join(f"{name} {value:.4g}" for name, value in pnl.items())
     return (
-        f"closed time: it touches {found.left_out:,} of {found.of:,} sessions, which are in no metric. "
+        f"closed time: it touches {result.left_out:,} of {result.of:,} sessions, which are in no metric. "
         f"In them was earned, {currency}: {earned}."
     )

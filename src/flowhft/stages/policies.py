@@ -58,7 +58,7 @@ class Lineup(NamedTuple):
     @property
     def learned(self) -> str | None:
         """The policy that a report is about: the last one that is not told the market; None without one."""
-        names = [policy.name for policy in self.policies if not policy.told]
+        names = [policy.name for policy in self.policies if not policy.needs_scenario]
         return names[-1] if names else None
 
 
@@ -75,18 +75,18 @@ def find_policies(given: Given, *, frozen: bool = False) -> list[Named]:
         UsageError: two have the same name, or there is none.
     """
     if isinstance(given, str):
-        found = [load_policy(text, frozen=frozen) for text in split_list(given)]
+        results = [load_policy(text, frozen=frozen) for text in split_list(given)]
     elif isinstance(given, Mapping):
-        found = [load_policy(thing, str(name), frozen=frozen) for name, thing in given.items()]
+        results = [load_policy(thing, str(name), frozen=frozen) for name, thing in given.items()]
     elif isinstance(given, list | tuple) and not hasattr(given, "_fields"):
-        found = [load_policy(thing, frozen=frozen) for thing in given]
+        results = [load_policy(thing, frozen=frozen) for thing in given]
     else:
-        found = [load_policy(given, frozen=frozen)]
-    called = [policy.name for policy in found]
+        results = [load_policy(given, frozen=frozen)]
+    called = [policy.name for policy in results]
     shown = f"'{given}'" if isinstance(given, str) else ", ".join(called) or "none"
-    require(len(found) > 0, "policies", "name at least one policy", shown)
+    require(len(results) > 0, "policies", "name at least one policy", shown)
     require(len(set(called)) == len(called), "policies", "have different names", shown, "Write label=path.")
-    return found
+    return results
 
 
 def load_policy(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
@@ -102,25 +102,25 @@ def load_policy(thing: Any, name: str = "", *, frozen: bool = False) -> Named:
         UsageError: it is nothing that quotes.
     """
     if isinstance(thing, str | Path):
-        found = find_policy(str(thing), frozen=frozen)
+        result = find_policy(str(thing), frozen=frozen)
     elif isinstance(thing, Named):
-        found = thing
+        result = thing
     elif isinstance(thing, Expert):
-        found = Named(thing.name, thing.name, Policy(Rule(thing)))
+        result = Named(thing.name, thing.name, Policy(Rule(thing)))
     elif isinstance(thing, Policy):
-        found = Named(name or thing.kind, name or thing.kind, thing)
+        result = Named(name or thing.kind, name or thing.kind, thing)
     elif isinstance(thing, FlowPolicy):
-        found = Named(name or "flow", name or "flow", as_data(thing))
+        result = Named(name or "flow", name or "flow", as_data(thing))
     elif isinstance(thing, Frozen):
         require(frozen, "policies", "not be frozen in the lab", name or "a frozen policy")
-        found = Named(name or "frozen", name or "frozen", thing)
+        result = Named(name or "frozen", name or "frozen", thing)
     else:
         own = own_policy(thing, name)
-        found = Named(own.name, own.name, own)
+        result = Named(own.name, own.name, own)
     if not name:
-        return found
+        return result
     require_name("label", name, "[of a policy]", "Give it another name.", path=True)
-    return replace(found, name=name)
+    return replace(result, name=name)
 
 
 def lineup(
@@ -149,20 +149,20 @@ def lineup(
     Raises:
         UsageError: the reference is not among them; see also `find_policies`.
     """
-    found = list(given.policies) if isinstance(given, Lineup) else find_policies(given, frozen=frozen)
+    results = list(given.policies) if isinstance(given, Lineup) else find_policies(given, frozen=frozen)
     if risk_aversions is not None:
-        found = tune(found, risk_aversions)
-    if not any(_stays_at_home(policy) for policy in found):
-        found.append(find_policy(NO_QUOTE))
-    found = delay_all(found, delay, late)
-    for policy in found:
+        results = tune(results, risk_aversions)
+    if not any(_stays_at_home(policy) for policy in results):
+        results.append(find_policy(NO_QUOTE))
+    results = delay_all(results, delay, late)
+    for policy in results:
         for scenario in scenarios if policy.path else ():
             policy.in_market(scenario)
-    names = [policy.name for policy in found] + list(besides)
+    names = [policy.name for policy in results] + list(besides)
     reference = reference or names[0]
     if reference not in names:
         raise UsageError(f"`reference` must be one of {', '.join(names)}; received '{reference}'.")
-    return Lineup(found, reference)
+    return Lineup(results, reference)
 
 
 def _stays_at_home(named: Named) -> bool:
@@ -189,10 +189,10 @@ def find_saved(given: Any, option: str = "policy") -> Named:
     Raises:
         UsageError: it is another kind of policy, or delayed.
     """
-    found = load_policy(given)
-    if flow_in(found.policy) is None:
+    result = load_policy(given)
+    if flow_in(result.policy) is None:
         raise UsageError(
-            f"`{option}` must be a saved policy; received '{found.written}'. Name a .safetensors file."
+            f"`{option}` must be a saved policy; received '{result.written}'. Name a .safetensors file."
         )
-    require(not found.delay, option, "be adapted without a delay", f"'{found.written}'")
-    return found
+    require(not result.delay, option, "be adapted without a delay", f"'{result.written}'")
+    return result

@@ -71,8 +71,8 @@ def identity_of_windows(recording: Windowed) -> str:
     about = (of.name, of.currency, of.tick_size, of.lot_size)
     # What the venue and the symbol tell adds nothing: only terms that were said tell recordings apart.
     known = terms_of(of.venue, of.symbol) or Terms(of.currency)
-    said = of.facts.items() - Instrument(*of[:5])._replace(**known._asdict()).facts.items()
-    digest = hashlib.sha256(repr(about + tuple(sorted(said))).encode())
+    terms = of.facts.items() - Instrument(*of[:5])._replace(**known._asdict()).facts.items()
+    digest = hashlib.sha256(repr(about + tuple(sorted(terms))).encode())
     for events in recording.pieces():
         digest.update(np.ascontiguousarray(events).data)
     if recording.closed:  # told by the format, it may be of the same events

@@ -37,12 +37,12 @@ def select_resumably(
     """
     from flowhft.learn.select import Selection, select_in
 
-    found, finished = [], Finished(work / "parts", JSON)
+    results, finished = [], Finished(work / "parts", JSON)
     for i, scenario in enumerate(scenarios):
         progress(i / len(scenarios), scenario.name)
         rows = finished.get(f"{i:04d}", lambda where=scenario: select_in(where, settings, seed, scenarios))  # type: ignore[misc]
-        found.append(Selection(**rows))
-    return found
+        results.append(Selection(**rows))
+    return results
 
 
 def teachers_from(selection: Path, scenarios: "list[Scenario]", market: str) -> "list[Teacher]":

@@ -144,11 +144,11 @@ def summary_table(comparison: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame
 
 def missed_bars(comparison: pl.DataFrame) -> list[str]:
     """Return a sentence for every bar that the closed forms miss; none where all are reached."""
-    found = summary_of(comparison.filter(pl.col("policy") != PPO))
+    result = summary_of(comparison.filter(pl.col("policy") != PPO))
     words = {"median": "median", "ninetieth": "90th percentile"}
     return [
         f"The {words[name]} of the relative error of the closed forms must be at most {100.0 * bar:.0f} %; "
-        f"it is {100.0 * found[name]:.2f} %."
+        f"it is {100.0 * result[name]:.2f} %."
         for name, bar in BARS.items()
-        if not found[name] <= bar
+        if not result[name] <= bar
     ]

@@ -79,8 +79,8 @@ def _equal_pnl(rows: dict[tuple[str, str], dict[str, Any]], cells: dict[str, Sce
             sorted(cells, key=lambda name: depends(cells[name])), key=lambda name: depends(cells[name])
         ):
             members = sorted(names)
-            found = {name: _mean_and_error(rows[name, policy]) for name in members}
-            failures += _outliers(policy, found, most)
+            result = {name: _mean_and_error(rows[name, policy]) for name in members}
+            failures += _outliers(policy, result, most)
     return Check(
         "equal PnL",
         "The PnL of white noise, Avellaneda-Stoikov and GLFT depends on neither drift nor Hurst exponent.",
@@ -95,15 +95,15 @@ def _mean_and_error(row: dict[str, Any]) -> tuple[float, float]:
     return row["pnl"], deviation / TRIALS**0.5
 
 
-def _outliers(policy: str, found: dict[str, tuple[float, float]], most: float) -> Iterable[dict[str, str]]:
+def _outliers(policy: str, results: dict[str, tuple[float, float]], most: float) -> Iterable[dict[str, str]]:
     """Name what lies too far from the others of its class, furthest first, until the rest agree.
 
     Args:
         policy: whose PnL it is.
-        found: PnL and standard error by scenario.
+        results: PnL and standard error by scenario.
         most: standard errors that are too far.
     """
-    left = dict(found)
+    left = dict(results)
     while len(left) > 1:
         distances = {name: _distance(left, name) for name in left}
         worst = max(distances, key=lambda name: distances[name][0])
@@ -125,7 +125,7 @@ def _outliers(policy: str, found: dict[str, tuple[float, float]], most: float) -
 def _distance(left: dict[str, tuple[float, float]], name: str) -> tuple[float, float, float]:
     """Return how far an entry is from the mean of the others: standard errors, that mean, that error."""
     value, error = left[name]
-    others = np.array([found for other, found in left.items() if other != name])
+    others = np.array([result for other, result in left.items() if other != name])
     weights = 1.0 / others[:, 1] ** 2
     mean = float(np.sum(weights * others[:, 0]) / np.sum(weights))
     both = float(np.hypot(error, np.sum(weights) ** -0.5))

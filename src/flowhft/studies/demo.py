@@ -89,10 +89,10 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
 
     stages: dict[str, str] = {}
 
-    def done(run_stage: Callable[[Any, Listener], Path], asked: Stage, *place: str) -> Path:
+    def done(run_stage: Callable[[Any, Listener], Path], asked: Stage, *index: str) -> Path:
         """Run a stage in its folder, and return the folder."""
-        stage = run_stage(replace(asked, out=folder.joinpath(*place)), listener)
-        stages[" ".join(place)] = identity_of(stage)
+        stage = run_stage(replace(asked, out=folder.joinpath(*index)), listener)
+        stages[" ".join(index)] = identity_of(stage)
         return stage
 
     calibrated = done(

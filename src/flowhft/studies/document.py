@@ -74,15 +74,15 @@ def document(
     )
 
 
-def _section(key: str, title: str, found: Iterable[Block]) -> Section:
-    return Section(key, title, tuple(found))
+def _section(key: str, title: str, results: Iterable[Block]) -> Section:
+    return Section(key, title, tuple(results))
 
 
 def _headline(agreement: pl.DataFrame, contradictions: pl.DataFrame) -> Iterator[str]:
-    found = agreement.row(0, named=True)
+    result = agreement.row(0, named=True)
     yield (
-        f"The closed forms as the paper ran them come within {_percent(found['median'])} (median; 90th "
-        f"percentile {_percent(found['ninetieth'])}) of its {count(found['entries'])} printed numbers."
+        f"The closed forms as the paper ran them come within {_percent(result['median'])} (median; 90th "
+        f"percentile {_percent(result['ninetieth'])}) of its {count(result['entries'])} printed numbers."
     )
     failed = contradictions.filter(pl.col("says") != "").height
     yield f"{failed} times, printed numbers contradict one another or what the text says of them."
@@ -165,10 +165,10 @@ def _printed_and_ours(comparison: pl.DataFrame) -> Iterator[Block]:
         )
         lines: list[list[str | Cell]] = []
         for (scenario, policy), entries in rows.group_by("scenario", "policy", maintain_order=True):
-            found = {entry["metric"]: entry for entry in entries.iter_rows(named=True)}
+            result = {entry["metric"]: entry for entry in entries.iter_rows(named=True)}
             line: list[str | Cell] = [str(scenario).partition(".")[2], titled(str(policy))]
             for metric in METRICS:
-                line += _entry(found[metric])
+                line += _entry(result[metric])
             lines.append(line)
         yield table(head, lines, _WORDY)
 
@@ -190,9 +190,9 @@ def _contradictions(contradictions: pl.DataFrame) -> Iterator[Block]:
         "The tolerance is such that tables without an error pass all of it 99 times in a hundred."
     )
     rows, sentences = [], []
-    for (name,), found in contradictions.group_by("check", maintain_order=True):
-        failed = found.filter(pl.col("says") != "")
-        rows.append((name, found["rule"][0], found["entries"][0], failed.height))
+    for (name,), result in contradictions.group_by("check", maintain_order=True):
+        failed = result.filter(pl.col("says") != "")
+        rows.append((name, result["rule"][0], result["entries"][0], failed.height))
         sentences += [
             f"**{titled(row['printed_policy'])}**, {row['says']}" for row in failed.iter_rows(named=True)
         ]
@@ -246,7 +246,7 @@ def _ppo(comparison: pl.DataFrame) -> str:
     )
 
 
-def _effects(found: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[str, Any]) -> Iterator[Block]:
+def _effects(result: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[str, Any]) -> Iterator[Block]:
     yield Sentence(
         "One thing mended at a time, everything else as run, risk aversion 1 unless said; "
         f"{count(settings['effect_paths'])} sessions on the same random numbers on both sides. Each entry "
@@ -255,7 +255,7 @@ def _effects(found: pl.DataFrame, effects: Sequence[Effect], settings: Mapping[s
     for effect in effects:
         rows = [
             (row["scenario"], *(_change(row, metric) for metric in METRICS))
-            for row in found.filter(pl.col("effect") == effect.name).iter_rows(named=True)
+            for row in result.filter(pl.col("effect") == effect.name).iter_rows(named=True)
         ]
         if rows:
             name = f"{effect.name[0].upper()}{effect.name[1:]}"
@@ -286,8 +286,8 @@ def _placing(placing: pl.DataFrame, settings: Mapping[str, Any]) -> Iterator[Blo
     )
     policies = placing["policy"].unique(maintain_order=True).to_list()
     rows = []
-    for (scenario,), found in placing.group_by("scenario", maintain_order=True):
-        by_policy = {row["policy"]: row for row in found.iter_rows(named=True)}
+    for (scenario,), result in placing.group_by("scenario", maintain_order=True):
+        by_policy = {row["policy"]: row for row in result.iter_rows(named=True)}
         rows.append(
             (
                 scenario,

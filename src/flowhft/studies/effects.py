@@ -135,21 +135,21 @@ def effects_in(
             (effect.mend(scenario), effect.mended_expert, effect.risk_aversion),
         )
     ]
-    found: list[dict[str, Any]] = [{}] * len(sides)
+    results: list[dict[str, Any]] = [{}] * len(sides)
     for market in dict.fromkeys(where for where, _, _ in sides):
-        places = [place for place, (where, _, _) in enumerate(sides) if where == market]
-        judged = evaluate_together(
+        places = [index for index, (where, _, _) in enumerate(sides) if where == market]
+        evaluated = evaluate_together(
             build(market),
-            [closed_form(sides[place][1], market, sides[place][2]) for place in places],
+            [closed_form(sides[index][1], market, sides[index][2]) for index in places],
             paths=paths,
             seed=seed,
             scenario=f"effects/{scenario.name}",
         )
-        for place, measures in zip(places, judged, strict=True):
-            found[place] = measures
+        for index, measures in zip(places, evaluated, strict=True):
+            results[index] = measures
 
     rows = []
-    for effect, before, after in zip(EFFECTS, found[::2], found[1::2], strict=True):
+    for effect, before, after in zip(EFFECTS, results[::2], results[1::2], strict=True):
         both = summarise(before, confidence), summarise(after, confidence)
         difference = compare(after, before, confidence)
         row: dict[str, Any] = {

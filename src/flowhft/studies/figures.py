@@ -31,21 +31,21 @@ def errors_figure(comparison: pl.DataFrame, titled: Callable[[str], str]) -> Fig
     for metric in PRINTED:
         first = metric == PRINTED[0]
         plot = theme.blank("relative error, %", "", 90 + 46 * len(names), METRICS[metric].title)
-        for place, name in enumerate(names):
-            found = printed.filter((pl.col("policy") == name) & (pl.col("metric") == metric))
-            errors = np.clip(found["relative_error"].to_numpy(), -WIDEST, WIDEST)
+        for index, name in enumerate(names):
+            result = printed.filter((pl.col("policy") == name) & (pl.col("metric") == metric))
+            errors = np.clip(result["relative_error"].to_numpy(), -WIDEST, WIDEST)
             spread = np.linspace(-0.28, 0.28, len(errors)) if len(errors) > 1 else np.zeros(len(errors))
             colour = styles[name].colour
             plot.add_trace(
                 go.Scatter(
                     x=100.0 * errors,
-                    y=len(names) - 1 - place + spread,
+                    y=len(names) - 1 - index + spread,
                     mode="markers",
                     name=titled(name),
-                    text=found["scenario"].to_list(),
+                    text=result["scenario"].to_list(),
                     hovertemplate="%{text}: %{x:+.1f} %<extra></extra>",
                     marker={
-                        "color": [colour if seen else "rgba(0,0,0,0)" for seen in found["explained"]],
+                        "color": [colour if seen else "rgba(0,0,0,0)" for seen in result["explained"]],
                         "size": 7,
                         "line": {"color": colour, "width": 1.4},
                     },

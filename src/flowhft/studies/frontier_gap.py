@@ -21,11 +21,11 @@ def placed(points: pl.DataFrame, curve: str = CURVE) -> pl.DataFrame:
         null left of where it begins) and below (frontier_pnl - pnl).
     """
     rows = []
-    for _, found in points.group_by("scenario", maintain_order=True):
-        frontier = found.filter(
+    for _, result in points.group_by("scenario", maintain_order=True):
+        frontier = result.filter(
             (pl.col("policy") == curve) & pl.col("risk_aversion").is_not_null()
         ).to_dicts()
-        for row in found.filter(pl.col("risk_aversion").is_null()).iter_rows(named=True):
+        for row in result.filter(pl.col("risk_aversion").is_null()).iter_rows(named=True):
             reached = reached_at(frontier, row["pnl_deviation"])
             offered = reached if reached == reached else None
             rows.append(

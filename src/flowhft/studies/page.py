@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flowhft.report.blocks import Page
 
 
-class Found(NamedTuple):
+class StudyResult(NamedTuple):
     """What the stages of a page found.
 
     Attributes:
@@ -71,7 +71,7 @@ def settle(folder: Path) -> None:
 
 
 def write_page(
-    run: Run, name: str, listener: Listener, find: Callable[[Path], Found], docs: Path | None
+    run: Run, name: str, listener: Listener, find: Callable[[Path], StudyResult], docs: Path | None
 ) -> None:
     """Write a page with its tables and its report, unless the run is finished.
 
@@ -91,13 +91,13 @@ def write_page(
         run.withdraw()
     if work := begin(run, listener):
         run.withdraw()
-        found = find(work)
-        for table, rows in found.tables.items():
-            write_table(work / f"{table}.parquet", rows, dict(found.units.get(table, {})))
+        result = find(work)
+        for table, rows in result.tables.items():
+            write_table(work / f"{table}.parquet", rows, dict(result.units.get(table, {})))
         with replacing(work / name) as temporary:
-            temporary.write_text(markdown(found.page), encoding="utf-8")
-        blocks.write(found.page, work)
-        run.finish(tables=list(found.tables), **found.summary)
+            temporary.write_text(markdown(result.page), encoding="utf-8")
+        blocks.write(result.page, work)
+        run.finish(tables=list(result.tables), **result.summary)
     if (folder / UNFINISHED).is_dir() and not any((folder / UNFINISHED).iterdir()):
         (folder / UNFINISHED).rmdir()
     if not (folder / REPORT).is_file():

@@ -48,13 +48,13 @@ def unexplained_entries(
         training, and another training is another policy. GLFT-drift where it prints what GLFT prints and
         does what GLFT does is left out: it is the same entry again.
     """
-    found = comparison.filter((pl.col("unexplained") > least) & (pl.col("policy") != PPO)).sort(
+    result = comparison.filter((pl.col("unexplained") > least) & (pl.col("policy") != PPO)).sort(
         "unexplained", descending=True
     )
     twins = {_place(row): (row["printed"], row["ours"]) for row in _rows(comparison, "glft_as_run")}
     kept = [
         row | {"reason": reason_of(row, comparison, checks)}
-        for row in found.iter_rows(named=True)
+        for row in result.iter_rows(named=True)
         if row["policy"] != "glft_drift_as_run" or twins.get(_place(row)) != (row["printed"], row["ours"])
     ]
     return pl.DataFrame(kept, schema={**comparison.schema, "reason": pl.String})

@@ -17,7 +17,7 @@ from flowhft.simulate.devices import DeviceName, prepare
 from flowhft.stages.folder import RUNS, identity_of, identity_of_run, require_ours, run_of, scenarios_of
 from flowhft.stages.folders import evaluate, frontier, ppo
 from flowhft.stages.stage import Listener, Silent, Stage
-from flowhft.studies.page import Found, write_page
+from flowhft.studies.page import StudyResult, write_page
 
 MARKET: Preset = "paper"
 PAGE = "reproduction.md"
@@ -74,12 +74,12 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     cells = scenarios_of(settings.cells)[0]
     run = run_of(command, "reproduce paper", agents, cells=cells, device=prepare(settings.device))
 
-    def find(work: Path) -> Found:
-        tables = _found(settings, folder, work, scenarios, listener)
-        told = _settings(settings, folder)
+    def find(work: Path) -> StudyResult:
+        tables = _tables(settings, folder, work, scenarios, listener)
+        shown_settings = _settings(settings, folder)
         units = {name: units_of("reproduce paper", name) for name in tables}
-        page = document(tables, EFFECTS, told)
-        return Found(tables, units, page, {"settings": told, "stages": _stages(folder)})
+        page = document(tables, EFFECTS, shown_settings)
+        return StudyResult(tables, units, page, {"settings": shown_settings, "stages": _stages(folder)})
 
     write_page(run, PAGE, listener, find, settings.docs)
     return folder
@@ -146,7 +146,7 @@ def _training(settings: Reproduce, folder: Path) -> list[str]:
     ]
 
 
-def _found(
+def _tables(
     settings: Reproduce, folder: Path, work: Path, scenarios: list[Any], listener: Listener
 ) -> dict[str, pl.DataFrame]:
     """Run the stages and return the tables that they come to."""
@@ -187,8 +187,8 @@ def _agents(settings: Reproduce, folder: Path, listener: Listener, common: Mappi
     """Return the run folder of the agents: the user's, or one that is trained now."""
     if settings.agents:
         return settings.agents
-    place = folder / "ppo"
-    asked = ppo.Ppo(scenarios=settings.cells, market=MARKET, ppo=settings.ppo, out=place, **common)
+    out = folder / "ppo"
+    asked = ppo.Ppo(scenarios=settings.cells, market=MARKET, ppo=settings.ppo, out=out, **common)
     return ppo.run(asked, listener)
 
 

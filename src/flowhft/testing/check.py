@@ -77,9 +77,9 @@ def check_policy(
     sessions = list(_sessions(named, market, seed))
     checked = []
     quotes = {one.name: _run(one, seen) for one in sessions}
-    for name, found in quotes.items():
-        _require_quotes(name, found, seen)
-        checked.append(f"{name}: {_words(found)}")
+    for name, result in quotes.items():
+        _require_quotes(name, result, seen)
+        checked.append(f"{name}: {_words(result)}")
     for one in sessions:
         again = _run(one, seen)
         _same(f"{one.name}, twice from the same seed", quotes[one.name], again, seen, 0.0)
@@ -91,8 +91,8 @@ def check_policy(
     checked.append("same seed, same quotes, whatever other sessions do")
     if len(sessions) > 1 and not named.policy.draws:
         (first_name, expected), *others = quotes.items()
-        for name, found in others:
-            _same(f"{first_name} against {name}", expected, found, seen, TOLERANCE * unit)
+        for name, result in others:
+            _same(f"{first_name} against {name}", expected, result, seen, TOLERANCE * unit)
         checked.append(f"the same quotes in {', '.join(quotes)}")
     checked += _check_whole_numbers(sessions, seen)
     if isinstance(named.policy, Policy):
@@ -112,11 +112,11 @@ def observations(scenario: Scenario, steps: int, seed: int) -> list[Observation]
     dt = scenario.horizon / steps
     rate = max(scenario.mean_intensity, 1e-9)
     mid = cash = inventory = 0.0
-    fills, found = (0.0, 0.0), []
+    fills, results = (0.0, 0.0), []
     for i in range(steps):
         bid, ask = random.poisson(min(rate * dt, 50.0), size=2)
         intensities = rate * random.uniform(0.5, 2.0, size=2)
-        found.append(
+        results.append(
             Observation(
                 time=i * dt,
                 time_left=scenario.horizon - i * dt,
@@ -135,7 +135,7 @@ def observations(scenario: Scenario, steps: int, seed: int) -> list[Observation]
         inventory += fills[0] - fills[1]
         cash -= (fills[0] - fills[1]) * mid
         mid += scenario.volatility_ticks * dt**0.5 * random.standard_normal()
-    return found
+    return results
 
 
 def _sessions(named: Named, scenario: Scenario, seed: int) -> Iterator[Session]:
@@ -217,11 +217,11 @@ def _equal(one: Quote, other: Quote, tolerance: float) -> bool:
 def _same(
     what: str,
     expected: Sequence[Quote],
-    found: Sequence[Quote],
+    results: Sequence[Quote],
     seen: Sequence[Observation],
     tolerance: float,
 ) -> None:
-    for step, (one, other) in enumerate(zip(expected, found, strict=True)):
+    for step, (one, other) in enumerate(zip(expected, results, strict=True)):
         if not _equal(one, other, tolerance):
             raise CheckError(
                 f"{what}: quotes must be the same to {tolerance:g} ticks; in step {step} received {one} and "
@@ -229,9 +229,9 @@ def _same(
             )
 
 
-def _require_quotes(name: str, found: Sequence[Quote], seen: Sequence[Observation]) -> None:
+def _require_quotes(name: str, results: Sequence[Quote], seen: Sequence[Observation]) -> None:
     """Refuse what is no quote: infinite half-spreads, sizes that are negative or no numbers."""
-    for step, one in enumerate(found):
+    for step, one in enumerate(results):
         bid, ask, *sizes = map(float, one)
         if math.isinf(bid) or math.isinf(ask) or not all(0.0 <= size < math.inf for size in sizes):
             raise CheckError(
@@ -240,8 +240,8 @@ def _require_quotes(name: str, found: Sequence[Quote], seen: Sequence[Observatio
             )
 
 
-def _words(found: Sequence[Quote]) -> str:
-    sides = [float(side) for one in found for side in one[:2]]
+def _words(results: Sequence[Quote]) -> str:
+    sides = [float(side) for one in results for side in one[:2]]
     quoted = [side for side in sides if not math.isnan(side)]
     if not quoted:
         return "quotes nothing"
@@ -256,8 +256,8 @@ def _check_whole_numbers(sessions: Sequence[Session], seen: Sequence[Observation
         for observation in seen[:2]:
             whole = Observation(*map(round, observation))
             expected = as_floats(Observation(*map(float, whole)))
-            found = as_integers(whole)
-            _same(f"{one.name}, integers against floats", [expected], [found], [whole], 0.0)
+            result = as_integers(whole)
+            _same(f"{one.name}, integers against floats", [expected], [result], [whole], 0.0)
     return ["integers are taken for floats"]
 
 
@@ -278,6 +278,6 @@ def _check_file(
             except UsageError as cause:
                 raise CheckError(f"the {name} must go into a file; {cause}") from cause
             decide = _at_the_desk(freeze(loaded, scenario), seed)
-            found = [decide(observation) for observation in seen]
-            _same(f"the {name}, saved and loaded", quotes["numba"], found, seen, 0.0)
+            results = [decide(observation) for observation in seen]
+            _same(f"the {name}, saved and loaded", quotes["numba"], results, seen, 0.0)
     return ["saved and loaded, bit for bit"]

@@ -10,7 +10,7 @@ class Task(Protocol):
     """A piece of work that is done, kept and resumed as a whole; it is sent pickled."""
 
     @property
-    def place(self) -> int:
+    def group(self) -> int:
         """Return the number of its place: what the tasks of a place share is prepared once."""
 
 
@@ -20,18 +20,18 @@ class Work(Protocol):
     A worker gets it pickled, prepares what the tasks of a place have in common, and does them.
     """
 
-    def prepare(self, place: int) -> Any:
+    def prepare(self, group: int) -> Any:
         """Return what the tasks of a place have in common.
 
         Args:
-            place: `Task.place` of the tasks.
+            group: `Task.place` of the tasks.
         """
 
-    def do(self, place: Any, task: Any, progress: Progress) -> Any:
+    def do(self, prepared: Any, task: Any, progress: Progress) -> Any:
         """Do a task and return what was found.
 
         Args:
-            place: from `prepare`.
+            prepared: from `prepare`.
             task: what.
             progress: given the share of the task that is done.
         """
@@ -43,9 +43,9 @@ Executor = Callable[[Work, Iterable[Any], Progress], Iterator[tuple[Any, Any]]]
 
 def do_here(work: Work, tasks: Iterable[Any], progress: Progress) -> Iterator[tuple[Any, Any]]:
     """Do tasks one after the other in this process, on all of its devices."""
-    number, place = -1, None
+    number, prepared = -1, None
     for task in tasks:
-        if task.place != number:
-            number = task.place
-            place = work.prepare(number)
-        yield task, work.do(place, task, progress)
+        if task.group != number:
+            number = task.group
+            prepared = work.prepare(number)
+        yield task, work.do(prepared, task, progress)

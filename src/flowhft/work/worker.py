@@ -44,7 +44,7 @@ class _Ready(NamedTuple):
     job: Job
     work: Any
     number: int
-    place: Any
+    group: Any
 
 
 _ready: _Ready | None = None
@@ -74,7 +74,7 @@ def do_remotely(job: Job, task: Task) -> Any:
         job.prepare(job.device, cores=1)
     if _ready is None or _ready.job != job:
         _ready = _Ready(job, pickle.loads(job.work), -1, None)
-    if _ready.number != task.place:
-        place = _ready.work.prepare(task.place)
-        _ready = _ready._replace(number=task.place, place=place)
-    return _ready.work.do(_ready.place, task, no_progress)
+    if _ready.number != task.group:
+        prepared = _ready.work.prepare(task.group)
+        _ready = _ready._replace(number=task.group, group=prepared)
+    return _ready.work.do(_ready.group, task, no_progress)

@@ -71,14 +71,14 @@ def _own_quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote
         value = MOST if value > MOST else value  # not min and max, so that NaN stays NaN
         vectors[i] = -MOST if value < -MOST else value
     half = vectors.size // 2
-    here, there, place = 0, half, 0
+    here, there, offset = 0, half, 0
     for layer in range(layers):
         columns, rows = int(n[_SIZES + layer]), _padded(int(n[_SIZES + layer + 1]))
-        bias = place + columns * rows
-        product(weights, place, vectors, here, columns, weights, bias, vectors, there, rows)
+        bias = offset + columns * rows
+        product(weights, offset, vectors, here, columns, weights, bias, vectors, there, rows)
         if layer < layers - 1:
             tanh(vectors, there, there + rows)
-        here, there, place = there, here, bias + rows
+        here, there, offset = there, here, bias + rows
     bid, ask = float(vectors[here]), float(vectors[here + 1])
     low, high = sides + 2 * _SIDES, sides + 3 * _SIDES
     bid = n[high] if bid > n[high] else (n[low] if bid < n[low] else bid)

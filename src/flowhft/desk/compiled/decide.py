@@ -150,8 +150,8 @@ def _decide(
     usual = wanted.size_bid == 1.0 and wanted.size_ask == 1.0 and bid == bid and ask == ask
     if fault == NO_FAULT and usual:
         return bid, ask
-    for place, value in enumerate(wanted):
-        state[place] = value
+    for index, value in enumerate(wanted):
+        state[index] = value
     state[FAULT] = fault
     return math.nan, math.nan
 

@@ -73,9 +73,9 @@ class _Graph:
         square = self("Div", self("Mul", x, x), furthest**2)
         return self("Div", x, self("Sqrt", self("Add", square, 1.0)))
 
-    def row(self, x: str, place: int) -> str:
+    def row(self, x: str, column: int) -> str:
         """Return one number of the last axis, which goes."""
-        return self("Gather", x, self.constant(place, np.int64), axis=-1)
+        return self("Gather", x, self.constant(column, np.int64), axis=-1)
 
 
 def _velocity(g: _Graph, frozen: Frozen, base: str, point: str | None, asked: int) -> str:
@@ -147,9 +147,9 @@ def _behind(g: _Graph, frozen: Frozen) -> tuple[Any, Any, Any, Any]:
         skew = g("Add", g("Mul", "time_left", adapter.slope), adapter.skew)
     if regime.bias_1.size == 0:
         return adapter.scale, adapter.offset_bid, adapter.offset_ask, skew
-    told = regime.bias_1 + regime.weight_told @ regime.told
+    bias = regime.bias_1 + regime.weight_told @ regime.told
     scaled = g.soft(g("Div", g("Sub", "features", regime.mean), regime.std), FURTHEST)
-    hidden = g.soft(g.affine(scaled, regime.weight_1, told))
+    hidden = g.soft(g.affine(scaled, regime.weight_1, bias))
     hidden = g.soft(g.affine(hidden, regime.weight_2, regime.bias_2))
     output = g.affine(hidden, regime.weight_3, regime.bias_3)
     width, lean = g.row(output, 0), g.row(output, 1)
@@ -211,8 +211,8 @@ def onnx_model(frozen: Frozen) -> Any:
     scale, offset_bid, offset_ask, skew = _behind(g, frozen)
     lean = g("Mul", "inventory", skew) if "inventory" in shapes else 0.0
     sides = []
-    for place, (offset, sign) in enumerate(((offset_bid, "Add"), (offset_ask, "Sub"))):
-        moved = g("Add", g("Mul", g.row(own, place), scale), offset)
+    for index, (offset, sign) in enumerate(((offset_bid, "Add"), (offset_ask, "Sub"))):
+        moved = g("Add", g("Mul", g.row(own, index), scale), offset)
         sides.append(g("Unsqueeze", g(sign, moved, lean), g.constant([1], np.int64)))
     if wishes is None:
         g("Concat", *sides, result="half_spreads", axis=1)

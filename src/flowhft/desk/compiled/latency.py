@@ -173,7 +173,7 @@ def measure_latency(frozen: Frozen, calls: int) -> Latency:
             _quote_batch(desk, memory, seen[0], BATCH)
             looped.append((time.perf_counter_ns() - started) / BATCH)
     p50, p99, p999, longest = np.quantile(np.concatenate(quoted), (0.5, 0.99, 0.999, 1.0)) / 1e3
-    found = {
+    result = {
         peer.layout: np.quantile(np.concatenate(times), (0.5, 0.99)) / 1e3
         for peer, times in zip(peers, of_peers, strict=True)
     }
@@ -190,9 +190,9 @@ def measure_latency(frozen: Frozen, calls: int) -> Latency:
         cold_us=float(np.median(_cold(frozen, memory, seen[0]))) / 1e3,
         loop_us=float(np.median(looped)) / 1e3,
     )
-    if not found:
+    if not result:
         return latency
-    (rows, rows_p99), (columns, columns_p99) = found["rows"], found["columns"]
+    (rows, rows_p99), (columns, columns_p99) = result["rows"], result["columns"]
     return latency._replace(
         c_rows_us=float(rows),
         c_rows_p99_us=float(rows_p99),

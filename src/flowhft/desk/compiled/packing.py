@@ -196,7 +196,7 @@ def pack(network: Network, regime: RegimeAdapter, adapter: Adapter) -> Packed:
         regime.mean[seen],
         regime.std[seen],
     ]
-    told = regime.bias_1 + regime.weight_told @ regime.told
+    bias = regime.bias_1 + regime.weight_told @ regime.told
     weights = [
         tiled(network.input_features),
         tiled(network.input_sample),
@@ -207,7 +207,7 @@ def pack(network: Network, regime: RegimeAdapter, adapter: Adapter) -> Packed:
         pad(network.output_scale),
         pad(network.output_bias),
         tiled(regime.weight_1[:, seen]),
-        pad(told),
+        pad(bias),
         tiled(regime.weight_2),
         pad(regime.bias_2),
         pad(regime.weight_3),

@@ -42,8 +42,8 @@ class _Network(ctypes.Structure):
 
 def compiler() -> str | None:
     """Return the path of this machine's C compiler ($CC, cc, gcc or clang), or None."""
-    found = (shutil.which(name) for name in (os.environ.get("CC", "cc"), "cc", "gcc", "clang"))
-    return next((path for path in found if path), None)
+    results = (shutil.which(name) for name in (os.environ.get("CC", "cc"), "cc", "gcc", "clang"))
+    return next((path for path in results if path), None)
 
 
 class Peer:

@@ -50,7 +50,7 @@ class Frozen(NamedTuple):
     decide: Decide
 
     @property
-    def told(self) -> bool:
+    def needs_scenario(self) -> bool:
         """Whether it must be told a market: it was told before."""
         return False
 

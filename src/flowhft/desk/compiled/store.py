@@ -62,10 +62,10 @@ def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         header = foreign.json_of(metadata.get(_METADATA_KEY, "null"))
     except ValueError as cause:
         raise DataError(f"the header of `{path}` must be JSON; {cause}. The file is damaged.") from cause
-    found = header.get("format") if isinstance(header, dict) else None
-    if found != FORMAT:
+    result = header.get("format") if isinstance(header, dict) else None
+    if result != FORMAT:
         raise DataError(
-            f"`{path}` must have the format '{FORMAT}'; received {found or 'a file of another program'}. "
+            f"`{path}` must have the format '{FORMAT}'; received {result or 'a file of another program'}. "
             "Name a file that was written by freezing a policy."
         )
     if header.get("version") != VERSION:

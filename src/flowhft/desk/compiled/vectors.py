@@ -88,13 +88,13 @@ def _product(
         row: a place in `out`.
         rows: how many, a multiple of `HALF_TILE`.
     """
-    place = types.intp
-    signature = types.void(weights, place, x, place, place, bias, place, out, place, place)
+    index = types.intp
+    signature = types.void(weights, index, x, index, index, bias, index, out, index, index)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def begin(place: int) -> Any:
-            array = context.make_array(signature.args[place])(context, builder, arguments[place])
-            return builder.gep(array.data, [arguments[place + 1]])
+        def begin(index: int) -> Any:
+            array = context.make_array(signature.args[index])(context, builder, arguments[index])
+            return builder.gep(array.data, [arguments[index + 1]])
 
         of_weights, of_x, of_bias, of_out = begin(0), begin(2), begin(5), begin(7)
         columns, rows = arguments[4], arguments[9]
@@ -108,9 +108,9 @@ def _product(
             height = number(_LANES * registers)
             at = builder.gep(of_weights, [builder.mul(row, columns)])
             sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in lanes] for _ in range(apart)]
-            for place, totals in enumerate(sums):
+            for index, totals in enumerate(sums):
                 for total, lane in zip(totals, lanes, strict=True):
-                    begun = _ZEROS if place else _load(builder, of_bias, builder.add(row, lane))
+                    begun = _ZEROS if index else _load(builder, of_bias, builder.add(row, lane))
                     builder.store(begun, total)
 
             def add_column(column: Any, totals: list[Any]) -> None:
@@ -125,8 +125,8 @@ def _product(
 
             whole = builder.sub(columns, builder.srem(columns, number(apart)))
             with cgutils.for_range_slice(builder, number(0), whole, number(apart), intp=_INT) as (first, _):
-                for place, totals in enumerate(sums):
-                    add_column(builder.add(first, number(place)), totals)
+                for index, totals in enumerate(sums):
+                    add_column(builder.add(first, number(index)), totals)
             with cgutils.for_range_slice(builder, whole, columns, number(1), intp=_INT) as (column, _):
                 add_column(column, sums[0])
             for register, lane in enumerate(lanes):

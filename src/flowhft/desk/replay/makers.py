@@ -206,7 +206,7 @@ class CompiledMaker:
     def _refuse(self, fault: int, observation: Observation, where: str) -> NoReturn:
         if self.own is not None and fault in (INFINITE, SIZE, RAISED):
             # Asked again by Python, it says itself what is wrong.
-            with _said_by_user(self.name, where):
+            with _raised_by_user(self.name, where):
                 checked_quote(self.name, self.own.given(observation))
             raise FlowhftError(
                 f"the policy {self.name} must quote the same for the same observation; received two answers"
@@ -230,7 +230,7 @@ class PythonMaker:
     def trade(self, passage: Passage, seed: int) -> Passed:
         """See `Maker`."""
         chance = np.random.default_rng(seed)
-        with _said_by_user(self.name, " before its first decision"):
+        with _raised_by_user(self.name, " before its first decision"):
             memory = self.policy.init()
 
         def decide(seen: Observation, step: int) -> Quote:
@@ -258,7 +258,7 @@ class PythonMaker:
         most = min(len(tape.time_ns), BATCHES * PYTHON_BATCH)
         seen = [observe(tape, step, horizon_ns, 0.0, 0.0, 0.0, 0.0) for step in range(most)]
         chance = np.random.default_rng(0)
-        with _said_by_user(self.name, where):
+        with _raised_by_user(self.name, where):
             memory = self.policy.init()
 
         def batch(first: int) -> None:
@@ -273,11 +273,11 @@ class PythonMaker:
     ) -> tuple[Quote, Any]:
         if not math.isfinite(sum(observation)):
             refuse(self.name, OBSERVATION, observation, where)
-        with _said_by_user(self.name, where):
+        with _raised_by_user(self.name, where):
             return self.policy.act(memory, observation, chance)
 
 
-class _said_by_user:
+class _raised_by_user:
     """Names policy and step in what a user's policy raises."""
 
     def __init__(self, name: str, where: str) -> None:

@@ -69,7 +69,7 @@ def markout_in(
             move = side * (next(mids)[known] - before)
             # Fills within a horizon of each other are marked against the same moves: one block, one vote.
             block = np.floor(table["time"].to_numpy()[known] / max(2.0 * horizon, 1.0)).astype(np.int64)
-            worth = capture + move
+            total = capture + move
             rows.append(
                 (
                     policy,
@@ -78,8 +78,8 @@ def markout_in(
                     _mean(capture),
                     _mean(move),
                     _error_of_mean(move, block),
-                    _mean(worth),
-                    _error_of_mean(worth, block),
+                    _mean(total),
+                    _error_of_mean(total, block),
                 )
             )
     return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
@@ -114,8 +114,8 @@ def simulated_markout(
         move = np.sum((bought - sold)[:, :known] * (mids[:, ahead:] - mids[:, :known]), axis=1)
         capture = np.sum(earned[:, :known], axis=1)
         lots = np.sum((bought + sold)[:, :known], axis=1)
-        found = [_ratio(values, lots) for values in (capture, move, capture + move)]
-        rows.append((policy, dt * ahead, round(float(np.sum(lots))), found[0][0], *found[1], *found[2]))
+        results = [_ratio(values, lots) for values in (capture, move, capture + move)]
+        rows.append((policy, dt * ahead, round(float(np.sum(lots))), results[0][0], *results[1], *results[2]))
     return pl.DataFrame(rows, schema=dict(zip(MARKOUT_UNITS, _TYPES, strict=True)), orient="row")
 
 

@@ -58,7 +58,7 @@ class ReplayVenue:
         self._wire, self._rules, self._latencies = wire, rules, latencies
         self._constant_us = 1e3 * settings.order_latency_ms
         self._open: tuple[list[int], list[int]] = ([], [])  # numbers by side, the newest first
-        self._told: dict[int, list[int]] = {}
+        self._reported: dict[int, list[int]] = {}
         self._time = 0
         self._checked(begin_time(wire))
 
@@ -89,16 +89,18 @@ class ReplayVenue:
             return []
         known = np.empty((len(numbers), _STATE), np.int64)
         done = _look_up_all(self._wire, np.array(numbers), known)
-        told = [OrderUpdate(*row) for row in known.tolist() if self._told.get(row[0]) != row]
-        self._told |= {update.number: [*update] for update in told}
+        updates = [OrderUpdate(*row) for row in known.tolist() if self._reported.get(row[0]) != row]
+        self._reported |= {update.number: [*update] for update in updates}
         if done:
-            self._forget([update.number for update in told if update.status in (FILLED, CANCELED, EXPIRED)])
-        return told
+            self._forget(
+                [update.number for update in updates if update.status in (FILLED, CANCELED, EXPIRED)]
+            )
+        return updates
 
     def _forget(self, done: list[int]) -> None:
         """Ask no more of orders that are done."""
         for number in done:
-            self._told.pop(number, None)
+            self._reported.pop(number, None)
             for numbers in self._open:
                 if number in numbers:
                     numbers.remove(number)

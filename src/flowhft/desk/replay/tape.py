@@ -19,12 +19,12 @@ from flowhft.desk.observer import (
     SNAPSHOT_NS,
     Counting,
     MarketState,
+    ObserverState,
     OrderFlow,
-    Watch,
     counting,
-    look_at,
     observation_of,
-    open_watch,
+    open_state,
+    state_at,
     take_events,
 )
 from flowhft.desk.replay.events import rank_prices
@@ -73,12 +73,12 @@ def market_at(tape: Tape, step: int) -> MarketState:
 
 
 @compiled
-def _fold(watch: Watch, reads: Counting, events: np.ndarray, first: int, tape: Tape) -> None:
+def _fold(state: ObserverState, reads: Counting, events: np.ndarray, first: int, tape: Tape) -> None:
     """Let an observer follow events, and write down what it knows at every decision."""
     for step in range(len(tape.time_ns)):
         time_ns = tape.time_ns[step]
-        first = take_events(watch, reads, events, first, time_ns, False)
-        known = look_at(watch, reads, time_ns)
+        first = take_events(state, reads, events, first, time_ns, False)
+        known = state_at(state, reads, time_ns)
         tape.best_bid[step], tape.best_ask[step] = known.best_bid, known.best_ask
         tape.arrivals[step, 0], tape.arrivals[step, 1] = known.arrivals_bid, known.arrivals_ask
         tape.intensity[step, 0], tape.intensity[step, 1] = known.intensity_bid, known.intensity_ask
@@ -102,11 +102,11 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
     events = recording.events
     published = bool(np.any(events["kind"] == TOP))
     together = ORDER_WINDOW if settings.order_window is None else settings.order_window
-    reads, watch = counting(published, flow, together), open_watch(None if published else _levels_in(events))
-    taken = take_events(watch, reads, events, 0, 2**62, True)
-    known = min(watch.whole[KNOWN_NS], watch.whole[SNAPSHOT_NS]) > NEVER
+    reads, state = counting(published, flow, together), open_state(None if published else _levels_in(events))
+    taken = take_events(state, reads, events, 0, 2**62, True)
+    known = min(state.whole[KNOWN_NS], state.whole[SNAPSHOT_NS]) > NEVER
     interval = round(settings.interval * 1e9)
-    steps, start = 0, int(max(watch.whole[KNOWN_NS], watch.whole[SNAPSHOT_NS]))
+    steps, start = 0, int(max(state.whole[KNOWN_NS], state.whole[SNAPSHOT_NS]))
     if known:
         steps = (int(events["local_time_ns"][-1]) - start) // interval
     if steps < 1:
@@ -123,7 +123,7 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
         arrivals=np.empty((steps + 1, 2)),
         intensity=np.empty((steps + 1, 2)),
     )
-    _fold(watch, reads, events, taken, tape)
+    _fold(state, reads, events, taken, tape)
     return tape
 
 
@@ -136,7 +136,7 @@ def closed_steps(
         recording: of the tape.
         time_ns: of its decisions and of the end of the last step, on the local clock.
     """
-    start, end = (np.array([one[place] for one in recording.closed], np.int64) for place in (0, 1))
+    start, end = (np.array([one[index] for one in recording.closed], np.int64) for index in (0, 1))
     # Those that end before a step are no more than those that have begun before it is over.
     return np.searchsorted(start, time_ns[1:]) > np.searchsorted(end, time_ns[:-1], side="right")
 

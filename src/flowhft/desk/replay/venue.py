@@ -144,8 +144,8 @@ def submit(wire: Wire, buys: bool, number: int, price: int, quantity: float, tim
         quantity: lots of the recording.
         time_in_force: `POST_ONLY` or `MAY_TAKE`.
     """
-    place = _submit(wire.buy if buys else wire.sell)
-    return place(wire.pointer, ASSET, number, float(price), quantity, time_in_force, LIMIT, NO_WAIT)
+    send_order = _submit(wire.buy if buys else wire.sell)
+    return send_order(wire.pointer, ASSET, number, float(price), quantity, time_in_force, LIMIT, NO_WAIT)
 
 
 @njit

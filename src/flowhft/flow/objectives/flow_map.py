@@ -10,10 +10,10 @@ from flowhft.flow.interpolant import (
     between,
     flat,
     groups_of,
-    lesson_error,
     masked_error,
     noise_for,
     share_out,
+    target_error,
     velocities,
 )
 from flowhft.flow.network import VelocityField
@@ -77,5 +77,5 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     key_jump, key_flow = jax.random.split(key)
     quarter, rest = share_out(batch, len(batch.features) // DISTILLED_SHARE)
     distilled = distillation(network, ema, key_jump, quarter)
-    matched = lesson_error(network, flow_matching.lesson(key_flow, rest))
+    matched = target_error(network, flow_matching.targets_at(key_flow, rest))
     return (distilled + (DISTILLED_SHARE - 1) * matched) / DISTILLED_SHARE

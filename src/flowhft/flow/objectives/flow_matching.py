@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.flow.interpolant import Batch, Lesson, between, flat, groups_of, lesson_error, noise_for
+from flowhft.flow.interpolant import Batch, Targets, between, flat, groups_of, noise_for, target_error
 from flowhft.flow.network import VelocityField
 from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=8)
 
 
-def lesson(key: PRNGKeyArray, batch: Batch, step_size: float = 0.0) -> Lesson:
+def targets_at(key: PRNGKeyArray, batch: Batch, step_size: float = 0.0) -> Targets:
     """Ask at x_t = (1 - t) noise + t chunk for chunk - noise.
 
     Flow time is uniform on (0, 1), stratified over the batch; noise is independent of the chunk (optimal
@@ -27,7 +27,7 @@ def lesson(key: PRNGKeyArray, batch: Batch, step_size: float = 0.0) -> Lesson:
     groups = groups_of(len(chunk))
     flow_time = (jnp.arange(groups) + jax.random.uniform(key_time, (groups,))) / groups
     noise = noise_for(key_noise, batch)
-    return Lesson(
+    return Targets(
         x=between(noise, chunk, flow_time),
         features=batch.features,
         flow_time=flow_time,
@@ -38,7 +38,7 @@ def lesson(key: PRNGKeyArray, batch: Batch, step_size: float = 0.0) -> Lesson:
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
-    """Return E |u(x_t, features, t, 0) - (chunk - noise)|^2, see `lesson`.
+    """Return E |u(x_t, features, t, 0) - (chunk - noise)|^2, see `targets_at`.
 
     Its minimiser is u = E[chunk - noise | x_t, features], which carries noise to the distribution of the
     demonstrated chunks.
@@ -52,4 +52,4 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     Source: Y. Lipman et al., "Flow matching for generative modeling", 2023, section 4.1; flow time 0 is
     noise here.
     """
-    return lesson_error(network, lesson(key, batch))
+    return target_error(network, targets_at(key, batch))

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from flowhft.flow.interpolant import (
     Batch,
-    Lesson,
+    Targets,
     between,
     flat,
     groups_of,
-    lesson_error,
     share_out,
+    target_error,
     together,
 )
 from flowhft.flow.network import VelocityField
@@ -27,7 +27,7 @@ DEFAULT_SAMPLER = SamplerSettings(steps=2)
 FIRST_SHARE = 2  # one sample in two learns the first look
 
 
-def second_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:
+def second_targets(key: PRNGKeyArray, batch: Batch) -> Targets:
     """Ask at 0.9 chunk + 0.1 noise, flow time 0.9, for the chunk itself.
 
     Args:
@@ -37,7 +37,7 @@ def second_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:
     chunk, mask = flat(batch)
     flow_time = jnp.full(groups_of(len(chunk)), SECOND_TIME)
     x = between(jax.random.normal(key, chunk.shape, chunk.dtype), chunk, flow_time)
-    return Lesson(x, batch.features, flow_time, 1.0 - flow_time, chunk, mask)
+    return Targets(x, batch.features, flow_time, 1.0 - flow_time, chunk, mask)
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
@@ -53,4 +53,4 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     myths of generative robotic control", 2025, with its 0.9.
     """
     half, rest = share_out(batch, len(batch.features) // FIRST_SHARE)
-    return lesson_error(network, together(regression.lesson(half), second_lesson(key, rest)))
+    return target_error(network, together(regression.targets_at(half), second_targets(key, rest)))

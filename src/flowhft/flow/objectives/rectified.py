@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from flowhft.flow.interpolant import (
     Batch,
-    Lesson,
+    Targets,
     flat,
     groups_of,
-    lesson_error,
     noise_for,
     share_out,
+    target_error,
     together,
 )
 from flowhft.flow.network import VelocityField
@@ -28,7 +28,7 @@ DEFAULT_SAMPLER = SamplerSettings(steps=1)
 BEGINNING_SHARE = 2  # one sample in two begins in the noise, where one evaluation asks; the others anywhere
 
 
-def beginning_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:
+def beginning_targets(key: PRNGKeyArray, batch: Batch) -> Targets:
     """Ask at the noise itself, flow time 0, for chunk - noise.
 
     Args:
@@ -38,7 +38,7 @@ def beginning_lesson(key: PRNGKeyArray, batch: Batch) -> Lesson:
     chunk, mask = flat(batch)
     now = jnp.zeros(groups_of(len(chunk)))
     noise = noise_for(key, batch)
-    return Lesson(noise, batch.features, now, now, chunk - noise, mask)
+    return Targets(noise, batch.features, now, now, chunk - noise, mask)
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
@@ -55,6 +55,6 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     """
     key_first, key_rest = jax.random.split(key)
     half, rest = share_out(batch, len(batch.features) // BEGINNING_SHARE)
-    return lesson_error(
-        network, together(beginning_lesson(key_first, half), flow_matching.lesson(key_rest, rest))
+    return target_error(
+        network, together(beginning_targets(key_first, half), flow_matching.targets_at(key_rest, rest))
     )

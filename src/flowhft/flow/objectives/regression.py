@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from flowhft.flow.interpolant import Batch, Lesson, flat, groups_of, lesson_error
+from flowhft.flow.interpolant import Batch, Targets, flat, groups_of, target_error
 from flowhft.flow.network import VelocityField
 from flowhft.policies.settings import SamplerSettings
 
 DEFAULT_SAMPLER = SamplerSettings(steps=1)
 
 
-def lesson(batch: Batch) -> Lesson:
+def targets_at(batch: Batch) -> Targets:
     """Ask at x = 0, flow time 0 and step size 1 for the chunk itself.
 
     Args:
@@ -18,7 +18,7 @@ def lesson(batch: Batch) -> Lesson:
     """
     chunk, mask = flat(batch)
     groups = groups_of(len(chunk))
-    return Lesson(jnp.zeros_like(chunk), batch.features, jnp.zeros(groups), jnp.ones(groups), chunk, mask)
+    return Targets(jnp.zeros_like(chunk), batch.features, jnp.zeros(groups), jnp.ones(groups), chunk, mask)
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
@@ -33,4 +33,4 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
         key: not used.
         batch: demonstrated chunks, a multiple of 8 of them.
     """
-    return lesson_error(network, lesson(batch))
+    return target_error(network, targets_at(batch))

@@ -7,13 +7,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from flowhft.flow.interpolant import (
     SHARED,
     Batch,
-    Lesson,
+    Targets,
     between,
     flat,
     groups_of,
-    lesson_error,
     noise_for,
     share_out,
+    target_error,
     together,
     velocities,
 )
@@ -25,7 +25,7 @@ DEFAULT_SAMPLER = SamplerSettings(steps=1)
 BOOTSTRAP_SHARE = 4  # one sample in four bootstraps, the others match the flow
 
 
-def bootstrap_lesson(ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Lesson:
+def bootstrap_targets(ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Targets:
     """Ask at x_t for a step of d that lands where two of d/2 land.
 
     The answer wanted is (u'(x_t, t, d/2) + u'(x', t + d/2, d/2)) / 2, x' = x_t + d/2 u'(x_t, t, d/2), and
@@ -55,7 +55,7 @@ def bootstrap_lesson(ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Les
     midway = x + jnp.repeat(half, SHARED)[:, None] * first
     second = velocities(ema, midway, batch.features, flow_time + half, half)
     target = jax.lax.stop_gradient(0.5 * (first + second))
-    return Lesson(x, batch.features, flow_time, step_size, target, mask)
+    return Targets(x, batch.features, flow_time, step_size, target, mask)
 
 
 def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: Batch) -> Float[Array, ""]:
@@ -69,9 +69,9 @@ def loss(network: VelocityField, ema: VelocityField, key: PRNGKeyArray, batch: B
     """
     finest_step = 1.0 / network.finest
     if network.finest == 1:  # a ladder of one rung has nothing to bootstrap
-        return lesson_error(network, flow_matching.lesson(key, batch, finest_step))
+        return target_error(network, flow_matching.targets_at(key, batch, finest_step))
     key_bootstrap, key_flow = jax.random.split(key)
     quarter, rest = share_out(batch, len(batch.features) // BOOTSTRAP_SHARE)
-    bootstrapped = bootstrap_lesson(ema, key_bootstrap, quarter)
-    matched = flow_matching.lesson(key_flow, rest, finest_step)
-    return lesson_error(network, together(bootstrapped, matched))
+    bootstrapped = bootstrap_targets(ema, key_bootstrap, quarter)
+    matched = flow_matching.targets_at(key_flow, rest, finest_step)
+    return target_error(network, together(bootstrapped, matched))

@@ -12,11 +12,11 @@ import polars as pl
 
 from flowhft.errors import UsageError
 from flowhft.flow.policy import FlowPolicy
-from flowhft.learn.adapt.coordinate_search import search_by_turns
+from flowhft.learn.adapt.coordinate_search import coordinate_search
 from flowhft.learn.adapt.gradient import search_by_gradient
 from flowhft.learn.adapt.last_layer import refit_last_layer
 from flowhft.learn.adapt.notes import Record, record_paths, require_known_law
-from flowhft.learn.adapt.objective import Worth, gain, unit_of, worth_of
+from flowhft.learn.adapt.objective import Score, gain, score_of, unit_of
 from flowhft.learn.adapt.paper import printed_adapter, search_grid, take_printed
 from flowhft.learn.adapt.search import Scales
 from flowhft.learn.adapt.state import search_state
@@ -31,7 +31,7 @@ from flowhft.simulate.quoting.closed_form import adapted
 from flowhft.types import Interval, Policy, Progress, no_progress
 
 # Judges many adapters on that many paths of a stage.
-Judging = Callable[[Sequence[Adapter], str, int], list[Worth]]
+StageEvaluator = Callable[[Sequence[Adapter], str, int], list[Score]]
 
 GRID, STATE, GRADIENT = GridSettings(), StateSettings(), GradientSettings()
 
@@ -92,28 +92,28 @@ def adapt(
     Raises:
         UsageError: the method cannot adapt such a policy, or not to such markets.
     """
-    worth = evaluator_of(policies, scenarios, settings, seed)
+    scores = evaluator_of(policies, scenarios, settings, seed)
     if method == "last_layer":
         return _adapt_last_layer(policies, scenarios, settings, seed, progress, gradient)
     unit = float(np.mean([1.0 / scenario.fill_decay for scenario in scenarios]))
     horizon = float(np.mean([scenario.horizon for scenario in scenarios]))
 
-    def validate(adapters: Sequence[Adapter]) -> list[Worth]:
-        return worth(adapters, "validation", settings.paths)
+    def validate(adapters: Sequence[Adapter]) -> list[Score]:
+        return scores(adapters, "validation", settings.paths)
 
     scales = Scales(unit, horizon)
     if method == "turns":
-        found = search_by_turns(validate, unit, settings, progress)
+        result = coordinate_search(validate, unit, settings, progress)
     elif method == "paper":
-        found = search_grid(validate, unit, grid, progress)
+        result = search_grid(validate, unit, grid, progress)
     elif method == "printed":
-        found = take_printed(validate, printed_adapter(scenarios))
+        result = take_printed(validate, printed_adapter(scenarios))
     elif method == "state":
-        found = search_state(validate, scales, state, stream(seed, "adapt/evolution"), progress)
+        result = search_state(validate, scales, state, stream(seed, "adapt/evolution"), progress)
     else:
         records = records_of(policies, scenarios, gradient.paths, seed)
-        found = search_by_gradient(
-            lambda adapters: worth(adapters, "second", settings.paths),
+        result = search_by_gradient(
+            lambda adapters: scores(adapters, "second", settings.paths),
             records,
             scales,
             settings,
@@ -121,20 +121,20 @@ def adapt(
             progress,
         )
     progress(0.95, "judging the choice on fresh paths")
-    before, after = worth([IDENTITY, found.adapter], "fresh", settings.fresh_paths)
+    before, after = scores([IDENTITY, result.adapter], "fresh", settings.fresh_paths)
     return Adaptation(
         refitted=None,
-        adapter=found.adapter,
-        search=found.rows,
-        validation=gain(found.best, found.unadapted),
+        adapter=result.adapter,
+        search=result.rows,
+        validation=gain(result.best, result.unadapted),
         fresh=gain(after, before),
-        edges=found.edges,
+        edges=result.edges,
     )
 
 
 def evaluator_of(
     policies: Sequence[Policy], scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
-) -> Judging:
+) -> StageEvaluator:
     """Return what judges many adapters behind a policy on the paths of a stage of adaptation.
 
     Args:
@@ -143,33 +143,33 @@ def evaluator_of(
         settings: criterion.
         seed: of the run; path i of a stage is the same for every adapter.
     """
-    judged = policies_evaluator(scenarios, settings, seed)
+    evaluated = policies_evaluator(scenarios, settings, seed)
 
-    def worth(adapters: Sequence[Adapter], stage: str, paths: int) -> list[Worth]:
-        return judged(
+    def scores(adapters: Sequence[Adapter], stage: str, paths: int) -> list[Score]:
+        return evaluated(
             [[adapted(policy, adapter) for adapter in adapters] for policy in policies], stage, paths
         )
 
-    return worth
+    return scores
 
 
 def policies_evaluator(
     scenarios: Sequence[Scenario], settings: AdaptSettings, seed: int
-) -> Callable[[Sequence[Sequence[Policy]], str, int], list[Worth]]:
+) -> Callable[[Sequence[Sequence[Policy]], str, int], list[Score]]:
     """Return what judges candidates on the paths of a stage; it is asked for those of each scenario."""
     markets = [build(scenario, like=list(scenarios)) for scenario in scenarios]
 
-    def worth(candidates: Sequence[Sequence[Policy]], stage: str, paths: int) -> list[Worth]:
-        found = [
+    def scores(candidates: Sequence[Sequence[Policy]], stage: str, paths: int) -> list[Score]:
+        results = [
             evaluate_many(market, there, paths=paths, seed=seed, scenario=f"adapt/{stage}/{scenario.name}")
             for market, there, scenario in zip(markets, candidates, scenarios, strict=True)
         ]
         return [
-            worth_of(measures, settings.criterion, settings.inventory_weight, controlled=True)
-            for measures in zip(*found, strict=True)
+            score_of(measures, settings.criterion, settings.inventory_weight, controlled=True)
+            for measures in zip(*results, strict=True)
         ]
 
-    return worth
+    return scores
 
 
 def _adapt_last_layer(
@@ -186,10 +186,10 @@ def _adapt_last_layer(
             "`policy` must be a flow policy, the same in all scenarios, for its last layer to be fitted; "
             f"received {type(policy).__name__}. Use --method state."
         )
-    judged = policies_evaluator(scenarios, settings, seed)
+    evaluated = policies_evaluator(scenarios, settings, seed)
     records = records_of(policies, scenarios, gradient.paths, seed)
-    found = refit_last_layer(
-        lambda tried: judged([tried] * len(scenarios), "second", settings.paths),
+    result = refit_last_layer(
+        lambda tried: evaluated([tried] * len(scenarios), "second", settings.paths),
         policy,
         records,
         settings,
@@ -197,14 +197,14 @@ def _adapt_last_layer(
         progress,
     )
     progress(0.95, "judging the choice on fresh paths")
-    before, after = judged([[policy, found.policy]] * len(scenarios), "fresh", settings.fresh_paths)
+    before, after = evaluated([[policy, result.policy]] * len(scenarios), "fresh", settings.fresh_paths)
     return Adaptation(
-        refitted=found.policy,
+        refitted=result.policy,
         adapter=IDENTITY,
-        search=found.rows,
-        validation=gain(found.best, found.before),
+        search=result.rows,
+        validation=gain(result.best, result.before),
         fresh=gain(after, before),
-        edges=found.edges,
+        edges=result.edges,
     )
 
 

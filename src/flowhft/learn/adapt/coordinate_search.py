@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from flowhft.learn.adapt.objective import Worth, clearly_better
+from flowhft.learn.adapt.objective import Score, clearly_better
 from flowhft.learn.adapt.search import Evaluator, Search, plain, row_of, table_of
 from flowhft.learn.settings import AdaptSettings
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Progress, no_progress
 
 
-def search_by_turns(
-    worth: Evaluator, unit: float, settings: AdaptSettings, progress: Progress = no_progress
+def coordinate_search(
+    evaluator: Evaluator, unit: float, settings: AdaptSettings, progress: Progress = no_progress
 ) -> Search:
     """Search the adapter by turns.
 
@@ -22,8 +22,8 @@ def search_by_turns(
     difference: what cannot be told apart from chance is left as it is.
 
     Args:
-        worth: judges many adapters at once on the same validation paths; always asked for equally many, so
-            that what it compiles for the first line serves all.
+        evaluator: judges many adapters at once on the same validation paths; always asked for equally many,
+            so that what it compiles for the first line serves all.
         unit: half-spread with which steps are measured, ticks.
         settings: rounds and grid.
         progress: told before every line.
@@ -36,7 +36,7 @@ def search_by_turns(
     )
     grid = np.linspace(-1.0, 1.0, settings.candidates)
     grid = grid[grid != 0.0]
-    best = unadapted = Worth(float("-inf"), np.zeros(0))  # until the first line is judged
+    best = unadapted = Score(float("-inf"), np.zeros(0))  # until the first line is judged
     incumbent, rows = IDENTITY, list[dict[str, Any]]()
     edges: dict[str, bool] = {}
     for turn in range(settings.rounds):
@@ -54,15 +54,15 @@ def search_by_turns(
             line = [candidate for candidate in line if candidate[0].scale > 0.0]
             # The present map stands in for candidates that cannot be: the number asked for stays the same.
             stand_ins = [incumbent] * (settings.candidates - len(line))
-            found = worth([*stand_ins, *(adapter for adapter, _ in line)])
+            result = evaluator([*stand_ins, *(adapter for adapter, _ in line)])
             if not rows:
-                best = unadapted = found[0]
+                best = unadapted = result[0]
                 rows.append(row_of(0, "none", IDENTITY, best, unadapted))
             edges[name] = False
-            for (candidate, end), judged in zip(line, found[len(stand_ins) :], strict=True):
-                rows.append(row_of(turn + 1, name, candidate, judged, unadapted))
-                if clearly_better(judged, best):
-                    incumbent, best, edges[name] = candidate, judged, end
+            for (candidate, end), evaluated in zip(line, result[len(stand_ins) :], strict=True):
+                rows.append(row_of(turn + 1, name, candidate, evaluated, unadapted))
+                if clearly_better(evaluated, best):
+                    incumbent, best, edges[name] = candidate, evaluated, end
     chosen = plain(incumbent)
     return Search(
         chosen, table_of(rows, chosen), best, unadapted, tuple(name for name, end in edges.items() if end)

@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float
 
 from flowhft.learn.adapt.notes import Moment, Record
-from flowhft.learn.adapt.objective import Worth, clearly_better
+from flowhft.learn.adapt.objective import Score, clearly_better
 from flowhft.learn.adapt.search import Evaluator, Scales, Search, adapter_at, plain, row_of, table_of
 from flowhft.learn.regime.law import NODES, Law, law_along
 from flowhft.learn.settings import AdaptSettings, GradientSettings
@@ -70,7 +70,7 @@ def score_along(
         records: one a market.
         settings: criterion.
     """
-    laws = [jax.vmap(law_along)(record.way, quotes(record)) for record in records]
+    laws = [jax.vmap(law_along)(record.path_law, quotes(record)) for record in records]
     return jnp.mean(jnp.stack([score_of(law, settings) for law in laws]))
 
 
@@ -79,16 +79,16 @@ class Climb(NamedTuple):
 
     Attributes:
         best: the parameters that were best on the second paths.
-        worth: their score there.
+        outcome: their score there.
         start: the score at the start.
         checked: update, parameters and score of every check.
         edge: whether it was still rising when updates ran out.
     """
 
     best: Any
-    worth: Worth
-    start: Worth
-    checked: list[tuple[int, Any, Worth]]
+    outcome: Score
+    start: Score
+    checked: list[tuple[int, Any, Score]]
     edge: bool
 
 
@@ -96,7 +96,7 @@ def climb(
     score: Callable[[Any, list[Record]], Float[Array, ""]],
     start: Any,
     batches: Sequence[list[Record]],
-    check: Callable[[Any], tuple[Worth, Worth]],
+    check: Callable[[Any], tuple[Score, Score]],
     rate: float,
     settings: GradientSettings,
     progress: Progress = no_progress,
@@ -123,24 +123,24 @@ def climb(
         return optax.apply_updates(parameters, steps), state
 
     parameters, state = start, optimiser.init(start)
-    beginning, worth = check(start)
-    best, highest = start, worth
+    beginning, outcome = check(start)
+    best, highest = start, outcome
     checked, waited = [], 0
     for number in range(1, settings.updates + 1):
         parameters, state = update(parameters, state, batches[(number - 1) % len(batches)])
         if number % settings.check_every and number != settings.updates:
             continue
         progress(number / settings.updates, f"update {number}")
-        _, worth = check(parameters)
-        checked.append((number, parameters, worth))
-        better = worth.value > highest.value
+        _, outcome = check(parameters)
+        checked.append((number, parameters, outcome))
+        better = outcome.value > highest.value
         if better:
-            best, highest, waited = parameters, worth, 0
+            best, highest, waited = parameters, outcome, 0
         else:
             waited += 1
             if waited >= settings.patience:
                 break
-    before = max((worth.value for _, _, worth in checked[:-1]), default=beginning.value)
+    before = max((outcome.value for _, _, outcome in checked[:-1]), default=beginning.value)
     rising = checked[-1][2].value - before > STILL_RISING * (highest.value - beginning.value)
     return Climb(best, highest, beginning, checked, rising)
 
@@ -156,7 +156,7 @@ def cut(records: Sequence[Record], batches: int) -> list[list[Record]]:
 
 
 def search_by_gradient(
-    worth: Evaluator,
+    evaluator: Evaluator,
     records: Sequence[Record],
     scales: Scales,
     search: AdaptSettings,
@@ -166,7 +166,7 @@ def search_by_gradient(
     """Search offsets, scale, skew and slope by the gradient.
 
     Args:
-        worth: judges adapters by simulation on the second paths.
+        evaluator: judges adapters by simulation on the second paths.
         records: of the frozen policy along the paths that updates learn from, one a market.
         scales: in which steps are measured.
         search: criterion.
@@ -182,19 +182,19 @@ def search_by_gradient(
 
         return score_along(quotes, records, search)
 
-    def check(point: Float[Array, "5"]) -> tuple[Worth, Worth]:
-        before, after = worth([IDENTITY, plain(adapter_at(point, scales))])
+    def check(point: Float[Array, "5"]) -> tuple[Score, Score]:
+        before, after = evaluator([IDENTITY, plain(adapter_at(point, scales))])
         return before, after
 
-    found = climb(
+    result = climb(
         score, jnp.zeros(5), cut(records, settings.batches), check, settings.rate, settings, progress
     )
-    rows = [row_of(0, "none", IDENTITY, found.start, found.start)]
+    rows = [row_of(0, "none", IDENTITY, result.start, result.start)]
     rows += [
-        row_of(number, "gradient", plain(adapter_at(point, scales)), worth, found.start)
-        for number, point, worth in found.checked
+        row_of(number, "gradient", plain(adapter_at(point, scales)), outcome, result.start)
+        for number, point, outcome in result.checked
     ]
-    chosen, best = plain(adapter_at(found.best, scales)), found.worth
-    if not clearly_better(best, found.start):
-        chosen, best = IDENTITY, found.start
-    return Search(chosen, table_of(rows, chosen), best, found.start, ("updates",) if found.edge else ())
+    chosen, best = plain(adapter_at(result.best, scales)), result.outcome
+    if not clearly_better(best, result.start):
+        chosen, best = IDENTITY, result.start
+    return Search(chosen, table_of(rows, chosen), best, result.start, ("updates",) if result.edge else ())

@@ -17,13 +17,13 @@ from flowhft.errors import require
 from flowhft.flow.policy import FlowPolicy
 from flowhft.learn.adapt.gradient import climb, cut, score_along
 from flowhft.learn.adapt.notes import Record, quotes_at_nodes
-from flowhft.learn.adapt.objective import Worth, clearly_better, gain
+from flowhft.learn.adapt.objective import Score, clearly_better, gain
 from flowhft.learn.settings import AdaptSettings, GradientSettings
 from flowhft.policies.adapter import IDENTITY
 from flowhft.types import Progress, no_progress
 
 # Judges many policies at once, all of them on the same paths.
-PoliciesEvaluator = Callable[[Sequence[FlowPolicy]], list[Worth]]
+PoliciesEvaluator = Callable[[Sequence[FlowPolicy]], list[Score]]
 
 
 class Layer(NamedTuple):
@@ -46,8 +46,8 @@ class Refit(NamedTuple):
 
     policy: FlowPolicy
     rows: pl.DataFrame
-    best: Worth
-    before: Worth
+    best: Score
+    before: Score
     edges: tuple[str, ...]
 
 
@@ -61,7 +61,7 @@ def with_layer(policy: FlowPolicy, layer: Layer) -> FlowPolicy:
 
 
 def refit_last_layer(
-    worth: PoliciesEvaluator,
+    evaluator: PoliciesEvaluator,
     policy: FlowPolicy,
     records: Sequence[Record],
     search: AdaptSettings,
@@ -71,7 +71,7 @@ def refit_last_layer(
     """Fit the output layer of a flow policy by the gradient.
 
     Args:
-        worth: judges policies by simulation on the second paths.
+        evaluator: judges policies by simulation on the second paths.
         policy: all but its output layer stays as it is. It draws a chunk a step: of an older chunk there is
             nothing to learn.
         records: of the policy along the paths that updates learn from, one a market.
@@ -98,28 +98,28 @@ def refit_last_layer(
 
         return score_along(quotes, records, search)
 
-    def check(layer: Layer) -> tuple[Worth, Worth]:
-        before, after = worth([policy, with_layer(policy, layer)])
+    def check(layer: Layer) -> tuple[Score, Score]:
+        before, after = evaluator([policy, with_layer(policy, layer)])
         return before, after
 
     output = policy.network.output
     start = Layer(jnp.zeros_like(output.weight), jnp.zeros_like(output.bias))
-    found = climb(
+    result = climb(
         score, start, cut(records, settings.batches), check, settings.layer_rate, settings, progress
     )
-    kept = clearly_better(found.worth, found.start)
-    chosen = found.best if kept else start
-    tried = [(0, start, found.start), *found.checked]
+    kept = clearly_better(result.outcome, result.start)
+    chosen = result.best if kept else start
+    tried = [(0, start, result.start), *result.checked]
     rows = []
-    for number, layer, judged in tried:
-        difference = gain(judged, found.start)
+    for number, layer, evaluated in tried:
+        difference = gain(evaluated, result.start)
         rows.append(
             {
                 "round": number,
                 "direction": "last_layer" if number else "none",
                 **IDENTITY._asdict(),
                 "change": float(jnp.sqrt(sum(jnp.sum(part**2) for part in layer))),
-                "score": judged.value,
+                "score": evaluated.value,
                 "difference": difference.value,
                 "difference_low": difference.low,
                 "difference_high": difference.high,
@@ -129,7 +129,7 @@ def refit_last_layer(
     return Refit(
         with_layer(policy, chosen) if kept else policy,
         pl.DataFrame(rows),
-        found.worth if kept else found.start,
-        found.start,
-        ("updates",) if found.edge else (),
+        result.outcome if kept else result.start,
+        result.start,
+        ("updates",) if result.edge else (),
     )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from flowhft.errors import require
-from flowhft.learn.regime.law import NODES, Way
+from flowhft.learn.regime.law import NODES, PathLaw
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, State
 from flowhft.simulate.market.world import World
@@ -34,12 +34,12 @@ class Record(NamedTuple):
     """Paths of one market, every array with a leading axis path.
 
     Attributes:
-        way: what happens along a path whatever is quoted.
+        path_law: what happens along a path whatever is quoted.
         moment: what the policy knew before every step.
         base: its half-spreads at the nodes, ticks, shape (path, step, node, side).
     """
 
-    way: Way
+    path_law: PathLaw
     moment: Moment
     base: Float[Array, "path step node side"]
 
@@ -75,7 +75,7 @@ def record_paths(market: Market, policy: Policy, *, paths: int, seed: int, scena
     Args:
         market: one lot a side and step.
         policy: who quotes.
-        paths: how many; path i is that of `flowhft.simulate.rollout.judge` for the same seed and name.
+        paths: how many; path i is that of `flowhft.simulate.rollout.evaluate_one` for the same seed and name.
         seed: of the run.
         scenario: name of the random streams.
     """
@@ -130,7 +130,7 @@ def record_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
     now = (world, jnp.arange(market.steps))
     intensity, tilt, move, expected, fee, moment, base = jax.lax.scan(step, start, now)[1]
     own = not market.excited_by_arrivals
-    way = Way(
+    path_law = PathLaw(
         intensity=intensity,
         tilt=tilt,
         move=move,
@@ -147,4 +147,4 @@ def record_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
         fill_cost=fee,
         inventory_limit=jnp.asarray(market.inventory_limit),
     )
-    return Record(way, moment, base)
+    return Record(path_law, moment, base)

@@ -15,19 +15,19 @@ from flowhft.metrics.table import interval, score, unit_of_score
 from flowhft.types import Interval
 
 
-class Worth(NamedTuple):
+class Score(NamedTuple):
     """A score with the influence of every path on it, shape (path,)."""
 
     value: float
     influence: PathValues
 
 
-def worth_of(
+def score_of(
     measures: Sequence[Mapping[str, PathValues]],
     criterion: str,
     inventory_weight: float = 0.0,
     controlled: bool = False,
-) -> Worth:
+) -> Score:
     """Return the mean score over markets, and the influence of every path on it.
 
     Args:
@@ -37,13 +37,15 @@ def worth_of(
         controlled: whether means of PnL are taken over the PnL given the fills, where it is defined (see
             `expected_pnl` of `flowhft.metrics.table`): the same expectation with less chance.
     """
-    found = [_score(one, criterion, controlled) for one in measures]
+    results = [_score(one, criterion, controlled) for one in measures]
     if inventory_weight:
-        for nth, (value, influence) in enumerate(found):
+        for nth, (value, influence) in enumerate(results):
             held = measures[nth]["mean_square_inventory"]
             mean = float(np.mean(held))
-            found[nth] = (value - inventory_weight * mean, influence - inventory_weight * (held - mean))
-    return Worth(float(np.mean([value for value, _ in found])), np.mean([part for _, part in found], axis=0))
+            results[nth] = (value - inventory_weight * mean, influence - inventory_weight * (held - mean))
+    return Score(
+        float(np.mean([value for value, _ in results])), np.mean([part for _, part in results], axis=0)
+    )
 
 
 def _score(measures: Mapping[str, PathValues], criterion: str, controlled: bool) -> tuple[float, PathValues]:
@@ -64,15 +66,15 @@ def _score(measures: Mapping[str, PathValues], criterion: str, controlled: bool)
     return score(measures, criterion)
 
 
-def gain(better: Worth, other: Worth) -> Interval:
+def gain(better: Score, other: Score) -> Interval:
     """Return by how much one score exceeds another on the same paths, with its paired interval."""
     return interval(better.value - other.value, better.influence - other.influence)
 
 
-def clearly_better(found: Worth, best: Worth) -> bool:
+def clearly_better(result: Score, best: Score) -> bool:
     """Return whether a score exceeds another by more than a standard error of their paired difference."""
-    error = float(np.std(found.influence - best.influence)) / np.sqrt(len(best.influence))
-    return found.value - best.value > error
+    error = float(np.std(result.influence - best.influence)) / np.sqrt(len(best.influence))
+    return result.value - best.value > error
 
 
 def unit_of(criterion: str, inventory_weight: float = 0.0) -> str:

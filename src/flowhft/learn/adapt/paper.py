@@ -71,9 +71,9 @@ def printed_adapter(scenarios: Sequence[Scenario]) -> Adapter:
     return IDENTITY._replace(offset_bid=factor * bid, offset_ask=factor * ask)
 
 
-def take_printed(worth: Evaluator, adapter: Adapter) -> Search:
+def take_printed(evaluator: Evaluator, adapter: Adapter) -> Search:
     """Judge the printed map beside the policy without one; nothing is searched."""
-    unadapted, printed = worth([IDENTITY, adapter])
+    unadapted, printed = evaluator([IDENTITY, adapter])
     chosen = plain(adapter)
     rows = [
         row_of(0, "none", IDENTITY, unadapted, unadapted),
@@ -83,7 +83,7 @@ def take_printed(worth: Evaluator, adapter: Adapter) -> Search:
 
 
 def search_grid(
-    worth: Evaluator, unit: float, settings: GridSettings, progress: Progress = no_progress
+    evaluator: Evaluator, unit: float, settings: GridSettings, progress: Progress = no_progress
 ) -> Search:
     """Search scale and offsets on a grid, all of its points judged at once.
 
@@ -91,7 +91,7 @@ def search_grid(
     difference.
 
     Args:
-        worth: judges many adapters at once on the same validation paths.
+        evaluator: judges many adapters at once on the same validation paths.
         unit: half-spread with which offsets are measured, ticks.
         settings: the grid.
         progress: told before the judgement.
@@ -103,12 +103,12 @@ def search_grid(
     }
     points = [Adapter(scale, bid, ask, 0.0) for scale, bid, ask in itertools.product(*axes.values())]
     progress(0.0, f"{len(points):,} points of the grid")
-    unadapted, *found = worth([IDENTITY, *points])
-    nth = int(np.argmax(np.nan_to_num([one.value for one in found], nan=-np.inf)))
-    better = clearly_better(found[nth], unadapted)
-    chosen, best = (plain(points[nth]), found[nth]) if better else (IDENTITY, unadapted)
+    unadapted, *result = evaluator([IDENTITY, *points])
+    nth = int(np.argmax(np.nan_to_num([one.value for one in result], nan=-np.inf)))
+    better = clearly_better(result[nth], unadapted)
+    chosen, best = (plain(points[nth]), result[nth]) if better else (IDENTITY, unadapted)
     rows = [row_of(0, "none", IDENTITY, unadapted, unadapted)]
-    rows += [row_of(1, "grid", *pair, unadapted) for pair in zip(points, found, strict=True)]
+    rows += [row_of(1, "grid", *pair, unadapted) for pair in zip(points, result, strict=True)]
     edges = tuple(
         name for name, axis in axes.items() if len(axis) > 1 and getattr(chosen, name) in (axis[0], axis[-1])
     )

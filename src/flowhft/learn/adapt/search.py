@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.learn.adapt.objective import Worth, gain
+from flowhft.learn.adapt.objective import Score, gain
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.types import Numeric
 
 # Judges many adapters at once, all of them on the same paths.
-Evaluator = Callable[[Sequence[Adapter]], list[Worth]]
+Evaluator = Callable[[Sequence[Adapter]], list[Score]]
 
 # A choice this close to a bound, as a share of what was searched, lies on the edge.
 AT_EDGE = 0.01
@@ -30,8 +30,8 @@ class Search(NamedTuple):
 
     adapter: Adapter
     rows: pl.DataFrame
-    best: Worth
-    unadapted: Worth
+    best: Score
+    unadapted: Score
     edges: tuple[str, ...] = ()
 
 
@@ -72,22 +72,22 @@ def adapter_at(point: Numeric, scales: Scales, exp: Any = np.exp) -> Adapter:
     )
 
 
-def row_of(turn: int, direction: str, adapter: Adapter, found: Worth, unadapted: Worth) -> dict[str, Any]:
+def row_of(turn: int, direction: str, adapter: Adapter, result: Score, unadapted: Score) -> dict[str, Any]:
     """Return a candidate as a row of the search table.
 
     Args:
         turn: round or generation in which it was tried; 0 for the policy without a map.
         direction: how it came about.
         adapter: the candidate.
-        found: its score.
+        result: its score.
         unadapted: the score of the policy without a map.
     """
-    difference = gain(found, unadapted)
+    difference = gain(result, unadapted)
     return {
         "round": turn,
         "direction": direction,
         **{name: float(value) for name, value in adapter._asdict().items()},
-        "score": found.value,
+        "score": result.value,
         "difference": difference.value,
         "difference_low": difference.low,
         "difference_high": difference.high,
@@ -106,19 +106,19 @@ def plain(adapter: Adapter) -> Adapter:
     return Adapter(*(float(value) for value in adapter))
 
 
-def in_lines(judge: Evaluator, size: int) -> Evaluator:
+def in_lines(evaluator: Evaluator, size: int) -> Evaluator:
     """Return a judge that asks another for equally many candidates every time: one program serves all.
 
     Args:
-        judge: the other.
+        evaluator: the other.
         size: candidates of a call; the policy without a map fills up the last.
     """
 
-    def judged(adapters: Sequence[Adapter]) -> list[Worth]:
-        found: list[Worth] = []
+    def evaluated(adapters: Sequence[Adapter]) -> list[Score]:
+        results: list[Score] = []
         for start in range(0, len(adapters), size):
             part = list(adapters[start : start + size])
-            found += judge([*part, *[IDENTITY] * (size - len(part))])[: len(part)]
-        return found
+            results += evaluator([*part, *[IDENTITY] * (size - len(part))])[: len(part)]
+        return results
 
-    return judged
+    return evaluated

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from cmaes import CMA
 
-from flowhft.learn.adapt.objective import Worth, clearly_better
+from flowhft.learn.adapt.objective import Score, clearly_better
 from flowhft.learn.adapt.search import (
     AT_EDGE,
     DIRECTIONS,
@@ -35,7 +35,7 @@ GRID_WIDTH = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def search_state(
-    worth: Evaluator, scales: Scales, settings: StateSettings, seed: int, progress: Progress = no_progress
+    evaluator: Evaluator, scales: Scales, settings: StateSettings, seed: int, progress: Progress = no_progress
 ) -> Search:
     """Search offsets, scale, skew and slope.
 
@@ -44,23 +44,23 @@ def search_state(
     no map at all unless one is better than it by as much.
 
     Args:
-        worth: judges many adapters at once on the same validation paths.
+        evaluator: judges many adapters at once on the same validation paths.
         scales: in which steps are measured.
         settings: generations, population, first step, bounds.
         seed: of the evolution.
         progress: told before every generation.
     """
-    judge = in_lines(worth, settings.population)
-    tried: list[tuple[Adapter, Worth]] = []
+    in_groups = in_lines(evaluator, settings.population)
+    tried: list[tuple[Adapter, Score]] = []
     rows: list[dict[str, Any]] = []
 
-    def judged(turn: int, direction: str, points: list[np.ndarray]) -> list[Worth]:
+    def evaluated(turn: int, direction: str, points: list[np.ndarray]) -> list[Score]:
         adapters = [plain(adapter_at(point, scales)) for point in points]
-        found = judge(adapters)
-        tried.extend(zip(adapters, found, strict=True))
+        result = in_groups(adapters)
+        tried.extend(zip(adapters, result, strict=True))
         unadapted = tried[0][1]
-        rows.extend(row_of(turn, direction, *pair, unadapted) for pair in zip(adapters, found, strict=True))
-        return found
+        rows.extend(row_of(turn, direction, *pair, unadapted) for pair in zip(adapters, result, strict=True))
+        return result
 
     progress(0.0, "a grid of skew and width")
     grid = [np.zeros(5)]
@@ -69,10 +69,10 @@ def search_state(
         point[SKEW], point[WIDTH] = skew, width
         if point.any():
             grid.append(point)
-    found = judged(0, "grid", grid)
+    result = evaluated(0, "grid", grid)
     rows[0]["direction"] = "none"
-    unadapted = found[0]
-    begin = grid[int(np.argmax(_values(found)))]
+    unadapted = result[0]
+    begin = grid[int(np.argmax(_values(result)))]
     reach = np.full(5, settings.bound)
     evolution = CMA(
         mean=begin,
@@ -84,12 +84,12 @@ def search_state(
     for generation in range(settings.generations):
         progress((generation + 1) / (settings.generations + 1), f"generation {generation + 1}")
         points = [evolution.ask() for _ in range(settings.population)]
-        values = _values(judged(generation + 1, "generation", points))
+        values = _values(evaluated(generation + 1, "generation", points))
         evolution.tell([(point, -value) for point, value in zip(points, values, strict=True)])
     mean = np.clip(evolution.mean, -reach, reach)
-    judged(settings.generations + 1, "mean", [mean])
+    evaluated(settings.generations + 1, "mean", [mean])
     chosen, best = tried[-1]
-    champion, highest = tried[int(np.argmax(_values([worth for _, worth in tried])))]
+    champion, highest = tried[int(np.argmax(_values([score for _, score in tried])))]
     if clearly_better(highest, best):
         chosen, best = champion, highest
     if not clearly_better(best, unadapted):
@@ -97,9 +97,9 @@ def search_state(
     return Search(chosen, table_of(rows, chosen), best, unadapted, _edges(chosen, scales, settings.bound))
 
 
-def _values(found: list[Worth]) -> np.ndarray:
+def _values(results: list[Score]) -> np.ndarray:
     """Return scores, one that is not defined as the lowest that there are."""
-    values = np.array([one.value for one in found])
+    values = np.array([one.value for one in results])
     return np.where(np.isfinite(values), values, np.min(values, where=np.isfinite(values), initial=0.0) - 1.0)
 
 

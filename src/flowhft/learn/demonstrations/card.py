@@ -12,12 +12,12 @@ _TEACHER = ("expert", "chosen", "scenarios", "sessions", "pairs", "share", "risk
 
 
 def card_of(
-    lessons: pl.DataFrame, records: Sequence[Mapping[str, Any]], ties: int | None, about: Mapping[str, Any]
+    episodes: pl.DataFrame, records: Sequence[Mapping[str, Any]], ties: int | None, about: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the card.
 
     Args:
-        lessons: the table of lessons.
+        episodes: the table of lessons.
         records: what `flowhft.learn.demonstrations.dataset_files.write_shard` said about every shard.
         ties: choices of a teacher that fresh paths do not settle; None where nothing was chosen.
         about: what else is known: command, market, seed, criterion, versions.
@@ -26,13 +26,13 @@ def card_of(
         "format": FORMAT,
         "version": VERSION,
         **about,
-        "scenarios": lessons["scenario"].n_unique(),
-        "sessions": int(lessons["paths"].sum()),
-        "pairs": int((lessons["paths"] * lessons["steps"]).sum()),
+        "scenarios": episodes["scenario"].n_unique(),
+        "sessions": int(episodes["paths"].sum()),
+        "pairs": int((episodes["paths"] * episodes["steps"]).sum()),
         "bytes": sum(record["bytes"] for record in records),
         "ties": ties,
-        "teachers": teachers_in(lessons),
-        "never_filled": never_filled(lessons),
+        "teachers": teachers_in(episodes),
+        "never_filled": never_filled(episodes),
         "columns": [
             {
                 "name": name,
@@ -47,9 +47,9 @@ def card_of(
     }
 
 
-def teachers_in(lessons: pl.DataFrame) -> list[dict[str, Any]]:
+def teachers_in(episodes: pl.DataFrame) -> list[dict[str, Any]]:
     """Return how much of a data set each expert taught, those that were chosen first."""
-    counted = lessons.with_columns(pairs=pl.col("paths") * pl.col("steps"))
+    counted = episodes.with_columns(pairs=pl.col("paths") * pl.col("steps"))
     taught = counted.group_by("expert", "chosen").agg(
         scenarios=pl.col("scenario").n_unique(),
         sessions=pl.col("paths").sum(),
@@ -62,9 +62,9 @@ def teachers_in(lessons: pl.DataFrame) -> list[dict[str, Any]]:
     return taught.sort(["chosen", "pairs", "expert"], descending=[True, True, False]).to_dicts()
 
 
-def never_filled(lessons: pl.DataFrame) -> list[dict[str, Any]]:
+def never_filled(episodes: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the teachers that were not filled once in a scenario, and how many sessions they had."""
-    total = lessons.group_by("scenario", "expert", "risk_aversion", maintain_order=True).agg(
+    total = episodes.group_by("scenario", "expert", "risk_aversion", maintain_order=True).agg(
         pl.col("paths").sum(), pl.col("fills").sum()
     )
     return total.filter(pl.col("fills") == 0.0).drop("fills").to_dicts()

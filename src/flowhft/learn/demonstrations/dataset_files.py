@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.errors import DataError, require
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.runs import tables
 from flowhft.runs.files import entry
 from flowhft.runs.folder import read_object, read_table, sha256_of, write_table
@@ -27,7 +27,7 @@ from flowhft.types import Observation, Quote
 
 FORMAT = "flowhft.demonstrations"
 VERSION = 1
-LESSONS = "lessons.parquet"
+EPISODES = "lessons.parquet"
 SCENARIOS = "scenarios.toml"
 CARD = "demonstrations.json"
 MOST_ROWS = 50_000_000  # that are learned from at once, which training holds in memory
@@ -60,20 +60,20 @@ def shard_name(number: int) -> str:
     return f"demonstrations-{number:04d}.parquet"
 
 
-def write_shard(path: Path, table: pl.DataFrame, lessons: Sequence[Lesson]) -> dict[str, Any]:
+def write_shard(path: Path, table: pl.DataFrame, sets: Sequence[Episodes]) -> dict[str, Any]:
     """Write the rows of a shard, and return what the card is to say about it.
 
     Args:
         path: of the file.
         table: of all its lessons, one after the other, the columns of `STEP_UNITS`.
-        lessons: in the order of their rows.
+        sets: in the order of their rows.
 
     Returns:
         file, rows, bytes, sha256, the smallest and largest value of every column, and for every lesson its
         `fills`, the lots filled until the last decision.
     """
     write_table(path, table, STEP_UNITS)
-    ends = np.cumsum([lesson.rows for lesson in lessons])
+    ends = np.cumsum([episodes.rows for episodes in sets])
     filled = (table["filled_bid"] + table["filled_ask"]).to_numpy().astype(np.float64)
     return {
         "file": path.name,
@@ -81,36 +81,36 @@ def write_shard(path: Path, table: pl.DataFrame, lessons: Sequence[Lesson]) -> d
         "bytes": path.stat().st_size,
         "sha256": sha256_of(path),
         "ranges": {name: [table[name].min(), table[name].max()] for name in STEP_UNITS if name != "path"},
-        "fills": [float(filled[end - one.rows : end].sum()) for one, end in zip(lessons, ends, strict=True)],
+        "fills": [float(filled[end - one.rows : end].sum()) for one, end in zip(sets, ends, strict=True)],
     }
 
 
-def lessons_table(
-    shards: Sequence[Sequence[Lesson]], records: Sequence[dict[str, Any]], criterion: str, seed: int
+def episodes_table(
+    shards: Sequence[Sequence[Episodes]], records: Sequence[dict[str, Any]], criterion: str, seed: int
 ) -> pl.DataFrame:
     """Return the table of lessons: who taught where, by which criterion, and where the rows are.
 
     Args:
-        shards: the plan (`flowhft.learn.demonstrations.lessons.plan`).
+        shards: the plan (`flowhft.learn.demonstrations.episodes.plan`).
         records: from `write_shard`, in the same order.
         criterion: by which teachers were chosen.
         seed: of the run.
     """
     rows, path = list[dict[str, Any]](), 0
-    for number, (lessons, record) in enumerate(zip(shards, records, strict=True)):
+    for number, (sets, record) in enumerate(zip(shards, records, strict=True)):
         row = 0
-        for lesson, fills in zip(lessons, record["fills"], strict=True):
-            scenario = lesson.scenario
+        for episodes, fills in zip(sets, record["fills"], strict=True):
+            scenario = episodes.scenario
             rows.append(
                 {
                     "scenario": scenario.name,
-                    "expert": lesson.expert,
-                    "risk_aversion": lesson.risk_aversion,
-                    "chosen": lesson.chosen,
+                    "expert": episodes.expert,
+                    "risk_aversion": episodes.risk_aversion,
+                    "chosen": episodes.chosen,
                     "criterion": criterion,
                     "seed": seed,
-                    "first": lesson.first,
-                    "paths": lesson.paths,
+                    "first": episodes.first,
+                    "paths": episodes.paths,
                     "steps": scenario.steps,
                     "dt": scenario.dt,
                     "horizon": scenario.horizon,
@@ -121,12 +121,12 @@ def lessons_table(
                     "path": path,
                 }
             )
-            row += lesson.rows
-            path += lesson.paths
+            row += episodes.rows
+            path += episodes.paths
     return pl.DataFrame(rows)
 
 
-def read_lessons(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
+def read_episodes(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
     """Read which lessons a data set has, and its scenarios by name.
 
     Args:
@@ -141,25 +141,25 @@ def read_lessons(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
             f"`{folder / CARD}` must be the card of a data set of version {VERSION}; it is not. Demonstrate "
             "again with this version of flowhft."
         )
-    lessons = read_table(folder / LESSONS)
+    sets = read_table(folder / EPISODES)
     scenarios = {scenario.name: scenario for scenario in read_scenarios(folder / SCENARIOS)}
     steps = {name: scenario.steps for name, scenario in scenarios.items()}
-    for row in lessons.iter_rows(named=True):
+    for row in sets.iter_rows(named=True):
         if steps.get(row["scenario"]) != row["steps"]:
             raise DataError(
                 f"`{folder / SCENARIOS}` must hold the scenarios of the lessons; '{row['scenario']}' has "
-                f"{row['steps']} steps in `{LESSONS}` and {steps.get(row['scenario'], 'none')} here. A file "
+                f"{row['steps']} steps in `{EPISODES}` and {steps.get(row['scenario'], 'none')} here. A file "
                 "was changed: demonstrate again."
             )
-    return lessons, scenarios
+    return sets, scenarios
 
 
-def read_shown(folder: Path, lessons: pl.DataFrame, scenarios: dict[str, Scenario]) -> Iterator[Shown]:
+def read_shown(folder: Path, sets: pl.DataFrame, scenarios: dict[str, Scenario]) -> Iterator[Shown]:
     """Read lessons, shard by shard; every shard that is needed is verified first.
 
     Args:
         folder: of the data set.
-        lessons: rows of its table, as `read_lessons` or `flowhft.learn.demonstrations.lessons.choose`
+        sets: rows of its table, as `read_episodes` or `flowhft.learn.demonstrations.episodes.choose`
             returned them.
         scenarios: of the data set, by name.
 
@@ -167,7 +167,7 @@ def read_shown(folder: Path, lessons: pl.DataFrame, scenarios: dict[str, Scenari
         DataError: a shard is missing or not as it was written.
         UsageError: more than can be held at once is asked for.
     """
-    rows = int((lessons["paths"] * lessons["steps"]).sum())
+    rows = int((sets["paths"] * sets["steps"]).sum())
     require(
         rows <= MOST_ROWS,
         "demonstrations",
@@ -177,7 +177,7 @@ def read_shown(folder: Path, lessons: pl.DataFrame, scenarios: dict[str, Scenari
     )
     listed = entry(read_object(folder / CARD), folder / CARD, "shards", kind=list)
     shards = {entry(one, folder / CARD, "file", kind=str): one for one in listed}
-    for (number,), part in lessons.group_by("shard", maintain_order=True):
+    for (number,), part in sets.group_by("shard", maintain_order=True):
         path = folder / shard_name(int(str(number)))
         expected = shards.get(path.name, {}).get("sha256")
         if not path.is_file() or sha256_of(path) != expected:
@@ -198,7 +198,7 @@ def _shown(path: Path, table: pl.DataFrame, row: dict[str, Any], scenario: Scena
     if not np.array_equal(numbers, np.repeat(np.arange(shape[0]) + row["path"], shape[1])):
         raise DataError(
             f"`{path}` must hold session {row['path']:,} and those after it from row {row['row']:,} on, as "
-            f"`{LESSONS}` says; it does not. Demonstrate again."
+            f"`{EPISODES}` says; it does not. Demonstrate again."
         )
     columns = {
         name: part[name].to_numpy().astype(np.float32).reshape(shape)

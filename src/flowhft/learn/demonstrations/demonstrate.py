@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.learn.demonstrations.dataset_files import STEP_UNITS
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.learn.select import Teacher
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.job import alike
@@ -29,7 +29,7 @@ FURTHEST = 6.0
 WHOLE = ("inventory", "arrivals_bid", "arrivals_ask", "filled_bid", "filled_ask")
 
 
-def lessons_of(teachers: Sequence[Teacher], others: Sequence[Teacher], paths: int) -> list[Lesson]:
+def episodes_of(teachers: Sequence[Teacher], others: Sequence[Teacher], paths: int) -> list[Episodes]:
     """Return the lessons of a data set, scenario by scenario.
 
     Args:
@@ -41,17 +41,17 @@ def lessons_of(teachers: Sequence[Teacher], others: Sequence[Teacher], paths: in
     for other in others:
         beside.setdefault(other.scenario.name, []).append(other)
     return [
-        Lesson(*teacher, chosen=teacher is best, first=0, paths=paths)
+        Episodes(*teacher, chosen=teacher is best, first=0, paths=paths)
         for best in teachers
         for teacher in (best, *(o for o in beside.get(best.scenario.name, ()) if o.expert != best.expert))
     ]
 
 
-def record(lesson: Lesson, seed: int, like: Sequence[Scenario] = ()) -> Trajectory:
+def record(episodes: Episodes, seed: int, like: Sequence[Scenario] = ()) -> Trajectory:
     """Let a teacher quote in its scenario.
 
     Args:
-        lesson: who, where, which sessions.
+        episodes: who, where, which sessions.
         seed: of the run; the paths are those of its stream "demonstrations", the same for all teachers.
         like: scenarios of the same data set, with which it shares compiled programs.
 
@@ -59,14 +59,14 @@ def record(lesson: Lesson, seed: int, like: Sequence[Scenario] = ()) -> Trajecto
         A trajectory, arrays of shape (path, step), half-spreads capped at 6 / k, which stands for a side
         that is not quoted too.
     """
-    scenario = lesson.scenario
+    scenario = episodes.scenario
     trajectory = rollout(
         build(scenario, like=alike(scenario, [scenario, *like])),
-        closed_form(lesson.expert, scenario, lesson.risk_aversion),
-        paths=lesson.paths,
+        closed_form(episodes.expert, scenario, episodes.risk_aversion),
+        paths=episodes.paths,
         seed=seed,
         scenario=f"demonstrations/{scenario.name}",
-        first=lesson.first,
+        first=episodes.first,
     )
     widest = FURTHEST / scenario.fill_decay
     bid, ask, size_bid, size_ask = trajectory.quote
@@ -106,20 +106,20 @@ class Course:
     """The recording of a data set, shard by shard (a `flowhft.work.task.Work`).
 
     Attributes:
-        shards: the lessons of each (`flowhft.learn.demonstrations.lessons.plan`).
+        shards: the lessons of each (`flowhft.learn.demonstrations.episodes.plan`).
         scenarios: of the data set.
         seed: of the run.
     """
 
-    shards: Sequence[Sequence[Lesson]]
+    shards: Sequence[Sequence[Episodes]]
     scenarios: Sequence[Scenario]
     seed: int
 
     def tasks(self) -> list[Task]:
         """Return one task a shard: its number, its first session in the data set, and how many it has."""
         tasks, first = [], 0
-        for number, lessons in enumerate(self.shards):
-            paths = sum(lesson.paths for lesson in lessons)
+        for number, sets in enumerate(self.shards):
+            paths = sum(episodes.paths for episodes in sets)
             tasks.append(Task(Span(scenario=number, number=0, first=first, paths=paths)))
             first += paths
         return tasks
@@ -127,14 +127,14 @@ class Course:
     def prepare(self, scenario: int) -> None:
         """Return nothing: lessons have nothing in common but compiled programs."""
 
-    def do(self, place: None, task: Task, progress: Progress = no_progress) -> pl.DataFrame:
+    def do(self, prepared: None, task: Task, progress: Progress = no_progress) -> pl.DataFrame:
         """Record the lessons of a shard, one after the other (see `to_table`)."""
         tables, first = [], task.span.first
-        for lesson in self.shards[task.span.scenario]:
+        for episodes in self.shards[task.span.scenario]:
             done = (first - task.span.first) / task.span.paths
-            progress(done, f"{lesson.expert} in {lesson.scenario.name}")
-            tables.append(to_table(record(lesson, self.seed, self.scenarios), first))
-            first += lesson.paths
+            progress(done, f"{episodes.expert} in {episodes.scenario.name}")
+            tables.append(to_table(record(episodes, self.seed, self.scenarios), first))
+            first += episodes.paths
         return pl.concat(tables, how="vertical_relaxed")
 
 

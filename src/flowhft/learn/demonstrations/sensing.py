@@ -48,7 +48,7 @@ def features_along(
     """
     paths, steps = np.shape(observation.time)
     size = min(most or SESSIONS, paths)
-    found = np.empty((paths, steps, len(features.NAMES[kind])), np.float32)
+    result = np.empty((paths, steps, len(features.NAMES[kind])), np.float32)
     for first in range(0, paths, size):
         rows = np.minimum(
             np.arange(first, first + size), paths - 1
@@ -58,8 +58,8 @@ def features_along(
             return jnp.asarray(np.broadcast_to(values, (paths, steps))[rows], jnp.float32)
 
         seen = _features_of(sensor, kind, *jax.tree.map(part, (observation, quote)))
-        found[first : first + size] = np.asarray(seen)[: paths - first]
-    return found
+        result[first : first + size] = np.asarray(seen)[: paths - first]
+    return result
 
 
 def features_of(sensor: Sensor, kind: str, trajectory: Trajectory) -> Float[np.ndarray, "path step feature"]:

@@ -17,7 +17,7 @@ from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import Market, build
 from flowhft.simulate.quoting import closed_form, in_lab
-from flowhft.simulate.rollout import judge
+from flowhft.simulate.rollout import evaluate_one
 from flowhft.types import Policy
 
 
@@ -66,7 +66,9 @@ class Standing(NamedTuple):
 
 
 def _evaluated(teacher: Teacher, market: Market, policy: Policy, paths: int, seed: int) -> tuple[float, ...]:
-    measures = judge(market, policy, paths=paths, seed=seed, scenario=f"examine/{teacher.scenario.name}")
+    measures = evaluate_one(
+        market, policy, paths=paths, seed=seed, scenario=f"examine/{teacher.scenario.name}"
+    )
     pnl, drawdown = measures["pnl"], measures["max_drawdown"]
     return float(np.mean(pnl)), float(np.std(pnl, ddof=1)), float(np.mean(drawdown))
 
@@ -76,15 +78,15 @@ def _markets(teachers: Sequence[Teacher]) -> list[Market]:
     return [build(scenario, like=family) for scenario in family]
 
 
-def teachers_in(lessons: pl.DataFrame, scenarios: Mapping[str, Scenario]) -> list[Teacher]:
+def teachers_in(episodes: pl.DataFrame, scenarios: Mapping[str, Scenario]) -> list[Teacher]:
     """Return one teacher of every scenario that lessons are from: the chosen one, else the first.
 
     Args:
-        lessons: rows of the table of a data set, see
-            `flowhft.learn.demonstrations.dataset_files.read_lessons`.
+        episodes: rows of the table of a data set, see
+            `flowhft.learn.demonstrations.dataset_files.read_episodes`.
         scenarios: of the data set, by name.
     """
-    first = lessons.sort("chosen", descending=True, maintain_order=True).unique(
+    first = episodes.sort("chosen", descending=True, maintain_order=True).unique(
         "scenario", keep="first", maintain_order=True
     )
     rows = first.select("scenario", "expert", "risk_aversion").iter_rows()
@@ -125,7 +127,7 @@ def _results(teachers: Sequence[Teacher], paths: int, seed: int, policy: FlowPol
     return Results(*np.transpose(results))
 
 
-def gap_between(found: Results, taught: Results) -> float:
+def gap_between(result: Results, taught: Results) -> float:
     """Return how far results are from the teachers', 0 where they are the same.
 
     The root mean square, over scenarios and measures, of the difference of the mean PnL in the teacher's
@@ -133,18 +135,18 @@ def gap_between(found: Results, taught: Results) -> float:
     """
     tiny = np.finfo(np.float64).tiny  # a policy that never trades has neither deviation nor drawdown
     parts = (
-        (found.pnl - taught.pnl) / np.maximum(taught.deviation, tiny),
-        np.log(np.maximum(found.deviation, tiny) / np.maximum(taught.deviation, tiny)),
-        np.log(np.maximum(found.drawdown, tiny) / np.maximum(taught.drawdown, tiny)),
+        (result.pnl - taught.pnl) / np.maximum(taught.deviation, tiny),
+        np.log(np.maximum(result.deviation, tiny) / np.maximum(taught.deviation, tiny)),
+        np.log(np.maximum(result.drawdown, tiny) / np.maximum(taught.drawdown, tiny)),
     )
     return float(np.sqrt(np.mean(np.square(parts))))
 
 
 def examine(examined: Examination, policy: FlowPolicy) -> Standing:
     """Let a policy trade the sessions of an examination, and compare it with its teachers."""
-    found = _results(examined.teachers, examined.paths, examined.seed, policy)
+    result = _results(examined.teachers, examined.paths, examined.seed, policy)
     return Standing(
-        float(np.mean(found.pnl)),
+        float(np.mean(result.pnl)),
         float(np.mean(examined.taught.pnl)),
-        gap_between(found, examined.taught),
+        gap_between(result, examined.taught),
     )

@@ -14,7 +14,7 @@ from flowhft.learn.demonstrations import dataset
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.dataset_files import Shown
 from flowhft.learn.demonstrations.demonstrate import record
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.metrics.estimators import CONFIDENCE, interval
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS
@@ -57,7 +57,7 @@ def random_markets(count: int, market: Preset, seed: int) -> list[Scenario]:
     return drawn
 
 
-def told_demonstrations(
+def privileged_demonstrations(
     expert: str,
     market: Preset,
     seed: int,
@@ -83,8 +83,8 @@ def told_demonstrations(
     shown = []
     for scenario in family:
         gamma = scenario.risk_aversion if risk_aversion is None else risk_aversion
-        lesson = Lesson(scenario, expert, gamma, chosen=True, first=0, paths=paths)
-        trajectory = record(lesson, stream(seed, "fidelity"), like=family)
+        episodes = Episodes(scenario, expert, gamma, chosen=True, first=0, paths=paths)
+        trajectory = record(episodes, stream(seed, "fidelity"), like=family)
         shown.append(Shown(scenario, expert, gamma, trajectory.observation, trajectory.quote))
     sensor = sensor_for(family[0])
     return dataset.sensed(shown, sensor, "told"), sensor
@@ -104,10 +104,10 @@ def relative_differences(
         names: of the metrics.
         confidence: of the two-sided interval, between 0 and 1.
     """
-    found = {}
+    result = {}
     for name in names:
         value, influence = METRICS[name].estimate(measures)
         other, other_influence = METRICS[name].estimate(reference)
         ratio = value / other
-        found[name] = interval(ratio - 1.0, (influence - ratio * other_influence) / other, confidence)
-    return found
+        result[name] = interval(ratio - 1.0, (influence - ratio * other_influence) / other, confidence)
+    return result

@@ -41,7 +41,7 @@ _NOT_COMPILED = (
     "stop_by",
 )
 _DEFAULTS = vars(TrainingSettings())
-_PLACE = {name: place for place, name in enumerate(CURVE_UNITS)}
+_ROW_OF = {name: place for place, name in enumerate(CURVE_UNITS)}
 _STOPS_BY = {"validation_loss": "validation_loss", "closed_loop": "closed_loop_gap"}
 
 
@@ -181,13 +181,13 @@ def _is_examination(update: float, settings: TrainingSettings) -> bool:
 
 def _examinations(curve: Curve, settings: TrainingSettings) -> Sequence[float]:
     """Return what early stopping goes by, examination by examination: smaller is better."""
-    column = _PLACE[_STOPS_BY[settings.stop_by]]
+    column = _ROW_OF[_STOPS_BY[settings.stop_by]]
     return [row[column] for row in curve if _is_examination(row[0], settings)]
 
 
-def _tired(found: Sequence[float], patience: int) -> bool:
+def _tired(results: Sequence[float], patience: int) -> bool:
     """Return whether the last `patience` examinations brought nothing better than the best before them."""
-    return 0 < patience < len(found) and min(found[-patience:]) >= min(found[:-patience])
+    return 0 < patience < len(results) and min(results[-patience:]) >= min(results[:-patience])
 
 
 def kept_row(curve: pl.DataFrame, settings: TrainingSettings) -> int:
@@ -199,9 +199,9 @@ def kept_row(curve: pl.DataFrame, settings: TrainingSettings) -> int:
     """
     if not settings.patience:
         return curve.height - 1
-    judged = [row for row, update in enumerate(curve["update"]) if _is_examination(update, settings)]
+    evaluated = [row for row, update in enumerate(curve["update"]) if _is_examination(update, settings)]
     scores = curve[_STOPS_BY[settings.stop_by]]
-    return min(judged, key=lambda row: scores[row], default=curve.height - 1)
+    return min(evaluated, key=lambda row: scores[row], default=curve.height - 1)
 
 
 def _next(done: int, *periods: int) -> int:

@@ -20,7 +20,7 @@ from flowhft import features
 from flowhft.features import NAMES, Sensor
 from flowhft.learn.regime.baselines import EXPERTS, by_utility, makers
 from flowhft.learn.regime.family import market_of
-from flowhft.learn.regime.law import NODES, Law, Way, law_along
+from flowhft.learn.regime.law import NODES, Law, PathLaw, law_along
 from flowhft.learn.regime.score import SMALL, risk_of
 from flowhft.learn.regime.worlds import draw_worlds
 from flowhft.metrics.estimators import RISK_WEIGHT
@@ -47,7 +47,7 @@ class Bank(NamedTuple):
             step, seen).
         base: half-spreads of the frozen policy at the inventories `NODES`, ticks, shape (scenario, path,
             step, node, side); None where it is 1 / k on both sides.
-        way: see `flowhft.learn.regime.law.Way`.
+        path_law: see `flowhft.learn.regime.law.Way`.
         premium: share of the jumps' mean effect that the market leaves in the drift, shape (scenario,).
         informed: 1 where traders are informed, else 0, shape (scenario,).
         half_spread: 1 / k, ticks, shape (scenario,).
@@ -62,7 +62,7 @@ class Bank(NamedTuple):
 
     seen: Float[Array, "scenario path step seen"]
     base: Float[Array, "scenario path step node side"] | None
-    way: Way
+    path_law: PathLaw
     premium: Float[Array, " scenario"]
     informed: Float[Array, " scenario"]
     half_spread: Float[Array, " scenario"]
@@ -106,7 +106,7 @@ def _watch(
     def sensed(memory: Any, observation: Observation) -> tuple[Any, Array]:
         memory = features.sense(sensor, memory, observation)
         row = features.FUNCTIONS["context"](sensor, memory, observation)
-        return memory, jnp.stack([jnp.asarray(row[place], jnp.float32) for place in _SEEN])
+        return memory, jnp.stack([jnp.asarray(row[column], jnp.float32) for column in _SEEN])
 
     def quoted(base: Policy, memory: Any, observation: Observation) -> tuple[Any, Array]:
         def at(inventory: Array) -> Array:
@@ -125,10 +125,10 @@ def _watch(
 
 
 @jax.jit
-def _laws(way: Way, quotes: Array) -> Law:
+def _laws(path_law: PathLaw, quotes: Array) -> Law:
     """Return laws (scenario, expert, path) of quotes of that shape on ways (scenario, path)."""
     over_paths = jax.vmap(law_along)
-    return jax.vmap(jax.vmap(over_paths, in_axes=(None, 0)))(way, quotes)
+    return jax.vmap(jax.vmap(over_paths, in_axes=(None, 0)))(path_law, quotes)
 
 
 def _without_memory(market: Market) -> Market:
@@ -199,8 +199,8 @@ def make_bank(
             wanted = places[begin : begin + chunk]
             progress(len(parts) / len(family), f"{len(parts)} of {len(family)} random scenarios")
             filled = wanted + wanted[:1] * (chunk - len(wanted))  # one shape, one program
-            found = _chunk([family[i] for i in filled], like, paths, seed, sensor, base, swing, market)
-            parts += [(place, jax.tree.map(lambda a, n=n: a[n], found)) for n, place in enumerate(wanted)]
+            result = _chunk([family[i] for i in filled], like, paths, seed, sensor, base, swing, market)
+            parts += [(column, jax.tree.map(lambda a, n=n: a[n], result)) for n, column in enumerate(wanted)]
     parts.sort(key=lambda part: part[0])
     return jax.tree.map(lambda *rows: np.stack(rows), *(bank for _, bank in parts))
 
@@ -264,7 +264,7 @@ def _chunk(
         fill_decay=constant(markets.fill_decay),
         dt=constant(markets.dt),
     )
-    way = jax.tree.map(lambda values: np.ascontiguousarray(values, np.float32), Way(**along))
+    path_law = jax.tree.map(lambda values: np.ascontiguousarray(values, np.float32), PathLaw(**along))
     quotes = np.stack(
         [
             np.stack(
@@ -276,7 +276,7 @@ def _chunk(
             for n, scenario in enumerate(scenarios)
         ]
     )
-    laws = jax.tree.map(np.asarray, _laws(way, quotes))
+    laws = jax.tree.map(np.asarray, _laws(path_law, quotes))
     mean = np.asarray(laws.mean).mean(axis=-1)
     risk, variance = (np.asarray(risk_of(laws, share)) for share in (swing, 0.0))
     utility = mean - RISK_WEIGHT * np.exp(0.5 * variance)
@@ -288,10 +288,10 @@ def _chunk(
     # What quotes of 1 / k on both sides would earn without risk: two sides x intensity x 1 / e x 1 / k x
     # horizon.
     income = np.array([2.0 * s.mean_intensity * s.reach * s.horizon / s.fill_decay / np.e for s in scenarios])
-    found: dict[str, Any] = dict(
+    results: dict[str, Any] = dict(
         seen=watched.seen,
         base=watched.base,
-        way=way,
+        path_law=path_law,
         premium=np.array([premium_in(s) for s in scenarios], np.float32),
         informed=np.array([informed_in(s) for s in scenarios], np.float32),
         half_spread=half_spread,
@@ -301,4 +301,4 @@ def _chunk(
         by_utility=np.full(len(scenarios), float(by_utility(market)), np.float32),
         scale=(SMALL * income).astype(np.float32),
     )
-    return Bank(**found)
+    return Bank(**results)

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float
 LEAST_SHARE = 0.5
 # As the issue of beating them was set: correct Avellaneda-Stoikov, and what the paper ran; and what it ran of
 # Avellaneda-Stoikov with the right sign, which unlike the correct form trades in every market.
-BAR = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run", "avellaneda_stoikov_raw")
+BASELINES = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run", "avellaneda_stoikov_raw")
 # Among informed traders, where utility is compared, all other closed forms too.
-IN_UTILITY = (*BAR, "glft", "glft_drift")
+IN_UTILITY = (*BASELINES, "glft", "glft_drift")
 # Preset -> the experts that are to be beaten there.
-EXPERTS: dict[str, tuple[str, ...]] = {"paper": BAR, "correct": BAR, "informed": IN_UTILITY}
+EXPERTS: dict[str, tuple[str, ...]] = {"paper": BASELINES, "correct": BASELINES, "informed": IN_UTILITY}
 
 
 def by_utility(market: str) -> bool:

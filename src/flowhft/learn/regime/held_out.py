@@ -57,19 +57,19 @@ def _evaluated(
     experts = [closed_form(name, scenario) for name in EXPERTS[market]]
     ours = [in_lab(policy.at_dial(dial), scenario) for dial in dials]
     built = build(scenario, like=list(like))
-    found = evaluate_many(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
+    result = evaluate_many(built, [*experts, *ours], paths=paths, seed=seed, scenario=scenario.name)
     # The mean with every move's expectation in place of the move is the same with less chance in it; it is
     # not known of everybody where the price has a memory or traders are informed.
-    known = all(np.isfinite(measures["expected_pnl"]).all() for measures in found)
-    summaries = [_summary(measures, "expected_pnl" if known else "pnl") for measures in found]
-    told, mine = summaries[: len(experts)], summaries[len(experts) :]
-    counts = makers(np.array([one["pnl"] for one in told]))
-    trading = [one for one, does in zip(told, counts, strict=True) if does]
+    known = all(np.isfinite(measures["expected_pnl"]).all() for measures in result)
+    summaries = [_summary(measures, "expected_pnl" if known else "pnl") for measures in result]
+    experts_summaries, mine = summaries[: len(experts)], summaries[len(experts) :]
+    counts = makers(np.array([one["pnl"] for one in experts_summaries]))
+    trading = [one for one, does in zip(experts_summaries, counts, strict=True) if does]
     bar = {
         "pnl": max(one["pnl"] for one in trading),
         "sharpe": max(one["sharpe"] for one in trading),
         "max_drawdown": min(one["max_drawdown"] for one in trading),
-        UTILITY: max(one[UTILITY] for one in told),
+        UTILITY: max(one[UTILITY] for one in experts_summaries),
     }
     return [
         {"market": market, "scenario": scenario.name, "dial": dial}

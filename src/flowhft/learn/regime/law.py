@@ -29,7 +29,7 @@ Quotes = Float[Array, "step node side"]
 SURE = 40.0
 
 
-class Way(NamedTuple):
+class PathLaw(NamedTuple):
     """What happens along one path whatever is quoted, and the constants of its market.
 
     Attributes:
@@ -115,15 +115,15 @@ def _down(values: Float[Array, " inventory"]) -> Float[Array, " inventory"]:
     return jnp.concatenate([values[1:], jnp.zeros(1)])
 
 
-def law_along(way: Way, quotes: Quotes) -> Law:
+def law_along(path_law: PathLaw, quotes: Quotes) -> Law:
     """Return the law of the wealth of a maker along one path.
 
     Args:
-        way: the path.
+        path_law: the path.
         quotes: half-spreads at the inventories `NODES`, ticks.
     """
     inventory = jnp.asarray(INVENTORY)
-    limit = LIMIT if way.inventory_limit is None else jnp.minimum(way.inventory_limit, LIMIT)
+    limit = LIMIT if path_law.inventory_limit is None else jnp.minimum(path_law.inventory_limit, LIMIT)
     may_buy = jnp.asarray(inventory + 1.0 <= limit, jnp.float32)
     may_sell = jnp.asarray(1.0 - inventory <= limit, jnp.float32)
 
@@ -132,9 +132,10 @@ def law_along(way: Way, quotes: Quotes) -> Law:
         intensity, tilt, move, expected, at_fill, expected_at_fill, cost, quotes = now
         half_spread = SPREAD_OUT @ quotes
         bid, ask = half_spread[:, 0], half_spread[:, 1]
-        rate = (intensity + own) * tilt * way.dt
+        rate = (intensity + own) * tilt * path_law.dt
         reaching = jnp.minimum(
-            way.reach * jnp.exp(jnp.minimum(-way.fill_decay * half_spread, SURE)), way.most_reaching
+            path_law.reach * jnp.exp(jnp.minimum(-path_law.fill_decay * half_spread, SURE)),
+            path_law.most_reaching,
         )
         filled = 1.0 - jnp.exp(-rate * reaching)
         buy, sell = filled[:, 0] * may_buy, filled[:, 1] * may_sell
@@ -149,15 +150,15 @@ def law_along(way: Way, quotes: Quotes) -> Law:
             (buy * (1.0 - sell), held + bid + at_fill, _up),
             ((1.0 - buy) * sell, held + ask - at_fill, _down),
         )
-        news = []
+        moved_triples = []
         for weight, gain, moved in outcomes:
             triple = (
                 weight * p,
                 weight * (first + gain * p),
                 weight * (second + gain * (2.0 * first + gain * p)),
             )
-            news.append(triple if moved is None else tuple(moved(part) for part in triple))
-        after, first, second = (sum(parts) for parts in zip(*news, strict=True))
+            moved_triples.append(triple if moved is None else tuple(moved(part) for part in triple))
+        after, first, second = (sum(parts) for parts in zip(*moved_triples, strict=True))
 
         bought, sold = jnp.sum(p * buy), jnp.sum(p * sell)
         mean, jumps, swing, fills, squares = sums
@@ -166,25 +167,25 @@ def law_along(way: Way, quotes: Quotes) -> Law:
         exposure = jnp.sum(after * inventory**2)
         sums = (
             mean,
-            jumps + exposure * way.jump_variance,
-            swing + exposure * (move**2 + way.jump_variance),
+            jumps + exposure * path_law.jump_variance,
+            swing + exposure * (move**2 + path_law.jump_variance),
             fills + bought + sold,
             squares + exposure,
         )
-        own = way.fade * own + way.excitation @ jnp.stack([bought, sold])
+        own = path_law.fade * own + path_law.excitation @ jnp.stack([bought, sold])
         return (after, first, second, own, sums), None
 
     zero = jnp.zeros(())
     nothing = jnp.zeros(len(INVENTORY))
     start = (nothing.at[LIMIT].set(1.0), nothing, nothing, jnp.zeros(2), (zero, zero, zero, zero, zero))
     now = (
-        way.intensity,
-        way.tilt,
-        way.move,
-        way.expected_move,
-        way.move_at_fill,
-        way.expected_at_fill,
-        way.fill_cost,
+        path_law.intensity,
+        path_law.tilt,
+        path_law.move,
+        path_law.expected_move,
+        path_law.move_at_fill,
+        path_law.expected_at_fill,
+        path_law.fill_cost,
         quotes,
     )
     _, first, second, _, (mean, jumps, swing, fills, squares) = jax.lax.scan(

@@ -43,8 +43,8 @@ class Scales(NamedTuple):
 
     mean: Float[Array, " seen"]
     std: Float[Array, " seen"]
-    told_mean: Float[Array, " told"]
-    told_std: Float[Array, " told"]
+    privileged_mean: Float[Array, " told"]
+    privileged_std: Float[Array, " told"]
 
 
 def init_weights(units: int, seed: int) -> Weights:
@@ -83,29 +83,29 @@ def fit_scales(seen: Float[np.ndarray, "... seen"], dial: tuple[float, ...], tel
         places = [SEES.index(name) for name in group]
         mean[places], std[places] = mean[places].mean(), std[places].mean()
     low, high = np.log(dial)
-    told_mean = np.array([0.5 * (low + high), *((0.5, 0.5) if tell_convention else (0.0, 0.0))])
+    privileged_mean = np.array([0.5 * (low + high), *((0.5, 0.5) if tell_convention else (0.0, 0.0))])
     unseen = 0.5 if tell_convention else np.inf
-    told_std = np.array([(high - low) / 12.0**0.5 or 1.0, unseen, unseen])
-    scales = (mean, np.maximum(std, LEAST_DEVIATION), told_mean, told_std)
+    privileged_std = np.array([(high - low) / 12.0**0.5 or 1.0, unseen, unseen])
+    scales = (mean, np.maximum(std, LEAST_DEVIATION), privileged_mean, privileged_std)
     return Scales(*(jnp.asarray(values, jnp.float32) for values in scales))
 
 
 def narrow(
-    weights: Weights, scales: Scales, told: Float[Array, " told"], half_spread: Array
+    weights: Weights, scales: Scales, privileged: Float[Array, " told"], half_spread: Array
 ) -> RegimeAdapter:
     """Return the network as a regime adapter of the features that it sees, in the order of `SEES`."""
-    weight_told = weights.weight_told / scales.told_std
+    weight_told = weights.weight_told / scales.privileged_std
     return RegimeAdapter(
         mean=scales.mean,
         std=scales.std,
         weight_1=weights.weight_1 @ jnp.asarray(INPUTS),
         weight_told=weight_told,
-        bias_1=weights.bias_1 - weight_told @ scales.told_mean,
+        bias_1=weights.bias_1 - weight_told @ scales.privileged_mean,
         weight_2=weights.weight_2,
         bias_2=weights.bias_2,
         weight_3=weights.weight_3,
         bias_3=weights.bias_3,
-        told=told,
+        told=privileged,
         half_spread=half_spread,
     )
 

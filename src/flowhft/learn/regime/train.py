@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from flowhft.errors import UsageError
 from flowhft.flow.checkpoint import Checkpoint
 from flowhft.learn.regime.bank import Bank
-from flowhft.learn.regime.law import Law, Way, law_along
+from flowhft.learn.regime.law import Law, PathLaw, law_along
 from flowhft.learn.regime.network import (
     Scales,
     Weights,
@@ -81,13 +81,13 @@ def _optimiser(settings: RegimeSettings) -> optax.GradientTransformation:
 
 def _laws(weights: Weights, scales: Scales, scenario: Bank, dial: Float[Array, ""]) -> Law:
     """Return the laws along the paths of one scenario, shape (path,)."""
-    told = jnp.stack([jnp.log(dial), scenario.premium, scenario.informed])
-    regime = narrow(weights, scales, told, scenario.half_spread)
+    rows_between = jnp.stack([jnp.log(dial), scenario.premium, scenario.informed])
+    regime = narrow(weights, scales, rows_between, scenario.half_spread)
 
-    def path(seen: Array, base: Array | None, way: Way) -> Law:
-        return law_along(way, quotes_along(regime, seen, base))
+    def path(seen: Array, base: Array | None, path_law: PathLaw) -> Law:
+        return law_along(path_law, quotes_along(regime, seen, base))
 
-    return jax.vmap(path)(scenario.seen, scenario.base, scenario.way)
+    return jax.vmap(path)(scenario.seen, scenario.base, scenario.path_law)
 
 
 def _score(
@@ -125,8 +125,8 @@ def _update(
         low, high = np.log(settings.dial)
         dials = jnp.exp(jax.random.uniform(key_dial, (share,), minval=low, maxval=high))
         batch = jax.tree.map(lambda values: values[which], bank)
-        found = jax.value_and_grad(loss)(weights, scales, batch, dials, settings)
-        return jax.lax.pmean(found, "scenario")
+        result = jax.value_and_grad(loss)(weights, scales, batch, dials, settings)
+        return jax.lax.pmean(result, "scenario")
 
     value, gradient = jax.shard_map(
         shard,
@@ -137,8 +137,8 @@ def _update(
     )(state.weights, key, bank, scales)
     changes, optimiser = _optimiser(settings).update(gradient, state.optimiser, state.weights)
     weights = optax.apply_updates(state.weights, changes)
-    told = jnp.stack([-value, optax.tree.norm(gradient)])
-    return State(state.update + 1, weights, optimiser), told
+    rows_between = jnp.stack([-value, optax.tree.norm(gradient)])
+    return State(state.update + 1, weights, optimiser), rows_between
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -203,24 +203,24 @@ def train(
     dials = jnp.asarray(settings.settings_shown, jnp.float32)
 
     done, spent = int(state.update), curve[-1][-1] if curve else 0.0
-    began, told = time.perf_counter(), []
+    began, rows_between = time.perf_counter(), []
     while done < settings.updates:
         state, now = _update(state, key, on_devices, scales, settings)
-        told.append(now)
+        rows_between.append(now)
         done += 1
         if done % ROW and done % settings.checkpoint_every and done != settings.updates:
             progress(done / settings.updates, f"update {done:,} of {settings.updates:,}")
             continue
-        score, norm = np.mean(np.asarray(told), axis=0).tolist()
+        score, norm = np.mean(np.asarray(rows_between), axis=0).tolist()
         if not np.isfinite([score, norm]).all():
             kept = f"The last checkpoint is `{checkpoint.path}`. " if checkpoint.path else ""
             raise UsageError(
-                f"`score` must stay finite; received {score:g} within the {len(told)} updates to {done:,}. "
-                f"{kept}Lower the learning rate."
+                f"`score` must stay finite; received {score:g} within the {len(rows_between)} updates to "
+                f"{done:,}. {kept}Lower the learning rate."
             )
         outside = float(np.mean(pilot_scores(state.weights, scales, others, dials, settings)))
         curve.append((done, score, outside, norm, spent + time.perf_counter() - began))
-        told = []
+        rows_between = []
         if done % settings.checkpoint_every == 0 or done == settings.updates:
             checkpoint.save(state, curve)
         progress(done / settings.updates, f"update {done:,} of {settings.updates:,}, score {score:.4f}")

@@ -34,7 +34,7 @@ class Expert:
         quote: (coefficients, observation, noise) -> Quote.
         as_run: whether it is told volatility and drift as the FlowHFT paper ran them: the raw
             relative numbers of the scenario, without units.
-        told_everything: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
+        privileged: whether it is told the total law (`flowhft.scenarios.total_law`) instead of the
             stated parameters.
         family: what it is compared as: a rule, a bound or a baseline.
         noisy: whether its quotes are drawn with `noise`; the others do not look at it.
@@ -50,7 +50,7 @@ class Expert:
     coefficients: CoefficientsOf
     quote: QuoteOf
     as_run: bool = False
-    told_everything: bool = False
+    privileged: bool = False
     family: Family = "rule"
     noisy: bool = False
     unpack: Callable[[Any], Any] | None = None
@@ -156,7 +156,7 @@ EXPERTS = {
             "oracle, told everything: total volatility and drift, own excitation, adverse selection",
             oracle.coefficients,
             oracle.quote,
-            told_everything=True,
+            privileged=True,
             family="bound",
             unpack=oracle.unpack,
             check=oracle.check,

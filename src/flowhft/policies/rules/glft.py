@@ -63,8 +63,8 @@ def coefficients_as_run(estimates: Estimates, risk_aversion: Numeric) -> Coeffic
 
 def coefficients_with_drift_as_run(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
     """Return GLFT with drift as the FlowHFT paper ran it: no fee, A under the root the current intensity."""
-    told = estimates._replace(intensity=1.0, fill_cost=0.0)
-    per_root_intensity = coefficients_with_drift(told, risk_aversion)
+    shown = estimates._replace(intensity=1.0, fill_cost=0.0)
+    per_root_intensity = coefficients_with_drift(shown, risk_aversion)
     return per_root_intensity._replace(follows_intensity=1.0)
 
 

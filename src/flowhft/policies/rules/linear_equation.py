@@ -142,7 +142,7 @@ def log_values(equation: Equation, times: Float[np.ndarray, " time"]) -> Float[n
     chain[beside, beside + 1] = equation.eta * np.exp(np.diff(ground))
     chain[beside + 1, beside] = equation.eta * np.exp(-np.diff(ground))
     log_u = equation.log_terminal - ground
-    found, now, spans = [], 0.0, {}
+    results, now, spans = [], 0.0, {}
     for time in times:
         span = float(time - now)
         if span > 0.0:
@@ -153,8 +153,8 @@ def log_values(equation: Equation, times: Float[np.ndarray, " time"]) -> Float[n
             top = terms.max(axis=1)
             log_u = top + np.log(np.sum(np.exp(terms - top[:, None]), axis=1))
         now = float(time)
-        found.append(log_u + ground - lowest * now)
-    return np.array(found)
+        results.append(log_u + ground - lowest * now)
+    return np.array(results)
 
 
 def half_spreads(

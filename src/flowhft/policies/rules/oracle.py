@@ -62,9 +62,9 @@ def coefficients(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
         return coefficients_continuous(estimates, risk_aversion)
     best = dynamic_program.solve(estimates, inventory_penalty(estimates, risk_aversion), _limit(estimates))
     times, bend = _rows(estimates)
-    place = np.minimum(times / estimates.dt, len(best.half_spreads) - 1)
-    row = np.minimum(place.astype(int), len(best.half_spreads) - 2)
-    ahead = (place - row)[:, None, None]
+    position = np.minimum(times / estimates.dt, len(best.half_spreads) - 1)
+    row = np.minimum(position.astype(int), len(best.half_spreads) - 2)
+    ahead = (position - row)[:, None, None]
     return _tabulated(
         estimates,
         (1.0 - ahead) * best.half_spreads[row] + ahead * best.half_spreads[row + 1],
@@ -108,9 +108,9 @@ def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Num
     orders = table.shape[1] // 2
     size = limit / orders
     held = 0.5 * (abs(observation.inventory + limit) - abs(observation.inventory - limit))
-    place = coefficients.rows * share**coefficients.bend
-    row, column = round(place - 0.5), round(held / size + orders)
-    ahead = place - row
+    position = coefficients.rows * share**coefficients.bend
+    row, column = round(position - 0.5), round(held / size + orders)
+    ahead = position - row
     return Quote(
         (1.0 - ahead) * table[row, column, 0] + ahead * table[row + 1, column, 0],
         (1.0 - ahead) * table[row, column, 1] + ahead * table[row + 1, column, 1],

@@ -78,9 +78,9 @@ class Stretches:
                 self._empty = None
             if final >= here.final:
                 here.final, here.last, here.messages = final, row, here.messages + 1
-            said = {name: values[n] for name, values in names.items()}
+            fields = {name: values[n] for name, values in names.items()}
             if not some[n]:
-                self._empty = self._empty or said
+                self._empty = self._empty or fields
             elif self._empty is not None:
                 for name, value in self._empty.items():
                     names[name][n] = value

@@ -82,23 +82,23 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
         ValueError: a line is not what it must be; says what, but not which line.
         polars.exceptions.PolarsError: likewise.
     """
-    told = lines.select(ROW, pl.col("line").str.strip_chars().str.splitn(" ", 2).alias("told")).unnest("told")
-    told = told.select(
+    rows = lines.select(ROW, pl.col("line").str.strip_chars().str.splitn(" ", 2).alias("told")).unnest("told")
+    rows = rows.select(
         ROW, pl.col("field_0").cast(pl.Int64, strict=True).alias("local_ns"), pl.col("field_1").alias("text")
     )
-    text = told["text"].str.strip_chars()
+    text = rows["text"].str.strip_chars()
     if text.has_nulls() or not _in_braces(text).all():
         raise ValueError("no message in braces")
-    told = told.with_columns(text.alias("text"), *kind_of(text))
+    rows = rows.with_columns(text.alias("text"), *kind_of(text))
     decoded: dict[str, pl.DataFrame] = {}
-    for (kind,), part in told.partition_by("kind", as_dict=True, maintain_order=True).items():
+    for (kind,), part in rows.partition_by("kind", as_dict=True, maintain_order=True).items():
         decoded[str(kind)] = pl.concat(
             [part.select(ROW, "local_ns", "other"), _decoded(part["text"], str(kind))], how="horizontal"
         )
     others = decoded.pop("other", None)
-    said = [part.select(ROW, "s") for kind, part in decoded.items() if kind != "snapshot"]
-    if said:
-        names = pl.concat(said).sort(ROW)["s"]
+    named = [part.select(ROW, "s") for kind, part in decoded.items() if kind != "snapshot"]
+    if named:
+        names = pl.concat(named).sort(ROW)["s"]
         symbol = names[0] if symbol is None else symbol
         if symbol is None or not (names == symbol).fill_null(False).all():
             raise ValueError(f"`s` must be {symbol or 'there'}, as in the lines before")
@@ -124,10 +124,10 @@ def read_messages(lines: pl.DataFrame, symbol: str | None, market: str | None) -
 
 def _in_braces(text: pl.Series) -> pl.Series:
     """Return which texts can each be an object of their own: the decoder reads lines as one list."""
-    found = text.str.starts_with("{") & text.str.ends_with("}")
+    result = text.str.starts_with("{") & text.str.ends_with("}")
     for opens, closes in ("{}", "[]"):
-        found &= text.str.count_matches(opens, literal=True) == text.str.count_matches(closes, literal=True)
-    return found
+        result &= text.str.count_matches(opens, literal=True) == text.str.count_matches(closes, literal=True)
+    return result
 
 
 def kind_of(text: pl.Series) -> list[pl.Series]:
@@ -151,8 +151,8 @@ def kind_of(text: pl.Series) -> list[pl.Series]:
         .otherwise(pl.lit("other"))
     )
     name = pl.when(pl.col("partial")).then(pl.lit("partial depth")).otherwise(pl.col("e"))
-    found = frame.select(kind.alias("kind"), name.fill_null("answer to a request").alias("other"))
-    return found.get_columns()
+    result = frame.select(kind.alias("kind"), name.fill_null("answer to a request").alias("other"))
+    return result.get_columns()
 
 
 def _decoded(text: pl.Series, kind: str) -> pl.DataFrame:
@@ -165,10 +165,10 @@ def _decoded(text: pl.Series, kind: str) -> pl.DataFrame:
             raise ValueError(f"numbers must be whole, prices and quantities quoted; received {what}")
     if _LEVELS in fields.values():
         text = text.str.replace_all(THIRD, "]")
-    found = text.str.json_decode(pl.Struct({**fields, "data": pl.Struct(fields)}))
-    if len(found) != len(text):  # see `_in_braces`
+    result = text.str.json_decode(pl.Struct({**fields, "data": pl.Struct(fields)}))
+    if len(result) != len(text):  # see `_in_braces`
         raise ValueError("one message a line")
-    flat = found.struct.unnest()
+    flat = result.struct.unnest()
     wrapped = flat["data"].is_not_null()
     if not wrapped.any():
         return flat.drop("data")
@@ -189,10 +189,10 @@ def _market(depth: pl.DataFrame, market: str | None) -> str | None:
         .then(pl.lit("usdm"))
         .otherwise(pl.lit("spot"))
     ).to_series()
-    for found in form.unique(maintain_order=True):
-        market = market or found
-        if found != market:
-            raise ValueError(f"a message of the market {found}, after some of {market}")
+    for result in form.unique(maintain_order=True):
+        market = market or result
+        if result != market:
+            raise ValueError(f"a message of the market {result}, after some of {market}")
     return market
 
 

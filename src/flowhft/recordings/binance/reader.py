@@ -38,17 +38,17 @@ PREFIX = re.compile(r"(spot|usdm|coinm)_([a-z0-9]+(?:_[a-z0-9]+)?)_\d{8}", re.IG
 
 def _units(paths: Sequence[Path]) -> tuple[float, float]:
     """Return what prices and quantities count in, the same in all files."""
-    found = []
+    results = []
     for path in paths:
         metadata = metadata_of(path)
-        found.append(tuple(scale_of(metadata, name, path) for name in ("price_scale", "qty_scale")))
-        if found[-1] != found[0]:
+        results.append(tuple(scale_of(metadata, name, path) for name in ("price_scale", "qty_scale")))
+        if results[-1] != results[0]:
             raise RecordingError(
-                f"`price_scale` and `qty_scale` must be those of `{paths[0].name}`, {found[0]}; received "
-                f"{found[-1]}. Convert the session with one scale.",
+                f"`price_scale` and `qty_scale` must be those of `{paths[0].name}`, {results[0]}; received "
+                f"{results[-1]}. Convert the session with one scale.",
                 path,
             )
-    return 1.0 / found[0][0], 1.0 / found[0][1]
+    return 1.0 / results[0][0], 1.0 / results[0][1]
 
 
 def open_binance(prefix: Path, options: Options) -> Source:
@@ -75,19 +75,19 @@ def open_binance(prefix: Path, options: Options) -> Source:
         )
     market = match[1].lower()
     path = {kind: prefix.with_name(f"{prefix.name}_{kind}.parquet") for kind in COLUMNS}
-    said = []
+    messages = []
     if not path["bbo"].is_file():
         del path["bbo"]
-        said.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
+        messages.append(Finding("note", "no `_bbo` file: best prices are rebuilt from the depth."))
     tick, lot = _units(list(path.values()))
-    found = {"venue": f"binance-{market}", "symbol": match[2].upper(), "tick_size": tick, "lot_size": lot}
-    instrument, findings = identified(prefix, options.instrument, found, path["depth"])
+    result = {"venue": f"binance-{market}", "symbol": match[2].upper(), "tick_size": tick, "lot_size": lot}
+    instrument, findings = identified(prefix, options.instrument, result, path["depth"])
 
     def read(kind: str) -> Iterator[pl.DataFrame]:
         return read_columns(path[kind], COLUMNS[kind], options.rows)
 
     source = session_source([Tables(market, instrument, path, read)], list(path.values()), options.repair)
-    source.findings.extend([*said, *findings])
+    source.findings.extend([*messages, *findings])
     return counted_in(source, tick, lot)
 
 

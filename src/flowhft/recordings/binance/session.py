@@ -29,22 +29,22 @@ THINNED = 100_000  # values of a chunk that a median is taken from, at most twic
 
 def _told_ns(table: pl.DataFrame) -> np.ndarray:
     """Return the engine's time, else the event's, in ns; 0 where the venue told neither."""
-    told = table.select(by_size_ns("txn_ms").fill_null(0), by_size_ns("exch_ms").fill_null(0))
-    engine, event = told["txn_ms"].to_numpy(), told["exch_ms"].to_numpy()
+    times = table.select(by_size_ns("txn_ms").fill_null(0), by_size_ns("exch_ms").fill_null(0))
+    engine, event = times["txn_ms"].to_numpy(), times["exch_ms"].to_numpy()
     return np.where(engine > 0, engine, event)
 
 
 def _feed_clock(clock: LocalClock, table: pl.DataFrame) -> None:
     """Let a clock learn from the rows that tell both times."""
-    told, local = _told_ns(table), table["local_ns"].to_numpy()
-    known = told > 0
-    clock.feed((local - told)[known], local[known])
+    times, local = _told_ns(table), table["local_ns"].to_numpy()
+    known = times > 0
+    clock.feed((local - times)[known], local[known])
 
 
 def _times(table: pl.DataFrame, clock: Correction) -> tuple[np.ndarray, np.ndarray]:
     """Return exchange and corrected local times; see `Correction.exchange`."""
-    local, told = clock.at(table["local_ns"].to_numpy()), _told_ns(table)
-    return clock.exchange(local, told, told > 0), local
+    local, times = clock.at(table["local_ns"].to_numpy()), _told_ns(table)
+    return clock.exchange(local, times, times > 0), local
 
 
 def _depth_events(table: pl.DataFrame, clock: Correction) -> np.ndarray:
@@ -317,10 +317,10 @@ def _without_strays(table: pl.DataFrame, strays: StrayTimes) -> pl.DataFrame:
     """Return a table, the venue's times taken away from messages that carry one that cannot be."""
     if "exch_ms" not in table.columns:
         return table
-    told, local = _told_ns(table), table["local_ns"].fill_null(0).to_numpy()
-    known = told > 0
+    times, local = _told_ns(table), table["local_ns"].fill_null(0).to_numpy()
+    known = times > 0
     odd = np.zeros(table.height, bool)
-    odd[known] = strays.take(table[ROW].to_numpy()[known], local[known], told[known])
+    odd[known] = strays.take(table[ROW].to_numpy()[known], local[known], times[known])
     if not odd.any():
         return table
     return table.with_columns(

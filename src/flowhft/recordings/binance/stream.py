@@ -46,13 +46,13 @@ class _Stream:
                 paths[0],
             )
         self.market = self.lines.market
-        found = {
+        result = {
             "venue": f"binance-{self.market}",
             "symbol": self.lines.symbol.upper(),
             "tick_size": lambda: self.lines.prices.unit(paths[0]),
             "lot_size": lambda: self.lines.quantities.unit(paths[0]),
         }
-        self.instrument, findings = identified(paths[0], options.instrument, found, paths[0])
+        self.instrument, findings = identified(paths[0], options.instrument, result, paths[0])
         self.findings += findings
         self.traded = "trades" if self.lines.holds("trades") else "aggregated"
         if self.traded == "trades" and self.lines.holds("aggregated"):
@@ -80,8 +80,8 @@ class _Stream:
         except RecordingError as fault:
             if fault.row is None or fault.row < (self.lines.starts[1:] or [2**62])[0]:
                 raise
-            said = str(fault).partition(f"`{fault.path}`: ")[2]
-            raise RecordingError(said, *self.place(fault.row)) from fault
+            message = str(fault).partition(f"`{fault.path}`: ")[2]
+            raise RecordingError(message, *self.place(fault.row)) from fault
 
     def sessions(self) -> list[Tables]:
         """Return the tables of each session.
@@ -90,8 +90,8 @@ class _Stream:
             RecordingError: messages are lost and no snapshot follows, and repair is off; or nothing is left.
         """
         stretches = self.lines.stretches
-        found = {number: stretches.opening(number, self.market) for number in range(len(stretches.all))}
-        usable = {number: snapshot for number, snapshot in found.items() if snapshot is not None}
+        result = {number: stretches.opening(number, self.market) for number in range(len(stretches.all))}
+        usable = {number: snapshot for number, snapshot in result.items() if snapshot is not None}
         if not usable:
             if not stretches.snapshots:
                 raise RecordingError(

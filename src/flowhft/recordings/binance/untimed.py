@@ -38,11 +38,11 @@ class UpdateTimes:
         """
         if not self._parts:
             return guessed_ns
-        number, told = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        number, shown = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         if not len(number):
             return guessed_ns
-        told = np.maximum.accumulate(told)
+        shown = np.maximum.accumulate(shown)
         after = np.searchsorted(number, update_id)
-        latest = np.append(told, 2**62)[after]
-        earliest = np.concatenate([[-(2**62)], told])[after]
+        latest = np.append(shown, 2**62)[after]
+        earliest = np.concatenate([[-(2**62)], shown])[after]
         return np.clip(guessed_ns, earliest, latest)

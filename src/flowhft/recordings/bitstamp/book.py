@@ -13,7 +13,7 @@ GONE, RESTS, WAITS = 0, 1, 2  # states of an order
 
 @njit(cache=True)
 def follow_orders(  # type: ignore[no-untyped-def]
-    time, order, level, side, volume, action, quantity, state, place, total, best,
+    time, order, level, side, volume, action, quantity, state, slot, total, best,
     source, kind, who, left, traded, since,
 ):  # fmt: skip
     """Follow orders row by row; `quantity`, `state`, `place`, `total` and `best` go in and come out.
@@ -35,7 +35,7 @@ def follow_orders(  # type: ignore[no-untyped-def]
         executed, new = 0, rest
         if what == CREATED:
             if state[o] == GONE and quantity[o] >= 0 and rest > 0:
-                state[o], quantity[o], place[o], since[o] = WAITS, rest, 2 * here + own, time[row]
+                state[o], quantity[o], slot[o], since[o] = WAITS, rest, 2 * here + own, time[row]
                 waiting[number] = o
                 number += 1
         elif state[o] == WAITS:
@@ -43,7 +43,7 @@ def follow_orders(  # type: ignore[no-untyped-def]
         elif state[o] == RESTS:
             executed = max(0, quantity[o] - rest)
             new = rest if what == CHANGED else 0
-            here, own = place[o] // 2, place[o] % 2
+            here, own = slot[o] // 2, slot[o] % 2
             total[own, here] += new - quantity[o]
             quantity[o] = new
             source[count], kind[count], who[count] = row, FILL if executed > 0 else CHANGE, o
@@ -67,12 +67,12 @@ def follow_orders(  # type: ignore[no-untyped-def]
                 if state[o] == WAITS:
                     state[o] = GONE
                 continue
-            own, here = place[o] % 2, place[o] // 2
+            own, here = slot[o] % 2, slot[o] // 2
             step = 1 if own == 0 else -1  # from the other side's best toward what the order reaches
             if time[row] - since[o] > STUCK_NS:
                 while 0 <= best[1 - own] < levels and (here - best[1 - own]) * step >= 0:
                     for other in range(len(state)):
-                        if state[other] == RESTS and place[other] == 2 * best[1 - own] + 1 - own:
+                        if state[other] == RESTS and slot[other] == 2 * best[1 - own] + 1 - own:
                             total[1 - own, best[1 - own]] -= quantity[other]
                             state[other], quantity[other] = GONE, -1
                             source[count], kind[count], who[count] = row, CHANGE, other

@@ -89,12 +89,12 @@ class _Session:
         self.trades = self._read(trades, TRADES_COLUMNS, TRADES_CHECKS, repair)
         same_scale(self.trades["price"], trades, self.events["price"], self.path)
         self.files = [self.path, trades]
-        found = sorted(
+        result = sorted(
             folder.glob(f"{start}snapshots*.parquet"), key=lambda path: (len(path.name), path.name)
         )
         self.snapshots = None
-        if found:
-            path = found[-1]
+        if result:
+            path = result[-1]
             self.files.append(path)
             levels = int(re.sub(r"\D", "", path.stem.removeprefix(start)) or 0)
             columns = ["local_ms"] + [
@@ -133,22 +133,22 @@ class _Session:
         rested = first[(action[first] != CREATED) & (volume[first] > 0)]
         room = len(ids) + 2 * len(prices)  # behind the venue's orders: a lump a side and level
         quantity, state = np.zeros(room, np.int64), np.zeros(room, np.int64)
-        place, since = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        slot, since = np.zeros(room, np.int64), np.zeros(room, np.int64)
         total, best = np.zeros((2, len(prices)), np.int64), np.array([-1, len(prices)])
         quantity[order[rested]], state[order[rested]] = volume[rested], RESTS
         own = (side[rested] < 0).astype(np.int64)
-        place[order[rested]] = 2 * level[rested] + own
+        slot[order[rested]] = 2 * level[rested] + own
         np.add.at(total, (own, level[rested]), volume[rested])
         held = [np.flatnonzero(total[number] > 0) for number in (0, 1)]
         best[:] = (held[0].max(initial=-1), held[1].min(initial=len(prices)))
 
-        said = [np.ascontiguousarray(column) for column in (time, order, level, side, volume, action)]
+        columns = [np.ascontiguousarray(column) for column in (time, order, level, side, volume, action)]
         size = 3 * len(time) + len(rested) + room
         source, kind, who, left, traded = (np.empty(size, np.int64) for _ in range(5))
 
         def follow(rows: slice) -> int:
             count, stale, odd = follow_orders(  # type: ignore[call-arg]
-                *(column[rows] for column in said), quantity, state, place, total, best,
+                *(column[rows] for column in columns), quantity, state, slot, total, best,
                 source, kind, who, left, traded, since,
             )  # fmt: skip
             self.stale += stale
@@ -161,20 +161,20 @@ class _Session:
             opens = int(self.snapshots["local_ms"][0]) * 1_000_000
             begin = int(np.searchsorted(time, opens, side="right"))
             follow(slice(0, begin))
-            self._add_lumps(prices, quantity, state, place, total, best, len(ids))
+            self._add_lumps(prices, quantity, state, slot, total, best, len(ids))
         else:
             opens = int(time[0])
         standing = np.flatnonzero(state == RESTS)
         names = np.concatenate([ids, -1 - np.arange(2 * len(prices))])
         opening = self._orders(
-            np.full(len(standing), ADD), standing, quantity[standing], 0, opens, 0, names, prices, place
+            np.full(len(standing), ADD), standing, quantity[standing], 0, opens, 0, names, prices, slot
         )
         rows = slice(begin, None)
         count = follow(rows)
         row = begin + source[:count]
         changes = self._orders(
             kind[:count], who[:count], left[:count], traded[:count], time[row], table[ROW].to_numpy()[row],
-            names, prices, place,
+            names, prices, slot,
         )  # fmt: skip
         orders = np.concatenate([opening[np.argsort(opening["order_id"], kind="stable")], changes])
         depth = level_events(orders)
@@ -185,7 +185,7 @@ class _Session:
         return Chunk(events, orders)
 
     def _add_lumps(
-        self, prices: np.ndarray, quantity: np.ndarray, state: np.ndarray, place: np.ndarray,
+        self, prices: np.ndarray, quantity: np.ndarray, state: np.ndarray, slot: np.ndarray,
         total: np.ndarray, best: np.ndarray, known: int,
     ) -> None:  # fmt: skip
         """Let lumps take up what the first snapshot shows beyond the orders that are known."""
@@ -198,7 +198,7 @@ class _Session:
             level = np.searchsorted(prices, price[price > 0])
             lump = shown[price > 0] - total[own, level]
             at = 2 * level[lump > 0] + own
-            quantity[known + at], state[known + at], place[known + at] = lump[lump > 0], RESTS, at
+            quantity[known + at], state[known + at], slot[known + at] = lump[lump > 0], RESTS, at
             total[own, level] += np.maximum(lump, 0)
             held = np.flatnonzero(total[own] > 0)
             best[own] = held.max(initial=-1) if own == 0 else held.min(initial=len(prices))
@@ -206,13 +206,13 @@ class _Session:
     def _orders(
         self, kind: np.ndarray, who: np.ndarray, left: np.ndarray, traded: np.ndarray | int,
         time: np.ndarray | int, message: np.ndarray | int, names: np.ndarray, prices: np.ndarray,
-        place: np.ndarray,
+        slot: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
         orders = np.empty(len(who), ORDER)
         orders["kind"], orders["quantity"], orders["executed"] = kind, left, traded
         orders["order_id"] = names[who]
-        orders["price"] = prices[place[who] // 2]
-        orders["side"] = np.where(place[who] % 2 == 0, BUY, SELL)
+        orders["price"] = prices[slot[who] // 2]
+        orders["side"] = np.where(slot[who] % 2 == 0, BUY, SELL)
         orders["exchange_time_ns"] = orders["local_time_ns"] = time
         orders["message"] = message
         return orders
@@ -244,14 +244,14 @@ class _Session:
 
     def _facts(self, depth: np.ndarray, rested: int) -> None:
         """Add what a reader of the recording should know, and how often the book is that of the snapshots."""
-        said = [
+        messages = [
             "the venue stamps whole seconds of the time when an order was made: local time stands in for the "
             "exchange's, so latencies read 0 and must be assumed.",
             f"{rested:,} orders rested before the first event and are known by a later one.",
             f"{self.trades.height - self.by_mid:,} of {self.trades.height:,} trades have the side of the "
             f"order that they changed, {self.by_mid:,} that of the mid price before them.",
         ]
-        self.findings += [Finding("note", one) for one in said]
+        self.findings += [Finding("note", one) for one in messages]
         if self.stale or self.odd:
             self.findings.append(
                 Finding(
@@ -301,13 +301,13 @@ def open_bitstamp(prefix: Path, options: Options) -> Source:
     if not named and prefix.name != UNNAMED:
         raise RecordingError(f"must be a Bitstamp session, {BITSTAMP.files}; received none.", prefix)
     session = _Session(prefix.parent, prefix.name if named else "", options.repair)
-    found = {
+    result = {
         "venue": "bitstamp",
         "symbol": prefix.name.upper() if named else Guess("BTCUSD", "the files do not say"),
         "tick_size": TICK,
         "lot_size": LOT,
     }
-    instrument, findings = identified(prefix, options.instrument, found, session.path)
+    instrument, findings = identified(prefix, options.instrument, result, session.path)
     source = Source(
         instrument,
         files=tuple(session.files),

@@ -213,52 +213,52 @@ class LocalClock:
         Args:
             path_name: of the session, for people.
         """
-        found = [*self._said_of_strays(path_name), *self._said_of_steps(path_name)]
+        results = [*self._said_of_strays(path_name), *self._said_of_steps(path_name)]
         offset = self.correction.offset_ns
         if offset < 0 and len(self.correction.starts_ns) == 1:
-            found.append(
+            results.append(
                 f"`{path_name}`: the fastest message seems to take {-offset / 1e6:,.3f} ms: the local clock "
                 "ran ahead of the venue's, and as much is taken away, so that the fastest message takes no "
                 "time."
             )
         if abs(offset) > ZONE_NS - NEAR_ZONE_NS and (offset + NEAR_ZONE_NS) % ZONE_NS < 2 * NEAR_ZONE_NS:
-            found.append(
+            results.append(
                 f"`{path_name}`: the two clocks lie {abs(offset) / 3.6e12:,.2f} h apart: one of them is in "
                 "another time zone. Latencies are right, dates may not be: say the zone, or convert again."
             )
-        return [Finding("warning", one) for one in found]
+        return [Finding("warning", one) for one in results]
 
     def _said_of_strays(self, path_name: str) -> list[str]:
         if not self.strays:
             return []
         latency, when = self._first_stray
         ahead = self.correction.least_ns - self.correction.offset_ns - latency
-        place = f" (the furthest arrived at local time {when:,} ns)" if when else ""
+        where = f" (the furthest arrived at local time {when:,} ns)" if when else ""
         return [
             f"`{path_name}`: {self.strays:,} messages carry a time of the venue up to {ahead / 1e6:,.0f} ms "
-            f"ahead of all others{place}: it says nothing of the clocks, and the time of arrival, less the "
+            f"ahead of all others{where}: it says nothing of the clocks, and the time of arrival, less the "
             f"usual latency of {self.correction.usual_ns / 1e6:,.3f} ms, stands in for it."
         ]
 
     def _said_of_steps(self, path_name: str) -> list[str]:
-        found, now = [], self.correction
+        results, now = [], self.correction
         for number, (start, offset) in enumerate(zip(now.starts_ns, now.offsets_ns, strict=True)):
             if number:
                 slope, lasted = now.slopes[number - 1], start - now.starts_ns[number - 1]
                 set_by = now.offsets_ns[number - 1] + slope * lasted - offset
-                found.append(
+                results.append(
                     f"`{path_name}`: the local clock was set by {set_by / 1e6:+,.0f} ms near local time "
                     f"{start:,} ns: what arrived from then on is moved by as much, so that the fastest "
                     f"message takes as long as before; the median is {now.usual_ns / 1e6:,.3f} ms."
                 )
         rate = max(now.slopes, key=abs)
         if rate:
-            found.append(
+            results.append(
                 f"`{path_name}`: the local clock drifts by {-rate * 1e6:+,.1f} us a second against the "
                 "venue's: local times are moved along that line; the median latency is then "
                 f"{now.usual_ns / 1e6:,.3f} ms."
             )
-        return found
+        return results
 
 
 def offset_findings(correction: Correction, usual_ns: float) -> list[Finding]:

@@ -13,7 +13,7 @@ MINUTE = 6  # windows
 FEWEST_MINUTES = 3
 
 
-class Watch:
+class ObserverState:
     """Looks at the clocks of a recording chunk by chunk; remembers one number a ten seconds."""
 
     def __init__(self) -> None:
@@ -45,10 +45,10 @@ class Watch:
 
     def findings(self) -> list[Finding]:
         """Return what was seen."""
-        found = []
+        results = []
         if self._silences:
             length, start = self._longest
-            found.append(
+            results.append(
                 Finding(
                     "warning",
                     f"nothing arrived for more than {SILENCE_NS // 10**9} s, {self._silences:,} times; the "
@@ -58,7 +58,7 @@ class Watch:
             )
         jump, when = self._jump()
         if jump:
-            found.append(
+            results.append(
                 Finding(
                     "warning",
                     f"the local clock seems to have been set by {jump / 1e6:+,.0f} ms near local time "
@@ -66,7 +66,7 @@ class Watch:
                 )
             )
         elif (wander := self._wander()) > WANDER_NS:
-            found.append(
+            results.append(
                 Finding(
                     "warning",
                     "the two clocks seem to go apart (or the way was slow for minutes): the fastest message "
@@ -75,7 +75,7 @@ class Watch:
                     "--replay.latency-model constant).",
                 )
             )
-        return found
+        return results
 
     def _wander(self) -> int:
         """Return how far the fastest latencies of minutes lie apart, ns; 0 for fewer than three minutes."""

@@ -50,15 +50,15 @@ def steps(moment: Moments, fastest: Moments) -> list[int]:
     if len(second) < 2 * EDGE:
         return []
     least = np.minimum.reduceat(fastest, starts)
-    found: list[tuple[int, float, float]] = _changes(least, SPAN)
+    results: list[tuple[int, float, float]] = _changes(least, SPAN)
     # What arrives before it was sent tells of a clock even within seconds of the beginning and the end.
     for first, part in ((0, least[: 2 * SPAN]), (max(0, len(least) - 2 * SPAN), least[-2 * SPAN :])):
         for place, old, new in _changes(part, EDGE):
-            apart = all(abs(first + place - other) >= EDGE for other, *_ in found)
+            apart = all(abs(first + place - other) >= EDGE for other, *_ in results)
             if apart and min(old, new) < 0 <= max(old, new):
-                found.append((first + place, old, new))
+                results.append((first + place, old, new))
     borders = set()
-    for place, old, new in found:
+    for place, old, new in results:
         first, last = max(0, place - AROUND), min(len(second) - 1, place + AROUND)
         borders.add(_placed(moment, fastest, int(second[first]), int(second[last]), (old, new)))
     return sorted(borders)
@@ -81,12 +81,12 @@ def _changes(least: np.ndarray, span: int) -> list[tuple[int, float, float]]:
     spread = np.maximum(before[:, most] - before[:, 0], after[:, most] - after[:, 0])
     impossible = (np.minimum(old, new) < 0) & (np.maximum(old, new) >= 0)
     enough = change >= np.where(impossible, SURE_NS, STEP_NS)
-    found = np.where(enough & (FLATTER * spread < change), change, 0)
+    result = np.where(enough & (FLATTER * spread < change), change, 0)
     taken = []
-    while len(found) and found.max() > 0:
-        place = int(np.argmax(found))
-        taken.append((place + span, float(old[place]), float(new[place])))
-        found[max(0, place - span) : place + span + 1] = 0
+    while len(result) and result.max() > 0:
+        index = int(np.argmax(result))
+        taken.append((index + span, float(old[index]), float(new[index])))
+        result[max(0, index - span) : index + span + 1] = 0
     return taken
 
 

@@ -172,13 +172,13 @@ class Uncrossed:
         which = order[added] - len(events)
         events = events[source].copy()
         table = table[source]
-        said = {
+        message = {
             "side": np.where(gone_side[which] == 1, BUY, SELL),
             "price": prices[gone[which]],
             "quantity": np.zeros(len(which), np.int64),
         }
         columns = []
-        for name, values in said.items():
+        for name, values in message.items():
             column = self._quantity if name == "quantity" else name
             events[name][added] = values
             changed = table[column].to_numpy().copy()
@@ -199,9 +199,9 @@ class Uncrossed:
                 "named the wrong way round, or what makes a message is another: convert or declare it again.",
                 self._path,
             )
-        found = self._keeper.findings()
+        result = self._keeper.findings()
         if self._gone:
-            found.insert(
+            result.insert(
                 0,
                 Finding(
                     "warning",
@@ -210,4 +210,4 @@ class Uncrossed:
                     f"{self._mended[0]:,}); `price` must {CROSSED[0].must}.",
                 ),
             )
-        return found
+        return result

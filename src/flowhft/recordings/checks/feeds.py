@@ -48,8 +48,8 @@ class Feeds:
             times = np.concatenate([[when], local[own]])
             others = np.diff(numbers) - 1
             most = int(np.argmax(others))
-            found = (int(others[most]), int(times[most]), int(times[most + 1]))
-            self._longest[name] = max(self._longest.get(name, (0, 0, 0)), found)
+            results = (int(others[most]), int(times[most]), int(times[most + 1]))
+            self._longest[name] = max(self._longest.get(name, (0, 0, 0)), results)
             self._messages[name] += len(own)
             self._latest[name] = (int(numbers[-1]), int(times[-1]))
             dated = own[kind[own] != SNAPSHOT]  # a snapshot answers a request
@@ -60,7 +60,7 @@ class Feeds:
 
     def findings(self) -> list[Finding]:
         """Return what was seen."""
-        said = []
+        messages = []
         known = [name for name in self._fastest if self._messages[name] >= FEWEST]
         for name in known:
             number, when = self._latest[name]
@@ -68,7 +68,7 @@ class Feeds:
             elsewhere = self._all - self._messages[name] - others
             should = others * self._messages[name] / max(elsewhere, 1)
             if end - begin > SILENT_NS[name] and should > MISSED[name]:
-                said.append(
+                messages.append(
                     f"{name} stop for {(end - begin) * 1e-9:,.1f} s from local time {begin:,} ns on, while "
                     f"the other feeds send {others:,} messages: they were lost, and what is measured of "
                     "them is not the market's."
@@ -76,9 +76,9 @@ class Feeds:
         for name in known:
             lag = self._fastest[name] - min(self._fastest[other] for other in known)
             if lag > LAG_NS:
-                said.append(
+                messages.append(
                     f"{name} lag: the fastest of them arrives {lag / 1e6:,.0f} ms later than that of another "
                     "feed. A replay lets policies see each as it arrived: set the feed's latency "
                     "(--replay.feed-latency-ms), or record again."
                 )
-        return [Finding("warning", one) for one in said]
+        return [Finding("warning", one) for one in messages]

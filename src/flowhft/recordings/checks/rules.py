@@ -59,13 +59,13 @@ LEFT = "left"  # column that the remedy `leave` adds: true in the rows that it i
 
 
 @njit(cache=True)
-def _held(told, last, last_told):  # type: ignore[no-untyped-def]
+def _held(time_ns, last, last_told):  # type: ignore[no-untyped-def]
     """Return a clock that never goes back: `last` is where it stood, `last_told` what it said there."""
-    held = np.empty(len(told), np.int64)
-    for row in range(len(told)):
-        if told[row] != last_told:
-            last_told = told[row]
-            last = max(told[row], last + 1)
+    held = np.empty(len(time_ns), np.int64)
+    for row in range(len(time_ns)):
+        if time_ns[row] != last_told:
+            last_told = time_ns[row]
+            last = max(time_ns[row], last + 1)
         held[row] = last
     return held
 
@@ -206,11 +206,11 @@ class Keeper:
 
     def _held(self, clock: pl.Series) -> pl.Series:
         """Let a clock that was set back stand until it has caught up, a nanosecond on where it changes."""
-        told = clock.to_numpy()
-        last = told[0] if self._last is None else self._last[clock.name][0]
-        self._back = max(self._back, -int(np.diff(told, prepend=last).min()))
-        held = _held(told, last, last if self._told_before is None else self._told_before)
-        self._told = int(told[-1])
+        time_ns = clock.to_numpy()
+        last = time_ns[0] if self._last is None else self._last[clock.name][0]
+        self._back = max(self._back, -int(np.diff(time_ns, prepend=last).min()))
+        held = _held(time_ns, last, last if self._told_before is None else self._told_before)
+        self._told = int(time_ns[-1])
         return pl.Series(clock.name, held)
 
     def _replaced(self, check: Check, table: pl.DataFrame, broken: pl.Series) -> pl.DataFrame:
@@ -252,12 +252,12 @@ class Keeper:
             raise RecordingError(
                 "repair must leave rows; received none. Record the session again.", self.path
             )
-        found = []
+        results = []
         for (number, remedy), (count, row) in sorted(self._repaired.items()):
             column, must = self.checks[number].column, self.checks[number].must
             what = REPAIRED[remedy].format(count=count, row=row, column=column, back=self._back / 1e6)
-            found.append(Finding("warning", f"`{self.path.name}`: {what}; `{column}` must {must}."))
-        return found
+            results.append(Finding("warning", f"`{self.path.name}`: {what}; `{column}` must {must}."))
+        return results
 
 
 def of_format(check: Check, count: int, rows: int) -> bool:
@@ -322,13 +322,13 @@ def epoch_ms(column: str) -> list[Check]:
 
     A time that cannot be is unknown: 0 is put in for it.
     """
-    known, told = pl.col(column) != 0, by_size_ns(column)
-    apart = (pl.col("local_ns") - told).abs() > HOUR_NS
+    known, time_ns = pl.col(column) != 0, by_size_ns(column)
+    apart = (pl.col("local_ns") - time_ns).abs() > HOUR_NS
     return [
         Check(
             column,
             "be 0 (unknown) or milliseconds since 1970, in the years 2000 to 2100 (or us, or ns)",
-            known & ((told < YEAR_2000_NS) | (told > YEAR_2100_NS)),
+            known & ((time_ns < YEAR_2000_NS) | (time_ns > YEAR_2100_NS)),
             "replace",
             instead=UNKNOWN,
             format=UNITS_OR_ZONE,
@@ -372,10 +372,10 @@ def clock_not_back(column: str, number: str) -> list[Check]:
         number: column that tells whether rows stand in the order of arrival: a chain of numbers, or the
             venue's clock.
     """
-    told = pl.col(column)
-    before = pl.when(told != told.shift()).then(told.shift()).forward_fill()
-    after = pl.when(told != told.shift(-1)).then(told.shift(-1)).backward_fill()
-    ahead = (after > before) & (told - after > AHEAD_NS + AHEAD * (after - before))
+    time_ns = pl.col(column)
+    before = pl.when(time_ns != time_ns.shift()).then(time_ns.shift()).forward_fill()
+    after = pl.when(time_ns != time_ns.shift(-1)).then(time_ns.shift(-1)).backward_fill()
+    ahead = (after > before) & (time_ns - after > AHEAD_NS + AHEAD * (after - before))
     in_order = pl.col(number).diff() >= 0 if number != column else pl.lit(False)
     return [
         # One time ahead of those on both sides, by far more than they lie apart, is no clock that was set.

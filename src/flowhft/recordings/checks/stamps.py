@@ -26,10 +26,10 @@ def stray_times(local_ns: Times, told_ns: Times) -> Bool[np.ndarray, " row"]:
     starts = np.flatnonzero(begins)
     odd = np.zeros(len(starts), bool)
     if len(starts) > 2:
-        told, latency = told_ns[starts], local_ns[starts] - told_ns[starts]
+        shown, latency = told_ns[starts], local_ns[starts] - told_ns[starts]
         here, before, after = latency[1:-1], latency[:-2], latency[2:]
-        ahead = (told[1:-1] > told[2:] + STRAY_NS) & (here < np.minimum(before, after) - STRAY_NS)
-        behind = (told[1:-1] < told[:-2] - STRAY_NS) & (here > np.maximum(before, after) + STRAY_NS)
+        ahead = (shown[1:-1] > shown[2:] + STRAY_NS) & (here < np.minimum(before, after) - STRAY_NS)
+        behind = (shown[1:-1] < shown[:-2] - STRAY_NS) & (here > np.maximum(before, after) + STRAY_NS)
         odd[1:-1] = ahead | behind
     return odd[np.cumsum(begins) - 1] if len(starts) else odd
 
@@ -62,9 +62,9 @@ class StrayTimes:
             return np.zeros(len(row), bool)
         self._strays += count
         if self._first is None:
-            place = int(np.argmax(odd))
+            index = int(np.argmax(odd))
             usual = int(np.median(local_ns - told_ns))
-            self._first = int(row[place]), usual - int(local_ns[place] - told_ns[place])
+            self._first = int(row[index]), usual - int(local_ns[index] - told_ns[index])
         return odd
 
     def findings(self) -> list[Finding]:

@@ -84,9 +84,9 @@ class Agreement:
         if rebuilt is None or published is None or not len(published.message):
             return
         # A message is settled when a top of a higher number is known: no later one can come before it.
-        wanted, told = getattr(rebuilt, self._key), getattr(published, self._key)
-        ready = np.full(len(wanted), True) if final else wanted < told[-1]
-        position = np.searchsorted(told, wanted, side="right") - 1
+        wanted, shown = getattr(rebuilt, self._key), getattr(published, self._key)
+        ready = np.full(len(wanted), True) if final else wanted < shown[-1]
+        position = np.searchsorted(shown, wanted, side="right") - 1
         known = ready & (position >= 0)
         at, equal = position[known], np.zeros(int(known.sum()), bool)
         candidate = np.ones(len(equal), bool)
@@ -95,15 +95,15 @@ class Agreement:
             for name in COMPARED:
                 same &= getattr(published, name)[at] == getattr(rebuilt, name)[known]
             equal |= same
-            candidate &= ~same & (at > 0) & (told[at] == wanted[known])
+            candidate &= ~same & (at > 0) & (shown[at] == wanted[known])
             if not candidate.any():
                 break
             at = np.maximum(at - 1, 0)
         self.equal += int(equal.sum())
         self.compared += len(equal)
         self._rebuilt = TopOfBook(*(column[~ready] for column in rebuilt))
-        since = max(0, int(position[~ready].min())) if (~ready).any() else len(told) - 1
-        since = max(0, int(np.searchsorted(told, told[since])) - 1)
+        since = max(0, int(position[~ready].min())) if (~ready).any() else len(shown) - 1
+        since = max(0, int(np.searchsorted(shown, shown[since])) - 1)
         self._published = TopOfBook(*(column[since:] for column in published))
 
 

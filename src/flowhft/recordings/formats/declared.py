@@ -26,7 +26,7 @@ import polars as pl
 
 from flowhft.errors import RecordingError, UnknownNameError
 from flowhft.recordings.columns import ISO, UNITS, Column
-from flowhft.recordings.described import SECTION, identified, said_in
+from flowhft.recordings.described import SECTION, declared_in, identified
 from flowhft.recordings.files import decoding
 from flowhft.recordings.formats.feed import open_feed
 from flowhft.recordings.formats.feed_depth import Table
@@ -88,16 +88,16 @@ def _column(value: Any, name: str, where: str, path: Path) -> Column:
             path,
         )
     _known(f"key of `{name}`", declared, KEYS, path)
-    found = {key: _value(declared, key, KEYS[key], f"{where}.{name}", path) for key in {"column", *declared}}
-    if found.get("unit", ISO) not in (*UNITS, ISO):
+    result = {key: _value(declared, key, KEYS[key], f"{where}.{name}", path) for key in {"column", *declared}}
+    if result.get("unit", ISO) not in (*UNITS, ISO):
         raise RecordingError(
-            f"`unit` of `{name}` must be one of {', '.join(UNITS)}, {ISO}; received {found['unit']!r}.", path
+            f"`unit` of `{name}` must be one of {', '.join(UNITS)}, {ISO}; received {result['unit']!r}.", path
         )
-    since = found.pop("since", "1970-01-01")
+    since = result.pop("since", "1970-01-01")
     with decoding(path, "dated as YYYY-MM-DD where `since` says so"):
         day = pl.Series([since]).str.to_datetime("%Y-%m-%d", time_unit="ns")
-        start = int(day.dt.replace_time_zone(found.get("zone", "UTC")).dt.epoch("ns")[0])
-    return Column(found.pop("column"), **found, since_ns=start)
+        start = int(day.dt.replace_time_zone(result.get("zone", "UTC")).dt.epoch("ns")[0])
+    return Column(result.pop("column"), **result, since_ns=start)
 
 
 def _table(kind: str, values: Any, path: Path) -> Table:
@@ -128,13 +128,13 @@ def declaration_in(path: Path) -> tuple[dict[str, Any], dict[str, Table]]:
     """
     values = _text(path)
     _known("table", values, (SECTION, *NEEDED), path)
-    said = values.get(SECTION)
-    if not isinstance(said, dict):
+    declared = values.get(SECTION)
+    if not isinstance(declared, dict):
         raise RecordingError("must have a table [recording]; there is none. Declare the instrument.", path)
     tables = {kind: _table(kind, values[kind], path) for kind in NEEDED if kind in values}
     if not {"depth", "quotes"} & set(tables):
         raise RecordingError("must declare [quotes] or [depth]; received neither.", path)
-    return said_in(said, path, "Mend the declaration.", "key of [recording]"), tables
+    return declared_in(declared, path, "Mend the declaration.", "key of [recording]"), tables
 
 
 def declares(path: Path) -> bool:
@@ -154,8 +154,8 @@ def open_declared(path: Path, options: Options) -> Source:
     Raises:
         RecordingError: the declaration or a file of it is missing, damaged, or breaks a rule.
     """
-    said, tables = declaration_in(path)
-    instrument, findings = identified(path, options.instrument, {}, path, said)
+    declared, tables = declaration_in(path)
+    instrument, findings = identified(path, options.instrument, {}, path, declared)
     source = open_feed(instrument, tables, (path, *files_of(tables)), options)
     source.findings.extend(findings)
     return source

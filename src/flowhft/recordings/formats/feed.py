@@ -66,7 +66,7 @@ class _Feed:
         exchange = times.get("exchange_time", local)
         if local is None or exchange is None:
             raise RecordingError(f"`{kind}` must have one of {', '.join(TIMES)}; received none.", path)
-        found = {
+        result = {
             "local_ns": columns.time_ns(local, chunk.schema[local.name]),
             "exchange_ns": columns.time_ns(exchange, chunk.schema[exchange.name]),
         }
@@ -75,24 +75,24 @@ class _Feed:
                 for name in NEEDED[kind]:
                     field = table.fields[name]
                     column = at(field._replace(name=field.name.replace("{level}", str(level))))
-                    found[f"{name}_{level}"] = columns.units(column, self.sizes[name.split("_")[1]])
-            return found
-        found["side"] = columns.side(at(table.fields["side"]))
+                    result[f"{name}_{level}"] = columns.units(column, self.sizes[name.split("_")[1]])
+            return result
+        result["side"] = columns.side(at(table.fields["side"]))
         for name, size in self.sizes.items():
-            found[name] = columns.units(at(table.fields[name]), size)
+            result[name] = columns.units(at(table.fields[name]), size)
         if "snapshot" in table.fields:
-            found["snapshot"] = columns.flag(at(table.fields["snapshot"]))
-        return found
+            result["snapshot"] = columns.flag(at(table.fields["snapshot"]))
+        return result
 
     def _musts(self, names: Iterable[str]) -> dict[str, str]:
         """Return what columns of prices, quantities and times must be, in words."""
-        said = {
+        musts = {
             name: f"a multiple of {size:g}, the {'tick' if what == 'price' else 'lot'}"
             for name in names
             for what, size in self.sizes.items()
             if what in name
         }
-        return said | {name: MUST_BE_TIMES for name in names if name.endswith("_ns")}
+        return musts | {name: MUST_BE_TIMES for name in names if name.endswith("_ns")}
 
     def tables(self, kind: str, quiet: bool) -> Iterator[pl.DataFrame]:
         """Yield a table of the feed as whole numbers that keep its rules, file after file.
@@ -111,8 +111,8 @@ class _Feed:
             row = 0
             strays = StrayTimes(path.name)
             for chunk in raw(path, self.options.rows):
-                found = self._expressions(kind, table, chunk, path)  # type: ignore[arg-type]
-                held = numbers(chunk, found, path, row, self._musts(found))
+                result = self._expressions(kind, table, chunk, path)  # type: ignore[arg-type]
+                held = numbers(chunk, result, path, row, self._musts(result))
                 row += chunk.height
                 held = keeper.hold(_without_strays(held, strays))
                 held = held.with_columns((pl.col(ROW) + first).alias("number"))
@@ -255,13 +255,13 @@ class _Feed:
 def _without_strays(table: pl.DataFrame, strays: StrayTimes) -> pl.DataFrame:
     """Return a table; messages whose time of the venue cannot be took as long as others usually do."""
     both = table.select(ROW, "local_ns", "exchange_ns").fill_null(0)
-    row, local, told = (both[name].to_numpy() for name in both.columns)
-    known = (told > 0) & (local > 0)
+    row, local, shown = (both[name].to_numpy() for name in both.columns)
+    known = (shown > 0) & (local > 0)
     odd = np.zeros(table.height, bool)
-    odd[known] = strays.take(row[known], local[known], told[known])
+    odd[known] = strays.take(row[known], local[known], shown[known])
     if not odd.any():
         return table
-    usual = int(np.median((local - told)[known & ~odd]))
+    usual = int(np.median((local - shown)[known & ~odd]))
     guessed = pl.Series(local - usual)
     return table.with_columns(exchange_ns=pl.when(pl.Series(odd)).then(guessed).otherwise("exchange_ns"))
 

@@ -122,12 +122,12 @@ class KnownDepth:
                 "round.",
                 self._table.files[0],
             )
-        found = [*self._uncrossed.findings(), *(_gap_finding(gap) for gap in self.gaps)]
+        results = [*self._uncrossed.findings(), *(_gap_finding(gap) for gap in self.gaps)]
         if self._dropped:
-            found.append(
+            results.append(
                 Finding("note", f"{self._dropped:,} rows of depth before the first snapshot are left out.")
             )
-        return found
+        return results
 
 
 def _depth_events(held: pl.DataFrame, message: np.ndarray, made: np.ndarray) -> np.ndarray:

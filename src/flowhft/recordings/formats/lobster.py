@@ -92,7 +92,7 @@ def _seconds_to_ns(column: str) -> pl.Expr:
     return pl.when(valid).then(seconds * 1_000_000_000 + decimals)
 
 
-def _orders_said(table: pl.DataFrame, rows: Rows, tick: int) -> Messages:
+def _order_messages(table: pl.DataFrame, rows: Rows, tick: int) -> Messages:
     """Return the messages of a table as what they say of single orders."""
     return Messages(
         table["type"].to_numpy(),
@@ -138,8 +138,8 @@ class _Tape:
         if first:
             changes.append(self.orders.open(events[events["kind"] == SNAPSHOT]))
         depth = events["kind"] == DEPTH
-        said = Messages(*(column[1:] for column in _orders_said(table, rows, self.tick)))
-        changes.append(self.orders.follow(said, events[depth], row[order][depth] - 1))
+        message = Messages(*(column[1:] for column in _order_messages(table, rows, self.tick)))
+        changes.append(self.orders.follow(message, events[depth], row[order][depth] - 1))
         return Chunk(events, np.concatenate(changes))
 
 
@@ -196,22 +196,22 @@ def _book_of_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
 def _files(prefix: Path) -> tuple[Path, Path]:
     """Return the message and the book file of a session; the deepest of several, Parquet before text."""
     for pattern, first, second in ((PARQUET, "messages", "book"), (TEXT, "message", "orderbook")):
-        found: dict[str, dict[int, Path]] = {first: {}, second: {}}
+        results: dict[str, dict[int, Path]] = {first: {}, second: {}}
         for path in prefix.parent.iterdir() if prefix.parent.is_dir() else ():
             match = pattern.fullmatch(path.name)
             if match is not None and match["prefix"] == prefix.name and path.is_file():
-                found[match["part"]][int(match["levels"] or 0)] = path
+                results[match["part"]][int(match["levels"] or 0)] = path
         for missing, there in ((first, second), (second, first)):
-            if found[there] and not found[missing]:
-                name = next(iter(found[there].values())).name
+            if results[there] and not results[missing]:
+                name = next(iter(results[there].values())).name
                 raise RecordingError(
                     f"must have a `{missing}` file beside `{name}`; there is none. Put both into one folder.",
                     prefix,
                 )
-        if found[second]:
-            levels = max(found[second])
-            messages = found[first]
-            return messages.get(levels, messages[max(messages)]), found[second][levels]
+        if results[second]:
+            levels = max(results[second])
+            messages = results[first]
+            return messages.get(levels, messages[max(messages)]), results[second][levels]
     raise RecordingError(f"must be the prefix of LOBSTER files, {LOBSTER.files}; received none.", prefix)
 
 
@@ -250,14 +250,14 @@ def open_lobster(prefix: Path, options: Options) -> Source:
         messages = read_columns(messages_path, MESSAGE_COLUMNS, options.rows)
     else:
         messages = _counted(messages_path, options.rows, _messages_of_text)
-    found = {
+    result = {
         "venue": "nasdaq",
         "symbol": prefix.name.split("_")[0],
         "currency": "USD",
         "tick_size": lambda: _tick_of(next(_books(book_path, LOOKED_AT))),
         "lot_size": 1.0,
     }
-    instrument, findings = identified(prefix, options.instrument, found, messages_path)
+    instrument, findings = identified(prefix, options.instrument, result, messages_path)
     tick = round(instrument.tick_size * SCALE)
     if tick < 1 or not math.isclose(tick, instrument.tick_size * SCALE):
         raise RecordingError(
@@ -355,8 +355,8 @@ class _Facts:
         self._auctions += int((kind == AUCTION).sum())
         for row, time, price in table.filter(kind == HALT).select(ROW, "time_ns", "price").rows():
             what = HALTS.get(price, f"halt message with price {price}")
-            said = f"row {row:,} of `{self.path.name}`: {what}, {time / 1e9:.3f} s after midnight."
-            self._halts.append(Finding("warning", said))
+            message = f"row {row:,} of `{self.path.name}`: {what}, {time / 1e9:.3f} s after midnight."
+            self._halts.append(Finding("warning", message))
             if price in (-1, TRADES):
                 self.halts.append((time, price))
 
@@ -364,7 +364,7 @@ class _Facts:
         """Return what was seen."""
         others = "; the others concern levels out of sight, or orders that nobody saw"
         others = others if tape.orders.explained < tape.orders.rows else ""
-        said = [
+        messages = [
             "one clock only: local time is the exchange's, so latencies read 0 and must be assumed.",
             f"levels that are visible a side: {tape.levels}; one out of sight counts as empty.",
             "the first message is in the first book already and makes no event of its own.",
@@ -372,13 +372,13 @@ class _Facts:
             f"they are about holds exactly what its orders say{others}.",
         ]
         if self._hidden:
-            said.append(
+            messages.append(
                 f"{self._hidden:,} of {self._hidden + self._visible:,} executions met hidden orders; "
                 f"{self._between:,} of them between two ticks, rounded toward the mid."
             )
         if self._auctions:
-            said.append(f"{self._auctions:,} auction trades are left out: they are no market orders.")
-        return [*(Finding("note", one) for one in said), *self._halts]
+            messages.append(f"{self._auctions:,} auction trades are left out: they are no market orders.")
+        return [*(Finding("note", one) for one in messages), *self._halts]
 
 
 def _session_of(path: Path) -> Path | None:

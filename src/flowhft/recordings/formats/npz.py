@@ -16,7 +16,7 @@ from numba import njit
 from flowhft.errors import RecordingError
 from flowhft.recordings.checks.rules import FORMAT_ROWS, FORMAT_SHARE, LARGEST, YEAR_2100_NS
 from flowhft.recordings.closed import closed_facts, closed_from
-from flowhft.recordings.described import identified, said_in
+from flowhft.recordings.described import declared_in, identified
 from flowhft.recordings.files import decoding
 from flowhft.recordings.formats.received import Received
 from flowhft.recordings.instrument import Instrument
@@ -127,7 +127,7 @@ def _about(path: Path) -> tuple[dict[str, Any], tuple[Closed, ...]]:
         if "about" in file.files:
             values = foreign.json_of(str(file["about"]))
         closed = closed_from(values.pop(CLOSED, [])) if isinstance(values, dict) else ()
-    return said_in(values, path, "Write the file again."), closed
+    return declared_in(values, path, "Write the file again."), closed
 
 
 def _arrays(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -193,15 +193,15 @@ class _Rules:
                 self._path,
                 first + row,
             )
-        said = f"`{name}` must {must}"
+        message = f"`{name}` must {must}"
         of_book = ~rule & np.isin((data["ev"] & np.uint64(0xFF)), (KINDS[DEPTH], KINDS[SNAPSHOT]))
         if of_book.any():
             self.ended = True
             stop = int(np.argmax(of_book))
-            self._ends.append(f"ended before row {first + stop:,}; {said}")
+            self._ends.append(f"ended before row {first + stop:,}; {message}")
             data, rule = data[:stop], rule[:stop]
         if not rule.all():
-            self._dropped[said] = self._dropped.get(said, 0) + int((~rule).sum())
+            self._dropped[message] = self._dropped.get(message, 0) + int((~rule).sum())
         return data[rule]
 
     def findings(self) -> list[Finding]:
@@ -217,8 +217,8 @@ class _Rules:
                     "rows. Convert the file again, or mend what is said of it.",
                     self._path,
                 )
-        said = [f"dropped {count:,} rows; {what}." for what, count in self._dropped.items()]
-        return [Finding("warning", f"`{self._path.name}`: {one}") for one in (*said, *self._ends)]
+        messages = [f"dropped {count:,} rows; {what}." for what, count in self._dropped.items()]
+        return [Finding("warning", f"`{self._path.name}`: {one}") for one in (*messages, *self._ends)]
 
 
 def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -233,8 +233,8 @@ def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
             kept &= np.maximum.accumulate(np.where(kept, data["local_ts"], 0)) == data["local_ts"]
             events = np.zeros(int(kept.sum()), EVENT)
             events["kind"] = kind[kept]
-            told = data["exch_ts"][kept]
-            events["exchange_time_ns"] = np.where((told >= 0) & (told <= YEAR_2100_NS), told, 0)
+            shown = data["exch_ts"][kept]
+            events["exchange_time_ns"] = np.where((shown >= 0) & (shown <= YEAR_2100_NS), shown, 0)
             events["local_time_ns"] = data["local_ts"][kept]
             yield events
 

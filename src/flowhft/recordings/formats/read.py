@@ -24,7 +24,7 @@ READERS = {
     reader.name: reader
     for reader in (BINANCE, BINANCE_STREAM, LOBSTER, BITSTAMP, TARDIS, DECLARED, NPZ, TICKS)
 }
-NOTHING_SAID = InstrumentSettings()
+NOTHING_DECLARED = InstrumentSettings()
 KNOWN = f"Known sessions are {described(READERS.values())}."
 
 
@@ -56,31 +56,31 @@ def sessions_in(folder: Path, format: str | None = None) -> list[Session]:
     except OSError as cause:
         raise RecordingError(f"must be a folder that can be read; {cause.strerror}.", folder) from cause
     declared = _declared(files) if format is None else {}
-    found = set()
+    result = set()
     for path in files:
         if path in declared:
-            found.add(Session(DECLARED.name, declared[path]))
+            result.add(Session(DECLARED.name, declared[path]))
             continue
         for reader in _readers(format):
             prefix = reader.session_of(path)
             if prefix is not None:
-                found.add(Session(reader.name, prefix))
+                result.add(Session(reader.name, prefix))
                 break
     if format is None:  # a TOML file that declares nothing describes what has its name, if there is such
-        described = {beside(session.prefix) for session in found if session.format != DECLARED.name}
-        found = {one for one in found if one.prefix not in described or one.prefix in declared.values()}
-    return sorted(found, key=lambda session: (session.prefix.name, session.format))
+        described = {beside(session.prefix) for session in result if session.format != DECLARED.name}
+        result = {one for one in result if one.prefix not in described or one.prefix in declared.values()}
+    return sorted(result, key=lambda session: (session.prefix.name, session.format))
 
 
 def _declared(files: Iterable[Path]) -> dict[Path, Path]:
     """Return the files that declarations among them name, themselves too, each with its declaration."""
-    found: dict[Path, Path] = {}
+    results: dict[Path, Path] = {}
     for path in files:
         if path.suffix == ".toml" and declares(path):
-            found[path] = path
+            results[path] = path
             with contextlib.suppress(RecordingError):  # it is said when the declaration is opened
-                found |= dict.fromkeys(files_of(declaration_in(path)[1]), path)
-    return found
+                results |= dict.fromkeys(files_of(declaration_in(path)[1]), path)
+    return results
 
 
 def _find(path: Path, format: str | None) -> list[Session]:
@@ -102,16 +102,16 @@ def _find(path: Path, format: str | None) -> list[Session]:
             path,
         )
     if path.is_dir():
-        found = sessions_in(path, format)
+        results = sessions_in(path, format)
         where = "must hold the files of a session"
     else:
         folder = path.parent
         inside = sessions_in(folder, format) if folder.is_dir() else []
-        found = [one for one in inside if one.prefix.name == path.name]
+        results = [one for one in inside if one.prefix.name == path.name]
         where = "must be a session's prefix, one of its files, or a folder of sessions"
-    if not found:
+    if not results:
         raise RecordingError(f"{where}; received none. {KNOWN}", path)
-    return found
+    return results
 
 
 def _together(sessions: Iterable[Session]) -> list[list[Session]]:
@@ -131,7 +131,7 @@ def open_recording(
     repair: bool = False,
     format: str | None = None,
     rows: int = CHUNK,
-    instrument: InstrumentSettings = NOTHING_SAID,
+    instrument: InstrumentSettings = NOTHING_DECLARED,
 ) -> Source:
     """Open a recording, to look at its chunks one after the other.
 
@@ -167,9 +167,9 @@ def _open(session: Session, options: Options, guessed: bool) -> Source:
     except RecordingError as fault:
         if not guessed or fault.row is not None:
             raise
-        said = str(fault).partition(f"`{fault.path}`: ")[2] or str(fault)
+        message = str(fault).partition(f"`{fault.path}`: ")[2] or str(fault)
         raise RecordingError(
-            f"{said} By their names the files were taken for {session.format}; `flowhft data check` and "
+            f"{message} By their names the files were taken for {session.format}; `flowhft data check` and "
             "`data convert` take them for another with `--format`.",
             fault.path,
         ) from fault
@@ -180,7 +180,7 @@ def read_recording(
     *,
     repair: bool = False,
     format: str | None = None,
-    instrument: InstrumentSettings = NOTHING_SAID,
+    instrument: InstrumentSettings = NOTHING_DECLARED,
 ) -> Recording:
     """Read and check a recording of a real market.
 

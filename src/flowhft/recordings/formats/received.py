@@ -30,16 +30,16 @@ class Received:
         strays = {kind: StrayTimes(name) for kind in FEEDS}
         for piece in events:
             kinds |= set(np.unique(piece["kind"]).tolist())
-            told, local = piece["exchange_time_ns"], piece["local_time_ns"]
-            known = (piece["kind"] != SNAPSHOT) & (told > 0) & (local > 0)
-            unknown += int(np.sum((piece["kind"] != SNAPSHOT) & (told <= 0) & (local > 0)))
+            shown, local = piece["exchange_time_ns"], piece["local_time_ns"]
+            known = (piece["kind"] != SNAPSHOT) & (shown > 0) & (local > 0)
+            unknown += int(np.sum((piece["kind"] != SNAPSHOT) & (shown <= 0) & (local > 0)))
             known &= ~_strays(piece, known, strays, passed)
             passed += len(piece)
-            latency = (local - told)[known]
+            latency = (local - shown)[known]
             early |= bool((latency < 0).any())
             clock.feed(latency, local[known])
         self.best_prices = TOP in kinds and DEPTH in kinds
-        self.findings = [found for one in strays.values() for found in one.findings()]
+        self.findings = [result for one in strays.values() for result in one.findings()]
         now = clock.correction
         self._sound = not (early or unknown or self.findings or len(now.starts_ns) > 1 or now.offset_ns)
         self._clock = Correction() if self._sound else now
@@ -48,9 +48,11 @@ class Received:
         if not self._sound:
             self.findings += [*clock.findings(name), *offset_findings(now, now.usual_ns)]
         if unknown:
-            said = f"{unknown:,} events carry no time of the venue: their arrival less the median latency of "
-            said += f"the others, {now.usual_ns / 1e6:,.3f} ms, stands in for it."
-            self.findings.append(Finding("note", said))
+            message = (
+                f"{unknown:,} events carry no time of the venue: their arrival less the median latency of "
+            )
+            message += f"the others, {now.usual_ns / 1e6:,.3f} ms, stands in for it."
+            self.findings.append(Finding("note", message))
 
     def corrected(self, events: np.ndarray) -> np.ndarray:
         """Return the next events on the corrected clock; what carries no time of arrival keeps none.
@@ -79,7 +81,7 @@ def _strays(
 ) -> np.ndarray:
     """Return which events carry a time of the venue that cannot be, beside their neighbours of one feed."""
     odd = np.zeros(len(events), bool)
-    for kind, found in strays.items():
+    for kind, result in strays.items():
         own = np.flatnonzero(known & (events["kind"] == kind))
-        odd[own] = found.take(first + own, events["local_time_ns"][own], events["exchange_time_ns"][own])
+        odd[own] = result.take(first + own, events["local_time_ns"][own], events["exchange_time_ns"][own])
     return odd

@@ -101,13 +101,13 @@ def open_tardis(prefix: Path, options: Options) -> Source:
             f"must have an incremental_book_L2 file ({TARDIS.files}); there is none.", prefix
         )
     exchange, _, symbol = prefix.name.split("_", 2)
-    found = {
+    result = {
         "venue": exchange,
         "symbol": symbol,
         "tick_size": lambda: _unit(files, "price"),
         "lot_size": lambda: _unit(files, "amount"),
     }
-    instrument, findings = identified(prefix, options.instrument, found, files[0])
+    instrument, findings = identified(prefix, options.instrument, result, files[0])
     source = open_feed(instrument, tables, tuple(files), options)
     source.findings.extend(findings)
     return source

@@ -22,7 +22,7 @@ from flowhft.recordings.checks.rules import (
     plus_minus,
 )
 from flowhft.recordings.closed import closed_facts, closed_from
-from flowhft.recordings.described import identified, said_in
+from flowhft.recordings.described import declared_in, identified
 from flowhft.recordings.files import decoding, metadata_of, read_columns, whole_numbers
 from flowhft.recordings.formats.received import Received
 from flowhft.recordings.instrument import UNITS
@@ -116,7 +116,7 @@ def write_ticks(source: Source, path: Path) -> int:
 class _About(NamedTuple):
     """What a file is a recording of, what was added to its local clock, ns, and when it was closed."""
 
-    said: dict[str, Any]
+    declared: dict[str, Any]
     offset_ns: int
     closed: tuple[Closed, ...]
 
@@ -137,7 +137,7 @@ def _about(path: Path) -> _About:
         closed = closed_from(values.pop(CLOSED, []))
     except ValueError as cause:
         raise RecordingError(f"{cause}. {fix}", path) from cause
-    return _About(said_in(values, path, fix), offset, closed)
+    return _About(declared_in(values, path, fix), offset, closed)
 
 
 def _times(path: Path, rows: int) -> Iterator[np.ndarray]:
@@ -169,7 +169,7 @@ def _chunks(path: Path, options: Options, received: Received, findings: list[Fin
                 array[name] = rows[name].to_numpy()
             made.append(array)
         yield Chunk(received.corrected(made[0]), received.corrected(made[1]) if with_orders else None)
-    findings += [found for one in (keeper, *in_order.values()) for found in one.findings()]
+    findings += [result for one in (keeper, *in_order.values()) for result in one.findings()]
 
 
 def read_rows(path: Path, options: Options, first: int, rows: int) -> Chunk:

@@ -91,12 +91,12 @@ class TickFile:
 
     @cached_property
     def _first_mid(self) -> float:
-        found = np.zeros(0, EVENT)
+        result = np.zeros(0, EVENT)
         for events in self._whole_messages():  # until a mid is known
-            found = np.concatenate([found, events])
-            if np.isfinite(top_of_book(self._of(found)).mid_price).any():
+            result = np.concatenate([result, events])
+            if np.isfinite(top_of_book(self._of(result)).mid_price).any():
                 break
-        return first_mid(self._of(found))
+        return first_mid(self._of(result))
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Yield its events chunk by chunk."""

@@ -29,9 +29,9 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write the parameters, then the figures that show whether they can be believed."""
     record = evidence.record("calibrate/calibration")
     figures = [
-        figure(draw(found), caption)
+        figure(draw(result), caption)
         for name, draw, caption in _FITS
-        if (found := evidence.table(f"calibrate/{name}")) is not None
+        if (result := evidence.table(f"calibrate/{name}")) is not None
     ]
     if not record and not figures:
         return None
@@ -61,18 +61,18 @@ def parameter_table(parameters: dict[str, dict], interval: str) -> Markup:
         interval: title of the column of intervals.
     """
     lines = []
-    for name, found in parameters.items():
-        value, _ = numbers.together(found.get("value"), found.get("standard_error"))
-        error = numbers.significant(found.get("standard_error"), 2)
+    for name, result in parameters.items():
+        value, _ = numbers.together(result.get("value"), result.get("standard_error"))
+        error = numbers.significant(result.get("standard_error"), 2)
         lines.append(
             [
                 name.replace("_", " "),
                 value,
                 f"± {error}" if error != numbers.NOTHING else error,
-                numbers.between(found.get("low"), found.get("high"), found.get("value")),
-                "" if found.get("unit") == "1" else found.get("unit", "").replace("sqrt(s)", "√s"),
-                found.get("method", ""),
-                found.get("diagnostic", ""),
+                numbers.between(result.get("low"), result.get("high"), result.get("value")),
+                "" if result.get("unit") == "1" else result.get("unit", "").replace("sqrt(s)", "√s"),
+                result.get("method", ""),
+                result.get("diagnostic", ""),
             ]
         )
     head = ["parameter", "value", "standard error", interval, "unit", "method", "diagnostic"]

@@ -81,7 +81,7 @@ def definitions(evidence: Evidence, styles: Styles) -> Markup | None:
 
 def warnings(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write every warning of every stage; nothing where there is none."""
-    found: list[dict[str, str]] = []
+    results: list[dict[str, str]] = []
     of_reading: dict[str, dict[str, str]] = {}  # stages repeat them; they are said once
     for name, record in evidence.records.items():
         stage = name.split("/")[0]
@@ -89,13 +89,13 @@ def warnings(evidence: Evidence, styles: Styles) -> Markup | None:
             if str(item).startswith("recording: "):
                 of_reading[item] = {"severity": "warning", "message": item}
             else:
-                found.append({"severity": "warning", "message": f"{stage}: {item}"})
+                results.append({"severity": "warning", "message": f"{stage}: {item}"})
     for item in evidence.record("recording/recording").get("findings") or []:
         if item.get("severity") in ("warning", "error"):
             message = f"recording: {item.get('message', '')}"
             of_reading[message] = {**item, "message": message}
-    found += of_reading.values()
-    return findings(found) if found else None
+    results += of_reading.values()
+    return findings(results) if results else None
 
 
 def provenance(evidence: Evidence, styles: Styles) -> Markup | None:

@@ -91,12 +91,12 @@ def difference_map(lines: list[tuple[str, str, dict[str, Interval]]], reference:
         reference: what was subtracted.
         corner: title of the first column.
     """
-    policies = list(dict.fromkeys(policy for _, _, found in lines for policy in found))
+    policies = list(dict.fromkeys(policy for _, _, result in lines for policy in result))
     rows = []
-    for title, metric, found in lines:
+    for title, metric, result in lines:
         full = _full_tint([other for _, name, others in lines if name == metric for other in others.values()])
         cells = (
-            _tinted(metric, found.get(policy), f"{policy} against {reference}", full) for policy in policies
+            _tinted(metric, result.get(policy), f"{policy} against {reference}", full) for policy in policies
         )
         rows.append([title, *cells])
     return table([corner, *map(breakable, policies)], rows, class_="map")
@@ -112,13 +112,13 @@ def _tinted(metric: str, difference: Interval | None, pair: str, full: float) ->
     if difference is None or not numbers.known(difference.value):
         return cell(numbers.NOTHING)
     value, half = numbers.together(difference.value, (difference.high - difference.low) / 2.0)
-    judged = outcome(metric, difference)
+    evaluated = outcome(metric, difference)
     tint = ""
-    if judged in _TINTS:
+    if evaluated in _TINTS:
         depth = 0.10 + 0.38 * min(1.0, abs(difference.value) / full)
-        tint = f"background:{theme.faint(_TINTS[judged], depth)}"
+        tint = f"background:{theme.faint(_TINTS[evaluated], depth)}"
     error = element("small", f" ±{half}") if half != numbers.NOTHING else ""
-    words = {"even": "cannot be told apart", "unknown": "no interval"}.get(judged, judged)
+    words = {"even": "cannot be told apart", "unknown": "no interval"}.get(evaluated, evaluated)
     return cell(value, error, style=tint, title=f"{pair}: {words}")
 
 
@@ -143,10 +143,10 @@ def metric_map(differences: pl.DataFrame, metrics: tuple[str, ...], currency: st
     """Write one map, metric x policy, for one reference and one scenario."""
     reference = differences["reference"][0]
     ours = differences.filter(pl.col("policy") != reference)
-    found = {metric: _by_policy(ours, metric) for metric in metrics}
+    result = {metric: _by_policy(ours, metric) for metric in metrics}
     lines = [
         (_titled(metric, currency), metric, by_policy)
-        for metric, by_policy in found.items()
+        for metric, by_policy in result.items()
         if any(numbers.known(value.value) for value in by_policy.values())
     ]
     return join([subtitle(f"Policy minus {reference}"), difference_map(lines, reference, "")])

@@ -77,7 +77,7 @@ def panel(points: pl.DataFrame, styles: Styles, title: str, currency: str) -> go
     swept = points.filter(pl.col("risk_aversion").is_not_null())
     for (name,), rows in swept.sort("risk_aversion").group_by("policy", maintain_order=True):
         style = _style(styles, str(name))
-        told = [f"γ {numbers.exact(gamma)}" for gamma in rows["risk_aversion"].to_list()]
+        labels = [f"γ {numbers.exact(gamma)}" for gamma in rows["risk_aversion"].to_list()]
         plot.add_trace(
             go.Scatter(
                 x=rows["pnl_deviation"].to_numpy(),
@@ -86,7 +86,7 @@ def panel(points: pl.DataFrame, styles: Styles, title: str, currency: str) -> go
                 mode="lines+markers",
                 name=str(name),
                 meta=str(name),
-                text=told,
+                text=labels,
                 marker={"color": style.colour, "size": 5},
                 line={"color": style.colour, "dash": style.dash, "width": style.width},
             )
@@ -134,10 +134,10 @@ def margins_of(margins: pl.DataFrame, currency: str) -> Markup:
     lines = []
     names = margins["policy"].unique(maintain_order=True).to_list()
     for (scenario,), rows in margins.group_by("scenario", maintain_order=True):
-        found = {line["policy"]: line for line in rows.iter_rows(named=True)}
+        result = {line["policy"]: line for line in rows.iter_rows(named=True)}
         cells: list[object] = [str(scenario), numbers.exact(round(rows["objective"][0], 4))]
         for name in names:
-            one = found.get(name)
+            one = result.get(name)
             if one is None:
                 cells.append(numbers.NOTHING)
                 continue

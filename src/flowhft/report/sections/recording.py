@@ -14,24 +14,24 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     record = evidence.record("recording/recording")
     if not record:
         return None
-    found = record.get("findings") or []
+    result = record.get("findings") or []
     record = {_LABELS.get(key, key): value for key, value in record.items()}
     hidden = ("findings",) if record.get(_LABELS["unseen_seconds"]) else ("findings", *_LABELS.values())
     return join(
-        [facts(pairs(record, without=hidden)), subtitle("What the validation found"), findings(found)]
+        [facts(pairs(record, without=hidden)), subtitle("What the validation found"), findings(result)]
     )
 
 
-def findings(found: list[dict[str, str]]) -> Markup:
+def findings(results: list[dict[str, str]]) -> Markup:
     """Write findings as a list, the gravest first.
 
     Args:
-        found: objects with `severity` and `message`.
+        results: objects with `severity` and `message`.
     """
-    if not found:
+    if not results:
         return paragraph("Nothing to report: every check of the recording passed.")
-    rank = {name: place for place, name in enumerate(_SEVERITIES)}
-    ordered = sorted(found, key=lambda item: rank.get(item.get("severity", ""), len(rank)))
+    rank = {name: index for index, name in enumerate(_SEVERITIES)}
+    ordered = sorted(results, key=lambda item: rank.get(item.get("severity", ""), len(rank)))
     items = []
     for item in ordered:
         severity = str(item.get("severity", "note"))

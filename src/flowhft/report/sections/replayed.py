@@ -98,7 +98,7 @@ def whole_part(settings: dict[str, Any], currency: str) -> Markup | None:
         return None
     lines = []
     for policy in next(iter(columns.values())):
-        cells = (found.get(policy) for found in columns.values())
+        cells = (result.get(policy) for result in columns.values())
         lines.append([breakable(policy), *map(_written, cells)])
     return table(["", *columns], lines)
 
@@ -161,16 +161,18 @@ def markout_figure(markouts: pl.DataFrame, column: str, styles: Styles, title: s
     """
     plot = theme.blank("time after the fill", "ticks a fill", 340, title)
     horizons = sorted(markouts["horizon"].unique().to_list())
-    place = {horizon: float(position) for position, horizon in enumerate(horizons)}
+    position_of = {horizon: float(position) for position, horizon in enumerate(horizons)}
     names = markouts["policy"].unique(maintain_order=True).to_list()
     known = markouts.filter(pl.col(column).is_finite() & (pl.col("fills") > 0))
     for (name,), rows in known.group_by("policy", maintain_order=True):
         # Side by side within a horizon, so that no interval hides another.
         shift = 0.5 * (names.index(name) + 0.5) / len(names) - 0.25
-        at = rows.with_columns(at=pl.col("horizon").replace_strict(place, return_dtype=pl.Float64) + shift)
+        at = rows.with_columns(
+            at=pl.col("horizon").replace_strict(position_of, return_dtype=pl.Float64) + shift
+        )
         charts.points(plot, at, "at", column, f"{column}_error", str(name), styles[str(name)].colour)
     plot.update_xaxes(
-        tickvals=list(place.values()), ticktext=[numbers.duration(horizon) for horizon in horizons]
+        tickvals=list(position_of.values()), ticktext=[numbers.duration(horizon) for horizon in horizons]
     )
     plot.update_yaxes(zerolinewidth=2)
     plot.update_layout(hovermode="closest")

@@ -82,19 +82,19 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
     top = teachers.sort(["chosen", "score"], descending=True, nulls_last=True).unique(
         ["scenario", "expert"], keep="first"
     )
-    found = {(row["scenario"], row["expert"]): row for row in top.iter_rows(named=True)}
+    result = {(row["scenario"], row["expert"]): row for row in top.iter_rows(named=True)}
     margins = {} if choices is None else {row["scenario"]: row for row in choices.iter_rows(named=True)}
     lines = []
     for scenario in teachers["scenario"].unique(maintain_order=True).to_list():
         scores = [
             row["score"]
-            for (where, _), row in found.items()
+            for (where, _), row in result.items()
             if where == scenario and numbers.known(row["score"]) and row["risk_aversion"] is not None
         ]
         best = max(scores, default=0.0)
         cells = [text(scenario)]
         for expert in experts:
-            row = found.get((scenario, expert))
+            row = result.get((scenario, expert))
             if row is None or not numbers.known(row["score"]):
                 cells.append(cell(numbers.NOTHING))
                 continue
@@ -103,10 +103,10 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
             half = (row["score_high"] - row["score_low"]) / 2.0 if numbers.known(row["score_high"]) else None
             value, error = numbers.together(row["score"], half)
             spread = element("small", f" ±{error}") if error != numbers.NOTHING else ""
-            told = element("small", _told(row), class_="line")
+            line = element("small", _caption(row), class_="line")
             star = "★ " if row["chosen"] else ""
             tint = f"background:{theme.faint(theme.BLUE, 0.45 * (1.0 - missing) ** 2)}"
-            cells.append(cell(star, value, spread, told, style=tint, class_="best" if row["chosen"] else ""))
+            cells.append(cell(star, value, spread, line, style=tint, class_="best" if row["chosen"] else ""))
         if choices is not None:
             row = margins.get(scenario, {})
             cells += [cell(_margin(row, "margin")), cell(_margin(row, "fresh_margin"))]
@@ -116,7 +116,7 @@ def score_map(teachers: pl.DataFrame, choices: pl.DataFrame | None = None) -> Ma
     return table(["scenario", *map(breakable, experts), *more], lines, class_="map")
 
 
-def _told(row: dict[str, Any]) -> str:
+def _caption(row: dict[str, Any]) -> str:
     """Return what stands below a score: the risk aversion, and how much of the time quotes stood."""
     gamma, quoting = row["risk_aversion"], row.get("quoting_ratio")
     words = [] if gamma is None else [f"γ {numbers.exact(gamma)}"]

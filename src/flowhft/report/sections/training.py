@@ -18,24 +18,24 @@ _METHOD_COLOURS = (theme.BLUE, theme.GREEN, theme.SKY, theme.INK, theme.GREY)
 
 def curves(evidence: Evidence, styles: Styles) -> Markup | None:
     """Write the training curves of every method that was trained."""
-    found = {name: curve for name, curve in evidence.curves.items() if curve.height}
-    if not found:
+    result = {name: curve for name, curve in evidence.curves.items() if curve.height}
+    if not result:
         return None
     spent = "; ".join(
         f"{name}: {numbers.count(curve['update'][-1])} updates in {numbers.duration(curve['seconds'][-1])}"
-        for name, curve in found.items()
+        for name, curve in result.items()
     )
     return join(
         [
             paragraph(f"{spent}."),
             row(
                 figure(
-                    loss_figure(found, styles),
+                    loss_figure(result, styles),
                     "Solid: training loss; dashed: validation loss, on sessions that were not trained on. "
                     "A dashed line that turns up is overfitting.",
                 ),
                 figure(
-                    gradient_figure(found, styles),
+                    gradient_figure(result, styles),
                     "Norm of the gradient before clipping: spikes are unstable updates.",
                 ),
             ),
@@ -49,10 +49,10 @@ def _colours(methods: list[str], styles: Styles) -> list[str]:
     return [styles[name].colour if name in styles else next(spare) for name in methods]
 
 
-def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
+def loss_figure(results: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw loss and validation loss against updates, one colour a method."""
     plot = theme.blank("update", "loss", 340, "Loss")
-    for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
+    for (name, curve), colour in zip(results.items(), _colours(list(results), styles), strict=True):
         for column, dash, title in (
             ("loss", "solid", name),
             ("validation_loss", "dash", f"{name}, validation"),
@@ -64,10 +64,10 @@ def loss_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     return plot
 
 
-def gradient_figure(found: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
+def gradient_figure(results: dict[str, pl.DataFrame], styles: Styles) -> go.Figure:
     """Draw the norm of the gradient against updates, one colour a method."""
     plot = theme.blank("update", "gradient norm", 340, "Gradient")
-    for (name, curve), colour in zip(found.items(), _colours(list(found), styles), strict=True):
+    for (name, curve), colour in zip(results.items(), _colours(list(results), styles), strict=True):
         plot.add_trace(
             _line(
                 curve.filter(pl.col("gradient_norm").is_finite()),

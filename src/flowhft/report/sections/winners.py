@@ -31,13 +31,13 @@ class _Axis(NamedTuple):
     """One direction of a panel: an inner variable within the groups of an outer one.
 
     Attributes:
-        place: (outer value, inner value) -> column of the heat map, gaps counted.
+        position_of: (outer value, inner value) -> column of the heat map, gaps counted.
         edges: of the columns.
         centres: of the columns.
         labels: (centre, text) of the inner values, and of the outer ones.
     """
 
-    place: dict[tuple[float, float], int]
+    position_of: dict[tuple[float, float], int]
     edges: list[float]
     centres: list[float]
     inner: list[tuple[float, str]]
@@ -101,10 +101,10 @@ def winners_map(choices: pl.DataFrame, experts: list[str]) -> go.Figure:
         words = np.full(cells.shape, "", object)
         ties: list[tuple[float, float]] = []
         for choice in panel.iter_rows(named=True):
-            x = across.place[choice["drift"], choice["base_intensity"]]
-            y = down.place[choice["volatility"], choice["hurst_exponent"]]
+            x = across.position_of[choice["drift"], choice["base_intensity"]]
+            y = down.position_of[choice["volatility"], choice["hurst_exponent"]]
             cells[y, x] = 2 * experts.index(choice["expert"]) + bool(choice["tie"])
-            words[y, x] = _told(choice)
+            words[y, x] = _caption(choice)
             if choice["tie"]:
                 ties.append((across.centres[x], down.centres[y]))
         heat = go.Heatmap(
@@ -199,7 +199,7 @@ def caption() -> str:
 
 
 def _axis(choices: pl.DataFrame, outer: str, inner: str) -> _Axis:
-    place: dict[tuple[float, float], int] = {}
+    index: dict[tuple[float, float], int] = {}
     edges, centres = [0.0], []
     inner_labels, outer_labels = [], []
     for group, value in enumerate(sorted(choices[outer].unique().to_list())):
@@ -208,12 +208,12 @@ def _axis(choices: pl.DataFrame, outer: str, inner: str) -> _Axis:
             edges.append(edges[-1] + _GAP)
         begin = edges[-1]
         for item in sorted(choices[inner].unique().to_list()):
-            place[value, item] = len(centres)
+            index[value, item] = len(centres)
             centres.append(edges[-1] + 0.5)
             edges.append(edges[-1] + 1.0)
             inner_labels.append((centres[-1], numbers.exact(item)))
         outer_labels.append(((begin + edges[-1]) / 2, f"{_AXES[outer]} {numbers.exact(value)}"))
-    return _Axis(place, edges, centres, inner_labels, outer_labels)
+    return _Axis(index, edges, centres, inner_labels, outer_labels)
 
 
 def _dress(plot: go.Figure, across: _Axis, down: _Axis, row_height: float, rows: int) -> None:
@@ -263,25 +263,25 @@ def _label(
 ) -> None:
     """Write the value of an outer variable below or left of a panel; `corner` names an inner variable."""
     names = [axis.plotly_name.replace("axis", "") for axis in axes]
-    place: dict[str, Any] = {"x": x, "y": y, "xref": names[0], "yref": names[1]}
+    anchor: dict[str, Any] = {"x": x, "y": y, "xref": names[0], "yref": names[1]}
     if below:
-        place |= {"yref": f"{names[1]} domain", "y": 0.0, "yanchor": "top", "yshift": -20}
+        anchor |= {"yref": f"{names[1]} domain", "y": 0.0, "yanchor": "top", "yshift": -20}
     else:
-        place |= {"xref": f"{names[0]} domain", "x": 0.0, "xanchor": "right", "xshift": -30}
+        anchor |= {"xref": f"{names[0]} domain", "x": 0.0, "xanchor": "right", "xshift": -30}
     if corner is not None:
-        place |= (
+        anchor |= (
             {"x": 0.0, "xref": f"{names[0]} domain", "xanchor": "right", "yshift": -3, "xshift": -8}
             if below
             else {"y": 1.0, "yref": f"{names[1]} domain", "yanchor": "bottom", "xshift": -6}
         )
-    plot.add_annotation(text=text, showarrow=False, font={"size": 11, "color": theme.QUIET}, **place)
+    plot.add_annotation(text=text, showarrow=False, font={"size": 11, "color": theme.QUIET}, **anchor)
 
 
 def _key(name: str, marker: dict[str, Any]) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, showlegend=True)
 
 
-def _told(choice: dict[str, Any]) -> str:
+def _caption(choice: dict[str, Any]) -> str:
     lines = [
         f"<b>{choice['expert']}</b> at γ {numbers.exact(choice['risk_aversion'])}",
         ", ".join(f"{word} {numbers.exact(choice[name])}" for name, word in _AXES.items()),

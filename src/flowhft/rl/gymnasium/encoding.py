@@ -13,10 +13,8 @@ from gymnasium.spaces import Box
 from jaxtyping import Array, Float
 
 from flowhft import features
-from flowhft.features import Memory, Sensor
-from flowhft.features import Units as Told
-from flowhft.policies.agent import VIEWS
-from flowhft.policies.agent import units_in as told
+from flowhft.features import Memory, Sensor, Units
+from flowhft.policies.agent import VIEWS, units_in
 from flowhft.rl.gymnasium.settings import EnvSettings
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
@@ -32,12 +30,12 @@ class Encoder(Protocol):
     """What turns observations into what the agent sees, with a memory of its own; a pytree.
 
     Attributes:
-        told: what the agent knows of the market.
+        units: what the agent knows of the market.
         scales: around the agent: they also turn its actions into half-spreads.
     """
 
     @property
-    def told(self) -> Told: ...  # noqa: D102
+    def units(self) -> Units: ...  # noqa: D102
     @property
     def scales(self) -> Scales: ...  # noqa: D102
 
@@ -54,16 +52,16 @@ class Encoder(Protocol):
 class Raw(NamedTuple):
     """The state in seconds, ticks and lots; remembers the previous spread."""
 
-    told: Told
+    units: Units
     scales: Scales
 
     def init(self) -> Numeric:
         """Return the spread that counts as quoted last: the risk-neutral one, ticks."""
-        return first_spread(self.scales, self.told)
+        return first_spread(self.scales, self.units)
 
     def see(self, memory: Numeric, observation: Observation) -> tuple[Float[Array, " feature"], Numeric]:
         """Return the features as they are."""
-        return encode(self.told, observation, memory), memory
+        return encode(self.units, observation, memory), memory
 
     def note(self, memory: Numeric, quote: Quote) -> Numeric:
         """Return the spread of the quote."""
@@ -73,16 +71,16 @@ class Raw(NamedTuple):
 class Scaled(NamedTuple):
     """The state, or the regime, as the network of an agent of `flowhft.simulate.quoting.agent` sees it."""
 
-    told: Told
+    units: Units
     scales: Scales
 
     def init(self) -> Numeric:
         """Return the spread that counts as quoted last: the risk-neutral one, ticks."""
-        return first_spread(self.scales, self.told)
+        return first_spread(self.scales, self.units)
 
     def see(self, memory: Numeric, observation: Observation) -> tuple[Float[Array, " feature"], Numeric]:
         """Return the scaled features."""
-        seen = encode(self.told, observation, memory)
+        seen = encode(self.units, observation, memory)
         return scaled(self.scales.mean, self.scales.std, seen), memory
 
     def note(self, memory: Numeric, quote: Quote) -> Numeric:
@@ -93,7 +91,7 @@ class Scaled(NamedTuple):
 class Context(NamedTuple):
     """What a policy can sense of its market: running estimates, none of them told."""
 
-    told: Told
+    units: Units
     scales: Scales
     sensor: Sensor
 
@@ -123,7 +121,7 @@ def scales_for(view: str, largest_offset: float, scenario: Scenario) -> Scales:
         largest_offset: largest action, in units of 1/k.
         scenario: its market.
     """
-    known = told(view, scenario)
+    known = units_in(view, scenario)
     move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
     unit = 1.0 / scenario.fill_decay / known.half_spread
     mean = np.zeros(len(VIEWS[view]))
@@ -159,7 +157,7 @@ def encoder_for(settings: EnvSettings, scenario: Scenario) -> Encoder:
     """
     seen = settings.observation
     view = "regime" if seen == "regime" else "state"
-    known, scales = told(view, scenario), scales_for(view, settings.largest_offset, scenario)
+    known, scales = units_in(view, scenario), scales_for(view, settings.largest_offset, scenario)
     encoder: Encoder
     if seen == "context":
         encoder = Context(known, scales, sensor_for(scenario))

@@ -112,7 +112,7 @@ def _step(
         meant = Quote(pair[0], pair[1])
         if action == "offset":
             # Worked out once: fused into all that asks for it, one session took twice as long a step.
-            meant = jax.lax.optimization_barrier(quote_of(encoder.scales, encoder.told, pair[:2]))
+            meant = jax.lax.optimization_barrier(quote_of(encoder.scales, encoder.units, pair[:2]))
         quote = meant if pair.size == len(SIDES) else pulled(meant, pair[len(SIDES) :], jnp)
         state, outcome = market.step(state, quote, world)
         seen, memory = encoder.see(encoder.note(memory, meant), market.observe(state))
@@ -130,15 +130,15 @@ def _step(
             outcome.inventory_pnl,
             outcome.fee,
         )
-        told = () if quote is meant else tuple(1.0 - jnp.isnan(side) for side in quote[: len(SIDES)])
-        return (state, memory), seen, (reward, *info, *told)
+        infos = () if quote is meant else tuple(1.0 - jnp.isnan(side) for side in quote[: len(SIDES)])
+        return (state, memory), seen, (reward, *info, *infos)
 
     like, _ = jax.eval_shape(_start, market, encoder)
     world = jax.tree.map(lambda values: values[index], worlds)
     before = _unpack(now, like)
     clock = before[0].time[0]  # one for all sessions, which is what keeps `market.step` fast on a CPU
-    after, seen, told = jax.vmap(one)(before, world, actions)
-    return _pack(after), seen, jnp.stack(told)
+    after, seen, infos = jax.vmap(one)(before, world, actions)
+    return _pack(after), seen, jnp.stack(infos)
 
 
 class Sessions:
@@ -155,7 +155,7 @@ class Sessions:
     def __init__(self, scenario: Scenario, settings: EnvSettings, count: int) -> None:
         self.scenario, self.settings, self.count = scenario, settings, count
         self.observation_space, self.action_space = space_for(settings), settings.action_space(scenario)
-        self._told = INFO + PULLED if settings.may_pull else INFO
+        self._info_names = INFO + PULLED if settings.may_pull else INFO
         self._market: Any = None
         self._now: Any = None
         self._worlds: Any = None
@@ -180,7 +180,7 @@ class Sessions:
         self._now, self._worlds, seen = _begin(self._market, self._encoder, key, paths)
         self._index = 0
         self._equity = np.zeros(self.count)
-        return self._step_result(seen, np.zeros((1 + len(self._told), self.count), np.float32))
+        return self._step_result(seen, np.zeros((1 + len(self._info_names), self.count), np.float32))
 
     def _prepare(self) -> None:
         require_own_jax()
@@ -200,11 +200,11 @@ class Sessions:
         """
         lows, highs = self.action_space.low, self.action_space.high
         fine = (actions >= lows) & (actions <= highs)
-        for path, place in np.argwhere(~fine)[:1]:
+        for path, index in np.argwhere(~fine)[:1]:
             fix = "Clip it, for example by gymnasium.wrappers.ClipAction, or raise `largest_offset`."
-            rule = f"lie between {lows[place]:g} and {highs[place]:g}"
-            require(False, "action", rule, f"{actions[path, place]:g}", fix)
-        self._now, seen, told = _step(
+            rule = f"lie between {lows[index]:g} and {highs[index]:g}"
+            require(False, "action", rule, f"{actions[path, index]:g}", fix)
+        self._now, seen, infos = _step(
             self.settings.action,
             self._market,
             self._encoder,
@@ -215,11 +215,11 @@ class Sessions:
             actions,
         )
         self._index += 1
-        return self._step_result(seen, np.array(told))
+        return self._step_result(seen, np.array(infos))
 
-    def _step_result(self, seen: Float[Array, "path feature"], told: np.ndarray) -> StepResult:
-        reward, *rest = told
-        info = dict(zip(self._told, rest, strict=True))
+    def _step_result(self, seen: Float[Array, "path feature"], infos: np.ndarray) -> StepResult:
+        reward, *rest = infos
+        info = dict(zip(self._info_names, rest, strict=True))
         self._equity = self._equity + info["spread_pnl"] + info["inventory_pnl"] - info["fee"]
         info["equity"] = self._equity.copy()  # what is told is the caller's, who may change it
         return StepResult(np.array(seen), reward, info)

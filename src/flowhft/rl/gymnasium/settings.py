@@ -70,13 +70,13 @@ def one_scenario(scenario: str | Path | Scenario, market: Preset) -> Scenario:
     """
     if isinstance(scenario, Scenario):
         return scenario
-    found = find_scenarios([str(scenario)], market)
-    names = ", ".join(one.name for one in found[:3])
+    result = find_scenarios([str(scenario)], market)
+    names = ", ".join(one.name for one in result[:3])
     require(
-        len(found) == 1,
+        len(result) == 1,
         "scenario",
         "name one scenario, in which all sessions run",
-        f"'{scenario}', which holds {len(found)}: {names} ...",
+        f"'{scenario}', which holds {len(result)}: {names} ...",
         "Name one of them.",
     )
-    return found[0]
+    return result[0]

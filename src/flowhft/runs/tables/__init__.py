@@ -1,6 +1,6 @@
 """The tables of run folders: one list that writers, reports and docs/run-folder.md share.
 
-judged       what policies came to
+evaluated    what policies came to
 learning     choosing and training
 calibration  what was measured on a recording
 studies      what `flowhft reproduce` found
@@ -9,12 +9,12 @@ schema       what a table and a column are
 
 from collections.abc import Mapping
 
-from flowhft.runs.tables import calibration, judged, learning, studies
+from flowhft.runs.tables import calibration, evaluated, learning, studies
 from flowhft.runs.tables.schema import CRITERION, MONEY, Column, Table
 
 __all__ = ["TABLES", "Column", "Table", "documented", "table_of", "units_of"]
 
-TABLES: tuple[Table, ...] = (*judged.TABLES, *learning.TABLES, *calibration.TABLES, *studies.TABLES)
+TABLES: tuple[Table, ...] = (*evaluated.TABLES, *learning.TABLES, *calibration.TABLES, *studies.TABLES)
 _BY_COMMAND = {(command, table.name): table for table in TABLES for command in table.by}
 
 
@@ -52,17 +52,17 @@ def documented() -> str:
     """Return the list as docs/run-folder.md has it."""
     parts = []
     for table in TABLES:
-        told = [f"### {table.name}.parquet ({', '.join(table.by)})", f"One row is {table.rows}."]
+        head = [f"### {table.name}.parquet ({', '.join(table.by)})", f"One row is {table.rows}."]
         if table.metrics:
-            told.append(
+            head.append(
                 "Besides, for every [metric](models.md#metrics) `M`, its value and its interval: `M`, "
                 "`M_low`, `M_high`."
             )
         if table.note:
-            told.append(table.note)
+            head.append(table.note)
         lines = ["| column | unit | meaning |", "|---|---|---|"]
         lines += [_line(column) for column in table.columns]
-        parts.append("\n\n".join([*told, "\n".join(lines)]))
+        parts.append("\n\n".join([*head, "\n".join(lines)]))
     return "\n\n".join(parts)
 
 

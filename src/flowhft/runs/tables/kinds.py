@@ -55,35 +55,35 @@ def read_known(
     Raises:
         DataError: it is missing, damaged, lacks a column, or a column holds something else than it must.
     """
-    found = read_table(path)
-    if found.height == 0:  # differences where there is only the reference need not say what they lack
-        return found
+    result = read_table(path)
+    if result.height == 0:  # differences where there is only the reference need not say what they lack
+        return result
     metrics = tuple(metrics)
     unknown = [f"{name}{end}" for name in later for end in ENDS]
-    found = found.with_columns(
+    result = result.with_columns(
         pl.lit(None, pl.Float64).alias(name)
         for name in unknown
-        if name in table.needed(metrics) and name not in found.columns
+        if name in table.needed(metrics) and name not in result.columns
     )
     for name in table.needed(metrics):
-        if name not in found.columns:
-            received = ", ".join(found.columns)
+        if name not in result.columns:
+            received = ", ".join(result.columns)
             raise DataError(f"`{path}` must have the column {name!r}; received {received}. {AGAIN}")
     numbers = {*table.names(metrics)} - {*table.names()}
     numbers |= {name for column in table.columns if _is_number(column.unit) for name in column.names}
     texts = {name for column in table.columns if column.unit in TEXT_UNITS for name in column.names}
     bare = {name for column in table.columns if not column.unit for name in column.names}
     numbers, texts = numbers | (bare & COUNTS), texts | (bare & TEXT)
-    for name, kind in found.schema.items():
+    for name, kind in result.schema.items():
         if name in texts and not _holds_text(kind):
             raise _wrong(path, name, "text", str(kind))
         if name in numbers and not (kind.is_numeric() or kind in (pl.Boolean, pl.Null)):
             raise _wrong(path, name, "numbers", str(kind))
-        if name in WHOSE and name in texts and (table.name, name) not in NOBODYS and found[name].has_nulls():
+        if name in WHOSE and name in texts and (table.name, name) not in NOBODYS and result[name].has_nulls():
             raise _wrong(
-                path, name, "a name in every row", f"null in row {found[name].is_null().arg_max():,}"
+                path, name, "a name in every row", f"null in row {result[name].is_null().arg_max():,}"
             )
-    return found
+    return result
 
 
 def _is_number(unit: str) -> bool:

@@ -84,14 +84,14 @@ class Table:
             criterion: unit of what was chosen by.
             metrics: unit of every metric, where the table has them.
         """
-        found = {
+        result = {
             name: column.unit.replace(MONEY, money).replace(CRITERION, criterion)
             for column in self.columns
             if column.unit
             for name in column.names
         }
-        judged = (metrics or {}) if self.metrics else {}
-        return found | {name: unit.replace(MONEY, money) for name, unit in judged.items()}
+        evaluated = (metrics or {}) if self.metrics else {}
+        return result | {name: unit.replace(MONEY, money) for name, unit in evaluated.items()}
 
     def _of(self, metrics: Iterable[str]) -> tuple[str, ...]:
         return tuple(f"{name}{end}" for name in metrics for end in ENDS) if self.metrics else ()

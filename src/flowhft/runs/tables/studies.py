@@ -1,6 +1,6 @@
 """Tables of the three reproductions: the paper, the shipped policy, real recordings."""
 
-from flowhft.runs.tables.judged import COSTS, WINDOWS
+from flowhft.runs.tables.evaluated import COSTS, WINDOWS
 from flowhft.runs.tables.schema import POLICY, SCENARIO, Column, Table
 
 C = Column
@@ -41,7 +41,7 @@ def _effect(metric: str, unit: str) -> tuple[Column, ...]:
     )
 
 
-_JUDGED = (
+_EVALUATED = (
     _RECORDING,
     _POLICY,
     C("family rule", "", "what it is", optional=True),
@@ -390,8 +390,8 @@ TABLES = (
         ),
     ),
     Table("notes", REAL, "a warning of a calibration", (_RECORDING, C("note", "", "what it warns of"))),
-    Table("judged", REAL, "a recording and policy: its unseen part", _JUDGED, metrics=True),
-    Table("walks", REAL, "a recording and policy: walking forward", _JUDGED, metrics=True),
+    Table("judged", REAL, "a recording and policy: its unseen part", _EVALUATED, metrics=True),
+    Table("walks", REAL, "a recording and policy: walking forward", _EVALUATED, metrics=True),
     Table("costs", REAL, "a recording, policy, fee and latency", (_RECORDING, *COSTS), read=("real",)),
     Table("windows", REAL, "a recording, window and policy", (_RECORDING, *WINDOWS), read=("real",)),
 )

@@ -131,7 +131,7 @@ def _arrivals(
     Given the deepest reach M the others are independent of each other, each as any order that reaches no
     further: p(D) is uniform above p(M).
     """
-    found = []
+    results = []
     for side, aggressor in enumerate((SELL, BUY)):
         number = int(count[side])
         if number == 0:
@@ -141,11 +141,11 @@ def _arrivals(
         shares = share + (1.0 - share) * random.random(number)
         reaches = np.log(scenario.reach / shares) / decay
         reaches[random.integers(number)] = reach[side]
-        found += [
+        results += [
             (float(time), aggressor, float(depth))
             for time, depth in zip(random.random(number), reaches, strict=True)
         ]
-    return sorted((QUIET + (0.99 - QUIET) * time, side, depth) for time, side, depth in found)
+    return sorted((QUIET + (0.99 - QUIET) * time, side, depth) for time, side, depth in results)
 
 
 def _trades(

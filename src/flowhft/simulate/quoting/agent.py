@@ -34,12 +34,12 @@ class Agent(eqx.Module):
     Attributes:
         actor: its network.
         scales: between features, network and half-spreads.
-        told: what it knows of the market: its units, and the numbers of the regime, if any.
+        units: what it knows of the market: its units, and the numbers of the regime, if any.
     """
 
     actor: Actor
     scales: Scales
-    told: Units
+    units: Units
 
     @property
     def always_quotes(self) -> bool:
@@ -53,11 +53,11 @@ class Agent(eqx.Module):
 
     def init(self) -> Numeric:
         """Return the memory of a session that has just begun: the spread quoted last, ticks."""
-        return jnp.asarray(first_spread(self.scales, self.told), jnp.float32)
+        return jnp.asarray(first_spread(self.scales, self.units), jnp.float32)
 
     def act(self, memory: Numeric, observation: Observation, key: Any) -> tuple[Quote, Numeric]:
         """Return the quote for this observation, and the spread quoted last for the next one."""
-        seen = encode(self.told, observation, memory)
+        seen = encode(self.units, observation, memory)
         features = scaled(self.scales.mean, self.scales.std, seen)
         output = forward(self.actor.weights, self.actor.biases, features)
-        return decided(self.scales, self.told, output, jnp)
+        return decided(self.scales, self.units, output, jnp)

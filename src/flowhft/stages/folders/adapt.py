@@ -72,21 +72,21 @@ def run(settings: Adapt, listener: Listener | None = None) -> Path:
                 seed=settings.seed,
                 progress=progress,
             )
-        found, units = adaptation.found, units_of(settings.search)
-        write_table(work / "search.parquet", found.search, units)
+        outcome, units = adaptation.found, units_of(settings.search)
+        write_table(work / "search.parquet", outcome.search, units)
         adaptation.save(work / "policy.safetensors", adapted_from=parents["policy"])
         result = {
-            **found.adapter._asdict(),
+            **outcome.adapter._asdict(),
             "method": settings.method,
             "criterion": settings.search.criterion,
             "inventory_weight": settings.search.inventory_weight,
             "unit": units["score"],
             "scenarios": [scenario.name for scenario in scenarios],
-            "candidates": found.search.height,
-            "validation": found.validation,
-            "fresh": found.fresh,
-            "winners_curse": found.validation.value - found.fresh.value,
-            "edges": list(found.edges),
+            "candidates": outcome.search.height,
+            "validation": outcome.validation,
+            "fresh": outcome.fresh,
+            "winners_curse": outcome.validation.value - outcome.fresh.value,
+            "edges": list(outcome.edges),
         }
         write_json(work / "adapter.json", result)
         run.finish(**result)

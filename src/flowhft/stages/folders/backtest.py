@@ -63,7 +63,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     check(settings)
     from flowhft.calibrate.calibrate import load_calibration
     from flowhft.scenarios.files import read_scenarios
-    from flowhft.stages.backtest import replay, told_in
+    from flowhft.stages.backtest import replay, replayed_market
     from flowhft.stages.evaluation import in_sample
     from flowhft.stages.policies import lineup
     from flowhft.stages.recording import facts_of, identity_of_recording, read_parts
@@ -76,18 +76,18 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     compared = lineup(settings.policies, settings.reference, frozen=True, risk_aversions=scores)
     with listener.stage("read the recording"):
         parts = read_parts(settings.recording, settings.after or 1.0, settings.repair, settings.instrument)
-        judged = parts.unseen or parts.learn
+        evaluated = parts.unseen or parts.learn
     scenario, calibration = read_scenarios(folder / SCENARIOS)[0], load_calibration(folder)
-    told_in(judged, scenario, calibration, settings.replay)  # refuses now what cannot be replayed
-    parents["recording"] = identity_of_recording(judged)
+    replayed_market(evaluated, scenario, calibration, settings.replay)  # refuses now what cannot be replayed
+    parents["recording"] = identity_of_recording(evaluated)
     called, saved = policies_of(compared.policies)
     run = run_of(settings, "backtest", parents | saved, policies=called)
     if work := begin(run, listener):
         journal = run.folder / "journal"
         shutil.rmtree(journal, ignore_errors=True)  # of an earlier run, or one that was interrupted
         with listener.stage("replay the recording") as progress:
-            found = replay(
-                judged,
+            result = replay(
+                evaluated,
                 compared,
                 scenario=scenario,
                 calibration=calibration,
@@ -100,7 +100,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                 progress=progress,
             )
         warnings = in_sample(read_object(folder / "recording.json"), parts.whole, settings.after)
-        found.warned(warnings).save(work)
+        result.warned(warnings).save(work)
         write_json(work / "recording.json", facts_of(parts))
         run.finish(reference=compared.reference, policies=compared.names)
     return run.folder

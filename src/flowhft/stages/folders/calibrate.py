@@ -65,9 +65,9 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
     run = run_of(settings, "calibrate", {"recording": identity_of_recording(learn)})
     if work := begin(run, listener):
         with listener.stage("calibrate the market") as progress:
-            found = calibrate(learn, settings.calibration, settings.seed, progress)
+            result = calibrate(learn, settings.calibration, settings.seed, progress)
         centre = scenario_of(
-            found,
+            result,
             first_mid(learn),
             dt=settings.dt,
             horizon=settings.horizon,
@@ -76,7 +76,7 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             maker_fee_bps=settings.maker_fee_bps,
         )
         scenarios = grid_around(centre)
-        save(replace(found, warnings=found.warnings + left_out_of(scenarios, found)), work)
+        save(replace(result, warnings=result.warnings + left_out_of(scenarios, result)), work)
         write_json(work / "recording.json", facts_of(parts))
         (work / SCENARIOS).write_text(scenarios_to_toml(scenarios), encoding="utf-8")
         run.finish(
@@ -102,23 +102,23 @@ def _check(settings: Calibrate) -> None:
     require(abs(fee) < 10_000.0, "maker_fee_bps", "be below 10,000 in absolute value", fee)
 
 
-def left_out_of(scenarios: Sequence["Scenario"], found: "Calibration") -> tuple[str, ...]:
+def left_out_of(scenarios: Sequence["Scenario"], result: "Calibration") -> tuple[str, ...]:
     """Return what the scenarios leave out of the calibration, in plain words.
 
     Args:
         scenarios: the calibrated market, and the regimes around it.
-        found: what they were made of.
+        result: what they were made of.
     """
-    centre, said = scenarios[0], []
-    measured = found.parameters["adverse_selection"].value
+    centre, messages = scenarios[0], []
+    measured = result.parameters["adverse_selection"].value
     if measured > centre.adverse_selection:
-        said.append(
+        messages.append(
             f"adverse_selection: the scenarios carry {centre.adverse_selection:.3g} of {measured:.3g} ticks "
             "measured, as much as a step of their price can: simulation flatters every policy."
         )
     for name, key in (("rate", "base_intensity"), ("volatility", "volatility")):
         factors = [getattr(scenario, key) / getattr(centre, key) for scenario in scenarios]
-        parts = found.seasonality.select(
+        parts = result.seasonality.select(
             (pl.col(name) - SURE * pl.col(f"{name}_error")).alias("low"),
             (pl.col(name) + SURE * pl.col(f"{name}_error")).alias("high"),
             pl.col(name).fill_nan(None).mean().alias("mean"),
@@ -127,9 +127,9 @@ def left_out_of(scenarios: Sequence["Scenario"], found: "Calibration") -> tuple[
             pl.col("high") < min(factors) * pl.col("mean")
         )
         if outside := parts.filter(beyond).height:
-            said.append(
+            messages.append(
                 f"{name}: {outside} of {parts.height} half hours lie outside what the scenarios span, "
                 f"{min(factors):g} to {max(factors):g} times the mean: policies that learn in them have not "
                 "seen such a market."
             )
-    return tuple(said)
+    return tuple(messages)

@@ -53,9 +53,9 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
 
     device = prepare()
     from flowhft.learn.demonstrations.card import card_of, page_of
-    from flowhft.learn.demonstrations.dataset_files import CARD, LESSONS, SCENARIOS, lessons_table
-    from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, lessons_of
-    from flowhft.learn.demonstrations.lessons import UNITS, plan
+    from flowhft.learn.demonstrations.dataset_files import CARD, EPISODES, SCENARIOS, episodes_table
+    from flowhft.learn.demonstrations.demonstrate import FURTHEST, Course, episodes_of
+    from flowhft.learn.demonstrations.episodes import UNITS, plan
     from flowhft.learn.select import best_of_each, tables_of, teachers_of, units_of
     from flowhft.scenarios.files import scenarios_to_toml
     from flowhft.scenarios.presets import find_scenarios
@@ -92,8 +92,8 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
         else:
             criterion = settings.teachers.criterion
             with listener.stage("choose the best expert per scenario") as progress:
-                found = select_resumably(work, scenarios, settings.teachers, settings.seed, progress)
-            candidates, choices = tables_of(found)
+                result = select_resumably(work, scenarios, settings.teachers, settings.seed, progress)
+            candidates, choices = tables_of(result)
             note_edges(candidates, "--teachers.risk-aversions", listener)
             teachers = teachers_of(choices, scenarios)
         names = [scenario.name for scenario in scenarios]
@@ -101,23 +101,23 @@ def run(settings: Demonstrate, listener: Listener | None = None) -> Path:
             table.filter(pl.col("scenario").is_in(names)) for table in (candidates, choices)
         )
         others = best_of_each(candidates, scenarios) if settings.demonstrators == "every" else []
-        course = Course(plan(lessons_of(teachers, others, settings.paths)), scenarios, settings.seed)
+        course = Course(plan(episodes_of(teachers, others, settings.paths)), scenarios, settings.seed)
         with listener.stage("demonstrate") as progress, contextlib.ExitStack() as stack:
             executor = (
                 stack.enter_context(cluster(settings.ray, device, prepare)) if settings.ray else do_here
             )
             records = record_resumably(work, course, executor, progress)
-        lessons = lessons_table(course.shards, records, criterion, settings.seed)
+        episodes = episodes_table(course.shards, records, criterion, settings.seed)
         for file, table, units in (
             ("teachers.parquet", candidates, units_of(criterion)),
             ("choices.parquet", choices, units_of(criterion)),
-            (LESSONS, lessons, UNITS),
+            (EPISODES, episodes, UNITS),
         ):
             write_table(work / file, table, units)
         with replacing(work / SCENARIOS) as temporary:
             temporary.write_text(scenarios_to_toml(scenarios), encoding="utf-8")
         card = card_of(
-            lessons,
+            episodes,
             records,
             int(choices["tie"].sum()),
             {

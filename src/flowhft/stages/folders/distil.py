@@ -33,8 +33,8 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     prepare()
     from flowhft.flow.policy import flow_policy, save_policy
     from flowhft.learn.demonstrations.dataset import sensed
-    from flowhft.learn.demonstrations.dataset_files import read_lessons, read_shown
-    from flowhft.learn.demonstrations.lessons import choose
+    from flowhft.learn.demonstrations.dataset_files import read_episodes, read_shown
+    from flowhft.learn.demonstrations.episodes import choose
     from flowhft.learn.imitation.distil import distil
     from flowhft.learn.imitation.examine import examination, teachers_in
     from flowhft.learn.imitation.fit import CURVE_UNITS
@@ -63,16 +63,16 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     }
     run = run_of(settings, "distil", parents, policy=named.remembered)
     if work := begin(run, listener):
-        lessons, scenarios = read_lessons(settings.demonstrations)
-        lessons = choose(lessons, settings.data)
+        episodes, scenarios = read_episodes(settings.demonstrations)
+        episodes = choose(episodes, settings.data)
         with listener.stage("sense the demonstrations"):
-            shown = list(read_shown(settings.demonstrations, lessons, scenarios))
+            shown = list(read_shown(settings.demonstrations, episodes, scenarios))
             demonstrations = sensed(shown, teacher.sensor, teacher.settings.features)
         examined = None
         if settings.distil.examine_scenarios:
             with listener.stage("let the policy trade, to be compared with"):
                 examined = examination(
-                    teachers_in(lessons, scenarios),
+                    teachers_in(episodes, scenarios),
                     settings.distil.examine_scenarios,
                     settings.distil.examine_paths,
                     settings.seed,

@@ -77,7 +77,7 @@ def run(settings: Evaluate, listener: Listener | None = None) -> Path:
     if work := begin(run, listener):
         note_losses(scenarios, listener)
         with listener.stage("judge policies in simulation") as progress, contextlib.ExitStack() as stack:
-            found = evaluate(
+            result = evaluate(
                 compared,
                 scenarios,
                 settings.paths,
@@ -95,10 +95,10 @@ def run(settings: Evaluate, listener: Listener | None = None) -> Path:
                 progress=progress,
             )
         with listener.stage("draw the course of a session") as progress:
-            found.save(work, progress)
+            result.save(work, progress)
         run.finish(
-            reference=found.reference,
-            scenarios=[scenario.name for scenario in found.scenarios],
+            reference=result.reference,
+            scenarios=[scenario.name for scenario in result.scenarios],
             policies=compared.names,
         )
     return run.folder

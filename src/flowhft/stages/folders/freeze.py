@@ -33,8 +33,8 @@ def run(settings: Freeze, listener: Listener | None = None) -> Path:
 
     named = find_policy(settings.policy)
     scenarios = find_scenarios(settings.scenario) if settings.scenario else []
-    if len(scenarios) > 1 or (named.told and not scenarios):
-        use = "is told" if named.told else "quotes in"
+    if len(scenarios) > 1 or (named.needs_scenario and not scenarios):
+        use = "is told" if named.needs_scenario else "quotes in"
         raise UsageError(
             f"`scenario` must name the one market that {named.name} {use}; received '{settings.scenario}'."
         )

@@ -63,8 +63,8 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
     swept = [experts.get(name) for name in settings.swept]
     beside = lineup(settings.policies if settings.policies.strip() else NO_QUOTE)
     origins = {name: origin_of_rule(name) for name in settings.swept} | beside.origins
-    found = beside.policies
-    called, saved = policies_of(found)
+    result = beside.policies
+    called, saved = policies_of(result)
     run = run_of(settings, "frontier", files | saved, scenarios=named, policies=called)
     if work := begin(run, listener):
         points: list[dict[str, Any]] = []
@@ -73,20 +73,20 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
         with listener.stage("sweep risk aversions") as progress:
             for i, scenario in enumerate(scenarios):
 
-                def told(share: float, now: str, i: int = i) -> None:
+                def on_progress(share: float, now: str, i: int = i) -> None:
                     progress((i + share) / len(scenarios), now)
 
-                def sweep(where: Scenario = scenario, told: Progress = told) -> Any:
+                def sweep(where: Scenario = scenario, on_progress: Progress = on_progress) -> Any:
                     return frontier(
                         where,
                         swept,
                         [factor * where.risk_aversion for factor in settings.risk_aversions],
-                        {policy.name: partial(in_lab, policy) for policy in found},
+                        {policy.name: partial(in_lab, policy) for policy in result},
                         paths=settings.paths,
                         seed=settings.seed,
                         like=alike(where, scenarios),
                         confidence=settings.confidence,
-                        progress=told,
+                        progress=on_progress,
                     )
 
                 drawn = finished.get(f"{i:04d}", sweep)
@@ -98,5 +98,5 @@ def run(settings: Frontier, listener: Listener | None = None) -> Path:
         table = pl.DataFrame(margins, infer_schema_length=None)
         units = units_of("frontier", "margins", money=money)
         write_table(work / "margins.parquet", with_origins(table, origins), units)
-        run.finish(scenarios=[s.name for s in scenarios], policies=[policy.name for policy in found])
+        run.finish(scenarios=[s.name for s in scenarios], policies=[policy.name for policy in result])
     return run.folder

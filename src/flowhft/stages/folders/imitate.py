@@ -36,7 +36,7 @@ def run(settings: Imitate, listener: Listener | None = None) -> Path:
     run = run_of(settings, "imitate", {"demonstrations": shown})
     if work := begin(run, listener):
         with listener.stage(f"train ({settings.training.objective})") as progress:
-            found = imitate(
+            result = imitate(
                 settings.demonstrations,
                 data=settings.data,
                 network=settings.network,
@@ -45,8 +45,8 @@ def run(settings: Imitate, listener: Listener | None = None) -> Path:
                 checkpoints=work / "checkpoints",
                 progress=progress,
             )
-        write_table(work / "curve.parquet", found.curve, CURVE_UNITS)
-        found.save(work / "policy.safetensors", parents=run.parents)
-        at_the_end = {"ended": int(found.curve["update"][-1]), "seconds": found.curve["seconds"][-1]}
-        run.finish(objective=settings.training.objective, **dict(found.kept) | at_the_end)
+        write_table(work / "curve.parquet", result.curve, CURVE_UNITS)
+        result.save(work / "policy.safetensors", parents=run.parents)
+        at_the_end = {"ended": int(result.curve["update"][-1]), "seconds": result.curve["seconds"][-1]}
+        run.finish(objective=settings.training.objective, **dict(result.kept) | at_the_end)
     return run.folder

@@ -54,10 +54,10 @@ def run(settings: Ppo, listener: Listener | None = None) -> Path:
                 if f"{i:04d}" in finished:
                     continue
 
-                def told(share: float, now: str, i: int = i) -> None:
+                def on_progress(share: float, now: str, i: int = i) -> None:
                     progress((i + share) / len(jobs), now)
 
-                title, left = _train(settings, job, scenarios, work, f"{i:04d}", told)
+                title, left = _train(settings, job, scenarios, work, f"{i:04d}", on_progress)
                 finished.keep(f"{i:04d}", title, left)
         made = [load_policy(parts / f"{i:04d}.safetensors") for i in range(len(jobs))]
         tables = {
@@ -96,7 +96,7 @@ def _train(
 
     environments = environments_of(job, settings.observation, settings.ppo.inventory_penalty, family)
     title = job[0].name if len(job) == 1 else f"{len(job)} scenarios"
-    found = train(
+    result = train(
         environments,
         (len(VIEWS[settings.observation]), 2),
         settings.ppo,
@@ -106,12 +106,12 @@ def _train(
         progress,
     )
     parts, files = work / "parts", [work / "parts" / f"{name}.safetensors"]
-    for kind, table, units in (("curves", found.curves, CURVE_UNITS), ("seeds", found.seeds, SEED_UNITS)):
-        told = table.select(pl.lit(title).alias("scenario"), pl.all())
+    for kind, table, units in (("curves", result.curves, CURVE_UNITS), ("seeds", result.seeds, SEED_UNITS)):
+        on_progress = table.select(pl.lit(title).alias("scenario"), pl.all())
         files.append(parts / f"{name}.{kind}.parquet")
-        write_table(files[-1], told, units)
-    scales = environments[0].scales._replace(mean=found.mean, std=found.std)
+        write_table(files[-1], on_progress, units)
+    scales = environments[0].scales._replace(mean=result.mean, std=result.std)
     own = job[0].name if settings.observation == "state" else ""
-    agent = agent_policy(settings.observation, found.actor, scales, own)
+    agent = agent_policy(settings.observation, result.actor, scales, own)
     save_policy(files[0], agent)
     return title, files

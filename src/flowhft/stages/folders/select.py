@@ -69,8 +69,8 @@ def run(settings: Select, listener: Listener | None = None) -> Path:
     run = run_of(settings, "select", files, scenarios=named)
     if work := begin(run, listener):
         with listener.stage("choose the best expert per scenario") as progress:
-            found = select_resumably(work, scenarios, teachers, settings.seed, progress)
-        candidates, choices = tables_of(found)
+            outcome = select_resumably(work, scenarios, teachers, settings.seed, progress)
+        candidates, choices = tables_of(outcome)
         note_edges(candidates, "--risk-aversions", listener)
         units = units_of(settings.criterion)
         write_table(work / "selection.parquet", candidates, units)

@@ -51,7 +51,7 @@ def run(settings: Train, listener: Listener | None = None) -> Path:
             )
         base = flow
         require(not named.delay, "base", "be trained behind without a delay", f"'{settings.base}'")
-        require(not named.told, "base", "not be told the market", f"'{settings.base}'")
+        require(not named.needs_scenario, "base", "not be told the market", f"'{settings.base}'")
         require(
             base.sampler.noise_scale == 0.0 and base.sampler.execute == 1,
             "base",
@@ -90,7 +90,7 @@ def run(settings: Train, listener: Listener | None = None) -> Path:
             )
         learned = as_data(within, trained.regime)
         with listener.stage("judge risk dials in held-out markets") as progress:
-            judged = evaluate_dials(
+            evaluated = evaluate_dials(
                 learned,
                 families["held out"],
                 settings.regime.settings_shown,
@@ -99,7 +99,7 @@ def run(settings: Train, listener: Listener | None = None) -> Path:
                 work / "held-out",
                 progress,
             )
-        table = held_out_table(judged)
+        table = held_out_table(evaluated)
         dial = choose_dial(table)
         chosen = learned.at_dial(dial)
         write_table(work / "curve.parquet", trained.curve, CURVE_UNITS)

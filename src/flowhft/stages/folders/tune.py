@@ -64,17 +64,17 @@ def run(settings: Tune, listener: Listener | None = None) -> Path:
         with listener.stage("tune on validation paths") as progress:
             for i, scenario in enumerate(scenarios):
 
-                def told(share: float, now: str, i: int = i) -> None:
+                def on_progress(share: float, now: str, i: int = i) -> None:
                     progress((i + share) / len(scenarios), now)
 
-                def find(where: Scenario = scenario, told: Progress = told) -> Tuning:
+                def find(where: Scenario = scenario, on_progress: Progress = on_progress) -> Tuning:
                     return tune_in(
-                        where, settings.policies, tuning, settings.seed, like=scenarios, progress=told
+                        where, settings.policies, tuning, settings.seed, like=scenarios, progress=on_progress
                     )
 
-                found = Tuning(**finished.get(f"{i:04d}", find))
-                rows += found.rows
-                tried += found.search
+                result = Tuning(**finished.get(f"{i:04d}", find))
+                rows += result.rows
+                tried += result.search
         units = units_of(settings.search.criterion)
         table = pl.DataFrame(rows, infer_schema_length=None)
         write_table(work / "tuning.parquet", table, units)

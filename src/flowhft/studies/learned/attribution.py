@@ -17,7 +17,7 @@ import numpy as np
 
 from flowhft.features import NAMES
 from flowhft.flow.normaliser import Normaliser
-from flowhft.learn.regime.baselines import BAR
+from flowhft.learn.regime.baselines import BASELINES
 from flowhft.metrics.measures import PathValues
 from flowhft.metrics.table import METRICS, compare, interval, score
 from flowhft.policies.regime_adapter import RegimeAdapter
@@ -61,7 +61,7 @@ def without_drift(scenario: Scenario) -> Scenario:
     return scenario.but(drift=0.0, jumps_compensated=True)
 
 
-def worth_in(
+def attributed_in(
     scenario: Scenario,
     market: str,
     members: Sequence[Member],
@@ -86,14 +86,14 @@ def worth_in(
         forecast_utility (what forecasts were worth), each with `_low` and `_high`; expert (the best by
         utility), expert_utility, oracle_utility, oracle_risk_aversion; share of the gap between these closed.
     """
-    experts = closed_forms(BAR)
+    experts = closed_forms(BASELINES)
     everyone = [*members, *experts]
     quoting = [in_lab(member.policy, scenario) for member in everyone]
     blind = [blinded(policy) for policy in quoting[: len(members)]]
     oracles = [closed_form(ORACLE, scenario, gamma) for gamma in RISK_AVERSIONS]
     stream = f"worth/{scenario.name}"
     family = list(like) or [scenario]
-    found = evaluate_together(
+    result = evaluate_together(
         build(scenario, like=family), [*quoting, *blind, *oracles], paths=paths, seed=seed, scenario=stream
     )
     still = without_drift(scenario)
@@ -105,21 +105,21 @@ def worth_in(
         scenario=stream,
     )
     money = scenario.tick_value
-    utilities = [money * score(one, "utility")[0] for one in found]
+    utilities = [money * score(one, "utility")[0] for one in result]
     first_expert, first_oracle = len(members), 2 * len(members) + len(experts)
     best = max(range(first_expert, len(everyone)), key=lambda i: utilities[i])
-    bound = max(range(first_oracle, len(found)), key=lambda i: utilities[i])
+    bound = max(range(first_oracle, len(result)), key=lambda i: utilities[i])
     rows = []
     for i in [*range(len(members)), best]:
-        forecast = found[len(everyone) + i] if i < len(members) else found[i]
+        forecast = result[len(everyone) + i] if i < len(members) else result[i]
         row: dict[str, Any] = {"market": market, "scenario": scenario.name, **everyone[i].row}
         row |= {"hurst_exponent": scenario.hurst_exponent, "paths": paths}
         for name in ("pnl", "spread_pnl", "inventory_pnl"):
-            row[name] = money * METRICS[name].estimator(np.asarray(found[i][name], np.float64))[0]
+            row[name] = money * METRICS[name].estimator(np.asarray(result[i][name], np.float64))[0]
         row |= {"utility": utilities[i]}
-        row |= _columns("drift_pnl", compare(found[i], calm[i])["pnl"], money)
-        row |= _columns("forecast_pnl", compare(found[i], forecast)["pnl"], money)
-        row |= _columns("forecast_utility", _utility(found[i], forecast), money)
+        row |= _columns("drift_pnl", compare(result[i], calm[i])["pnl"], money)
+        row |= _columns("forecast_pnl", compare(result[i], forecast)["pnl"], money)
+        row |= _columns("forecast_utility", _utility(result[i], forecast), money)
         gap = utilities[bound] - utilities[best]
         row |= {"expert": everyone[best].name, "expert_utility": utilities[best]}
         row |= {"oracle_utility": utilities[bound]}
@@ -134,5 +134,5 @@ def _utility(one: dict[str, PathValues], other: dict[str, PathValues]) -> Interv
     return interval(value - rival, influence - rivals)
 
 
-def _columns(name: str, found: Interval, factor: float) -> dict[str, float]:
-    return {f"{name}{end}": factor * value for end, value in zip(("", "_low", "_high"), found, strict=True)}
+def _columns(name: str, result: Interval, factor: float) -> dict[str, float]:
+    return {f"{name}{end}": factor * value for end, value in zip(("", "_low", "_high"), result, strict=True)}

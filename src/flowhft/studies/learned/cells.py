@@ -56,22 +56,22 @@ def rows_of(
         currency), and one row per learned policy, rival and metric of `wins.COMPARED`: `gain`, `low` and
         `high`, paired, positive where the policy is better.
     """
-    where, found = job.scenarios[scenario], total_of(job, finished, scenario)
+    where, result = job.scenarios[scenario], total_of(job, finished, scenario)
     start = {"market": market, "scenario": where.name}
     results, margins = [], []
     for member in members:
-        utility = moments.score(found, member.name, UTILITY)
+        utility = moments.score(result, member.name, UTILITY)
         results.append(
-            {**start, **member.row, "paths": found.paths}
-            | columns(moments.summarise(found, member.name), where.tick_value)
+            {**start, **member.row, "paths": result.paths}
+            | columns(moments.summarise(result, member.name), where.tick_value)
             | _utility(utility, where.tick_value)
         )
     for ours in (member for member in members if member.role == "learned"):
         for rival in (member for member in members if member is not ours):
             if rival.role == "baseline" or (rivals is not None and rival.name not in rivals):
                 continue
-            paired = moments.compare(found, ours.name, rival.name, CONFIDENCE)
-            paired |= {UTILITY: moments.score(found, ours.name, UTILITY, reference=rival.name)}
+            paired = moments.compare(result, ours.name, rival.name, CONFIDENCE)
+            paired |= {UTILITY: moments.score(result, ours.name, UTILITY, reference=rival.name)}
             for metric in COMPARED:
                 factor = 1.0 if metric == "sharpe" else where.tick_value
                 gain = oriented(metric, Interval(*(factor * value for value in paired[metric])))
@@ -82,7 +82,7 @@ def rows_of(
     return results, margins
 
 
-def _utility(found: Interval, factor: float) -> dict[str, float]:
+def _utility(result: Interval, factor: float) -> dict[str, float]:
     return {
-        f"{UTILITY}{end}": factor * value for end, value in zip(("", "_low", "_high"), found, strict=True)
+        f"{UTILITY}{end}": factor * value for end, value in zip(("", "_low", "_high"), result, strict=True)
     }

@@ -73,7 +73,7 @@ def dial_in(
         *(closed_form(BOUND, scenario, gamma) for gamma in RISK_AVERSIONS),
         *(in_lab(member.policy, scenario) for member in shown),
     ]
-    found = evaluate_together(
+    result = evaluate_together(
         build(scenario, like=list(like) or None),
         policies,
         paths=paths,
@@ -84,7 +84,7 @@ def dial_in(
         {"market": market, "scenario": scenario.name, "policy": name, **origin._asdict()}
         | {"dial": value, "paths": paths}
         | columns({metric: summarise(measures)[metric] for metric in SHOWN}, scenario.tick_value)
-        for (name, origin, value), measures in zip(rows, found, strict=True)
+        for (name, origin, value), measures in zip(rows, result, strict=True)
     ]
 
 
@@ -104,12 +104,12 @@ def printed_reached(points: pl.DataFrame) -> pl.DataFrame:
         row["scenario"]: row for row in printed_tables().iter_rows(named=True) if row["policy"] == FINETUNED
     }
     ours = points.filter((pl.col("policy") == OURS) & (pl.col("market") == "paper"))
-    for (scenario,), found in ours.group_by("scenario", maintain_order=True):
+    for (scenario,), result in ours.group_by("scenario", maintain_order=True):
         target = printed.get(str(scenario))
         if target is None:
             continue
         tried = []
-        for row in found.iter_rows(named=True):
+        for row in result.iter_rows(named=True):
             margins = [_margin(metric, row[metric], target[metric]) for metric in THREE]
             tried.append((sum(margin > 0.0 for margin in margins), min(margins), row))
         better, worst, row = max(tried, key=lambda one: one[:2])

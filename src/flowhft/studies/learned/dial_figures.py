@@ -31,14 +31,14 @@ def dial_figures(points: pl.DataFrame, reached: pl.DataFrame | None) -> list[Blo
     printed = {row["scenario"]: row for row in rows}
     styles = theme.styles_of(origins_in([points]), OURS)
     key = [(name, *style) for name, style in styles.items()]
-    found: list[Block] = []
+    results: list[Block] = []
     hard = points.filter(pl.col("scenario") == HARD)
     if hard.height:
         two = [
             _panel(hard, styles, x, printed.get(HARD), LARGE, f"PnL against {WORDS[x]}")
             for x in ("max_drawdown", "sharpe")
         ]
-        found.append(figures(two, f"{HARD}, the hardest cell.", key=key))
+        results.append(figures(two, f"{HARD}, the hardest cell.", key=key))
     panels = [
         _panel(here, styles, "max_drawdown", printed.get(str(scenario)), SMALL, str(scenario))
         for (scenario,), here in points.group_by("scenario", maintain_order=True)
@@ -48,7 +48,7 @@ def dial_figures(points: pl.DataFrame, reached: pl.DataFrame | None) -> list[Blo
         "several risk aversions; marks are policies without a dial, the star is the printed Finetuned row. "
         "Up and to the left is better. The oracle does not know of the price's memory."
     )
-    return [*found, figures(panels, caption, small=True, key=[] if found else key)]
+    return [*results, figures(panels, caption, small=True, key=[] if results else key)]
 
 
 def _panel(
@@ -62,19 +62,19 @@ def _panel(
     small = height == SMALL
     plot = theme.blank("" if small else WORDS[x], "" if small else WORDS["pnl"], height, title)
     seen: list[tuple[float, float]] = []
-    for (name, rule), found in points.group_by("policy", "rule", maintain_order=True):
+    for (name, rule), result in points.group_by("policy", "rule", maintain_order=True):
         style = styles[str(name)]
-        swept = found["dial"].null_count() == 0
+        swept = result["dial"].null_count() == 0
         word = "dial" if name == OURS else "γ"
-        found = found.sort("dial") if swept else found
+        result = result.sort("dial") if swept else result
         plot.add_trace(
             go.Scatter(
-                x=found[x].to_list(),
-                y=found["pnl"].to_list(),
+                x=result[x].to_list(),
+                y=result["pnl"].to_list(),
                 mode="lines+markers" if swept else "markers",
                 name=str(name),
                 meta=str(name),
-                text=[f"{word} {exact(value)}" if value is not None else "" for value in found["dial"]],
+                text=[f"{word} {exact(value)}" if value is not None else "" for value in result["dial"]],
                 hovertemplate="%{x:.3g}, %{y:.3g} %{text}",
                 line={"color": style.colour, "dash": style.dash, "width": style.width},
                 marker={
@@ -86,7 +86,9 @@ def _panel(
             )
         )
         if name == OURS or not (swept or rule == NO_QUOTE):  # who stays at home is far from everybody
-            seen += [(a, b) for a, b in found.select(x, "pnl").iter_rows() if a is not None and b is not None]
+            seen += [
+                (a, b) for a, b in result.select(x, "pnl").iter_rows() if a is not None and b is not None
+            ]
     if printed:
         at = (printed[f"{x}_printed"], printed["pnl_printed"])
         seen.append(at)

@@ -36,7 +36,7 @@ from flowhft.studies.learned.repeats import relative_spread, repeat_counts
 from flowhft.studies.learned.sentences import WORDS, WORDY
 from flowhft.studies.learned.study_sections import imitation, study
 from flowhft.studies.learned.targets import FINETUNED, PRINTED_PRETRAINED
-from flowhft.studies.learned.verdict import NARROW, NOTHING, headline, targets_said
+from flowhft.studies.learned.verdict import NARROW, NOTHING, headline, targets_blocks
 from flowhft.studies.learned.wins import COMPARED, EXPERTS, THREE
 
 LEVEL = share(CONFIDENCE)
@@ -60,18 +60,18 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     """Return the page.
 
     Args:
-        tables: from `flowhft.studies.learned.findings.found_in`.
+        tables: from `flowhft.studies.learned.findings.tables_of`.
         settings: commands (as typed, one after another), seed, policy, and the configuration of every
             finished stage.
     """
     sections = []
     if "targets" in tables:
-        said = tuple(targets_said(tables["targets"], tables.get("misses")))
-        sections.append(Section("targets", "Targets", said))
-    written = {place.partition("/")[0] for place in settings["stages"]}
+        message = tuple(targets_blocks(tables["targets"], tables.get("misses")))
+        sections.append(Section("targets", "Targets", message))
+    written = {key.partition("/")[0] for key in settings["stages"]}
     for name in (name for name in TITLES if name in written):
-        found = [*_said(tables["sentences"], name), *_SECTIONS[name](tables, _sizes(settings, name))]
-        sections.append(Section(name, TITLES[name], tuple(found)))
+        results = [*_said(tables["sentences"], name), *_SECTIONS[name](tables, _sizes(settings, name))]
+        sections.append(Section(name, TITLES[name], tuple(results)))
     how = "a command" if len(settings["commands"]) == 1 else "commands, one after another"
     return Page(
         "results",
@@ -87,14 +87,14 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
 
 
 def _introduction(settings: Mapping[str, Any]) -> str:
-    told = (
+    measured = (
         " but its kind, in two views that the experts of the bar do not have: whether the mean effect of "
         "jumps is left in the drift (*premium*: in the paper market it is), and whether traders are informed "
         "(*informed*: in the market of that name they are)"
     )
     about = (
         f"The policy is `{OURS}`, one setting for all cells of a market, told no parameter of it"
-        f"{told if settings['told_premium'] else ''}. "
+        f"{measured if settings['told_premium'] else ''}. "
         if settings["policy"]
         else ""
     )
@@ -108,7 +108,7 @@ def _introduction(settings: Mapping[str, Any]) -> str:
 
 def _sizes(settings: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     """Return the configuration of a section's first finished stage."""
-    return next(config for place, config in settings["stages"].items() if place.partition("/")[0] == section)
+    return next(config for key, config in settings["stages"].items() if key.partition("/")[0] == section)
 
 
 def _said(sentences: pl.DataFrame, section: str) -> list[Block]:
@@ -151,10 +151,10 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
             f"Ours with half its interval; in brackets the best expert's number. Bold: better at {LEVEL}; "
             "a star: not better."
         )
-        found = wins.filter(
+        result = wins.filter(
             (pl.col("market") == market) & (pl.col("policy") == OURS) & (pl.col("against") == EXPERTS)
         )
-        by_cell = {(row["scenario"], row["metric"]): row for row in found.iter_rows(named=True)}
+        by_cell = {(row["scenario"], row["metric"]): row for row in result.iter_rows(named=True)}
         ours = rows.filter(pl.col("policy") == OURS)
         yield blocks.table(
             ("cell", *(WORDS[metric] for metric in COMPARED)),
@@ -164,7 +164,7 @@ def _cells(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) -> Ite
             ],
             WORDY,
         )
-        yield gains_figure(found, relative=not by_utility(str(market)))
+        yield gains_figure(result, relative=not by_utility(str(market)))
         yield Detail("Every policy", (_everyone(rows),))
     if tables["printed"].height:
         yield Heading("The paper's printed rows")
@@ -207,8 +207,8 @@ def _beside(row: Mapping[str, Any], wins: Mapping[Any, Mapping[str, Any]], metri
     if win is None:
         return ours
     written = f"**{ours}**" if win["surely"] else ours if win["better"] else f"{ours}\\*"
-    told = known(win["gain"]) and win["theirs"]
-    gain = win["gain"] / abs(win["theirs"]) if told else 0.0
+    measured = known(win["gain"]) and win["theirs"]
+    gain = win["gain"] / abs(win["theirs"]) if measured else 0.0
     return Cell(f"{written} ({significant(win['theirs'])})", gain / FULL, win["rival"])
 
 
@@ -239,18 +239,18 @@ def _trainings(tables: Mapping[str, pl.DataFrame], _sizes: Mapping[str, Any]) ->
         "standard deviation over trainings, relative."
     )
     repeats, rows = tables["trainings"], []
-    for (market, policy), found in repeat_counts(repeats).group_by("market", "policy", maintain_order=True):
+    for (market, policy), result in repeat_counts(repeats).group_by("market", "policy", maintain_order=True):
         here = repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy))
         for name, words in (("all_three", "all three"), ("useful", WORDS["utility"])):
-            each = found.iter_rows(named=True)
+            each = result.iter_rows(named=True)
             rows.append(
                 (
                     market,
                     f"`{policy}`",
                     words,
                     ", ".join(f"{row[name]} ({row[f'{name}_surely']})" for row in each),
-                    f"{np.mean(found[name].to_numpy()):.1f} of {found['cells'][0]}",
-                    NOTHING if found.height < 2 else f"{100.0 * relative_spread(here, 'pnl'):.1f}{NARROW}%",
+                    f"{np.mean(result[name].to_numpy()):.1f} of {result['cells'][0]}",
+                    NOTHING if result.height < 2 else f"{100.0 * relative_spread(here, 'pnl'):.1f}{NARROW}%",
                 )
             )
     head = ("market", "policy", "better in", "training 0, 1, ...", "mean", "spread of the PnL")

@@ -13,7 +13,7 @@ from flowhft.features import Sensor
 from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.imitation.distil import distil
-from flowhft.learn.imitation.fidelity import relative_differences, told_demonstrations
+from flowhft.learn.imitation.fidelity import privileged_demonstrations, relative_differences
 from flowhft.learn.imitation.imitate import imitate
 from flowhft.learn.settings import DistilSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, ObjectiveName, SamplerSettings
@@ -50,7 +50,7 @@ def taught(settings: StudySettings, seed: int) -> tuple[Demonstrations, Sensor]:
         settings: sizes: `imitation_scenarios`, `sessions`.
         seed: of the run.
     """
-    return told_demonstrations(
+    return privileged_demonstrations(
         TEACHER, MARKET, seed, scenarios=settings.imitation_scenarios, paths=settings.sessions
     )
 
@@ -136,14 +136,14 @@ def faithful_in(
         seed=seed,
         scenario=f"fidelity/{cell.name}",
     )
-    found, most = dict(zip(asked, learned, strict=True)), max(settings.evaluations)
+    result, most = dict(zip(asked, learned, strict=True)), max(settings.evaluations)
     rows = []
-    for (objective, steps), measures in found.items():
+    for (objective, steps), measures in result.items():
         rivals = {AGAINST_TEACHER: teacher}
-        if objective != "flow_matching" and ("flow_matching", most) in found:
-            rivals[AGAINST_EULER] = found["flow_matching", most]
-        if steps != most and (objective, most) in found:
-            rivals[AGAINST_ITSELF] = found[objective, most]
+        if objective != "flow_matching" and ("flow_matching", most) in result:
+            rivals[AGAINST_EULER] = result["flow_matching", most]
+        if steps != most and (objective, most) in result:
+            rivals[AGAINST_ITSELF] = result[objective, most]
         for rival, others in rivals.items():
             row: dict[str, Any] = {"objective": objective, "steps": steps, "scenario": cell.name}
             row |= {"against": rival, "paths": settings.imitation_paths}

@@ -50,10 +50,12 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
     names = wins["scenario"].unique(maintain_order=True).to_list()
     places = {name: len(names) - 1 - i for i, name in enumerate(names)}
     for metric in COMPARED:
-        found = wins.filter(pl.col("metric") == metric)
-        theirs = np.maximum(np.abs(found["theirs"].cast(pl.Float64).to_numpy()), 1e-9)
+        result = wins.filter(pl.col("metric") == metric)
+        theirs = np.maximum(np.abs(result["theirs"].cast(pl.Float64).to_numpy()), 1e-9)
         size = 0.01 * theirs if relative else np.ones(len(theirs))
-        gain, low, high = (found[name].cast(pl.Float64).to_numpy() / size for name in ("gain", "low", "high"))
+        gain, low, high = (
+            result[name].cast(pl.Float64).to_numpy() / size for name in ("gain", "low", "high")
+        )
         edge = 100.0 * WIDEST if relative else float(np.nanmax(np.abs(gain), initial=1e-9))
         shown = np.clip(gain, -edge, edge)
         unit = "a session" if metric == "sharpe" else "price units"
@@ -66,7 +68,7 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
         plot.add_trace(
             go.Scatter(
                 x=shown,
-                y=[places[name] for name in found["scenario"].to_list()],
+                y=[places[name] for name in result["scenario"].to_list()],
                 error_x={
                     "array": np.clip(high - gain, 0.0, edge),
                     "arrayminus": np.clip(gain - low, 0.0, edge),
@@ -79,7 +81,7 @@ def gains_figure(wins: pl.DataFrame, *, relative: bool) -> Figures:
                 text=[
                     f"{line['scenario']}: {significant(line['ours'])} against "
                     f"{significant(line['theirs'])} ({line['rival']})"
-                    for line in found.iter_rows(named=True)
+                    for line in result.iter_rows(named=True)
                 ],
                 hovertemplate="%{text}, %{x:+.3g}<extra></extra>",
             )
@@ -107,14 +109,14 @@ def trainings_figure(trainings: pl.DataFrame) -> Figures:
     """
     lines, labels = [], []
     for (market, policy), rows in trainings.group_by("market", "policy", maintain_order=True):
-        found = rows.group_by("training", maintain_order=True).agg(pl.col("won").cast(pl.Int64).sum())
-        lines.append((policy == OURS, found["training"].to_list(), found["won"].to_list()))
+        result = rows.group_by("training", maintain_order=True).agg(pl.col("won").cast(pl.Int64).sum())
+        lines.append((policy == OURS, result["training"].to_list(), result["won"].to_list()))
         labels.append(f"{market}, {policy}")
     plot = theme.blank("cells won", "", 90 + 30 * max(len(lines), 3), "")
-    for place, (ours, training, won) in enumerate(reversed(lines)):
+    for position, (ours, training, won) in enumerate(reversed(lines)):
         # Trainings that win as many stand one above the other.
         tied = max(won.count(count) for count in won)
-        height = [place + 0.7 / max(tied, 4) * won[:i].count(count) for i, count in enumerate(won)]
+        height = [position + 0.7 / max(tied, 4) * won[:i].count(count) for i, count in enumerate(won)]
         plot.add_trace(
             go.Scatter(
                 x=won,
@@ -137,12 +139,12 @@ def causes_figure(worth: pl.DataFrame) -> Figures:
     """Draw what the PnL is made of: bars by cause, marks for what drift and forecasts were worth.
 
     Args:
-        worth: from `flowhft.studies.learned.attribution.worth_in`, all markets.
+        worth: from `flowhft.studies.learned.attribution.attributed_in`, all markets.
     """
     ours = worth.filter(pl.col("policy") == OURS)
     plots = [
-        _causes(found, f"{market} market")
-        for (market,), found in ours.group_by("market", maintain_order=True)
+        _causes(result, f"{market} market")
+        for (market,), result in ours.group_by("market", maintain_order=True)
     ]
     return figures(
         plots,
@@ -151,11 +153,11 @@ def causes_figure(worth: pl.DataFrame) -> Figures:
     )
 
 
-def _causes(found: pl.DataFrame, title: str) -> go.Figure:
-    names = found["scenario"].to_list()[::-1]
+def _causes(result: pl.DataFrame, title: str) -> go.Figure:
+    names = result["scenario"].to_list()[::-1]
     plot = theme.blank("price units a session", "", 130 + 19 * max(len(names), 4), title)
     for column, name, colour in PARTS:
-        values = found[column].to_list()[::-1]
+        values = result[column].to_list()[::-1]
         plot.add_trace(
             go.Bar(y=names, x=values, name=name, orientation="h", marker={"color": theme.faint(colour, 0.55)})
         )
@@ -163,9 +165,9 @@ def _causes(found: pl.DataFrame, title: str) -> go.Figure:
         plot.add_trace(
             go.Scatter(
                 y=names,
-                x=found[column].to_list()[::-1],
+                x=result[column].to_list()[::-1],
                 error_x={
-                    "array": (found[f"{column}_high"] - found[column]).to_list()[::-1],
+                    "array": (result[f"{column}_high"] - result[column]).to_list()[::-1],
                     "thickness": 1.2,
                     "width": 0,
                     "color": colour,
@@ -190,7 +192,7 @@ def imitation_figure(imitation: pl.DataFrame) -> Figures:
     imitation = imitation.filter(pl.col("against") == AGAINST_TEACHER)
     keys = ["objective", "steps"]
     lines = imitation.select(keys).unique(maintain_order=True).rows()
-    place = {line: len(lines) - 1 - i for i, line in enumerate(lines)}
+    row_of = {line: len(lines) - 1 - i for i, line in enumerate(lines)}
     labels = [f"{objective}, {steps}" for objective, steps in lines]
     panels = []
     for metric in THREE:
@@ -199,7 +201,7 @@ def imitation_figure(imitation: pl.DataFrame) -> Figures:
         plot.add_trace(
             go.Scatter(
                 x=middle.to_list(),
-                y=[place[line] for line in imitation.select(keys).rows()],
+                y=[row_of[line] for line in imitation.select(keys).rows()],
                 mode="markers",
                 text=imitation["scenario"].to_list(),
                 error_x={
@@ -227,19 +229,19 @@ def imitation_figure(imitation: pl.DataFrame) -> Figures:
     return figures(panels, caption, small=True)
 
 
-def seeds_figure(rows: pl.DataFrame, found: pl.DataFrame, asked: dict[str, str]) -> Figures:
+def seeds_figure(rows: pl.DataFrame, result: pl.DataFrame, asked: dict[str, str]) -> Figures:
     """Draw every seed of a study: one panel a metric, one line a variant and sampler.
 
     Args:
         rows: of the study, from `flowhft.studies.learned.trainings.try_variant`.
-        found: their means, from `flowhft.studies.learned.summaries.compare_variants`.
+        result: their means, from `flowhft.studies.learned.summaries.compare_variants`.
         asked: columns that tell samplers apart -> what people read.
     """
-    shown = {name: words for name, words in asked.items() if found[name].n_unique() > 1}
-    labels = [_label(line, shown) for line in found.iter_rows(named=True)]
-    place = {
+    shown = {name: words for name, words in asked.items() if result[name].n_unique() > 1}
+    labels = [_label(line, shown) for line in result.iter_rows(named=True)]
+    row_of = {
         tuple(line[key] for key in KEYS): len(labels) - 1 - i
-        for i, line in enumerate(found.iter_rows(named=True))
+        for i, line in enumerate(result.iter_rows(named=True))
     }
     seeds = rows.group_by([*KEYS, "seed"], maintain_order=True).agg(pl.col(name).mean() for name in COMPARED)
     panels = []
@@ -247,12 +249,12 @@ def seeds_figure(rows: pl.DataFrame, found: pl.DataFrame, asked: dict[str, str])
         plot = theme.blank("", "", 70 + 24 * max(len(labels), 3), WORDS[metric])
         for table, name, marker in (
             (seeds, "", {"color": theme.faint(theme.BLUE, 0.45), "size": 6}),
-            (found, "mean ", {"color": theme.VERMILION, "size": 9, "symbol": "diamond"}),
+            (result, "mean ", {"color": theme.VERMILION, "size": 9, "symbol": "diamond"}),
         ):
             plot.add_trace(
                 go.Scatter(
                     x=table[metric].to_list(),
-                    y=[place[tuple(line[key] for key in KEYS)] for line in table.iter_rows(named=True)],
+                    y=[row_of[tuple(line[key] for key in KEYS)] for line in table.iter_rows(named=True)],
                     mode="markers",
                     marker=marker,
                     hovertemplate=f"{name}%{{x:.4g}}<extra></extra>",

@@ -22,7 +22,7 @@ from flowhft.studies.learned.wins import counts_of, wins_of
 KEPT = ("cells", "trainings", "worth", "dial", "unseen", "imitation", "studies")
 
 
-def found_in(stages: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+def tables_of(stages: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Return the tables of the page, those of stages that are not there left out.
 
     Args:

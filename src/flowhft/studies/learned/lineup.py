@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from flowhft.learn.regime.baselines import BAR
+from flowhft.learn.regime.baselines import BASELINES
 from flowhft.policies.names import Named, find_policy
 from flowhft.policies.policy import Policy
 from flowhft.policies.rules.no_quote import NO_QUOTE
@@ -23,7 +23,7 @@ ORACLE = "oracle_told"
 AS_RAW = "avellaneda_stoikov_raw"
 # The experts that the targets name.
 WRITTEN = ("avellaneda_stoikov", "glft_as_run", "glft_drift_as_run")
-CLOSED_FORMS = (*BAR, "avellaneda_stoikov_as_run", "glft")
+CLOSED_FORMS = (*BASELINES, "avellaneda_stoikov_as_run", "glft")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def base_of(member: Member) -> Member | None:
     return Member(replace(member.policy, name=PRETRAINED, policy=Policy(policy.core)), "learned")
 
 
-def told_premium(member: Member) -> bool:
+def sees_premium(member: Member) -> bool:
     """Whether a policy is told of which kind a market is: if jumps are left in the drift, traders informed.
 
     Args:

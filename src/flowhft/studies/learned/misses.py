@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from flowhft.learn.regime.baselines import BAR, by_utility
+from flowhft.learn.regime.baselines import BASELINES, by_utility
 from flowhft.metrics.estimators import RISK_WEIGHT
 from flowhft.metrics.table import METRICS
 from flowhft.policies import rules
@@ -44,15 +44,15 @@ def misses_of(wins: pl.DataFrame, cells: pl.DataFrame, dial: pl.DataFrame | None
         if row["metric"] not in ((UTILITY,) if by_utility(market) else THREE):
             continue
         here = cells.filter((pl.col("market") == market) & (pl.col("scenario") == scenario))
-        found = {one["policy"]: one for one in here.iter_rows(named=True)}
-        said = [reason_of(row["metric"], found[OURS], found[row["rival"]], found)]
+        result = {one["policy"]: one for one in here.iter_rows(named=True)}
+        messages = [reason_of(row["metric"], result[OURS], result[row["rival"]], result)]
         if row["low"] is not None and row["low"] < 0.0 < row["high"]:
-            said.append("which may be chance")
-        rivals = makers_of({name: found[name]["pnl"] for name in BAR if name in found})
+            messages.append("which may be chance")
+        rivals = makers_of({name: result[name]["pnl"] for name in BASELINES if name in result})
         if won := settings_that_win(dial, market, scenario, rivals):
             settings, sessions = ", ".join(f"{setting:g}" for setting in won[0]), count(won[1])
-            said.append(f"all three metrics are better at dial {settings} ({sessions} sessions)")
-        rows.append(row | {"reason": "; ".join(said)})
+            messages.append(f"all three metrics are better at dial {settings} ({sessions} sessions)")
+        rows.append(row | {"reason": "; ".join(messages)})
     return pl.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], schema=COLUMNS)
 
 
@@ -60,7 +60,7 @@ def reason_of(
     metric: str,
     ours: Mapping[str, Any],
     theirs: Mapping[str, Any],
-    found: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Say what distinguishes the expert that is not beaten.
 
@@ -68,19 +68,19 @@ def reason_of(
         metric: in which it is not.
         ours: every metric of our policy.
         theirs: of the expert.
-        found: of every policy of the cell.
+        results: of every policy of the cell.
     """
     plain = rules.get(theirs["rule"]).without_drift if theirs["rule"] else ""
-    without_drift = next((one for one in found.values() if plain and one["rule"] == plain), None)
+    without_drift = next((one for one in results.values() if plain and one["rule"] == plain), None)
     if theirs["fills"] < AT_HOME * ours["fills"]:
-        told = (
+        reason = (
             f"it all but stays at home, {significant(theirs['fills'])} fills a session to our "
             f"{significant(ours['fills'])}"
         )
         if metric != UTILITY:
-            return told
+            return reason
         return (
-            f"{told}; our PnL of {significant(ours['pnl'])} has a standard deviation of "
+            f"{reason}; our PnL of {significant(ours['pnl'])} has a standard deviation of "
             f"{significant(ours['pnl_deviation'])}, and utility pays above a Sharpe ratio of {RISK_WEIGHT:g}"
         )
     if without_drift is not None and better_by(metric, theirs, without_drift) > 0.0:

@@ -24,12 +24,12 @@ def trained_again(policies: Sequence[str], controls: Sequence[str]) -> dict[str,
             first.
         controls: likewise, of the plain network.
     """
-    found = {}
+    result = {}
     for whose, places in ((OURS, policies), (PLAIN, controls)):
         for number, where in enumerate(places):
             name = f"{whose}.{number}"
-            found[name] = (whose, number, saved(name, where))
-    return found
+            result[name] = (whose, number, saved(name, where))
+    return result
 
 
 def repeats_in(
@@ -53,13 +53,13 @@ def repeats_in(
     for (market, cell, name), part in wins.group_by("market", "scenario", "policy", maintain_order=True):
         by_metric = {row["metric"]: row for row in part.iter_rows(named=True)}
         whose, number, member = names[str(name)]
-        judged = values[market, cell, name]
+        evaluated = values[market, cell, name]
         row = {"market": market, "scenario": cell, **member.row, "policy": whose, "training": number}
-        row |= {"paths": judged["paths"]}
+        row |= {"paths": evaluated["paths"]}
         for ending, column in (("", "better"), ("_surely", "surely")):
             row[f"all_three{ending}"] = all(by_metric[metric][column] for metric in THREE)
             row[f"useful{ending}"] = by_metric[UTILITY][column]
-        rows.append(row | {metric: judged[metric] for metric in metrics})
+        rows.append(row | {metric: evaluated[metric] for metric in metrics})
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -129,5 +129,5 @@ def relative_spread(repeats: pl.DataFrame, metric: str) -> float:
     cells = repeats.group_by("scenario").agg(
         pl.col(metric).std().alias("deviation"), pl.col(metric).mean().abs().alias("mean")
     )
-    found = cells.select((pl.col("deviation") / pl.col("mean")).median()).item()
-    return float("nan") if found is None else float(found)
+    result = cells.select((pl.col("deviation") / pl.col("mean")).median()).item()
+    return float("nan") if result is None else float(result)

@@ -14,7 +14,7 @@ from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.stages.tables import units_in
 from flowhft.studies.learned.settings import StudySettings
 from flowhft.studies.learned.stages import MARKETS, NEEDS_POLICY, STAGES, Stages, at_dial, check_sections
-from flowhft.studies.page import Found, claim, settle, write_page
+from flowhft.studies.page import StudyResult, claim, settle, write_page
 
 NAME = "reproduce learned"
 PAGE = "results.md"
@@ -104,7 +104,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     """
     listener = listener or Silent()
     from flowhft.studies.learned.document import document
-    from flowhft.studies.learned.findings import found_in
+    from flowhft.studies.learned.findings import tables_of
 
     if settings.quick:
         return run(_quickly(settings), listener)
@@ -122,11 +122,11 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     written = manifest_of(folder)["summary"] if (folder / MANIFEST).is_file() else {}
     earlier = written.get("settings", {})
 
-    def find(work: Path) -> Found:
-        tables = found_in(stages.tables())
-        told = _settings(settings, folder, done, earlier)
+    def find(work: Path) -> StudyResult:
+        tables = tables_of(stages.tables())
+        shown_settings = _settings(settings, folder, done, earlier)
         units = {name: units_in(NAME, name, "price units") for name in tables}
-        return Found(tables, units, document(tables, told), {"settings": told})
+        return StudyResult(tables, units, document(tables, shown_settings), {"settings": shown_settings})
 
     page = Run(folder, NAME, {"policy": settings.policy, "stages": list(done)}, settings.seed, done)
     write_page(page, PAGE, listener, find, settings.docs)
@@ -197,28 +197,28 @@ def _settings(
 
     A call is named as long as it made a stage that no later call has made again.
     """
-    made = {place: command for place, command in earlier.get("made", {}).items() if place in done}
-    made |= {place: _typed(settings) for place in done if _makes(settings, place)}
+    made = {key: command for key, command in earlier.get("made", {}).items() if key in done}
+    made |= {key: _typed(settings) for key in done if _makes(settings, key)}
     calls = [*(call for call in earlier.get("commands", []) if call != _typed(settings)), _typed(settings)]
     if set(made) == set(done):  # else the folder is of a time when this was not written down
         calls = [call for call in calls if call in made.values()] or calls[-1:]
-    configs = {place: manifest_of(folder / place)["config"] for place in done}
-    from flowhft.studies.learned.lineup import OURS, saved, told_premium
+    configs = {key: manifest_of(folder / key)["config"] for key in done}
+    from flowhft.studies.learned.lineup import OURS, saved, sees_premium
 
-    about_policy = bool({place.partition("/")[0] for place in done} & set(NEEDS_POLICY))
+    of_policy = bool({key.partition("/")[0] for key in done} & set(NEEDS_POLICY))
     return {
         "commands": calls,
         "made": made,
         "seed": settings.seed,
-        "policy": settings.policy if about_policy else None,
-        "told_premium": about_policy and told_premium(saved(OURS, settings.policy)),
+        "policy": settings.policy if of_policy else None,
+        "told_premium": of_policy and sees_premium(saved(OURS, settings.policy)),
         "stages": configs,
     }
 
 
-def _makes(settings: Reproduce, place: str) -> bool:
+def _makes(settings: Reproduce, key: str) -> bool:
     """Return whether this call runs a stage, or finds it finished as it would be."""
-    section, _, market = place.partition("/")
+    section, _, market = key.partition("/")
     return section in settings.sections and (not market or market in settings.markets)
 
 

@@ -31,7 +31,7 @@ def sentences_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     Args:
         tables: of the page, those that are there.
     """
-    found = [
+    results = [
         (section, sentence)
         for section, table, write in (
             ("cells", "counts", _cells),
@@ -50,7 +50,7 @@ def sentences_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         if table in tables and tables[table].height
         for sentence in write(tables[table])
     ]
-    return pl.DataFrame(found, schema={"section": pl.String, "sentence": pl.String}, orient="row")
+    return pl.DataFrame(results, schema={"section": pl.String, "sentence": pl.String}, orient="row")
 
 
 def _cells(counts: pl.DataFrame) -> Iterator[str]:
@@ -85,12 +85,12 @@ def _trainings(repeats: pl.DataFrame) -> Iterator[str]:
         what = f"in {WORDS['utility']}" if by_utility(str(market)) else "in all three metrics"
         won: dict[str, list[int]] = {}
         for (policy,), part in rows.group_by("policy", maintain_order=True):
-            found = won[str(policy)] = part["won"].to_list()
+            result = won[str(policy)] = part["won"].to_list()
             here = repeats.filter((pl.col("market") == market) & (pl.col("policy") == policy))
             sentence = (
-                f"{str(market).capitalize()} market, {policy}, {len(found)} training"
-                f"{'s' if len(found) > 1 else ''}: better than the best expert {what} in "
-                f"{', '.join(map(str, found))} of {part['cells'][0]} cells, "
+                f"{str(market).capitalize()} market, {policy}, {len(result)} training"
+                f"{'s' if len(result) > 1 else ''}: better than the best expert {what} in "
+                f"{', '.join(map(str, result))} of {part['cells'][0]} cells, "
                 f"{np.mean(part['won_surely'].to_numpy()):.1f} of them at {share(CONFIDENCE)} on average"
             )
             if missed := often_missed(here, "won"):

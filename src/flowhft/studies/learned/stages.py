@@ -76,8 +76,8 @@ class Stages:
         """Return what all finished stages found: tables by name, those of several markets together."""
         parts: dict[str, list[pl.DataFrame]] = {}
         order = {str(Path(name) / market): n for n, (name, market) in enumerate(self._places())}
-        for place in sorted(self.finished(), key=lambda place: order.get(place, len(order))):
-            for path in sorted((self.folder / place).glob("*.parquet")):
+        for key in sorted(self.finished(), key=lambda key: order.get(key, len(order))):
+            for path in sorted((self.folder / key).glob("*.parquet")):
                 parts.setdefault(path.stem, []).append(with_origins(read_table(path), {}))
         return {name: pl.concat(tables, how="diagonal_relaxed") for name, tables in parts.items()}
 
@@ -86,15 +86,15 @@ class Stages:
 
     def _stage(
         self,
-        place: str,
+        key: str,
         config: dict[str, Any],
         find: Callable[[Path], dict[str, pl.DataFrame]],
         parents: dict[str, str] | None = None,
     ) -> None:
         """Run one stage in its folder, unless that is finished."""
-        shared = {} if place.partition("/")[0] in STUDIES else {"cells": self.settings.cells}
-        command = f"reproduce learned: {place}"
-        run = Run(self.folder / place, command, plain(config | shared), self.settings.seed, parents or {})
+        shared = {} if key.partition("/")[0] in STUDIES else {"cells": self.settings.cells}
+        command = f"reproduce learned: {key}"
+        run = Run(self.folder / key, command, plain(config | shared), self.settings.seed, parents or {})
         if work := begin(run, self.listener):
             tables = find(work)
             for name, table in tables.items():
@@ -126,21 +126,21 @@ class Stages:
         """Return the policies that are fitted to each cell, fitted now if they are not yet."""
         from flowhft.studies.learned.lineup import PPO, TUNED, saved
 
-        settings, found = self.settings, []
+        settings, results = self.settings, []
         common: dict[str, Any] = {"seed": settings.seed}
         if not settings.without_tuned:
-            place = self.folder / "tune" / market
+            out = self.folder / "tune" / market
             tune.run(
-                tune.Tune(scenarios=settings.cells, market=market, out=place, **common),  # type: ignore[arg-type]
+                tune.Tune(scenarios=settings.cells, market=market, out=out, **common),  # type: ignore[arg-type]
                 self.listener,
             )
-            found.append(saved(TUNED, str(place / "policy.safetensors"), "fitted"))
+            results.append(saved(TUNED, str(out / "policy.safetensors"), "fitted"))
         if market == PAPER and not settings.without_ppo:
-            place = settings.agents or self.folder / "ppo"
+            out = settings.agents or self.folder / "ppo"
             if not settings.agents:
-                ppo.run(ppo.Ppo(scenarios=settings.cells, market=PAPER, out=place, **common), self.listener)
-            found.append(saved(PPO, str(place / "policy.safetensors"), "fitted"))
-        return found
+                ppo.run(ppo.Ppo(scenarios=settings.cells, market=PAPER, out=out, **common), self.listener)
+            results.append(saved(PPO, str(out / "policy.safetensors"), "fitted"))
+        return results
 
     def _executor(self) -> Any:
         """Return who judges, as a context: a Ray cluster or this process."""
@@ -176,8 +176,8 @@ class Stages:
             ):
                 evaluate_all(job, finished, executor=executor, progress=progress)
             results, margins = [], []
-            for place in range(len(scenarios)):
-                one, other = rows_of(job, finished, place, market, members)
+            for index in range(len(scenarios)):
+                one, other = rows_of(job, finished, index, market, members)
                 results += finite(one)
                 margins += finite(other)
             return {"cells": _table(results), "margins": _table(margins)}
@@ -186,7 +186,7 @@ class Stages:
         self._stage(f"cells/{market}", config, find, self._identities(members))
 
     def _trainings(self, market: str) -> None:
-        from flowhft.learn.regime.baselines import BAR
+        from flowhft.learn.regime.baselines import BASELINES
         from flowhft.scenarios.presets import find_scenarios
         from flowhft.simulate.checkpoint import checkpoints
         from flowhft.simulate.drive import evaluate_all
@@ -202,7 +202,7 @@ class Stages:
             (settings.policy, *settings.trainings),
             (*((settings.plain,) if settings.plain else ()), *settings.plain_trainings),
         )
-        members = [*(member for _, _, member in names.values()), *closed_forms(BAR)]
+        members = [*(member for _, _, member in names.values()), *closed_forms(BASELINES)]
 
         def find(work: Path) -> dict[str, pl.DataFrame]:
             job = job_of(scenarios, members, settings.detail_paths, settings.seed, settings.chunk)
@@ -213,8 +213,8 @@ class Stages:
             ):
                 evaluate_all(job, finished, executor=executor, progress=progress)
             results, margins = [], []
-            for place in range(len(scenarios)):
-                one, other = rows_of(job, finished, place, market, members, BAR)
+            for index in range(len(scenarios)):
+                one, other = rows_of(job, finished, index, market, members, BASELINES)
                 results += finite(one)
                 margins += finite(other)
             return {"trainings": repeats_in(_table(results), _table(margins), names)}
@@ -228,7 +228,7 @@ class Stages:
 
     def _worth(self, market: str) -> None:
         from flowhft.scenarios.presets import find_scenarios
-        from flowhft.studies.learned.attribution import worth_in
+        from flowhft.studies.learned.attribution import attributed_in
 
         scenarios = find_scenarios(self.settings.cells, market)  # type: ignore[arg-type]
         members, paths = self._learned(), self.settings.detail_paths
@@ -237,7 +237,7 @@ class Stages:
             pieces = [
                 (
                     cell.name,
-                    lambda cell=cell: worth_in(
+                    lambda cell=cell: attributed_in(
                         cell, market, members, paths=paths, seed=self.settings.seed, like=scenarios
                     ),
                 )

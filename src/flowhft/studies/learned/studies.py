@@ -76,12 +76,12 @@ def _ablations(settings: StudySettings) -> list[Variant]:
 
 def _scaling(settings: StudySettings) -> list[Variant]:
     """1 to N instructors: with as many sessions each (growing), and with as many together (fixed)."""
-    found = []
+    results = []
     for instructors in sorted({min(number, settings.scenarios) for number in INSTRUCTORS}):
-        found.append(
+        results.append(
             _whole(settings, "scaling", f"{instructors} instructors, growing data", scenarios=instructors)
         )
-        found.append(
+        results.append(
             _whole(
                 settings,
                 "scaling",
@@ -90,7 +90,7 @@ def _scaling(settings: StudySettings) -> list[Variant]:
                 sessions=settings.sessions * (settings.scenarios // instructors),
             )
         )
-    return found
+    return results
 
 
 def _objectives(settings: StudySettings) -> list[Variant]:
@@ -116,7 +116,7 @@ def _observation(settings: StudySettings) -> list[Variant]:
 
 
 def _chunks(settings: StudySettings) -> list[Variant]:
-    found = []
+    results = []
     for horizon in HORIZONS:
         samplers = [SamplerSettings(execute=steps) for steps in HORIZONS if steps <= horizon]
         if horizon == HORIZONS[-1]:
@@ -124,7 +124,7 @@ def _chunks(settings: StudySettings) -> list[Variant]:
                 SamplerSettings(noise_scale=1.0),
                 SamplerSettings(noise_scale=1.0, noise="held"),
             ]
-        found.append(
+        results.append(
             _whole(settings, "chunks", f"horizon {horizon}", horizon=horizon, samplers=tuple(samplers))
         )
-    return found
+    return results

@@ -39,11 +39,11 @@ def against(studies: pl.DataFrame, study: str) -> dict[str, dict[str, Any]]:
         studies: all rows.
         study: which.
     """
-    found = {}
+    result = {}
     for (variant,), rows in studies.filter(pl.col("study") == study).group_by("variant", maintain_order=True):
-        found[str(variant)] = {metric: float(np.mean(relative_of(rows, metric))) for metric in THREE}
-        found[str(variant)]["seeds"] = rows["seed"].n_unique()
-    return found
+        result[str(variant)] = {metric: float(np.mean(relative_of(rows, metric))) for metric in THREE}
+        result[str(variant)]["seeds"] = rows["seed"].n_unique()
+    return result
 
 
 def compare_variants(studies: pl.DataFrame) -> pl.DataFrame:
@@ -59,16 +59,16 @@ def compare_variants(studies: pl.DataFrame) -> pl.DataFrame:
     """
     rows = []
     keys = ["study", "variant", "instructors", "horizon", *SAMPLER]
-    for key, found in studies.group_by(keys, maintain_order=True):
+    for key, result in studies.group_by(keys, maintain_order=True):
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        row["seeds"] = found["seed"].n_unique()
-        times = found["latency_us"].drop_nulls().to_list() if "latency_us" in found.columns else []
+        row["seeds"] = result["seed"].n_unique()
+        times = result["latency_us"].drop_nulls().to_list() if "latency_us" in result.columns else []
         row["latency_us"] = times[0] if times else None
         for metric in (*THREE, "utility"):
-            values = seeds_of(found, metric)
+            values = seeds_of(result, metric)
             row[metric] = float(np.mean(values))
             row[f"{metric}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         for metric in THREE:
-            row[f"{metric}_share"] = float(np.mean(relative_of(found, metric)))
+            row[f"{metric}_share"] = float(np.mean(relative_of(result, metric)))
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)

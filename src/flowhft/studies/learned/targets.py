@@ -50,20 +50,20 @@ def cell_targets(wins: pl.DataFrame, printed: pl.DataFrame) -> list[Target]:
         printed: from `against_printed`.
     """
     ours = wins.filter((pl.col("policy") == OURS) & (pl.col("against") == EXPERTS))
-    found: list[Target] = []
+    results: list[Target] = []
     for (market,), part in ours.group_by("market", maintain_order=True):
         by_cell = {
             str(cell): {row["metric"]: row for row in rows.iter_rows(named=True)}
             for (cell,), rows in part.group_by("scenario", maintain_order=True)
         }
-        found += _IN_MARKET[str(market)](by_cell)
+        results += _IN_MARKET[str(market)](by_cell)
     mine = printed.filter((pl.col("policy") == OURS) & (pl.col("row") == FINETUNED))
     if mine.height:
         good = {
             str(cell): bool(rows["better"].all())
             for (cell,), rows in mine.group_by("scenario", maintain_order=True)
         }
-        found.append(
+        results.append(
             _counted(
                 "cells",
                 "the printed Finetuned row",
@@ -73,7 +73,7 @@ def cell_targets(wins: pl.DataFrame, printed: pl.DataFrame) -> list[Target]:
                 PRINTED,
             )
         )
-    return found
+    return results
 
 
 def dial_target(reached: pl.DataFrame) -> list[Target]:
@@ -96,13 +96,13 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
         imitation: from `flowhft.studies.learned.faithful.faithful_in`, all cells.
     """
     most = max(imitation["steps"].to_list())
-    found = []
+    results = []
     if faithful := _near(imitation, "flow_matching", most, AGAINST_TEACHER, FAITHFUL):
         wanted = (
             f"imitation: PnL, Sharpe ratio and drawdown of a flow policy ({most} Euler steps) that is told "
             f"the market within {100 * FAITHFUL:g} % of its teacher's in every cell"
         )
-        found.append(_counted("imitation", "imitation", wanted, faithful, CELLS))
+        results.append(_counted("imitation", "imitation", wanted, faithful, CELLS))
     ways = {way: _near(imitation, way, 1, AGAINST_EULER, AT_ONCE) for way in HOW_LEARNED}
     ways = {way: good for way, good in ways.items() if good}
     if ways:
@@ -112,8 +112,8 @@ def imitation_targets(imitation: pl.DataFrame) -> list[Target]:
             f"one evaluation within {100 * AT_ONCE:g} % of {most} Euler steps of flow matching in every "
             f"cell, by the best of: {tried}"
         )
-        found.append(_counted("imitation", "one evaluation", wanted, ways[best], CELLS))
-    return found
+        results.append(_counted("imitation", "one evaluation", wanted, ways[best], CELLS))
+    return results
 
 
 def _near(imitation: pl.DataFrame, objective: str, steps: int, rival: str, within: float) -> dict[str, bool]:
@@ -200,10 +200,10 @@ _IN_MARKET = {"paper": _paper, "correct": _correct, "informed": _informed}
 
 
 def _counted(section: str, name: str, wanted: str, good: dict[str, bool], needed: int) -> Target:
-    found = sum(good.values())
+    result = sum(good.values())
     misses = ", ".join(cell for cell, is_good in good.items() if not is_good)
-    hit = found >= needed if len(good) == CELLS else None
-    return Target(section, name, wanted, found, needed, len(good), hit, misses)
+    hit = result >= needed if len(good) == CELLS else None
+    return Target(section, name, wanted, result, needed, len(good), hit, misses)
 
 
 def against_printed(results: pl.DataFrame, policies: list[str]) -> pl.DataFrame:

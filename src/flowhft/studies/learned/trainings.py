@@ -13,7 +13,7 @@ from flowhft.features import Sensor
 from flowhft.flow.policy import FlowPolicy, as_data
 from flowhft.learn.demonstrations.dataset import Demonstrations
 from flowhft.learn.demonstrations.demonstrate import record
-from flowhft.learn.demonstrations.lessons import Lesson
+from flowhft.learn.demonstrations.episodes import Episodes
 from flowhft.learn.demonstrations.sensing import features_of
 from flowhft.learn.imitation.distil import distil
 from flowhft.learn.imitation.imitate import imitate
@@ -74,8 +74,8 @@ def classroom(settings: StudySettings, seed: int) -> Classroom:
     scenarios = tuple(grid[i] for i in drawn[: settings.scenarios])
     best = []
     for scenario in scenarios:
-        found = _evaluated_experts(scenario, scenarios, SELECTION_PATHS, seed, "selection")
-        best.append(max(TEACHERS, key=lambda name: found[name]["utility"]))
+        result = _evaluated_experts(scenario, scenarios, SELECTION_PATHS, seed, "selection")
+        best.append(max(TEACHERS, key=lambda name: result[name]["utility"]))
     cells = tuple(find_scenarios(settings.cells, MARKET))
     experts = {cell.name: _evaluated_experts(cell, cells, settings.paths, seed, "judge") for cell in cells}
     return Classroom(scenarios, tuple(best), cells, experts)
@@ -85,14 +85,14 @@ def _evaluated_experts(
     scenario: Scenario, like: tuple[Scenario, ...], paths: int, seed: int, name: str
 ) -> dict[str, dict[str, float]]:
     policies = [closed_form(expert, scenario, 1.0) for expert in TEACHERS]
-    found = evaluate_many(
+    result = evaluate_many(
         build(scenario, like=list(like)),
         policies,
         paths=paths,
         seed=seed,
         scenario=f"studies/{name}/{scenario.name}",
     )
-    return {expert: summary_of(one) for expert, one in zip(TEACHERS, found, strict=True)}
+    return {expert: summary_of(one) for expert, one in zip(TEACHERS, result, strict=True)}
 
 
 def summary_of(measures: Mapping[str, PathValues]) -> dict[str, float]:
@@ -121,8 +121,8 @@ def demonstrations_for(
     for scenario, best in list(zip(room.scenarios, room.best, strict=True))[: variant.scenarios]:
         expert = best if variant.teacher == BEST else variant.teacher
         for first in range(0, variant.sessions, settings.sessions):
-            lesson = Lesson(scenario, expert, 1.0, chosen=True, first=first, paths=settings.sessions)
-            trajectory = record(lesson, seed, like=room.scenarios)
+            episodes = Episodes(scenario, expert, 1.0, chosen=True, first=first, paths=settings.sessions)
+            trajectory = record(episodes, seed, like=room.scenarios)
             seen.append(features_of(sensor, variant.features, trajectory))
             quoted.append(np.stack(trajectory.quote[:2], axis=-1).astype(np.float32))
     whole = np.resize(np.arange(len(seen) * settings.sessions), settings.scenarios * settings.sessions)
@@ -200,7 +200,7 @@ def try_variant(
             ).p50_us
     rows = []
     for cell in room.cells:
-        found = evaluate_many(
+        result = evaluate_many(
             build(cell, like=list(room.cells)),
             [in_lab(policy, cell) for policy in quoting],
             paths=settings.paths,
@@ -211,7 +211,7 @@ def try_variant(
         teacher = variant.teacher
         if teacher == BEST:
             teacher = max(experts, key=lambda name: experts[name]["utility"])
-        for (number, sampler), measures in zip(asked, found, strict=True):
+        for (number, sampler), measures in zip(asked, result, strict=True):
             rows.append(
                 _described(variant, sampler)
                 | {"seed": number, "scenario": cell.name, "expert": teacher, "paths": settings.paths}

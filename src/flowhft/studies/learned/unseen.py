@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flowhft.learn.regime.baselines import BAR
+from flowhft.learn.regime.baselines import BASELINES
 from flowhft.metrics.table import compare, summarise
 from flowhft.scenarios.presets import Preset, scenario_in, stress
 from flowhft.scenarios.scenario import Scenario
@@ -56,15 +56,15 @@ def unseen_in(
         One row per policy: each of `SHOWN` with `_low` and `_high`, and for the paper's three metrics and
         every learned policy `M_gain` (`_low`, `_high`): over the best expert, paired, positive where better.
     """
-    everyone = [*members, *closed_forms(BAR), oracle(), at_home()]
-    found = evaluate_together(
+    everyone = [*members, *closed_forms(BASELINES), oracle(), at_home()]
+    result = evaluate_together(
         build(scenario, like=list(like) or None),
         [in_lab(member.policy, scenario) for member in everyone],
         paths=paths,
         seed=seed,
         scenario=f"unseen/{scenario.name}",
     )
-    summaries = [summarise(measures) for measures in found]
+    summaries = [summarise(measures) for measures in result]
     experts = [i for i, member in enumerate(everyone) if member.role == "expert"]
     names = makers_of({everyone[i].name: summaries[i]["pnl"].value for i in experts})
     makers = [i for i in experts if everyone[i].name in names]
@@ -73,7 +73,7 @@ def unseen_in(
         row: dict[str, Any] = {"market": market, "scenario": scenario.name, **member.row, "paths": paths}
         row |= columns({metric: summaries[i][metric] for metric in SHOWN}, scenario.tick_value)
         for metric in THREE if member.role == "learned" else ():
-            paired = [oriented(metric, compare(found[i], found[j])[metric]) for j in makers]
+            paired = [oriented(metric, compare(result[i], result[j])[metric]) for j in makers]
             gain = min(paired, key=lambda one: one.value)
             row |= {
                 f"{metric}_gain{end}": part for end, part in zip(("", "_low", "_high"), gain, strict=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from flowhft.learn.regime.baselines import BAR, LEAST_SHARE
+from flowhft.learn.regime.baselines import BASELINES, LEAST_SHARE
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.report.blocks import Block, Cell, Heading, Sentence, table
 from flowhft.report.numbers import plus_minus, share, significant
@@ -16,7 +16,7 @@ VERDICTS = {True: Cell("**hit**", 0.5), False: Cell("**missed**", -0.5), None: C
 SECTIONS = ("cells", "worth", "unseen")  # whose first sentences say most
 
 
-def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator[Block]:
+def targets_blocks(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator[Block]:
     """Write the targets, and where and why the best expert is not beaten.
 
     Args:
@@ -25,7 +25,7 @@ def targets_said(targets: pl.DataFrame, misses: pl.DataFrame | None) -> Iterator
     """
     yield Sentence(
         "The best expert is that of "
-        + ", ".join(f"`{name}`" for name in BAR)
+        + ", ".join(f"`{name}`" for name in BASELINES)
         + ", metric by metric. One that hardly trades has no drawdown either, which no maker can "
         f"undercut: an expert counts in a cell if it earns at least {share(LEAST_SHARE)} of what the best "
         "of them earns there. In utility all of them count."
@@ -76,12 +76,14 @@ def headline(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """Return what matters most, in sentences.
 
     Args:
-        tables: from `flowhft.studies.learned.findings.found_in`.
+        tables: from `flowhft.studies.learned.findings.tables_of`.
     """
     sentences, targets = tables["sentences"], tables.get("targets")
-    found = []
-    if targets is not None and (judged := targets.filter(pl.col("hit").is_not_null())).height:
-        found.append(f"The shipped policy hits {int(judged['hit'].sum())} of {judged.height} targets.")
+    results = []
+    if targets is not None and (evaluated := targets.filter(pl.col("hit").is_not_null())).height:
+        results.append(
+            f"The shipped policy hits {int(evaluated['hit'].sum())} of {evaluated.height} targets."
+        )
     for section in SECTIONS if targets is not None else sentences["section"].unique(maintain_order=True):
-        found += sentences.filter(pl.col("section") == section)["sentence"].to_list()[:3]
-    return found[:5] or sentences["sentence"].to_list()[:5] or ["Nothing was judged yet."]
+        results += sentences.filter(pl.col("section") == section)["sentence"].to_list()[:3]
+    return results[:5] or sentences["sentence"].to_list()[:5] or ["Nothing was judged yet."]

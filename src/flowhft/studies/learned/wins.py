@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.learn.regime.baselines import BAR, makers
+from flowhft.learn.regime.baselines import BASELINES, makers
 from flowhft.metrics.table import METRICS
 from flowhft.studies.learned.lineup import CLOSED_FORMS, WRITTEN
 from flowhft.types import Interval
@@ -25,7 +25,7 @@ AGAINST_TEACHER, AGAINST_EULER, AGAINST_ITSELF = "teacher", "flow_matching", "it
 # line-up is a set of its own.
 EXPERTS = "experts"
 SETS: dict[str, tuple[tuple[str, ...], bool]] = {
-    EXPERTS: (BAR, True),
+    EXPERTS: (BASELINES, True),
     "experts, those that hardly trade too": (WRITTEN, False),
     "all closed forms": (CLOSED_FORMS, True),
 }
@@ -86,8 +86,8 @@ def wins_of(results: pl.DataFrame, margins: pl.DataFrame, only: Sequence[str] | 
     ]
     sets = SETS | {name: ((name,), False) for name in singles}
     sets = {name: of for name, of in sets.items() if only is None or name in only}
-    for (market, scenario), found in results.group_by("market", "scenario", maintain_order=True):
-        by_policy = {row["policy"]: row for row in found.iter_rows(named=True)}
+    for (market, scenario), result in results.group_by("market", "scenario", maintain_order=True):
+        by_policy = {row["policy"]: row for row in result.iter_rows(named=True)}
         here = margins.filter((pl.col("market") == market) & (pl.col("scenario") == scenario))
         paired = {(r["policy"], r["rival"], r["metric"]): r for r in here.iter_rows(named=True)}
         for policy in (name for name, row in by_policy.items() if row["role"] == "learned"):
@@ -131,14 +131,16 @@ def counts_of(wins: pl.DataFrame) -> pl.DataFrame:
         M_gain: the median over cells of the gain relative to the rival's size.
     """
     rows = []
-    for (market, policy, against), found in wins.group_by("market", "policy", "against", maintain_order=True):
+    for (market, policy, against), result in wins.group_by(
+        "market", "policy", "against", maintain_order=True
+    ):
         row: dict[str, Any] = {"market": market, "policy": policy, "against": against}
-        row["cells"] = found["scenario"].n_unique()
-        three = found.filter(pl.col("metric").is_in(THREE)).group_by("scenario")
+        row["cells"] = result["scenario"].n_unique()
+        three = result.filter(pl.col("metric").is_in(THREE)).group_by("scenario")
         for name, column in (("all_three", "better"), ("all_three_surely", "surely")):
             row[name] = int(three.agg(pl.col(column).all())[column].sum())
         for metric in COMPARED:
-            part = found.filter(pl.col("metric") == metric)
+            part = result.filter(pl.col("metric") == metric)
             relative = part.select(pl.col("gain") / pl.col("theirs").abs()).to_series()
             row[metric], row[f"{metric}_surely"] = int(part["better"].sum()), int(part["surely"].sum())
             row[f"{metric}_gain"] = relative.median()

@@ -37,7 +37,7 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     """Return the page.
 
     Args:
-        tables: from `flowhft.studies.real.findings.found_in`.
+        tables: from `flowhft.studies.real.findings.tables_of`.
         settings: command as it was typed, seed, share, and whether the folder was taken as a whole.
     """
     sections = [Section("recordings", "The recordings", tuple(_about(tables)))]
@@ -49,8 +49,8 @@ def document(tables: Mapping[str, pl.DataFrame], settings: Mapping[str, Any]) ->
     ):
         if name in tables:
             sections.append(Section(key, title, tuple(write(tables))))
-    said = tables.get("sentences", pl.DataFrame({"section": [], "sentence": []}))
-    firsts = said.unique("section", keep="first", maintain_order=True)["sentence"].to_list()
+    sentences = tables.get("sentences", pl.DataFrame({"section": [], "sentence": []}))
+    firsts = sentences.unique("section", keep="first", maintain_order=True)["sentence"].to_list()
     return Page(
         "real",
         "Real markets",
@@ -104,9 +104,9 @@ def _unseen(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
         yield from _evaluated(tables["recordings"], rows)
 
 
-def _verdict(judged: pl.DataFrame) -> Table:
+def _verdict(evaluated: pl.DataFrame) -> Table:
     """Return one row a policy: on how many recordings it gained and lost before fees."""
-    rows = counts_of(judged)
+    rows = counts_of(evaluated)
     reference = rows[0]["reference"]
     return table(
         (
@@ -164,8 +164,8 @@ def _recordings(rows: pl.DataFrame) -> Table:
 
 def _evaluated(recordings: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Block]:
     about = recordings.row(by_predicate=pl.col("recording") == rows["recording"][0], named=True)
-    found = counted(rows["paths"][0], "session")
-    yield Sentence(f"{found} of {duration(about['session_seconds'])}; money in {about['currency']}.")
+    result = counted(rows["paths"][0], "session")
+    yield Sentence(f"{result} of {duration(about['session_seconds'])}; money in {about['currency']}.")
     reference = rows["reference"][0]
     yield table(
         (
@@ -217,8 +217,10 @@ def _costs(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
         points = rows.select("maker_fee_bps", "latency_ms").unique(maintain_order=True).rows()
         head = [f"{fee:g} bps, {latency:g} ms" for fee, latency in points]
         lines = []
-        for (policy,), found in rows.group_by("policy", maintain_order=True):
-            by_point = {(row["maker_fee_bps"], row["latency_ms"]): row for row in found.iter_rows(named=True)}
+        for (policy,), result in rows.group_by("policy", maintain_order=True):
+            by_point = {
+                (row["maker_fee_bps"], row["latency_ms"]): row for row in result.iter_rows(named=True)
+            }
             lines.append((policy, *(_sure(by_point[point]) for point in points)))
         yield Heading(f"Costs: {name}")
         yield table(("policy", *head), lines)

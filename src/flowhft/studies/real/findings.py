@@ -14,7 +14,7 @@ from flowhft.studies.real.sentences import sentences_table
 Rows = list[dict[str, Any]]
 
 
-def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
+def tables_of(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
     """Return the tables of the page.
 
     Args:
@@ -37,12 +37,12 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
             for stage, reason in outcome["refused"].items()
         ]
         if "calibrate" in outcome["done"]:
-            found = read_json(where / "calibrate" / "calibration.json")
+            result = read_json(where / "calibrate" / "calibration.json")
             tables["parameters"] += [
                 {"recording": name, "parameter": key} | {k: v for k, v in value.items() if k != "name"}
-                for key, value in found["parameters"].items()
+                for key, value in result["parameters"].items()
             ]
-            tables["notes"] += [{"recording": name, "note": text} for text in found["warnings"]]
+            tables["notes"] += [{"recording": name, "note": text} for text in result["warnings"]]
         tables["notes"] += _of_replays(name, where, outcome["done"], tables["notes"])
         for stage, table in (("backtest", "judged"), ("walk", "walks")):
             if stage in outcome["done"]:
@@ -51,10 +51,10 @@ def found_in(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[st
             path = where / stage / f"{file}.parquet"
             if stage in outcome["done"] and path.is_file():
                 tables[file] += [{"recording": name} | row for row in read_table(path).iter_rows(named=True)]
-    found_tables = {
+    tables_found = {
         name: pl.DataFrame(rows, infer_schema_length=None) for name, rows in tables.items() if rows
     }
-    return found_tables | sentences_table(found_tables)
+    return tables_found | sentences_table(tables_found)
 
 
 def _of_replays(name: str, where: Path, done: Sequence[str], noted: Rows) -> Rows:

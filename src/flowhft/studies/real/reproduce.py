@@ -11,7 +11,7 @@ from flowhft.runs.folder import Run
 from flowhft.stages.folder import RUNS
 from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.stages.tables import units_in
-from flowhft.studies.page import Found, claim, settle, write_page
+from flowhft.studies.page import StudyResult, claim, settle, write_page
 from flowhft.studies.real.stages import RecordingWork, Sizes
 from flowhft.types import Progress
 
@@ -78,7 +78,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
         The finished run folder, with one of each recording in it.
     """
     from flowhft.studies.real.document import document
-    from flowhft.studies.real.findings import found_in
+    from flowhft.studies.real.findings import tables_of
 
     listener = listener or Silent()
     if settings.quick:
@@ -99,12 +99,12 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     refused = {name: one["refused"] for name, one in outcomes.items()}
     settle(folder)
 
-    def find(work: Path) -> Found:
-        tables = found_in(folder, outcomes)
+    def find(work: Path) -> StudyResult:
+        tables = tables_of(folder, outcomes)
         about = {"command": typed(settings), "seed": settings.seed, "share": settings.share}
         page = document(tables, about | {"whole": not settings.recordings})
         units = {name: units_in(NAME, name, "currency of the recording") for name in tables}
-        return Found(tables, units, page, {"refused": refused})
+        return StudyResult(tables, units, page, {"refused": refused})
 
     page = Run(folder, NAME, {"command": typed(settings), "refused": refused}, settings.seed, done)
     write_page(page, PAGE, listener, find, settings.docs)
@@ -123,13 +123,13 @@ def _prefixes(settings: Reproduce) -> dict[str, Path]:
     data = settings.data or sample_recording().parent
     if not data.is_dir():
         raise DataError(f"`data` must be a folder of recordings; received {data}. Name another one.")
-    found = recordings_in(data)
-    if not found:
+    result = recordings_in(data)
+    if not result:
         raise DataError(f"`data` must hold recordings; {data} and its folders hold none.")
     for name in settings.recordings:
-        if name not in found:
-            raise UnknownNameError("recording", name, list(found))
-    return {name: path for name, path in found.items() if name in (settings.recordings or found)}
+        if name not in result:
+            raise UnknownNameError("recording", name, list(result))
+    return {name: path for name, path in result.items() if name in (settings.recordings or result)}
 
 
 def _outcomes(
@@ -160,20 +160,20 @@ def _outcomes(
         settings.seed,
     )
     names = list(prefixes)
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     cores = cores_for(settings.cores, len(names))
     executor = PoolExecutor(cores, prepare) if cores > 1 else do_here
     tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
 
     def tell(share: float, now: str) -> None:
-        progress((len(found) + share) / len(names), now)
+        progress((len(results) + share) / len(names), now)
 
     with contextlib.closing(executor(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
         task: Any
         for task, outcome in outcomes:
-            found[names[task.span.number]] = outcome
-            tell(0.0, f"{len(found)} of {len(names)} recordings")
-    return {name: found[name] for name in names}
+            results[names[task.span.number]] = outcome
+            tell(0.0, f"{len(results)} of {len(names)} recordings")
+    return {name: results[name] for name in names}
 
 
 def typed(settings: Reproduce) -> str:
@@ -198,11 +198,11 @@ def recordings_in(data: Path) -> dict[str, Path]:
     from flowhft.recordings.formats.read import sessions_in
 
     folders = [data, *sorted(path for path in data.rglob("*") if path.is_dir())]
-    found = {}
+    result = {}
     for folder in folders:
         if any(part.startswith(".") for part in folder.relative_to(data).parts):
             continue
         for session in sessions_in(folder):
             name = session.prefix.name
-            found[name if name not in found else f"{folder.name}_{name}"] = session.prefix
-    return found
+            result[name if name not in result else f"{folder.name}_{name}"] = session.prefix
+    return result

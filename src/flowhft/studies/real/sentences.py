@@ -17,44 +17,48 @@ def sentences_table(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFram
     Args:
         tables: from `flowhft.studies.real.findings`.
     """
-    said: list[tuple[str, str]] = []
+    messages: list[tuple[str, str]] = []
     if "judged" in tables:
-        said.append(("judged", overall(tables["judged"], "On the unseen part")))
-        said += [("judged", text) for text in verdicts(tables["judged"], "on the unseen part")]
-        said.append(("judged", fees_sentence(tables["judged"])))
+        messages.append(("judged", overall(tables["judged"], "On the unseen part")))
+        messages += [("judged", text) for text in verdicts(tables["judged"], "on the unseen part")]
+        messages.append(("judged", fees_sentence(tables["judged"])))
     if "walks" in tables:
-        said.append(("walks", overall(tables["walks"], "Walking forward")))
-        said += [("walks", text) for text in verdicts(tables["walks"], "walking forward")]
-    return {"sentences": pl.DataFrame(said, schema=["section", "sentence"], orient="row")} if said else {}
+        messages.append(("walks", overall(tables["walks"], "Walking forward")))
+        messages += [("walks", text) for text in verdicts(tables["walks"], "walking forward")]
+    return (
+        {"sentences": pl.DataFrame(messages, schema=["section", "sentence"], orient="row")}
+        if messages
+        else {}
+    )
 
 
-def overall(judged: pl.DataFrame, where: str) -> str:
+def overall(evaluated: pl.DataFrame, where: str) -> str:
     """Return what all policies came to on all recordings, before fees.
 
     Args:
-        judged: rows of recordings and policies (`flowhft.studies.real.findings`).
+        evaluated: rows of recordings and policies (`flowhft.studies.real.findings`).
         where: what was judged, as in "On the unseen part".
     """
-    judged = judged.filter(pl.col("rule") != NO_QUOTE)  # neither a gain nor a loss
-    counts = counts_of(judged)
+    evaluated = evaluated.filter(pl.col("rule") != NO_QUOTE)  # neither a gain nor a loss
+    counts = counts_of(evaluated)
     gains, losses = (sum(row[name] for row in counts) for name in ("sure_gains", "sure_losses"))
     winners = [row["policy"] for row in counts if row["sure_gains"]]
     whose = f" ({', '.join(f'`{name}`' for name in winners)})" if winners else ""
     return (
-        f"{where}, before fees: of {judged.height} judgements, {len(counts)} policies on "
+        f"{where}, before fees: of {evaluated.height} judgements, {len(counts)} policies on "
         f"{counted(counts[0]['recordings'], 'recording')}, {gains} are gains at {SURE}{whose} and {losses} "
         "are losses."
     )
 
 
-def verdicts(judged: pl.DataFrame, where: str) -> Iterator[str]:
+def verdicts(evaluated: pl.DataFrame, where: str) -> Iterator[str]:
     """Yield a sentence a policy: on how many recordings it earned, lost, or neither can be told.
 
     Args:
-        judged: rows of recordings and policies (`flowhft.studies.real.findings`).
+        evaluated: rows of recordings and policies (`flowhft.studies.real.findings`).
         where: what was judged, as in "on the unseen part".
     """
-    for row in counts_of(judged.filter(pl.col("rule") != NO_QUOTE)):
+    for row in counts_of(evaluated.filter(pl.col("rule") != NO_QUOTE)):
         text = (
             f"`{row['policy']}` {where}: a gain before fees on {row['gains']} of "
             f"{counted(row['recordings'], 'recording')} ({row['sure_gains']} at {SURE}), a loss on "
@@ -68,27 +72,27 @@ def verdicts(judged: pl.DataFrame, where: str) -> Iterator[str]:
         yield text + "."
 
 
-def counts_of(judged: pl.DataFrame) -> list[dict[str, Any]]:
+def counts_of(evaluated: pl.DataFrame) -> list[dict[str, Any]]:
     """Return one row a policy: on how many recordings it gained, lost, was better and worse.
 
     Args:
-        judged: rows of recordings and policies.
+        evaluated: rows of recordings and policies.
 
     Returns:
         policy, reference, recordings, gains, sure_gains, losses, sure_losses; better and worse than the
         reference, as surely (None for the reference itself). What is sure has its interval on one side of 0;
         who stays at home has neither gains nor losses.
     """
-    found = []
-    for (policy,), rows in judged.group_by("policy", maintain_order=True):
+    results = []
+    for (policy,), rows in evaluated.group_by("policy", maintain_order=True):
         gains = rows.filter(pl.col("pnl") > 0.0).height
         traded = rows.filter(pl.col("rule") != NO_QUOTE).height
         other = policy != rows["reference"][0]
-        found.append(
+        results.append(
             {
                 "policy": policy,
                 "reference": rows["reference"][0],
-                "recordings": judged["recording"].n_unique(),
+                "recordings": evaluated["recording"].n_unique(),
                 "gains": gains,
                 "sure_gains": rows.filter(pl.col("pnl_low") > 0.0).height,
                 "losses": traded - gains,
@@ -97,12 +101,12 @@ def counts_of(judged: pl.DataFrame) -> list[dict[str, Any]]:
                 "worse": rows.filter(pl.col("difference_high") < 0.0).height if other else None,
             }
         )
-    return found
+    return results
 
 
-def fees_sentence(judged: pl.DataFrame) -> str:
+def fees_sentence(evaluated: pl.DataFrame) -> str:
     """Return what fee the policies could have paid, at best."""
-    known = judged.filter(pl.col("break_even_fee_bps").is_not_null())
+    known = evaluated.filter(pl.col("break_even_fee_bps").is_not_null())
     if known.height == 0:
         return "No policy traded."
     best = known.sort("break_even_fee_bps", descending=True).row(0, named=True)

@@ -80,7 +80,7 @@ class RecordingWork:
     def prepare(self, scenario: int) -> None:
         """Return nothing: recordings have nothing in common."""
 
-    def do(self, place: None, task: Task, progress: Progress) -> dict[str, Any]:
+    def do(self, prepared: None, task: Task, progress: Progress) -> dict[str, Any]:
         """Run all stages of a recording, and return which finished and why others did not."""
         at = task.span.number
         run = Recorded(self.prefixes[at], self.folder / self.names[at], self.sizes, self.seed)

@@ -135,11 +135,11 @@ def _evaluated(
     def seen(values: np.ndarray) -> np.ndarray:
         return np.log(np.maximum(values, 0.5 * floor)) if fact.logarithmic else values
 
-    found = envelope(seen(recorded), seen(simulated), significance)
-    centre, low, high = (np.exp(v) if fact.logarithmic else v for v in found[1:])
+    result = envelope(seen(recorded), seen(simulated), significance)
+    centre, low, high = (np.exp(v) if fact.logarithmic else v for v in result[1:])
     table = _points(fact, x, recorded, centre, low, high)
-    agrees = found.p_value > significance
-    return table, (fact.name, fact.title, found.p_value, agrees, _said(fact, table, agrees))
+    agrees = result.p_value > significance
+    return table, (fact.name, fact.title, result.p_value, agrees, _said(fact, table, agrees))
 
 
 def _points(fact: Fact, x: np.ndarray, recorded: np.ndarray, *curves: np.ndarray) -> pl.DataFrame:
@@ -175,11 +175,11 @@ def _said(fact: Fact, table: pl.DataFrame, agrees: bool) -> str:
 def _runs(x: list[float], outside: list[bool]) -> str:
     """Name the points outside: "1 to 2 and 10" if 5 of 1, 2, 5 and 10 is inside."""
     runs: list[list[float]] = []
-    for place, out, before in zip(x, outside, [False, *outside], strict=False):
+    for point, out, before in zip(x, outside, [False, *outside], strict=False):
         if out and before:
-            runs[-1].append(place)
+            runs[-1].append(point)
         elif out:
-            runs.append([place])
+            runs.append([point])
     return " and ".join(f"{r[0]:.3g}" if len(r) == 1 else f"{r[0]:.3g} to {r[-1]:.3g}" for r in runs)
 
 
@@ -208,16 +208,16 @@ def resemblance(
     recorded = recorded_tape(recording, scenario.dt, order_window, stream(seed, "resemblance", "ties"))
     progress(0.1, "simulate")
 
-    def told() -> Iterable[Tape]:
+    def tapes() -> Iterable[Tape]:
         drawn = simulated_tapes(scenario, recorded.steps, paths, seed, order_window)
         for index, tape in enumerate(drawn):
             progress(0.3 + 0.7 * index / paths, "measure")
             yield tape
 
-    found = compare(recorded, told(), 1.0 / scenario.fill_decay, max(0.01, 1.0 / (paths + 1.0)))
+    result = compare(recorded, tapes(), 1.0 / scenario.fill_decay, max(0.01, 1.0 / (paths + 1.0)))
     points, verdict = _spread(top_of_book(recording))
     progress(1.0, "done")
-    return Resemblance(pl.concat([found.points, points]), pl.concat([found.verdicts, verdict]))
+    return Resemblance(pl.concat([result.points, points]), pl.concat([result.verdicts, verdict]))
 
 
 def _spread(top: TopOfBook) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -232,22 +232,22 @@ def _spread(top: TopOfBook) -> tuple[pl.DataFrame, pl.DataFrame]:
     title = "Market spread"
     nothing = np.full(len(x), np.nan)
     fact = Fact(SPREAD, title, "quantile over time", "ticks", lambda tape, distance: x, lambda tape, x: x)
-    said = f"{title}: {values[2]:g} ticks in the median; the simulator has no book, only a mid."
+    message = f"{title}: {values[2]:g} ticks in the median; the simulator has no book, only a mid."
     points = _points(fact, x, values, nothing, nothing, nothing)
     return points, pl.DataFrame(
-        [(SPREAD, title, None, False, said)], schema=_schema(VERDICT_UNITS, "p_value"), orient="row"
+        [(SPREAD, title, None, False, message)], schema=_schema(VERDICT_UNITS, "p_value"), orient="row"
     )
 
 
-def save_resemblance(found: Resemblance, folder: Path) -> None:
+def save_resemblance(result: Resemblance, folder: Path) -> None:
     """Write a resemblance as `resemblance.parquet` and `resemblance_verdicts.parquet`.
 
     Args:
-        found: what to write.
+        result: what to write.
         folder: exists.
     """
-    write_table(folder / "resemblance.parquet", found.points, POINT_UNITS)
-    write_table(folder / "resemblance_verdicts.parquet", found.verdicts, VERDICT_UNITS)
+    write_table(folder / "resemblance.parquet", result.points, POINT_UNITS)
+    write_table(folder / "resemblance_verdicts.parquet", result.verdicts, VERDICT_UNITS)
 
 
 def load_resemblance(folder: Path) -> Resemblance:

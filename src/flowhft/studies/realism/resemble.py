@@ -54,7 +54,7 @@ def run(settings: Resemble, listener: Listener | None = None) -> Path:
         from flowhft.studies.realism.resemblance import resemblance, save_resemblance
 
         with listener.stage("compare with the simulation") as progress:
-            found = resemblance(
+            result = resemblance(
                 parts.learn,
                 scenario,
                 order_window=order_window,
@@ -62,9 +62,9 @@ def run(settings: Resemble, listener: Listener | None = None) -> Path:
                 seed=settings.seed,
                 progress=progress,
             )
-        save_resemblance(found, work)
+        save_resemblance(result, work)
         write_json(work / "recording.json", facts_of(parts))
         run.finish(
-            recording=parts.learn.name, paths=settings.paths, dt=scenario.dt, failures=len(found.failures)
+            recording=parts.learn.name, paths=settings.paths, dt=scenario.dt, failures=len(result.failures)
         )
     return run.folder

@@ -62,13 +62,13 @@ def autocorrelation(values: Float[np.ndarray, " sample"], lags: Points) -> Point
     """Return the autocorrelation at each lag; NaN where the values do not vary or are too few."""
     centred = values - np.mean(values) if len(values) else values
     variance = float(np.mean(centred**2)) if len(values) else 0.0
-    found = [
+    results = [
         float(np.mean(centred[int(lag) :] * centred[: -int(lag)])) / variance
         if variance > 0.0 and len(values) > 2 * lag
         else np.nan
         for lag in lags
     ]
-    return np.array(found)
+    return np.array(results)
 
 
 def _moves(tape: Tape, interval: float) -> Float[np.ndarray, " sample"]:
@@ -80,8 +80,8 @@ def _moves(tape: Tape, interval: float) -> Float[np.ndarray, " sample"]:
 def _counts(tape: Tape, interval: float) -> Float[np.ndarray, " sample"]:
     """Return the market orders of both sides in intervals laid end to end."""
     bins = int(tape.steps * tape.dt / interval)
-    place = (tape.times / interval).astype(np.int64)
-    return np.bincount(place[place < bins], minlength=bins).astype(np.float64)
+    index = (tape.times / interval).astype(np.int64)
+    return np.bincount(index[index < bins], minlength=bins).astype(np.float64)
 
 
 def _variance(tape: Tape, x: Points) -> Points:
@@ -89,12 +89,12 @@ def _variance(tape: Tape, x: Points) -> Points:
 
 
 def _kurtosis(tape: Tape, x: Points) -> Points:
-    found = []
+    results = []
     for interval in x:
         moves = _moves(tape, interval)
         square = float(np.mean(moves**2))
-        found.append(float(np.mean(moves**4)) / square**2 if square > 0.0 else np.nan)
-    return np.array(found)
+        results.append(float(np.mean(moves**4)) / square**2 if square > 0.0 else np.nan)
+    return np.array(results)
 
 
 def _absolute(tape: Tape, x: Points) -> Points:
@@ -129,13 +129,13 @@ def _fills(tape: Tape, x: Points) -> Points:
 def _markouts(distance: float) -> Callable[[Tape, Points], Points]:
     def values(tape: Tape, x: Points) -> Points:
         side, step = np.nonzero(tape.reach >= distance)
-        found = []
+        results = []
         for horizon in x:
             steps = max(1, round(horizon / tape.dt))
             inside = step + steps <= tape.steps
             move = tape.mids[step[inside] + steps] - tape.mids[step[inside]]
-            found.append(float(np.mean(np.where(side[inside] == 1, move, -move))) if len(move) else np.nan)
-        return np.array(found)
+            results.append(float(np.mean(np.where(side[inside] == 1, move, -move))) if len(move) else np.nan)
+        return np.array(results)
 
     return values
 

@@ -17,7 +17,7 @@ from flowhft.calibrate.hawkes import spread_ties
 from flowhft.calibrate.sessions import span_ns, without_gaps
 from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book
-from flowhft.recordings.market_orders import orders_told, taken_together
+from flowhft.recordings.market_orders import published_orders, taken_together
 from flowhft.recordings.ticks import BUY, Recording
 from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
@@ -81,11 +81,11 @@ def recorded_tape(recording: Recording, dt: float, order_window: float, seed: in
     mids = mid_at(top, starts)
     seen = np.isfinite(mids)  # the exchange may have made the first mid a moment after the clocks begin
     mids = mids[np.maximum.accumulate(np.where(seen, np.arange(steps + 1), np.argmax(seen)))]
-    told = orders_told(recording.events, top)
-    orders = taken_together(told, round(order_window * 1e9))
+    single_orders = published_orders(recording.events, top)
+    orders = taken_together(single_orders, round(order_window * 1e9))
     inside = (orders.time_ns >= first) & (orders.time_ns < starts[-1])
     times = spread_ties(orders.time_ns[inside], first, seed)
-    pieces = taken_together(told, 0)
+    pieces = taken_together(single_orders, 0)
     step = np.searchsorted(starts, pieces.time_ns, side="right") - 1
     here = (step >= 0) & (step < steps)
     reach = np.full((2, steps), -np.inf)

@@ -98,10 +98,10 @@ def walk_forward(
         done += 1
         tell(0.0, f"{done} of {count} windows")
     # Read back even what was found just now: a resumed walk cannot differ from one that was not interrupted.
-    found = [finished[f"{number:05d}"] for number in range(count)]
-    if not any(one.replayed for one in found):
+    results = [finished[f"{number:05d}"] for number in range(count)]
+    if not any(one.replayed for one in results):
         raise DataError(
-            f"no window of the walk could be traded; of the last one: {found[-1].record['refused']} Learn "
+            f"no window of the walk could be traded; of the last one: {results[-1].record['refused']} Learn "
             "from longer windows (--walk.learn)."
         )
-    return found
+    return results

@@ -30,20 +30,20 @@ def to_tables(traded: Traded) -> Tables:
     return Tables({"record": traded.record, "replayed": replayed}, tables)
 
 
-def from_tables(found: Tables) -> Traded:
+def from_tables(result: Tables) -> Traded:
     """Return what `to_tables` was given; delays are left out."""
     replayed = {
         name: Replayed(
-            trajectory=trajectory_of(found.tables[f"{name}.steps"]),
-            fills=found.tables[f"{name}.fills"],
+            trajectory=trajectory_of(result.tables[f"{name}.steps"]),
+            fills=result.tables[f"{name}.fills"],
             orders=OrderCounts(**one["orders"]),
             decision_latency_us=one["decision_latency_us"],
             measured_latency_us=np.array(one["measured_latency_us"], np.float64),
             delays=UNKNOWN,
         )
-        for name, one in found.value["replayed"].items()
+        for name, one in result.value["replayed"].items()
     }
-    return Traded(found.value["record"], replayed, found.tables.get("costs", pl.DataFrame()))
+    return Traded(result.value["record"], replayed, result.tables.get("costs", pl.DataFrame()))
 
 
 def windows_in(folder: Path | None) -> Finished[Traded]:

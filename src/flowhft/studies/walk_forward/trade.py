@@ -66,7 +66,7 @@ class Traded(NamedTuple):
     costs: pl.DataFrame
 
 
-class Place(NamedTuple):
+class Prepared(NamedTuple):
     """What all windows of a walk have in common."""
 
     recording: Windowed
@@ -114,9 +114,9 @@ class WalkWork:
     seed: int
     instrument: InstrumentSettings = InstrumentSettings()
 
-    def prepare(self, scenario: int) -> Place:
+    def prepare(self, scenario: int) -> Prepared:
         """Read the recording and the policies."""
-        return self.place_of(self.read())
+        return self.prepared_for(self.read())
 
     def read(self) -> Windowed:
         """Return the recording: window by window from one file in the tick schema, else in memory.
@@ -124,12 +124,12 @@ class WalkWork:
         A file of single orders is held in memory too, and one that is mended.
         """
         file = None if self.repair else tick_file_in(self.paths)
-        found = None if file is None else open_windows(file, self.instrument)
-        if found is not None:
-            return found
+        result = None if file is None else open_windows(file, self.instrument)
+        if result is not None:
+            return result
         return InMemory(read_recording(list(self.paths), repair=self.repair, instrument=self.instrument))
 
-    def place_of(self, recording: Windowed, reference: str = "") -> Place:
+    def prepared_for(self, recording: Windowed, reference: str = "") -> Prepared:
         """Return what windows have in common, of a recording that is already read.
 
         Args:
@@ -145,19 +145,21 @@ class WalkWork:
                 f"'{self.policies}'. Write label=path, or --walk.adapt ''."
             )
         instrument, start = recording.instrument, recording.first_mid()
-        return Place(recording, compared, adapted, instrument.reference(start), instrument.tick_value(start))
+        return Prepared(
+            recording, compared, adapted, instrument.reference(start), instrument.tick_value(start)
+        )
 
-    def do(self, place: Place, task: Task, progress: Progress) -> Traded:
+    def do(self, prepared: Prepared, task: Task, progress: Progress) -> Traded:
         """Calibrate, adapt, trade one window."""
-        return self.trade(place, self.windows[task.span.number], progress)
+        return self.trade(prepared, self.windows[task.span.number], progress)
 
-    def trade(self, place: Place, part: Window, progress: Progress = no_progress) -> Traded:
+    def trade(self, prepared: Prepared, part: Window, progress: Progress = no_progress) -> Traded:
         """Calibrate before a window, adapt, trade it, and close what is open at its end.
 
         A window whose past cannot carry a calibration is not traded by anybody: its record says why.
         """
         seed = stream(self.seed, "walk", part.number)
-        origin = place.recording.sessions[0][0]
+        origin = prepared.recording.sessions[0][0]
         record: dict[str, Any] = {
             "window": part.number,
             "session": part.session,
@@ -168,27 +170,33 @@ class WalkWork:
         }
         progress(0.0, f"window {part.number + 1}: calibrating")
         try:
-            found, scenario = self.calibrated(place.recording, part, seed)
+            result, scenario = self.calibrated(prepared.recording, part, seed)
         except (DataError, UsageError) as reason:
             return Traded(record | {"refused": str(reason)}, {}, pl.DataFrame())
         record |= {
-            "parameters": {name: found.parameters[name] for name in SHOWN if name in found.parameters},
-            "warnings": list(found.warnings),
+            "parameters": {name: result.parameters[name] for name in SHOWN if name in result.parameters},
+            "warnings": list(result.warnings),
         }
         progress(0.2, f"window {part.number + 1}: adapting")
-        frozen, chosen = self._frozen(place, scenario, seed)
+        frozen, chosen = self._frozen(prepared, scenario, seed)
         progress(0.7, f"window {part.number + 1}: trading")
-        flow = OrderFlow(*(found.parameters[name].value for name in OrderFlow._fields))
-        market = traded_part(place.recording, part)
+        flow = OrderFlow(*(result.parameters[name].value for name in OrderFlow._fields))
+        market = traded_part(prepared.recording, part)
         seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
-        rules = self.replay.counting(found.facts.order_window)
+        rules = self.replay.counting(result.facts.order_window)
         tape = read_tape(as_received(market, rules), rules)
 
         def at_end(path: Trajectory) -> Ended:
-            return ended(path, tape, rules, seconds, place.reference)
+            return ended(path, tape, rules, seconds, prepared.reference)
 
         replayed = replay(
-            market, frozen, rules, seed, flow=flow, reference=place.reference, tick_value=place.tick_value
+            market,
+            frozen,
+            rules,
+            seed,
+            flow=flow,
+            reference=prepared.reference,
+            tick_value=prepared.tick_value,
         )
         ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
@@ -204,8 +212,8 @@ class WalkWork:
             seed,
             flow,
             lambda path: at_end(path).trajectory,
-            reference=place.reference,
-            tick_value=place.tick_value,
+            reference=prepared.reference,
+            tick_value=prepared.tick_value,
         )
         steps = {name: np.shape(end.trajectory.fee)[-1] for name, end in ends.items()}
         kept = {
@@ -223,9 +231,9 @@ class WalkWork:
             DataError: the window's past cannot carry a parameter.
         """
         past = recording.window(part.learn_start_ns, part.learn_end_ns)
-        found = calibrate(past, self.calibration, seed)
+        result = calibrate(past, self.calibration, seed)
         scenario = scenario_of(
-            found,
+            result,
             first_mid(past),
             dt=self.replay.decision_interval,
             horizon=self.replay.horizon,
@@ -233,14 +241,14 @@ class WalkWork:
             inventory_limit=self.replay.limit,
             maker_fee_bps=self.replay.fee_bps,
         )
-        return found, scenario
+        return result, scenario
 
     def _frozen(
-        self, place: Place, scenario: Scenario, seed: int
+        self, prepared: Prepared, scenario: Scenario, seed: int
     ) -> tuple[dict[str, Frozen | OwnPolicy], dict[str, Any]]:
         """Return every policy as it quotes in the market before the window, and what was chosen for it."""
         chosen: dict[str, Any] = {}
-        policies = place.lineup.policies
+        policies = prepared.lineup.policies
         if self.walk.teachers:
             many = TeacherSettings(paths=self.walk.teachers, fresh_paths=2)
             rows = pl.DataFrame(select_in(scenario, many, seed).candidates)
@@ -251,9 +259,9 @@ class WalkWork:
                 if (rule := rule_in(policy.policy)) is not None
             }
         frozen = frozen_in(policies, scenario)
-        if place.adapted:
+        if prepared.adapted:
             fitted = adapt(
-                [unmapped_in_lab(place.adapted, scenario)],
+                [unmapped_in_lab(prepared.adapted, scenario)],
                 [scenario],
                 AdaptSettings(paths=self.walk.paths, fresh_paths=self.walk.paths),
                 seed,
@@ -261,7 +269,7 @@ class WalkWork:
                 state=StateSettings(generations=self.walk.generations),
             )
             # A network that works out an adapter from what it senses stays, the map comes after it.
-            frozen[ADAPTED] = freeze(replace(place.adapted, adapter=fitted.adapter), scenario)
+            frozen[ADAPTED] = freeze(replace(prepared.adapted, adapter=fitted.adapter), scenario)
             chosen |= {"adapter": fitted.adapter, "gain": fitted.fresh}
         return frozen, chosen
 

@@ -31,7 +31,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.calibrate.calibrate import CalibrationSettings
     from flowhft.recordings.ticks import warnings_in
     from flowhft.simulate.devices import prepare
-    from flowhft.stages.evaluation import Replays, judge
+    from flowhft.stages.evaluation import Replays, evaluation_of_replays
     from flowhft.stages.policies import find_saved
     from flowhft.stages.recording import facts_of_windows, identity_of_windows, paths_in
     from flowhft.studies.walk_forward.forward import planned, walk_forward
@@ -54,11 +54,11 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     )
     with listener.stage("read the recording"):
         recording = work.read()
-    place = work.place_of(recording, settings.reference)
-    compared = place.lineup
+    prepared = work.prepared_for(recording, settings.reference)
+    compared = prepared.lineup
     called, saved = policies_of(compared.policies)
     parents = {"recording": identity_of_windows(recording)} | saved
-    if place.adapted:
+    if prepared.adapted:
         adapted = find_saved(settings.walk.adapt, "walk.adapt")
         parents["walk.adapt"] = identity_of(adapted.path or Path(settings.walk.adapt))
         walk = replace(settings.walk, adapt=adapted.remembered)
@@ -75,7 +75,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             money = instrument.tick_value(recording.first_mid()) * settings.replay.lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
-            found = judge(
+            result = evaluation_of_replays(
                 Replays(
                     recording,
                     walked.replayed,
@@ -84,27 +84,27 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
                     instrument.money,
                     money,
                     walked.costs,
-                    place.origins,
+                    prepared.origins,
                     walked.time,
                 ),
                 confidence=settings.confidence,
-                learned=ADAPTED if place.adapted else compared.learned,
+                learned=ADAPTED if prepared.adapted else compared.learned,
                 more={"walk": work.walk, "windows": len(windows), "refused": len(refused)},
             )
         units = units_of("backtest", "windows", money=instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
         if warnings := warnings_in(recording.findings):
-            found = found.warned([f"recording: {warning}" for warning in warnings])
+            result = result.warned([f"recording: {warning}" for warning in warnings])
         if refused:
-            found = found.warned(
+            result = result.warned(
                 [
                     f"{len(refused)} of {len(windows)} windows were not traded: their past cannot be "
                     f"calibrated; the first: {refused[0]['refused']}"
                 ]
             )
-        found.save(folder)
+        result.save(folder)
         write_json(folder / "recording.json", facts_of_windows(recording))
-        run.finish(reference=compared.reference, policies=place.names)
+        run.finish(reference=compared.reference, policies=prepared.names)
     return run.folder
 
 

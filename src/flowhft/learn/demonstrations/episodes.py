@@ -20,7 +20,7 @@ SHARD_ROWS = 150_000
 UNITS = tables.units_of("demonstrate", "lessons")
 
 
-class Lesson(NamedTuple):
+class Episodes(NamedTuple):
     """The sessions `first` to `first + paths - 1` of a teacher in a scenario.
 
     Attributes:
@@ -45,35 +45,35 @@ class Lesson(NamedTuple):
         return self.paths * self.scenario.steps
 
 
-def plan(lessons: Sequence[Lesson], rows: int = SHARD_ROWS) -> list[list[Lesson]]:
+def plan(sets: Sequence[Episodes], rows: int = SHARD_ROWS) -> list[list[Episodes]]:
     """Divide lessons among shards, in their order; one that is too long for a shard becomes several.
 
     The plan follows from the lessons alone, so that a resumed run divides them as the first one did.
 
     Args:
-        lessons: to be recorded.
+        sets: to be recorded.
         rows: of a shard, at most (a single session may be longer).
     """
-    shards: list[list[Lesson]] = []
+    shards: list[list[Episodes]] = []
     room = 0
-    for lesson in lessons:
+    for episodes in sets:
         done = 0
-        while done < lesson.paths:
-            if room < lesson.scenario.steps:
+        while done < episodes.paths:
+            if room < episodes.scenario.steps:
                 shards.append([])
-                room = max(rows, lesson.scenario.steps)
-            paths = min(lesson.paths - done, room // lesson.scenario.steps)
-            shards[-1].append(lesson._replace(first=lesson.first + done, paths=paths))
+                room = max(rows, episodes.scenario.steps)
+            paths = min(episodes.paths - done, room // episodes.scenario.steps)
+            shards[-1].append(episodes._replace(first=episodes.first + done, paths=paths))
             done += paths
-            room -= paths * lesson.scenario.steps
+            room -= paths * episodes.scenario.steps
     return shards
 
 
-def choose(lessons: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
+def choose(sets: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
     """Choose what to learn from.
 
     Args:
-        lessons: the table of a data set (`flowhft.learn.demonstrations.dataset_files.read_lessons`).
+        sets: the table of a data set (`flowhft.learn.demonstrations.dataset_files.read_episodes`).
         settings: which scenarios, teachers and sessions.
 
     Returns:
@@ -83,12 +83,12 @@ def choose(lessons: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
         UnknownNameError: nothing of a scenario or teacher was recorded.
         UsageError: nothing is left.
     """
-    kept = lessons
+    kept = sets
     for kind, column, names in (
         ("scenario", "scenario", settings.scenarios),
         ("teacher", "expert", settings.teachers),
     ):
-        known = lessons[column].unique().to_list()
+        known = sets[column].unique().to_list()
         for name in names:
             if name not in known:
                 raise UnknownNameError(kind, name, known, "It has no lessons in this data set.")

@@ -4,7 +4,7 @@ from flowhft.runs.tables.schema import POLICY, SCENARIO, Column, Table
 
 C = Column
 _WHOSE = Column("policy", "", "whose row it is")
-_JUDGED = (
+_EVALUATED = (
     SCENARIO,
     *POLICY,
     C("reference", "", "what it is compared with (differences)", optional=True),
@@ -49,7 +49,7 @@ TABLES = (
         "results",
         ("evaluate", "backtest"),
         "a scenario and policy",
-        _JUDGED,
+        _EVALUATED,
         metrics=True,
         read=("evaluate", "backtest"),
     ),
@@ -57,7 +57,7 @@ TABLES = (
         "differences",
         ("evaluate", "backtest"),
         "a scenario and policy, the reference left out",
-        tuple(C("reference", "", "what was subtracted") if c.name == "reference" else c for c in _JUDGED),
+        tuple(C("reference", "", "what was subtracted") if c.name == "reference" else c for c in _EVALUATED),
         metrics=True,
         read=("evaluate", "backtest"),
         note="Every metric is policy minus `reference`, paired.",
