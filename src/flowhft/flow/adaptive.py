@@ -1,4 +1,4 @@
-"""The flow's differential equation to a stated tolerance: by it the lab judges how exact fixed steps are."""
+"""The flow's differential equation to a stated tolerance, by which the lab tells how exact fixed steps are."""
 
 from typing import Any
 

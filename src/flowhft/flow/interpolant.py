@@ -121,5 +121,5 @@ def share_out(batch: Batch, first: int) -> tuple[Batch, Batch]:
 
 
 def together(*sets: Targets) -> Targets:
-    """Return the lessons as one: every sample weighs the same."""
+    """Return several targets as one: every sample weighs the same."""
     return Targets(*(jnp.concatenate(parts) for parts in zip(*sets, strict=True)))

@@ -1,4 +1,4 @@
-"""Estimators: numbers by which policies are judged, each a smooth function of means over paths.
+"""Estimators: numbers by which policies are evaluated, each a smooth function of means over paths.
 
 What is averaged are *columns*: values per path (a measure, its square, its tail, a second measure that it is
 divided by). So one definition

@@ -1,4 +1,4 @@
-"""Judge one long path: cut into sessions for its metrics and for their intervals.
+"""Evaluate one long path: cut into sessions for its metrics and for their intervals.
 
 A recording is lived through once. Its metrics are those of simulation, each session of the recording taken
 as a path; but sessions that follow each other are few. So the intervals are those of few sessions

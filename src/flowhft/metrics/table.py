@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Metric:
-    """A number by which policies are judged.
+    """A number by which policies are evaluated.
 
     Attributes:
         name: column name.

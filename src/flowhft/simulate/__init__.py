@@ -1,4 +1,4 @@
-"""The lab: simulated markets, policies in jax, and the loops that run and judge them.
+"""The lab: simulated markets, policies in jax, and the loops that run and evaluate them.
 
 market/     price + arrivals + fills; what does not depend on the maker is drawn first
 quoting/    policies as jax runs them

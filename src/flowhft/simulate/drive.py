@@ -1,4 +1,4 @@
-"""Do what is not done yet of a judgement, here or on a cluster, and add it all up in a fixed order."""
+"""Do what is not done yet of an evaluation, here or on a cluster, and add it all up in a fixed order."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,14 +19,14 @@ def evaluate_all(
     only: Sequence[int] | None = None,
     progress: Progress = no_progress,
 ) -> None:
-    """Judge every span that is not finished, and keep each as soon as it is.
+    """Evaluate every span that is not finished, and keep each as soon as it is.
 
     Args:
-        job: the judgement.
+        job: the evaluation.
         finished: what an earlier try has done, to which this one adds.
-        executor: who judges; see `flowhft.work.cluster` for another one.
-        only: places of the scenarios that are judged; all by default.
-        progress: told as paths are judged.
+        executor: who evaluates; see `flowhft.work.cluster` for another one.
+        only: places of the scenarios that are evaluated; all by default.
+        progress: told as paths are evaluated.
 
     Raises:
         DataError: what an earlier try has left is damaged.
@@ -64,7 +64,7 @@ def total_of(job: Job, finished: Finished, scenario: int) -> Moments:
     """Add up the finished spans of a scenario, in their order.
 
     Args:
-        job: the judgement.
+        job: the evaluation.
         finished: all spans of the scenario among others.
         scenario: its place in the list.
     """

@@ -1,4 +1,4 @@
-"""Judge policies in simulated markets: policies x scenarios, paired on the same random numbers."""
+"""Evaluate policies in simulated markets: policies x scenarios, paired on the same random numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,10 +56,10 @@ def evaluate_scenario(
         paths: sessions; path i is the same market for every policy. Memory does not grow with them.
         seed: of the run; the paths are those of its stream "evaluate".
         reference: the policy that differences are taken against; one of `policies`.
-        like: scenarios judged beside this one, with which it shares compiled programs.
+        like: scenarios evaluated beside this one, with which it shares compiled programs.
         confidence: of the intervals.
         chunk: paths simulated at once.
-        progress: told as paths are judged.
+        progress: told as paths are evaluated.
     """
     require(reference in policies, "reference", f"be one of {', '.join(policies)}", f"'{reference}'")
     family = [scenario, *(other for other in like if other != scenario)]
@@ -72,10 +72,10 @@ def evaluate_scenario(
 def evaluation_of(
     job: Job, finished: Finished, scenario: int, reference: str, confidence: float = CONFIDENCE
 ) -> ScenarioEvaluation:
-    """Return what a finished judgement found in one of its scenarios.
+    """Return what a finished evaluation found in one of its scenarios.
 
     Args:
-        job: the judgement.
+        job: the evaluation.
         finished: its spans (`flowhft.simulate.drive.evaluate_all`).
         scenario: its place in the list.
         reference: the policy that differences are taken against.
@@ -162,7 +162,7 @@ def equity_table(scenario: Scenario, name: str, trajectory: Trajectory) -> pl.Da
 
 
 def sessions_of(scenario: Scenario, policy: Policy | OwnPolicy, *, paths: int, seed: int) -> Trajectory:
-    """Return whole sessions, the first of those that are judged.
+    """Return whole sessions, the first of those that are evaluated.
 
     Args:
         scenario: where.

@@ -1,4 +1,4 @@
-"""Judge one span of paths: the moments of all policies over it."""
+"""Evaluate one span of paths: the moments of all policies over it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from flowhft.simulate.rollout import CHUNK, evaluate_together
 from flowhft.simulate.spans import Task
 from flowhft.types import Policy, Progress, no_progress
 
-# A policy of the judgement: how it quotes in a scenario.
+# A policy of the evaluation: how it quotes in a scenario.
 InMarket = Callable[[Scenario], Policy | OwnPolicy]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A judgement: what all of its spans have in common.
+    """An evaluation: what all of its spans have in common.
 
     Attributes:
         scenarios: where.
@@ -41,7 +41,7 @@ class Job:
         return prepared_scenario(self, scenario)
 
     def do(self, prepared: "Prepared", task: Task, progress: Progress = no_progress) -> Moments:
-        """Judge a span (see `evaluate_span`)."""
+        """Evaluate a span (see `evaluate_span`)."""
         return evaluate_span(self, prepared, task, progress)
 
 
@@ -58,7 +58,7 @@ def prepared_scenario(job: Job, scenario: int) -> Prepared:
     """Build the market of a scenario and tell the policies about it.
 
     Args:
-        job: the judgement.
+        job: the evaluation.
         scenario: its place in the list.
     """
     where = job.scenarios[scenario]
@@ -76,7 +76,7 @@ def evaluate_span(job: Job, prepared: Prepared, task: Task, progress: Progress =
     """Simulate all policies on the paths of a span, block by block.
 
     Args:
-        job: the judgement.
+        job: the evaluation.
         prepared: from `prepared_scenario`.
         task: the span, and the pilots unless it is the first one.
         progress: told after every block, with the share of the span.

@@ -359,7 +359,7 @@ def evaluate_together(
             programs of its own, which take longer than the paths that it leaves unused.
 
     Returns:
-        For each policy what `judge` returns.
+        For each policy what `evaluate_one` returns.
     """
     require(chunk >= 1, "chunk", "be at least 1", chunk)
     tallies = _run(one_account, market, policies, paths, seed, scenario, first, chunk, room)

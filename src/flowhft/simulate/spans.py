@@ -1,4 +1,4 @@
-"""Which spans of paths a judgement is cut into: decided by the number of paths alone."""
+"""Which spans of paths an evaluation is cut into: decided by the number of paths alone."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ MOST_SPANS = 256  # of a scenario: files stay few for any number of paths
 
 @dataclass(frozen=True)
 class Span:
-    """A range of paths of one scenario that is judged, kept and resumed as a whole.
+    """A range of paths of one scenario that is evaluated, kept and resumed as a whole.
 
     Attributes:
         scenario: its place in the list of scenarios.
@@ -36,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Task:
-    """A span to be judged.
+    """A span to be evaluated.
 
     Attributes:
         span: it.
@@ -57,7 +57,7 @@ def spans_of(scenario: int, paths: int) -> list[Span]:
 
     Args:
         scenario: its place in the list of scenarios.
-        paths: how many sessions are judged in it.
+        paths: how many sessions are evaluated in it.
     """
     blocks = -(-paths // BLOCK)
     size = BLOCK * -(-blocks // MOST_SPANS)

@@ -73,7 +73,7 @@ def imitate(
         demonstrations: run folder of `flowhft demonstrate`; or what teachers showed, scenario by scenario.
         objective: what is learned: a name, or an objective of your own, which its name then stands for in
             this process; None for that of the settings.
-        data: which lessons of the folder are learned from.
+        data: which episodes of the folder are learned from.
         network: shape of the network.
         training: updates, batch, how the optimiser moves, when it is examined in closed loop and stops.
         seed: of the split, the initial weights and every batch.

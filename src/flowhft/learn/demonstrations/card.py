@@ -17,7 +17,7 @@ def card_of(
     """Return the card.
 
     Args:
-        episodes: the table of lessons.
+        episodes: the table of them.
         records: what `flowhft.learn.demonstrations.dataset_files.write_shard` said about every shard.
         ties: choices of a teacher that fresh paths do not settle; None where nothing was chosen.
         about: what else is known: command, market, seed, criterion, versions.

@@ -1,8 +1,8 @@
-"""A data set of demonstrations in files: shards of raw steps, the table of lessons, and a card.
+"""A data set of demonstrations in files: shards of raw steps, the table of episodes, and a card.
 
     RUN/
-      demonstrations-0000.parquet ...   shards: a row a step, what was seen and what was quoted, whole lessons
-      lessons.parquet                   a row a lesson: scenario, teacher, criterion, seed, where its rows are
+      demonstrations-0000.parquet ...   shards: a row a step, what was seen and what was quoted
+      lessons.parquet                   a row for one's episodes: scenario, teacher, seed, where they are
       scenarios.toml                    the markets
       demonstrations.json, .md          the card: sizes, shares of the teachers, ranges, hashes
 
@@ -65,11 +65,11 @@ def write_shard(path: Path, table: pl.DataFrame, sets: Sequence[Episodes]) -> di
 
     Args:
         path: of the file.
-        table: of all its lessons, one after the other, the columns of `STEP_UNITS`.
+        table: of all its episodes, one after the other, the columns of `STEP_UNITS`.
         sets: in the order of their rows.
 
     Returns:
-        file, rows, bytes, sha256, the smallest and largest value of every column, and for every lesson its
+        file, rows, bytes, sha256, the smallest and largest value of every column, and for all episodes their
         `fills`, the lots filled until the last decision.
     """
     write_table(path, table, STEP_UNITS)
@@ -88,7 +88,7 @@ def write_shard(path: Path, table: pl.DataFrame, sets: Sequence[Episodes]) -> di
 def episodes_table(
     shards: Sequence[Sequence[Episodes]], records: Sequence[dict[str, Any]], criterion: str, seed: int
 ) -> pl.DataFrame:
-    """Return the table of lessons: who taught where, by which criterion, and where the rows are.
+    """Return the table of episodes: who taught where, by which criterion, and where the rows are.
 
     Args:
         shards: the plan (`flowhft.learn.demonstrations.episodes.plan`).
@@ -127,7 +127,7 @@ def episodes_table(
 
 
 def read_episodes(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
-    """Read which lessons a data set has, and its scenarios by name.
+    """Read which episodes a data set has, and its scenarios by name.
 
     Args:
         folder: a finished run of `flowhft demonstrate`.
@@ -155,7 +155,7 @@ def read_episodes(folder: Path) -> tuple[pl.DataFrame, dict[str, Scenario]]:
 
 
 def read_shown(folder: Path, sets: pl.DataFrame, scenarios: dict[str, Scenario]) -> Iterator[Shown]:
-    """Read lessons, shard by shard; every shard that is needed is verified first.
+    """Read episodes, shard by shard; every shard that is needed is verified first.
 
     Args:
         folder: of the data set.
@@ -191,7 +191,7 @@ def read_shown(folder: Path, sets: pl.DataFrame, scenarios: dict[str, Scenario])
 
 
 def _shown(path: Path, table: pl.DataFrame, row: dict[str, Any], scenario: Scenario) -> Shown:
-    """Cut a lesson out of its shard."""
+    """Cut episodes out of their shard."""
     shape = row["paths"], row["steps"]
     part = table.slice(row["row"], shape[0] * shape[1])
     numbers = part["path"].to_numpy()

@@ -30,7 +30,7 @@ WHOLE = ("inventory", "arrivals_bid", "arrivals_ask", "filled_bid", "filled_ask"
 
 
 def episodes_of(teachers: Sequence[Teacher], others: Sequence[Teacher], paths: int) -> list[Episodes]:
-    """Return the lessons of a data set, scenario by scenario.
+    """Return the episodes of a data set, scenario by scenario.
 
     Args:
         teachers: who was chosen where.
@@ -106,7 +106,7 @@ class Course:
     """The recording of a data set, shard by shard (a `flowhft.work.task.Work`).
 
     Attributes:
-        shards: the lessons of each (`flowhft.learn.demonstrations.episodes.plan`).
+        shards: the episodes of each (`flowhft.learn.demonstrations.episodes.plan`).
         scenarios: of the data set.
         seed: of the run.
     """
@@ -125,10 +125,10 @@ class Course:
         return tasks
 
     def prepare(self, scenario: int) -> None:
-        """Return nothing: lessons have nothing in common but compiled programs."""
+        """Return nothing: episodes have nothing in common but compiled programs."""
 
     def do(self, prepared: None, task: Task, progress: Progress = no_progress) -> pl.DataFrame:
-        """Record the lessons of a shard, one after the other (see `to_table`)."""
+        """Record the episodes of a shard, one after the other (see `to_table`)."""
         tables, first = [], task.span.first
         for episodes in self.shards[task.span.scenario]:
             done = (first - task.span.first) / task.span.paths

@@ -1,6 +1,6 @@
-"""Lessons: what one teacher shows in one scenario, and how many of them make a data set.
+"""Episodes: what one teacher shows in one scenario, and how many of them make a data set.
 
-A lesson is a range of simulated sessions. Nothing here imports jax: lessons are planned, listed and chosen
+Episodes are a range of simulated sessions. Nothing here imports jax: they are planned, listed and chosen
 at the edge, and recorded (`flowhft.learn.demonstrations.demonstrate`) only where paths are simulated.
 """
 
@@ -46,9 +46,9 @@ class Episodes(NamedTuple):
 
 
 def plan(sets: Sequence[Episodes], rows: int = SHARD_ROWS) -> list[list[Episodes]]:
-    """Divide lessons among shards, in their order; one that is too long for a shard becomes several.
+    """Divide episodes among shards, in their order; what is too long for a shard becomes several.
 
-    The plan follows from the lessons alone, so that a resumed run divides them as the first one did.
+    The plan follows from the episodes alone, so that a resumed run divides them as the first one did.
 
     Args:
         sets: to be recorded.

@@ -79,7 +79,7 @@ def _markets(teachers: Sequence[Teacher]) -> list[Market]:
 
 
 def teachers_in(episodes: pl.DataFrame, scenarios: Mapping[str, Scenario]) -> list[Teacher]:
-    """Return one teacher of every scenario that lessons are from: the chosen one, else the first.
+    """Return one teacher of every scenario that episodes are from: the chosen one, else the first.
 
     Args:
         episodes: rows of the table of a data set, see

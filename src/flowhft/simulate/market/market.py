@@ -292,7 +292,7 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
 
     Args:
         scenario: its parameters.
-        like: scenarios that are judged beside it: markets that agree in price form, exciter, refill,
+        like: scenarios that are evaluated beside it: markets that agree in price form, exciter, refill,
             number of steps and whether the price has memory then share one compiled program. The random
             numbers of a path are the same with and without them.
     """

@@ -149,7 +149,7 @@ def build_price(scenario: Scenario, jump_terms: int) -> Price:
         mean_jump = np.expm1(scenario.jump_mean + 0.5 * scenario.jump_deviation**2)
     jump_drift = scenario.jump_intensity * mean_jump
     trend = scenario.drift - (jump_drift if scenario.jumps_compensated else 0.0)
-    # What decides which random numbers a path uses is the scenario's own: never of those judged beside it.
+    # What decides which random numbers a path uses is the scenario's own: never of those evaluated beside it.
     fractional = scenario.hurst_exponent != 0.5
     bursty = scenario.burst_intensity > 0.0
     amplitude = memory = None
