@@ -234,7 +234,7 @@ class Slow:
     def run(self) -> dict[str, Any]:
         """Quote half_spread -+ skew x inventory around the mid; return fills, counts and money by step."""
         times, best_bid, best_ask = self._seen()
-        settings, lots = self.settings, self.settings.order_lots
+        settings, lots = self.settings, self.settings.lots
         self._read()
         numbers, inventory = 0, 0
         working: dict[int, int] = {}
@@ -263,7 +263,7 @@ class Slow:
                         done = left[number] - news.left
                         inventory += side * done
                         cash -= side * done * news.fill_price
-                        rate = settings.maker_fee_bps if news.maker else settings.taker_fee_bps
+                        rate = settings.fee_bps if news.maker else settings.taker_fee_bps
                         fee += 1e-4 * rate * done * news.fill_price
                         fills.append((news.changed, side, news.fill_price, done, int(news.maker)))
                         left[number] = news.left
@@ -310,7 +310,7 @@ class Slow:
                         counts["waited"] += 1
                         continue
                 at_risk = sum(left[slots[side]] for slots in (working, leaving) if side in slots)
-                fits = side * inventory + at_risk + size <= settings.inventory_limit * lots
+                fits = side * inventory + at_risk + size <= settings.limit * lots
                 if size and fits and settings.order_rate is not None:
                     since = now - times[0]
                     budget = min(

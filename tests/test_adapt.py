@@ -285,7 +285,7 @@ def test_a_score_over_pnl_given_fills_has_less_chance_and_the_same_expectation(s
         error = np.std(plain.influence - controlled.influence) / paths**0.5
         assert abs(plain.value - controlled.value) < 4.0 * error
         assert np.std(controlled.influence) < 0.9 * np.std(plain.influence)
-    mean, risk = result["expected_pnl"].mean(), result["pnl"].std()
+    mean, risk = result["expected_pnl"].mean(), result["pnl"].std(ddof=1)
     assert score_of([result], "utility", controlled=True).value == pytest.approx(mean - RISK_WEIGHT * risk)
     unknown = result | {"expected_pnl": np.full(paths, np.nan)}
     assert score_of([unknown], "pnl", controlled=True).value == pytest.approx(result["pnl"].mean())

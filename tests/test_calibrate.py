@@ -494,13 +494,13 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("field", "message"),
         [
-            ({"sampling_interval": 0.0}, "`sampling_interval` must be above 0"),
-            ({"response_latency": -1.0}, "`response_latency` must be 0 or more; received -1.0 s"),
-            ({"order_window": -0.1}, "`order_window` must be 0 or more; received -0.1 s"),
-            ({"order_window": math.nan}, "`order_window` must be 0 or more; received nan s"),
+            ({"sampling_interval": 0.0}, "`sampling_interval` must be positive and finite"),
+            ({"response_latency": -1.0}, "`response_latency` must be 0 s or more; received -1.0"),
+            ({"order_window": -0.1}, "`order_window` must be 0 s or more; received -0.1"),
+            ({"order_window": math.nan}, "`order_window` must be 0 s or more; received nan"),
             ({"fit_from": 3.0}, "`fit_from` must come with `fit_to`"),
             ({"fit_from": 3.0, "fit_to": 2.0}, "`fit_from` must lie between 0 and `fit_to`"),
-            ({"bootstrap_samples": 5}, "`bootstrap_samples` must be 100 or more; received 5"),
+            ({"bootstrap_samples": 5}, "`bootstrap_samples` must be at least 100; received 5"),
             ({"confidence": 1.0}, "`confidence` must lie between 0 and 1"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -659,7 +659,7 @@ class TestSample:
         with pytest.raises(DataError, match=r"must be a calibration; .*tick_size"):
             load_calibration(tmp_path)
         (tmp_path / "calibration.json").write_text("[1]")
-        with pytest.raises(DataError, match="must be a calibration"):
+        with pytest.raises(DataError, match=r"calibration.json` must be a JSON object; received a list"):
             load_calibration(tmp_path)
 
 

@@ -26,7 +26,7 @@ def recording() -> Recording:
 
 
 @pytest.fixture(scope="module")
-def found(recording) -> Calibration:
+def result(recording) -> Calibration:
     return calibrate(recording, CalibrationSettings(bootstrap_samples=100))
 
 
@@ -102,7 +102,7 @@ def test_another_market_and_another_price_are_said(recording, scenario, result):
 
 def test_backtest_takes_what_calibrate_was_told_and_says_what_differs(recording, tmp_path):
     run = tmp_path / "run"
-    call = ("calibrate", sample_recording(), "--share", "0.4", "--calibration.bootstrap-samples", "100")
+    call = ("calibrate", sample_recording(), "--share", "0.6", "--calibration.bootstrap-samples", "100")
     call += ("--order-lots", "20", "--inventory-limit", "5", "--maker-fee-bps", "0.5", "--dt", "0.5")
     assert flowhft(*call, "--horizon", "20", "--out", run).code == 0
     call = ("backtest", sample_recording(), "--after", "0.6", "--calibration", run, "--policies", "glft")

@@ -770,7 +770,7 @@ def rewrite(saved, tmp_path, change):
         (lambda header, arrays: header | {"adapter": {"scale": 1.0}}, "adapter|argument"),
         (lambda header, arrays: header | {"network": None}, "fit together"),
         (lambda header, arrays: header["network"].pop("start") is None, "start"),
-        (lambda header, arrays: header["network"].update(start=math.nan), "`start` must lie in"),
+        (lambda header, arrays: header["network"].update(start=math.nan), "no readable `flowhft` header"),
         (lambda header, arrays: arrays.update(steps=np.zeros((2, 4), np.float32)), "`modulation` must have"),
         (lambda header, arrays: arrays.update(steps=np.zeros((1, 3), np.float32)), "`steps` must have"),
         (lambda header, arrays: header["network"].update(execute=9), "`execute` must lie in 1..4"),

@@ -104,7 +104,7 @@ def test_marks_of_a_text(written, shown):
 
 
 @pytest.mark.parametrize(
-    "found", [{"title": "x"}, {"sections": [{"key": "a"}]}, {"introduction": [{"kind": "video"}]}]
+    "result", [{"title": "x"}, {"sections": [{"key": "a"}]}, {"introduction": [{"kind": "video"}]}]
 )
 def test_a_damaged_page_is_named(result, tmp_path):
     write_json(tmp_path / PAGE, result)
@@ -121,7 +121,8 @@ def test_a_report_needs_no_more_than_the_page(tmp_path):
 
 
 def test_a_study_of_before_has_no_page_to_draw(tmp_path):
-    write_json(tmp_path / "manifest.json", {"command": "reproduce paper", "fingerprint": "0", "files": {}})
+    manifest = {"command": "reproduce paper", "fingerprint": "0", "config": {}, "summary": {}, "files": {}}
+    write_json(tmp_path / "manifest.json", manifest)
     with pytest.raises(
         DataError, match=r"must hold page.json; .* Run the `flowhft reproduce paper` that made it again"
     ):

@@ -472,7 +472,7 @@ def test_a_saved_agent_is_found_and_quotes_frozen_as_in_the_lab(tmp_path):
         ({"layers": ()}, "`layers` must hold at least one layer"),
         ({"discount": 1.1}, r"`discount` must lie in \[0, 1\]; received 1.1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive and finite; received 0.0"),
-        ({"inventory_penalty": -1.0}, "`inventory_penalty` must be finite and not negative; received -1.0"),
+        ({"inventory_penalty": -1.0}, "`inventory_penalty` must be 0 or more; received -1.0"),
         ({"validation": 1}, "`validation` must be at least 2; received 1"),
     ],
 )

@@ -273,7 +273,7 @@ def test_family_settings_say_what_is_wrong() -> None:
         FamilySettings(volatility=(0.0, 0.1))
     with pytest.raises(UsageError, match="`drift` must be two numbers, the lower one first"):
         FamilySettings(drift=(0.1, 0.0))
-    with pytest.raises(UsageError, match="`markets` must name at least one preset"):
+    with pytest.raises(UsageError, match="`markets` must hold at least one preset"):
         FamilySettings(markets=())
     with pytest.raises(UnknownNameError, match="unknown market preset 'papper'; did you mean 'paper'"):
         FamilySettings(markets=("papper",))

@@ -163,7 +163,7 @@ def test_fingerprint_of_a_closed_form_is_its_formula():
     table = fingerprint(
         scenario, "as", closed_form("avellaneda_stoikov", scenario), (-2.0, 0.0, 2.0), (1.0, 0.5)
     )
-    base = np.log1p(0.05 / 1.5) / 0.05
+    base = np.log1p(0.05 / 1.5) / 0.05 + 0.01  # a fee of 1e-4 of 100 ticks
     for row in table.iter_rows(named=True):
         risk = 0.05 * 20.0**2 * row["time_left"]
         assert row["half_spread_bid"] == pytest.approx(base + (0.5 + row["inventory"]) * risk, rel=1e-4)

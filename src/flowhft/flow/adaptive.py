@@ -1,4 +1,4 @@
-"""The flow's differential equation to a stated tolerance, by which the lab tells how exact fixed steps are."""
+"""The flow's differential equation to a stated tolerance: how exact fixed steps are, the lab tells by it."""
 
 from typing import Any
 

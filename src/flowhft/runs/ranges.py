@@ -57,7 +57,7 @@ class Range(NamedTuple):
                 f"lie in {'(' if self.least_open else '['}{low}, {high}{')' if self.most_open else ']'}{unit}"
             )
         if self.least == 0 and self.least_open:
-            return f"be positive and finite{unit and ','}{unit}"
+            return "be positive and finite"
         if self.least == -math.inf:
             return "be finite" if self.most == math.inf else f"be at most {high}{unit}"
         if self.least == 0:
