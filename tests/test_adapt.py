@@ -87,6 +87,7 @@ def too_wide() -> FlowPolicy:
     return quoting(best_half_spread(ONE) + TOO_WIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["turns", "paper", "state", "gradient", "last_layer"])
 def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, method):
     """And gains on fresh paths what there is to gain; the tolerance is where the score is flat to 1 %."""
@@ -107,6 +108,7 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
     assert result.search.filter("chosen").height >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["turns", "last_layer"])
 def test_what_was_chosen_is_scored_on_paths_that_did_not_choose_it(method):
     """The gain again on either set of paths: were they one, the choice would flatter itself unseen."""
@@ -150,6 +152,7 @@ def sampled():
     return evaluate_one(build(SMALL), policy, paths=8_192, seed=0, scenario="elsewhere")
 
 
+@pytest.mark.slow
 def test_the_law_is_what_simulation_samples(law, sampled):
     """Mean, deviation and inventory of the same maker on other paths: within 4 standard errors of both."""
     for ours, theirs in (

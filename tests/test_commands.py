@@ -136,6 +136,7 @@ def test_one_policy_differs_from_nothing(shop, tmp_path):
     assert flowhft("report", tmp_path / "run").code == 0
 
 
+@pytest.mark.slow
 def test_scenarios_of_different_steps_prices_and_currencies_are_judged_together(shop, tmp_path):
     files = f"{shop / 'mixed.toml'}, {shop / 'solo.toml'}"
     arguments = ("evaluate", "--scenarios", files, "--policies", "glft", "--paths", "20")
@@ -158,6 +159,7 @@ def test_demonstrations_of_different_length_are_learned_from(shop, tmp_path):
     assert flowhft("imitate", shown, *TRAINING, "--out", tmp_path / "learned", "--quiet").code == 0
 
 
+@pytest.mark.slow
 def test_the_preset_of_the_paper_is_another_market(tmp_path):
     def pnl(market: str) -> float:
         said = flowhft(

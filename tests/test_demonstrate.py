@@ -256,6 +256,7 @@ def command(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_recording_goes_on_after_its_last_shard(command, tmp_path, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     result = flowhft(*command, "--out", whole).json

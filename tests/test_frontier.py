@@ -23,6 +23,7 @@ def drawn():
     ), scenario
 
 
+@pytest.mark.slow
 def test_the_frontier_trades_profit_for_risk(drawn):
     (points, _), scenario = drawn
     curve = [row for row in points if row["risk_aversion"] is not None]

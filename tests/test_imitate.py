@@ -106,6 +106,7 @@ def test_the_split_keeps_sessions_whole_and_apart():
 # --- what training must not see
 
 
+@pytest.mark.slow
 def test_held_out_sessions_change_the_validation_loss_and_nothing_else():
     demonstrations, settings = _demonstrations(), _settings()
     policy, curve = imitate(demonstrations, SENSOR, TINY, settings, seed=0)
@@ -274,6 +275,7 @@ def test_a_sampler_that_does_not_fit_is_refused_before_training():
         imitate(_demonstrations(), SENSOR, TINY, settings, 0, None, progress, SamplerSettings(steps=3))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_network_before_it(tmp_path):
     demonstrations = _demonstrations()
     demonstrations.quotes[4, 3, 1] = 60.0  # an outlier that the message should find
@@ -347,6 +349,7 @@ def test_a_teacher_is_at_no_distance_from_itself():
     assert gap_between(worse, taught) == pytest.approx(np.sqrt((1.0 + np.log(2.0) ** 2) / 6.0))
 
 
+@pytest.mark.slow
 def test_the_closed_loop_is_examined_when_it_is_due_and_moves_no_weight(tmp_path):
     demonstrations = _shown("paper")[1]
     sensor, settings = sensor_for(SHORT), _settings(examine_every=10, checkpoint_every=15)
@@ -381,6 +384,7 @@ def test_the_closed_loop_is_examined_when_it_is_due_and_moves_no_weight(tmp_path
     assert _same(policy, unexamined)
 
 
+@pytest.mark.slow
 def test_training_ends_early_and_returns_to_the_best_network(tmp_path):
     demonstrations = _demonstrations(paths=10)
     # A learning rate far too high: after the first examination it only gets worse.
@@ -460,6 +464,7 @@ def test_a_told_policy_is_told_the_regime_and_nothing_else():
         assert np.all(demonstrations.features[path, :, -numbers:] == regime_of(scenario))
 
 
+@pytest.mark.slow
 def test_what_a_policy_is_told_can_be_built_into_it():
     demonstrations = _shown("told")[1]
     network = dataclasses.replace(TINY, features="told")
@@ -486,6 +491,7 @@ def test_what_a_policy_is_told_can_be_built_into_it():
 # --- what it learns
 
 
+@pytest.mark.slow
 def test_flow_matching_reproduces_how_often_each_expert_quotes_and_quotes_still_without_noise():
     policy, _ = trained("flow_matching")
     faithful = policy.with_sampler(SamplerSettings(steps=32, noise_scale=1.0))
@@ -501,6 +507,7 @@ def test_flow_matching_reproduces_how_often_each_expert_quotes_and_quotes_still_
         assert np.all(still == still[0])
 
 
+@pytest.mark.slow
 def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mean():
     shortcut, _ = trained("shortcut")
     drawn = draw(shortcut.with_sampler(SamplerSettings(steps=1, noise_scale=1.0)), 1.0)
@@ -516,6 +523,7 @@ def test_one_shortcut_step_finds_both_experts_and_one_euler_step_finds_their_mea
     assert np.std(collapsed[:, 0, 0]) < 0.55 * truth[1]
 
 
+@pytest.mark.slow
 def test_an_expert_without_noise_is_recovered():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(500, 10, 5)).astype(np.float32)

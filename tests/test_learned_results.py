@@ -444,6 +444,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished):
     page = (finished / "results.md").read_text()
     assert page == (finished.parent / "page.md").read_text()

@@ -107,6 +107,7 @@ LOGNORMAL = Scenario(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurst", [0.3, 0.5, 0.7])
 def test_compensated_price_is_a_fair_game_and_uncompensated_is_not(hurst):
     scenario = LOGNORMAL.but(hurst_exponent=hurst)
@@ -271,6 +272,7 @@ def test_number_of_orders_that_reach_a_quote_is_binomial():
             assert np.sum((drawn > 0) != (one > 0)) <= 1  # of 20,000: they may round differently
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exciter", ["arrivals", "own_fills"])
 def test_fills_a_second_tend_to_the_fill_curve_as_steps_shrink_and_with_refill_equal_it(exciter):
     """One lot a step loses `lost_share`, half as much for half the step; with refill nothing is lost."""

@@ -121,6 +121,7 @@ def _score(loss, truth, wrong):
     return np.max(np.abs(gradients.mean(0)) / np.maximum(error, 1e-9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_every_loss_is_stationary_at_the_truth_and_nowhere_near_it(name):
     loss = objectives.get(name).loss
@@ -213,6 +214,7 @@ def test_exact_jumps_are_consistent_and_a_teacher_is_not_taught(loss):
     assert jnp.all(by_teacher == 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "truth"),
     [(_printed_bootstrap, _jump), (_bootstrap, _misread), (flow_map.distillation, _misread)],
@@ -292,6 +294,7 @@ def _error(**sampler):
     return np.abs(drawn - exact).max()
 
 
+@pytest.mark.slow
 def test_euler_is_of_first_order_heun_of_second_and_adaptive_as_exact_as_asked():
     for solver, order, begin in (("euler", 1, 0.0), ("heun", 2, 0.4)):
         coarse, fine = (_error(solver=solver, steps=steps, warm_start=begin) for steps in (16, 32))
@@ -459,6 +462,7 @@ def _energy_distance(drawn):
     return 2.0 * apart(drawn, real) - apart(drawn, drawn) - apart(real, real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "objective", "steps"),
     [

@@ -176,6 +176,7 @@ def test_the_best_action_is_found_and_follows_the_observation():
     assert float(learner.actor.log_std[0]) < np.log(PROBING.exploration)
 
 
+@pytest.mark.slow
 def test_curves_count_the_episodes_that_kinds_of_market_share_evenly():
     settings = replace(PROBING, environments=13, updates=2, validation=2)
     result = train((probe(), probe()), (2, 1), settings, 0, "odd")
@@ -209,6 +210,7 @@ def agents_of(environments, result, view="state", name="one step"):
     return agent_policy(view, result.actor, scales, name)
 
 
+@pytest.mark.slow
 def test_in_one_step_the_best_quote_is_learned(one_step):
     """The best half-spread maximises delta (1 - exp(-A exp(-k delta) dt)), solved numerically."""
     environments, result = one_step
@@ -297,6 +299,7 @@ def test_what_is_told_of_the_regime():
         told("stat", scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["state", "regime"])
 def test_a_rollout_repeats_what_training_saw(view):
     """The same worlds, played by the training loop and by the rollout: the same money."""

@@ -174,6 +174,7 @@ def test_paths_and_streams_are_independent(hurst):
     assert surprise((flow[0][:, 1:] * flow[0][:, :-1]).mean(axis=1)[:, None], 0.0) < SIGMAS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurst", [0.5, 0.3])
 def test_a_path_is_the_same_to_the_bit_however_many_are_drawn(hurst):
     scenario = RELATIVE.but(hurst_exponent=hurst, **JUMPY, **BURSTY)
@@ -243,6 +244,7 @@ def test_the_variance_given_the_bursts_is_that_of_the_slow_double_sum(hurst):
 # --- what is expected of a step ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurst", [0.3, 0.5, 0.8])
 @pytest.mark.parametrize("extra", [{}, JUMPY | {"jump_mean": 0.08}, BURSTY], ids=["plain", "jumps", "bursts"])
 @pytest.mark.parametrize("base", [PLAIN, RELATIVE], ids=["additive", "lognormal"])

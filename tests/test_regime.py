@@ -220,6 +220,7 @@ def test_orders_beyond_the_largest_count_still_reach_quotes() -> None:
 # --- paths, family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurst", [0.2, 0.5, 0.8])
 def test_worlds_know_what_is_known_of_a_move(hurst: float) -> None:
     """Every bound is 5 standard errors or more: fewer than one false alarm in a million."""
@@ -361,12 +362,14 @@ def test_training_improves_and_resumes_bit_for_bit(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_training_stops_at_a_score_that_is_no_number(banks: tuple[Bank, Bank], tmp_path: Path) -> None:
     broken = banks[0]._replace(bar_mean=np.full_like(banks[0].bar_mean, np.nan))
     with pytest.raises(UsageError, match="`score` must stay finite; received nan"):
         train(broken, banks[1], _settings(12), 0, tmp_path)
 
 
+@pytest.mark.slow
 def test_quotes_along_a_path_are_those_of_the_policy() -> None:
     """The quotes that training judges are the ones that the policy then makes, at its inventories."""
     scenario = scenario_in("correct", "T", volatility=0.1, base_intensity=40.0)

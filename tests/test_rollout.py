@@ -189,6 +189,7 @@ def test_bad_policy_names_are_refused(text, words):
 # --- teachers and adaptation -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_teacher_is_the_one_that_is_best_by_far():
     """Noise loses to a maker, and a maker who hardly quotes loses to one who does."""
     calm = SMALL.but(name="calm", volatility=0.05)
@@ -204,6 +205,7 @@ def test_the_teacher_is_the_one_that_is_best_by_far():
     assert in_lab(best[1], calm).coefficients.base == closed_form("glft", calm, 3.0).coefficients.base
 
 
+@pytest.mark.slow
 def test_adaptation_finds_a_known_offset_and_reports_the_winners_curse():
     """A policy that quotes a width far from the best one: the adapter mends it and fresh paths agree."""
     market = Scenario("still", volatility=0.02, base_intensity=40.0, dt=0.05)

@@ -222,6 +222,7 @@ def digest(chunk: int) -> str:
     return hashlib.sha256(repr(result).encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_not_a_bit_depends_on_chunks_or_devices():
     """Three devices and odd chunks give what one device gives in one piece."""
     three = subprocess.run(
@@ -348,6 +349,7 @@ def gap(results: dict[str, np.ndarray]) -> float:
 CELLS = ("T1.HH", "T3.HH", "T5.HH", "T6.HH")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "correct"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_pnl_given_fills_is_unbiased_and_sharper(preset, cell):
@@ -421,6 +423,7 @@ def executor():
         yield result
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_bytes(executor, shop, whole, tmp_path):
     """By its address, from a process of its own: what `--ray` does."""
     address = executor.ray.get_runtime_context().gcs_address

@@ -33,6 +33,7 @@ SIZES = ("--paths", "60", "--fresh-paths", "60", "--risk-aversions", "0.03,0.3")
 # --- contests -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_contest_gives_every_policy_what_it_gets_alone():
     """To rounding, whatever its kind and whoever else takes part, in the order given."""
     market = build(SMALL)
@@ -138,6 +139,7 @@ def test_margins_on_the_paths_that_chose_flatter_the_choice():
     assert not results[0]["tie"]
 
 
+@pytest.mark.slow
 def test_the_criterion_and_the_weight_of_risk_decide():
     """A maker who hardly quotes has little PnL and less risk: all that a heavy weight of risk leaves."""
     base = dict(experts=("glft",), risk_aversions=(0.01, 30.0), paths=200, fresh_paths=2)

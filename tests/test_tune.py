@@ -36,6 +36,7 @@ def tuning():
     return timid, tune_in(timid, ("glft", "avellaneda_stoikov"), settings, seed=0)
 
 
+@pytest.mark.slow
 def test_tuning_mends_an_absurd_risk_aversion_and_fresh_paths_agree(tuning):
     _, result = tuning
     assert [row["expert"] for row in result.rows] == ["glft", "avellaneda_stoikov"]
