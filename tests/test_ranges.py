@@ -13,6 +13,7 @@ from flowhft.runs.ranges import (
     CountOrNone,
     Inside,
     NotNegative,
+    Open,
     Positive,
     Range,
     Several,
@@ -41,6 +42,7 @@ class Every:
     kind_or_none: Literal["a", "b"] | None = None
     layers: Annotated[tuple[Count, ...], Several(2, distinct=True, name="layer")] = (1, 2)
     name: str = "free"
+    own: Annotated[Literal["a", "b"], Open()] = "a"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -82,4 +84,4 @@ def test_a_value_outside_its_range_is_refused_by_name(field, value, message):
 def test_the_limits_of_closed_ranges_belong_to_them():
     Every(share=0.0, wait=0.0, paths=1_000_000)
     Every(count=np.int64(3), rate=np.float32(0.5))  # numbers of numpy are numbers
-    Every(share=1.0, wait=None, decay=0.999, kind_or_none="b", layers=(3, 1, 2))
+    Every(share=1.0, wait=None, decay=0.999, kind_or_none="b", layers=(3, 1, 2), own="mine")

@@ -12,6 +12,7 @@ from flowhft.runs.ranges import (
     CountOrNone,
     Inside,
     NotNegative,
+    Open,
     Positive,
     Range,
     Several,
@@ -29,7 +30,7 @@ BELOW_ONE = Range(0.0, 1.0, most_open=True)
 class TrainingSettings:
     """How a flow policy is trained on demonstrations."""
 
-    objective: ObjectiveName = "flow_matching"
+    objective: Annotated[ObjectiveName, Open()] = "flow_matching"
     """What the network learns: `flow_matching` (a velocity, for several steps), `shortcut` or `flow_map`
     (steps that know their size, from one up), `rectified` (what `flowhft distil` learns), `regression` or
     `minimal_iterative` (controls)."""

@@ -79,6 +79,10 @@ class Several(NamedTuple):
     name: str = "number"
 
 
+class Open(NamedTuple):
+    """The choices of a `Literal` are those that the program brings along: users may add others in Python."""
+
+
 Count = Annotated[int, Range(least=1)]
 CountOrNone = Annotated[int, Range(least=0)]  # 0: none of them
 Positive = Annotated[float, Range(least=0.0, least_open=True)]
@@ -108,6 +112,8 @@ def _hints(kind: type) -> dict[str, Any]:
 def _check(name: str, hint: Any, value: Any) -> None:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
+        if any(isinstance(rule, Open) for rule in hint.__metadata__):
+            return
         for rule in hint.__metadata__:
             if isinstance(rule, Range):
                 require(value in rule, name, rule.rule, value, rule.fix)
