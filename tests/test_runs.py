@@ -1,6 +1,7 @@
 """Run folders: finished means finished, whole or not at all, and the same run is known by its fingerprint."""
 
 import dataclasses
+import gc
 import hashlib
 import json
 import math
@@ -223,7 +224,8 @@ BEGIN = """
 import sys, time
 from pathlib import Path
 from flowhft.runs.folder import Run
-Run(Path(sys.argv[1]), "toy", {}, int(sys.argv[2])).begin()
+run = Run(Path(sys.argv[1]), "toy", {}, int(sys.argv[2]))
+run.begin()
 print("begun", flush=True)
 time.sleep(60)
 """
@@ -251,6 +253,46 @@ def test_a_folder_that_another_process_writes_is_refused_until_that_is_killed(tm
     run.begin()  # and we may begin again
     run.finish()
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "numbers.json"]
+
+
+FREE = """
+import sys
+from pathlib import Path
+from flowhft.runs.folder import Run
+Run(Path(sys.argv[1]), "toy", {}, int(sys.argv[2])).begin()
+"""
+
+
+def begins_elsewhere(folder: Path, seed: int) -> None:
+    subprocess.run([sys.executable, "-c", FREE, folder, str(seed)], check=True)
+
+
+def test_whoever_is_refused_or_gives_up_lets_go_of_the_folder(tmp_path):
+    first = Run(tmp_path, "toy", {}, 0)
+    (first.begin() / "part").mkdir()
+    (first.work / "part" / "piece").write_text("kept")
+    again = Run(tmp_path, "toy", {}, 0)
+    again.begin()
+    del first  # its lock was taken again since
+    gc.collect()
+    assert (tmp_path / UNFINISHED / lock.NAME).is_file()
+    other = Run(tmp_path, "toy", {}, 1)
+    del again
+    gc.collect()
+    with pytest.raises(UsageError, match="`out` must not hold unfinished work of other options"):
+        other.begin()
+    assert not (tmp_path / UNFINISHED / lock.NAME).exists()
+    begins_elsewhere(tmp_path, 0)
+
+    def gives_up() -> None:
+        run = Run(tmp_path, "toy", {}, 0)
+        run.begin()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gives_up()
+    gc.collect()
+    begins_elsewhere(tmp_path, 0)
 
 
 def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path):

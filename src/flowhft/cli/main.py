@@ -19,6 +19,7 @@ from typing import Any
 from flowhft import __version__
 from flowhft.cli.terminal import Terminal
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError
+from flowhft.runs import lock
 
 # name: (module, class, one line for people). A module is imported only when its command is asked for.
 COMMANDS = {
@@ -143,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.error(f"{text}; run with {TRACEBACK}=1 for the traceback", kind="unexpected error")
         return FlowhftError.exit_code
     finally:
+        lock.drop_all()  # whoever calls this as a function goes on
         _drop_unwritable_output()
 
 

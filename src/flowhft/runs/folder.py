@@ -21,6 +21,7 @@ import platform
 import shutil
 import subprocess
 import time
+import weakref
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -153,8 +154,15 @@ class Run:
         """
         if self.folder.is_file():
             raise DataError(f"`out` must be a folder; received the file {self.folder}. Choose another path.")
-        lock.take(self.folder / UNFINISHED, self.folder)
-        self._refuse_others()
+        unfinished = self.folder / UNFINISHED
+        taken = lock.take(unfinished, self.folder)
+        # Whoever gives up, by an error or an interrupt, lets go of the folder with this object.
+        weakref.finalize(self, lock.drop, unfinished, taken).atexit = False
+        try:
+            self._refuse_others()
+        except BaseException:
+            lock.drop(unfinished, taken)
+            raise
         self.work.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / UNFINISHED / f"{self.fingerprint}.json", self.identity)
         for half_written in (*self.work.rglob(".*.part"), *self.folder.glob(".*.part")):

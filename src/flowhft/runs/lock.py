@@ -1,5 +1,6 @@
 """One writer a folder: a lock that the system gives back whenever and however the process ends."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -11,12 +12,13 @@ except ImportError:  # Windows has none: folders are not locked there
     fcntl = None  # type: ignore[assignment]
 
 NAME = "lock"
-# Locks that this process holds, by path: the file must stay open. The system's record of it is that of the
-# process, so that who begins again in the same process goes on.
-_HELD: dict[Path, int] = {}
+# Locks that this process holds, by path, with the number of the call that took it last: the file must stay
+# open. The system's record of it is that of the process: who begins again in the same process goes on.
+_HELD: dict[Path, tuple[int, int]] = {}
+_CALLS = itertools.count(1)
 
 
-def take(folder: Path, busy: Path) -> None:
+def take(folder: Path, busy: Path) -> int:
     """Lock a folder for this process, until `drop` or the end of the process, `kill -9` included.
 
     The lock is advisory: it keeps out whoever asks, as every run of flowhft does. Where the disk knows no
@@ -26,11 +28,14 @@ def take(folder: Path, busy: Path) -> None:
         folder: made if there is none; the file `NAME` in it is locked.
         busy: the folder that is being written, for the message.
 
+    Returns:
+        What `drop` takes so that it gives back this lock and no later one; 0 where there are no locks.
+
     Raises:
         UsageError: another process holds the lock.
     """
     if fcntl is None:
-        return
+        return 0
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -40,8 +45,9 @@ def take(folder: Path, busy: Path) -> None:
             continue
         path = (folder / NAME).resolve()
         if (held := _HELD.get(path)) is not None:
-            if _is(held, path):
-                return
+            if _is(held[0], path):
+                _HELD[path] = held[0], next(_CALLS)
+                return _HELD[path][1]
             drop(folder)
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -60,28 +66,36 @@ def take(folder: Path, busy: Path) -> None:
         except OSError:  # a disk without locks
             os.close(file)
             path.unlink(missing_ok=True)
-            return
+            return 0
         if _is(file, path):  # else it was removed between opening and locking, and another one is the lock
             os.ftruncate(file, 0)
             os.write(file, f"{os.getpid()}\n".encode())
-            _HELD[path] = file
-            return
+            _HELD[path] = file, next(_CALLS)
+            return _HELD[path][1]
         os.close(file)
 
 
-def drop(folder: Path) -> None:
+def drop(folder: Path, taken: int | None = None) -> None:
     """Give a lock back and remove its file; nothing where this process holds none.
 
     Args:
         folder: as given to `take`.
+        taken: what `take` returned: nothing is done where the lock was taken again since. None for whichever.
     """
     path = (folder / NAME).resolve()
-    file = _HELD.pop(path, None)
-    if file is None:
+    file, latest = _HELD.get(path, (None, 0))
+    if file is None or taken not in (None, latest):
         return
+    del _HELD[path]
     if _is(file, path):
         path.unlink(missing_ok=True)
     os.close(file)
+
+
+def drop_all() -> None:
+    """Give back all locks of this process: what it was at has ended."""
+    for path in list(_HELD):
+        drop(path.parent)
 
 
 def _is(file: int, path: Path) -> bool:
