@@ -94,6 +94,7 @@ def test_numba_makes_of_a_function_what_python_does_bit_for_bit(form):
     market = build(SCENARIO)
     python, compiled = (rollout(market, own_policy(given), **RUN) for given in (form, numba.njit(form)))
     same(python, compiled, rtol=0.0)
+    assert np.sum(python.fill.bid) > 0.0
 
 
 def test_an_account_is_that_of_the_sessions_and_no_cut_changes_it():

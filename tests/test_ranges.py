@@ -82,6 +82,10 @@ def test_a_value_outside_its_range_is_refused_by_name(field, value, message):
 
 
 def test_the_limits_of_closed_ranges_belong_to_them():
-    Every(share=0.0, wait=0.0, paths=1_000_000)
-    Every(count=np.int64(3), rate=np.float32(0.5))  # numbers of numpy are numbers
-    Every(share=1.0, wait=None, decay=0.999, kind_or_none="b", layers=(3, 1, 2), own="mine")
+    for given in (
+        {"share": 0.0, "wait": 0.0, "paths": 1_000_000},
+        {"count": np.int64(3), "rate": np.float32(0.5)},  # numbers of numpy are numbers
+        {"share": 1.0, "wait": None, "decay": 0.999, "kind_or_none": "b"},
+        {"layers": (3, 1, 2), "own": "mine"},
+    ):
+        assert {name: getattr(Every(**given), name) for name in given} == given
