@@ -34,7 +34,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting.closed_form import adapted, closed_form
 from flowhft.simulate.quoting.lab import in_lab, unmapped_in_lab
 from flowhft.simulate.rollout import evaluate_one
-from flowhft.types import Observation, Quote
+from flowhft.types import SCALARS, Observation, Quote
 
 # One step, so that there is no inventory to carry: the best half-spread is known.
 ONE = Scenario("one", horizon=0.05, dt=0.05, volatility=0.001, base_intensity=10.0, exciter="own_fills")
@@ -100,7 +100,7 @@ def test_every_method_finds_the_best_half_spread_where_it_is_known(too_wide, met
         policy = adapted(blind, IDENTITY._replace(offset_bid=off, offset_ask=off))
     result = adapt([policy], [ONE], SEARCH, 3, method=method, grid=GRID, state=STATE, gradient=GRADIENT)
     assert (result.adapter == IDENTITY) == (method == "last_layer")
-    seen = Observation(*jnp.zeros(len(Observation._fields)))
+    seen = Observation(*jnp.zeros(len(SCALARS)))
     policy = result.refitted or policy
     own, _ = policy.act(policy.init(), seen, jax.random.key(0))
     np.testing.assert_allclose(adapt_quote(result.adapter, own, seen)[:2], best, atol=0.15 * UNIT)

@@ -28,7 +28,7 @@ from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.delayed import Delayed, delayed
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import evaluate_one, rollout
-from flowhft.types import Observation, Quote
+from flowhft.types import SCALARS, Observation, Quote
 
 SENSOR = Sensor(
     volatility=0.5, rate=20.0, horizon=1.0, half_spread=0.7, inventory=3.0, memory=0.3, burst=0.05
@@ -69,7 +69,7 @@ def policy_of(sampler, network=None, objective="flow_map"):
 
 
 def seen(steps=11):
-    numbers = np.zeros((len(Observation._fields), steps), np.float32)
+    numbers = np.zeros((len(SCALARS), steps), np.float32)
     observation = Observation(*numbers)
     time = np.arange(steps, dtype=np.float32) * np.float32(0.05)
     return observation._replace(time=time, time_left=1.0 - time)

@@ -35,7 +35,7 @@ from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import rollout
-from flowhft.types import Observation
+from flowhft.types import SCALARS, Observation
 
 TINY = NetworkSettings(features="paper", horizon=2, width=8, blocks=1, finest=2)
 
@@ -470,7 +470,7 @@ def test_what_a_policy_is_told_can_be_built_into_it():
     network = dataclasses.replace(TINY, features="told")
     policy, _ = imitate(demonstrations, sensor_for(SHORT), network, _settings(), 0)
     with pytest.raises(UsageError, match="`policy` must be told its market"):
-        policy.act(policy.init(), Observation(*np.zeros(len(Observation._fields))), jax.random.key(0))
+        policy.act(policy.init(), Observation(*np.zeros(len(SCALARS))), jax.random.key(0))
     data = as_data(policy)
     assert data.needs_scenario
     with pytest.raises(UsageError, match="`scenario` must say which market"):

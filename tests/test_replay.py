@@ -26,7 +26,7 @@ from flowhft.recordings.book import rebuild
 from flowhft.recordings.instrument import Instrument, worth
 from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
-from flowhft.types import Estimates, Observation
+from flowhft.types import SCALARS, Estimates, Observation
 
 MS = 1_000_000
 INSTANT = ReplaySettings(
@@ -432,7 +432,7 @@ def test_nothing_is_seen_before_it_arrives(seed: int) -> None:
     after = one(replace(recording, events=changed), policy, settings).trajectory
     same = int((middle - recording.events["local_time_ns"][0]) // 100_000_000)  # steps that ended before it
     assert same > 5
-    for name, values in zip(Observation._fields, before.observation, strict=True):
+    for name, values in zip(SCALARS, before.observation.scalars, strict=True):
         np.testing.assert_array_equal(values[0, : same + 1], getattr(after.observation, name)[0, : same + 1])
     for ours, theirs in ((before.spread_pnl, after.spread_pnl), (before.fill.bid, after.fill.bid)):
         np.testing.assert_array_equal(ours[0, :same], theirs[0, :same])

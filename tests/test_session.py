@@ -130,6 +130,7 @@ def slow_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
         best_ask=top.best_ask[known][row],
         arrivals=np.diff(counted, axis=0, prepend=counted[:1]).astype(np.float64),
         intensity=intensity,
+        book=np.zeros((len(time), 0)),
     )
 
 
@@ -170,7 +171,7 @@ def test_what_is_observed_event_by_event_is_the_tape(
     assert_tapes_equal(tape, slow_tape(recording, settings, flow))
     rows = list(observed(recording, settings, flow))
     columns = [np.array(column) for column in zip(*rows, strict=True)]
-    folded = Tape(*columns[:3], np.stack(columns[3:5], axis=1), np.stack(columns[5:7], axis=1))
+    folded = Tape(*columns[:3], np.stack(columns[3:5], axis=1), np.stack(columns[5:7], axis=1), columns[7])
     assert_tapes_equal(tape, folded)
     assert len(rows) > 4000
     assert len(set(columns[1].tolist())) > 100  # it saw the price move

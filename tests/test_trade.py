@@ -32,7 +32,7 @@ from flowhft.simulate.market.ticks import on_grid, recording_of
 from flowhft.simulate.quoting import closed_form
 from flowhft.simulate.quoting.lab import in_lab
 from flowhft.simulate.rollout import order_flow, rollout
-from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
+from flowhft.types import SCALARS, Activity, Fill, Observation, Quote, Trajectory
 
 # Ticks are fine beside quotes, which lie about 1 / k = 5 of them away, and prices of 1,000 keep single
 # precision well below a tick.
@@ -246,7 +246,7 @@ def test_a_finer_grid_is_the_same_market():
         )
         fine = on_grid(coarse, 10)
         assert fine.volatility_ticks == pytest.approx(10 * coarse.volatility_ticks)
-        seen = Observation(*(1.0,) * len(Observation._fields))
+        seen = Observation(*(1.0,) * len(SCALARS))
         quotes = [
             closed_form("glft", scenario).act((), seen, jax.random.key(0))[0] for scenario in (coarse, fine)
         ]

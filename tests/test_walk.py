@@ -20,7 +20,7 @@ from flowhft.recordings.windowed import InMemory
 from flowhft.runs.folder import manifest_of, read_table
 from flowhft.stages.settings import SweepSettings, WalkSettings
 from flowhft.studies.walk_forward.windows import plan_windows
-from flowhft.types import Fill, Observation, Quote, Trajectory
+from flowhft.types import SCALARS, Fill, Observation, Quote, Trajectory
 
 pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 
@@ -190,7 +190,7 @@ def trajectory(steps: int, bought: dict[int, float], mid: np.ndarray | None = No
         fills[step] = lots
     held = np.concatenate([[0.0], np.cumsum(fills)[:-1]])
     zeros = np.zeros(steps)
-    observed = {name: zeros for name in Observation._fields} | {"inventory": held}
+    observed = {name: zeros for name in SCALARS} | {"inventory": held}
     path = Trajectory(
         observation=Observation(**observed),
         quote=Quote(zeros, zeros, zeros + 1.0, zeros + 1.0),
@@ -211,7 +211,14 @@ def _with_path(values):
 def tape_of(spreads: list[int]) -> Tape:
     """Return what is known each second: a bid of 1,000, and an ask so far above it."""
     bid, nothing = np.full(len(spreads), 1000), np.zeros((len(spreads), 2))
-    return Tape(SECOND * np.arange(len(spreads)), bid, bid + np.array(spreads), nothing, nothing)
+    return Tape(
+        SECOND * np.arange(len(spreads)),
+        bid,
+        bid + np.array(spreads),
+        nothing,
+        nothing,
+        np.zeros((len(spreads), 0)),
+    )
 
 
 def test_what_is_open_at_the_end_is_closed_at_the_best_price():

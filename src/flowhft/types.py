@@ -34,6 +34,8 @@ class Observation(NamedTuple):
         intensity_ask: conditional intensity of market buy orders given the past, 1 / second.
         filled_bid: lots that our bid bought since the last decision.
         filled_ask: lots that our ask sold since the last decision.
+        book: what the order book shows, shape (signal,), in the order of `flowhft.features.book.NAMES`; NaN
+            where a signal is not known; None or empty where the market has no book.
     """
 
     time: Numeric
@@ -47,6 +49,16 @@ class Observation(NamedTuple):
     intensity_ask: Numeric
     filled_bid: Numeric = 0.0
     filled_ask: Numeric = 0.0
+    book: Numeric = None
+
+    @property
+    def scalars(self) -> tuple[Numeric, ...]:
+        """Return what is one number each: all but the book."""
+        return self[:-1]
+
+
+# What is one number each in an observation: all but the book.
+SCALARS = Observation._fields[:-1]
 
 
 class Quote(NamedTuple):

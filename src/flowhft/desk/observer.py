@@ -57,6 +57,7 @@ class MarketState(NamedTuple):
         arrivals_bid, arrivals_ask: market orders since the decision before, by the side of the book that they
             come for.
         intensity_bid, intensity_ask: conditional intensity of market orders, likewise, 1 / second.
+        book: signals of the order book, see `flowhft.types.Observation`; empty where none are read.
     """
 
     time_ns: int
@@ -66,6 +67,10 @@ class MarketState(NamedTuple):
     arrivals_ask: float
     intensity_bid: float
     intensity_ask: float
+    book: Float[np.ndarray, " signal"]
+
+
+NO_BOOK = np.zeros(0)
 
 
 class Counting(NamedTuple):
@@ -241,13 +246,16 @@ def take_events(
 
 
 @compiled
-def state_at(state: ObserverState, reads: Counting, time_ns: int) -> MarketState:
+def state_at(
+    state: ObserverState, reads: Counting, time_ns: int, book: Float[np.ndarray, " signal"]
+) -> MarketState:
     """Return what is known at a decision, and count from it on.
 
     Args:
         state: that has taken all events up to this time.
         reads: how events are read.
         time_ns: of the decision, on the local clock.
+        book: signals of the order book at that time.
     """
     whole, excitation, flow = state.whole, state.excitation, reads.flow
     _end_message(state, reads.published)
@@ -269,7 +277,8 @@ def state_at(state: ObserverState, reads: Counting, time_ns: int) -> MarketState
         elapsed = 1e-9 * (time_ns - whole[START_NS])
         bid = (float(whole[ORDERS_BID] - whole[BEFORE_BID]) + 1.0) / (elapsed + 1.0)
         ask = (float(whole[ORDERS_ASK] - whole[BEFORE_ASK]) + 1.0) / (elapsed + 1.0)
-    return MarketState(time_ns, whole[BEST_BID], whole[BEST_ASK], arrivals_bid, arrivals_ask, bid, ask)
+    best_bid, best_ask = whole[BEST_BID], whole[BEST_ASK]
+    return MarketState(time_ns, best_bid, best_ask, arrivals_bid, arrivals_ask, bid, ask, book)
 
 
 @njit
@@ -309,6 +318,7 @@ def observation_of(
         market.intensity_ask,
         filled_bid,
         filled_ask,
+        market.book,
     )
 
 
@@ -345,7 +355,7 @@ class Observer:
 
     def observe(self, time_ns: int) -> MarketState:
         """Return what is known at a decision, after all events up to this local time."""
-        return state_at(self.state, self.reads, time_ns)
+        return state_at(self.state, self.reads, time_ns, NO_BOOK)
 
     def step(self, events: np.ndarray, time_ns: int) -> MarketState:
         """Take the events since the last decision, and return what is known at this one."""

@@ -29,9 +29,9 @@ from flowhft.desk.observer import MarketState, observation_of
 from flowhft.desk.order_rules import order_rules, prices_of
 from flowhft.desk.orders import ASK, BID, CANCELLED, NOT_COUNTED, SUBMITTED, Requests, Rules
 from flowhft.desk.risk import ACTIVE, NO_LIMITS, Guard, Limits, note_sent, open_guard, risk
-from flowhft.types import Activity, Fill, Observation, Quote, Trajectory
+from flowhft.types import SCALARS, Activity, Fill, Observation, Quote, Trajectory
 
-OBSERVED = len(Observation._fields)
+OBSERVED = len(SCALARS)
 # Columns of a step: what was observed, as in `Observation`, then these.
 (
     HALF_SPREAD_BID,
@@ -140,7 +140,7 @@ def begin_step(run: Run, market: MarketState, index: int) -> Observation:
         before[_LAST_BOUGHT],
         before[_LAST_SOLD],
     )
-    for column, number in enumerate(seen):
+    for column, number in enumerate(seen[:OBSERVED]):
         columns[column, index] = number
     return seen
 

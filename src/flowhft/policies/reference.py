@@ -15,6 +15,8 @@ from flowhft.errors import UsageError
 from flowhft.policies import actor
 from flowhft.policies.adapter import adapt_quote
 from flowhft.policies.agent import Agent
+from flowhft.policies.book import BookMaker
+from flowhft.policies.book import decide as decide_by_book
 from flowhft.policies.flow import Flow
 from flowhft.policies.plain import REACH, sample, standardise
 from flowhft.policies.policy import Policy
@@ -71,6 +73,13 @@ def _agent(agent: Agent, memory: float, observation: Observation) -> tuple[Quote
     return actor.decided(scales, units, actor.forward(agent.actor.weights, agent.actor.biases, seen))
 
 
+def _book(
+    maker: BookMaker, standing: tuple[float, float], observation: Observation
+) -> tuple[Quote, tuple[float, float]]:
+    """Return the quote of a maker that sees the book, which remembers where orders of its own stand."""
+    return decide_by_book(maker, standing, observation)
+
+
 class Chunk(NamedTuple):
     """What a flow remembers between two decisions of one session.
 
@@ -105,6 +114,7 @@ def _flow(flow: Flow, memory: Chunk, observation: Observation) -> tuple[Quote, C
 # Kind of what works out a quote -> how a session begins, and how it decides.
 EXECUTORS: dict[str, tuple[Callable[[Any], Any], Callable[..., tuple[Quote, Any]]]] = {
     Rule.kind: (lambda rule: None, _rule),
+    BookMaker.kind: (lambda maker: (np.nan, np.nan), _book),
     Agent.kind: (lambda agent: actor.first_spread(agent.scales, agent.units or features.IN_TICKS), _agent),
     Flow.kind: (
         lambda flow: Chunk(

@@ -208,9 +208,11 @@ def fingerprint(
     )
     policy = as_traced(policy)
     if is_hosted(policy):
-        quote = Quote(*quotes_at(policy, np.stack(observation, axis=-1)).T)
+        quote = Quote(*quotes_at(policy, np.stack(observation.scalars, axis=-1)).T)
     else:
-        quote = _probe(policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation)))
+        quote = _probe(
+            policy, Observation(*(jnp.asarray(values, jnp.float32) for values in observation.scalars))
+        )
     return pl.DataFrame(
         {
             "policy": name,

@@ -22,7 +22,7 @@ from flowhft.policies.own import OwnPolicy, checked_quote
 from flowhft.runs.folder import stream
 from flowhft.simulate.market.market import Market, State
 from flowhft.simulate.market.world import World
-from flowhft.types import Observation, Quote, Trajectory
+from flowhft.types import SCALARS, Observation, Quote, Trajectory
 
 # (market, state, quote, world, expected move of the mid) -> state after the step, what is kept of it
 Settle = Callable[[Market, State, Quote, World, Any], tuple[State, Trajectory]]
@@ -101,7 +101,7 @@ def _step(
 
 def _seen(market: Market, state: State) -> Float[Array, "field path"]:
     shape = state.mid_price.shape
-    return jnp.stack([jnp.broadcast_to(value, shape) for value in market.observe(state)])
+    return jnp.stack([jnp.broadcast_to(value, shape) for value in market.observe(state).scalars])
 
 
 @eqx.filter_jit
@@ -226,7 +226,7 @@ def _loop(given: Any, numbers: int) -> Callable[[np.ndarray, np.ndarray], None]:
     from numba.np.unsafe import ndarray
 
     to_fixed_tuple: Any = ndarray.to_fixed_tuple
-    fields = len(Observation._fields)
+    fields = len(SCALARS)
 
     @numba.njit
     def half_spreads(seen: np.ndarray, quotes: np.ndarray) -> None:

@@ -194,7 +194,7 @@ def _in_jax(named: Named, scenario: Scenario, seed: int) -> Callable[[Observatio
 
     def decide(observation: Observation) -> Quote:
         nonlocal memory, step
-        seen = Observation(*(jnp.float32(number) for number in observation))
+        seen = Observation(*(jnp.float32(number) for number in observation.scalars))
         result, memory = act(policy, memory, seen, jax.random.fold_in(jax.random.key(seed), step))
         step += 1
         return Quote(*(float(number) for number in result))
@@ -254,8 +254,8 @@ def _check_whole_numbers(sessions: Sequence[Session], seen: Sequence[Observation
     for one in sessions:
         as_floats, as_integers = one.begin(), one.begin()
         for observation in seen[:2]:
-            whole = Observation(*map(round, observation))
-            expected = as_floats(Observation(*map(float, whole)))
+            whole = Observation(*map(round, observation.scalars))
+            expected = as_floats(Observation(*map(float, whole.scalars)))
             result = as_integers(whole)
             _same(f"{one.name}, integers against floats", [expected], [result], [whole], 0.0)
     return ["integers are taken for floats"]

@@ -16,13 +16,15 @@ from numba import njit, types
 
 from flowhft.desk.compiled.address import address_of
 from flowhft.desk.compiled.compiled import compiled, specialised
-from flowhft.types import Observation, Quote
+from flowhft.types import SCALARS, Observation, Quote
 
 # What may be wrong with a decision.
-NO_FAULT, OBSERVATION, OUTPUT, INFINITE, SIZE, RAISED = range(6)
+NO_FAULT, OBSERVATION, OUTPUT, INFINITE, SIZE, RAISED, BOOK = range(7)
 FAULT = len(Quote._fields)  # place in `Memory.state`, behind half-spreads and sizes
 SENSED = FAULT + 1  # where in it begins what is remembered
 NOWHERE = Quote(math.nan, math.nan, 1.0, 1.0)
+NO_BOOK = np.zeros(0)  # of a market without one
+_COUNT = len(SCALARS)
 
 _FLOATS, _SINGLES = types.Array(types.float64, 1, "C"), types.Array(types.float32, 1, "C")
 SIGNATURE = types.UniTuple(types.float64, 2)(
@@ -34,7 +36,8 @@ SIGNATURE = types.UniTuple(types.float64, 2)(
     types.Array(types.int64, 1, "C"),
     types.Array(types.uint64, 1, "C"),
     _SINGLES,
-    *[types.float64] * len(Observation._fields),
+    *[types.float64] * len(SCALARS),
+    _FLOATS,
 )
 
 
@@ -111,7 +114,7 @@ def _quote_of(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote,
 def _unknown(seen: Observation) -> bool:
     """Say whether a number of an observation is NaN or infinite."""
     total = 0.0
-    for value in seen:
+    for value in seen[:_COUNT]:
         total += value - value
     return total != 0.0
 
@@ -136,12 +139,13 @@ def _decide(
     intensity_ask: float,
     filled_bid: float,
     filled_ask: float,
+    book: Float[np.ndarray, " signal"],
 ) -> tuple[float, float]:
     """Return the half-spreads of the usual quote; else NaN, and what there is to say in `state`."""
     memory = Memory(state, features, chunk, cursor, random, vectors)
     seen = Observation(
         time, time_left, mid_price, inventory, cash, arrivals_bid, arrivals_ask, intensity_bid, intensity_ask,
-        filled_bid, filled_ask,
+        filled_bid, filled_ask, book,
     )  # fmt: skip
     wanted, fault = NOWHERE, OBSERVATION
     if not _unknown(seen):

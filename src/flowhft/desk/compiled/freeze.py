@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from flowhft.desk.compiled.book import BOOK_MAKER
 from flowhft.desk.compiled.flow import NO_REGIME
 from flowhft.desk.compiled.fold import fold
-from flowhft.desk.compiled.policy import Frozen, freeze_actor, freeze_expert
+from flowhft.desk.compiled.policy import Frozen, assemble, freeze_actor, freeze_expert
 from flowhft.desk.compiled.store import load_folded
 from flowhft.errors import UsageError
 from flowhft.features import IN_TICKS
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.agent import Agent
+from flowhft.policies.book import BookMaker
 from flowhft.policies.file import load_policy
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FOLDED, FoldedFile, Named
@@ -49,6 +51,10 @@ def _agent(policy: Policy, agent: Agent) -> Frozen:
     return freeze_actor(agent.actor, agent.scales, agent.units or IN_TICKS, _last(policy))
 
 
+def _book(policy: Policy, maker: BookMaker) -> Frozen:
+    return assemble(BOOK_MAKER, maker, _last(policy))
+
+
 def _last(policy: Policy) -> Adapter:
     """Return the map that comes last."""
     return IDENTITY if policy.adapter is None else Adapter(*map(float, policy.adapter))
@@ -59,6 +65,7 @@ EXECUTORS: dict[str, Callable[[Policy, Any], Frozen]] = {
     Rule.kind: _rule,
     Flow.kind: _flow,
     Agent.kind: _agent,
+    BookMaker.kind: _book,
 }
 
 

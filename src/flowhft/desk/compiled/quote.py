@@ -17,17 +17,19 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numba import njit
+from numba import njit, types
 from numba.extending import overload
 
 from flowhft.desk.compiled.address import function_at
-from flowhft.desk.compiled.decide import FAULT, NO_FAULT, OBSERVATION, SIGNATURE, Memory
+from flowhft.desk.compiled.decide import BOOK, FAULT, NO_BOOK, NO_FAULT, OBSERVATION, SIGNATURE, Memory
 from flowhft.desk.compiled.policy import Frozen
 from flowhft.errors import FlowhftError, UsageError
-from flowhft.types import Observation, Quote
+from flowhft.features.book import NAMES
+from flowhft.types import SCALARS, Observation, Quote
 
 _made = tuple.__new__  # a named tuple's own constructor is Python, and costs a tenth of a microsecond
 _decision_at = function_at(SIGNATURE)
+COUNT = len(SCALARS)
 
 
 class Desk(NamedTuple):
@@ -76,10 +78,13 @@ def quote(frozen: Any, memory: Memory, observation: Observation) -> Quote:
         UsageError: a number of the observation is NaN or infinite.
         FlowhftError: the network's output is.
     """
+    book = observation.book
+    numbers, book = observation[:COUNT], NO_BOOK if book is None else book
     try:
-        bid, ask = frozen.decide.call(*frozen.packed, *memory, *observation)
+        bid, ask = frozen.decide.call(*frozen.packed, *memory, *numbers, book)
     except TypeError:  # arrays without an axis and the like: converted here, where they are rare
-        bid, ask = frozen.decide.call(*frozen.packed, *memory, *map(float, observation))
+        shown = np.ascontiguousarray(book, np.float64)
+        bid, ask = frozen.decide.call(*frozen.packed, *memory, *map(float, numbers), shown)
     if bid == bid:
         return _made(Quote, (bid, ask, 1.0, 1.0))
     fault = int(memory.state[FAULT])
@@ -100,17 +105,40 @@ def refuse(name: str, fault: int, observation: Observation, where: str = "") -> 
     if fault == OBSERVATION:
         wrong = ", ".join(
             f"{field} {float(value)}"
-            for field, value in zip(Observation._fields, observation, strict=True)
+            for field, value in zip(SCALARS, observation.scalars, strict=True)
             if not np.isfinite(value)
         )
         raise UsageError(
             f"`observation` of the policy {name} must be finite numbers; received {wrong}{where}. Mend what "
             "it is made from."
         )
+    if fault == BOOK:
+        shown = 0 if observation.book is None else len(observation.book)
+        raise UsageError(
+            f"`book` of the observation must hold the {len(NAMES)} signals that the policy {name} looks at; "
+            f"received {shown or 'none'}{where}. Use it where a market has an order book: a recording with "
+            "depth and sizes."
+        )
     raise FlowhftError(
         f"the policy {name} must quote finite half-spreads; its network gave others{where}. Its weights or "
         "scales are not those of a trained policy, or what it sees is far from all that it was trained on."
     )
+
+
+def _book_of(book: Any) -> np.ndarray:
+    """Return the book of an observation as decisions take it, in compiled code."""
+    raise NotImplementedError
+
+
+@overload(_book_of)
+def _book_of_in_a_loop(book: Any) -> Callable:
+    def none(book: Any) -> np.ndarray:
+        return np.empty(0, np.float64)
+
+    def shown(book: Any) -> np.ndarray:
+        return book
+
+    return shown if isinstance(book, types.Array) else none
 
 
 @njit(error_model="numpy")
@@ -137,6 +165,7 @@ def ask_desk(desk: Desk, memory: Memory, observation: Observation) -> tuple[Quot
         float(observation.intensity_ask),
         float(observation.filled_bid),
         float(observation.filled_ask),
+        _book_of(observation.book),
     )
     if bid == bid:
         return Quote(bid, ask, 1.0, 1.0), NO_FAULT

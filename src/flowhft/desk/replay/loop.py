@@ -20,7 +20,6 @@ from flowhft.types import Observation, Quote
 
 FILL_COLUMNS = 6  # step, exchange time, side, price, lots, whether it was made (1) or taken (0)
 FILLS_A_STEP = 8  # two collections of four orders
-_UNSEEN = Observation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @njit
@@ -117,7 +116,7 @@ def act(
     code, count = _act(wire, tape, run, fills, count, step, wanted)
     if step + 1 < run.columns.shape[1]:
         return code, count, see(tape, run, step + 1)
-    return code, count, _UNSEEN
+    return code, count, Observation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, tape.book[step])
 
 
 @compiled

@@ -271,7 +271,7 @@ class PythonMaker:
     def _ask(
         self, memory: Any, observation: Observation, chance: np.random.Generator, where: str
     ) -> tuple[Quote, Any]:
-        if not math.isfinite(sum(observation)):
+        if not math.isfinite(sum(observation.scalars)):
             refuse(self.name, OBSERVATION, observation, where)
         with _raised_by_user(self.name, where):
             return self.policy.act(memory, observation, chance)

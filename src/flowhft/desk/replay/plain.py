@@ -113,7 +113,7 @@ class ReplayVenue:
 def markets_on(tape: Tape) -> Iterator[MarketState]:
     """Yield what is known at every decision of a tape, and at the end of the last step."""
     columns = (tape.time_ns, tape.best_bid, tape.best_ask, *tape.arrivals.T, *tape.intensity.T)
-    yield from map(MarketState, *(column.tolist() for column in columns))
+    yield from map(MarketState, *(column.tolist() for column in columns), tape.book)
 
 
 def play(

@@ -44,6 +44,7 @@ class Tape(NamedTuple):
         arrivals: market orders that arrived since the decision before, by the side of the book that they
             come for: bids, asks.
         intensity: conditional intensity of market orders, by side likewise, 1 / second.
+        book: signals of the order book, see `flowhft.types.Observation`; no columns where none were read.
     """
 
     time_ns: Int[np.ndarray, " step_and_end"]
@@ -51,6 +52,7 @@ class Tape(NamedTuple):
     best_ask: Int[np.ndarray, " step_and_end"]
     arrivals: Float[np.ndarray, "step_and_end side"]
     intensity: Float[np.ndarray, "step_and_end side"]
+    book: Float[np.ndarray, "step_and_end signal"]
 
     @property
     def mid_price(self) -> Float[np.ndarray, " step_and_end"]:
@@ -69,6 +71,7 @@ def market_at(tape: Tape, step: int) -> MarketState:
         tape.arrivals[step, 1],
         tape.intensity[step, 0],
         tape.intensity[step, 1],
+        tape.book[step],
     )
 
 
@@ -78,7 +81,7 @@ def _fold(state: ObserverState, reads: Counting, events: np.ndarray, first: int,
     for step in range(len(tape.time_ns)):
         time_ns = tape.time_ns[step]
         first = take_events(state, reads, events, first, time_ns, False)
-        known = state_at(state, reads, time_ns)
+        known = state_at(state, reads, time_ns, tape.book[step])
         tape.best_bid[step], tape.best_ask[step] = known.best_bid, known.best_ask
         tape.arrivals[step, 0], tape.arrivals[step, 1] = known.arrivals_bid, known.arrivals_ask
         tape.intensity[step, 0], tape.intensity[step, 1] = known.intensity_bid, known.intensity_ask
@@ -122,6 +125,7 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
         best_ask=np.empty(steps + 1, np.int64),
         arrivals=np.empty((steps + 1, 2)),
         intensity=np.empty((steps + 1, 2)),
+        book=np.empty((steps + 1, 0)),
     )
     _fold(state, reads, events, taken, tape)
     return tape

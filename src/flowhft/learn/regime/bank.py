@@ -156,7 +156,7 @@ def quotes_of_expert(name: str, scenario: Scenario, observation: Observation) ->
         observation: of the reference maker, numpy arrays of shape (path, step).
     """
     expert = experts.get(name)
-    at = Observation(*(np.asarray(values)[..., None] for values in observation))
+    at = Observation(*(np.asarray(values)[..., None] for values in observation.scalars))
     quote = expert.quote(
         coefficients_in(expert, scenario), at._replace(inventory=np.array(NODES)), (0.0, 0.0)
     )

@@ -11,6 +11,7 @@ from flowhft.features import IN_TICKS
 from flowhft.flow.policy import flow_policy
 from flowhft.policies.adapter import IDENTITY
 from flowhft.policies.agent import Agent
+from flowhft.policies.book import BookMaker
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FoldedFile, Named
 from flowhft.policies.own import OwnPolicy
@@ -70,6 +71,11 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
     there: Any = policy.in_market(scenario)
     if there.kind == OwnPolicy.kind:
         return as_traced(there)
+    if there.kind == BookMaker.kind:
+        raise UsageError(
+            f"`policies` must quote without an order book in the lab, whose markets have none; received a maker "
+            f"that sees one. Replay it on a recording: flowhft backtest."
+        )
     if there.kind not in EXECUTORS:
         raise UsageError("`policies` must not be frozen in the lab. Name the policy that it was frozen from.")
     quoting, last = unmapped_in_lab(there, scenario), there.adapter
