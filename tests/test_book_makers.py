@@ -1,4 +1,4 @@
-"""Makers that see the order book: values of positions, heads, the gate, and one quote from three executors."""
+"""Makers that see the order book: values of positions, heads, the gate, one quote from two executors."""
 
 import math
 
@@ -128,12 +128,14 @@ def test_the_gate_counts_what_orders_did_and_not_what_was_promised():
     one = examples(drift=-2.0)
     promising = np.ones(one.placed.shape)
     bid, ask = gate_of(one, 0.5 * promising, promising, np.zeros(7), 300.0)
-    assert not bid.quoted and not ask.quoted
+    assert not bid.quoted
+    assert not ask.quoted
     assert bid.promised == pytest.approx(2.0)
     assert bid.edge < -2.0
     good = examples(drift=2.0)
     bid, ask = gate_of(good, 0.5 * promising, promising, np.zeros(7), 300.0)
-    assert bid.quoted and ask.quoted
+    assert bid.quoted
+    assert ask.quoted
     assert not gate_of(good, 0.5 * promising, promising, np.zeros(7), 300.0, cost=bid.edge)[0].quoted
     blocks = (good.time_ns // 300_000_000_000).astype(int)
     taken = good.filled[:, 0, 0]
@@ -266,7 +268,7 @@ def test_a_maker_is_kept_in_a_file(tmp_path):
 def test_a_maker_of_other_signals_is_refused(tmp_path, monkeypatch):
     save_policy(tmp_path / "maker.safetensors", Policy(maker()))
     monkeypatch.setattr("flowhft.policies.book.NAMES", (*NAMES[:-1], "another"))
-    with pytest.raises(DataError, match="signals of the book.*another"):
+    with pytest.raises(DataError, match=r"signals of the book.*another"):
         load_policy(tmp_path / "maker.safetensors")
 
 
@@ -274,7 +276,8 @@ def test_a_maker_learns_to_stay_out_where_fills_cost():
     aims = Aims(OFFSETS, 0.5, 2.0)
     losing = examples(drift=-3.0)
     result = learn([losing], [0], losing.scales, aims)
-    assert not result.gates[0].quoted and not result.gates[1].quoted
+    assert not result.gates[0].quoted
+    assert not result.gates[1].quoted
     assert list(result.maker.arrays["quoted"]) == [0.0, 0.0]
     winning = examples()
     result = learn([winning], [0], winning.scales, aims)

@@ -26,7 +26,7 @@ from flowhft.recordings.book import rebuild
 from flowhft.recordings.instrument import Instrument, worth
 from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, TRADE, Recording
-from flowhft.types import SCALARS, Estimates, Observation
+from flowhft.types import SCALARS, Estimates
 
 MS = 1_000_000
 INSTANT = ReplaySettings(

@@ -5,8 +5,9 @@ the largest
 
     P(fill | x) (edge(x) - cost + V(q +- 1) - V(q))
 
-is quoted, and none where that is not positive. x is the book as the side sees it, an ask its mirror image. The
-score of the price at which an order of ours stands already counts more: moving costs its place in the queue.
+is quoted, and none where that is not positive. x is the book as the side sees it, an ask its mirror image.
+The score of the price at which an order of ours stands already counts more: moving costs its place in the
+queue.
 """
 
 import math

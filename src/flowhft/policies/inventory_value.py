@@ -7,8 +7,8 @@ until it is judged less what was paid. What it meets is drawn from a sample x of
     V(q) + rho = E_x sum over sides max(0, max_k P_k (e_k - cost + V(q +- 1) - V(q))) + V(q) - risk q^2
 
 the equation of average reward of a birth-death chain whose steps the maker chooses. It is solved by policy
-iteration: for given choices V is the solution of a linear system of 2 Q + 1 equations, for given V the choices
-are those that are best, and both are done in turn until nothing changes.
+iteration: for given choices V is the solution of a linear system of 2 Q + 1 equations, for given V the
+choices are those that are best, and both are done in turn until nothing changes.
 
 Source: Howard, Dynamic Programming and Markov Processes (1960), ch. 4; the running penalty is that of Gueant,
 Lehalle, Fernandez-Tapia (2013), gamma sigma^2 q^2 / 2. Deviation: x is drawn anew at every decision, so that
@@ -88,7 +88,7 @@ def _chosen(
     positions: np.ndarray,
     quoted: tuple[bool, bool],
 ) -> tuple[Float[np.ndarray, "position position"], Float[np.ndarray, " position"]]:
-    """Return the equations of the best choices for these values: exits of each position, and what it earns."""
+    """Return the equations of the best choices for these values: exits of a position, and what it earns."""
     count = len(positions)
     equations, earned = np.zeros((count, count)), np.zeros(count)
     for row, position in enumerate(positions):

@@ -1,6 +1,7 @@
 """Makers that see the order book at the desk: heads for every price and values of positions, compiled."""
 
 import math
+
 import numpy as np
 from numba import njit
 
@@ -25,7 +26,7 @@ from flowhft.types import Observation, Quote
 
 _SIGNALS = len(NAMES)
 _SPREAD = NAMES.index("log_spread")
-# Places in the numbers: the adapter; counts of offsets and of orders held at most, unit, cost, kept; the arrays.
+# Places in the numbers: the adapter; counts of offsets and of orders held at most, unit, cost, kept; arrays.
 _OFFSETS = len(Adapter._fields)
 _LIMIT, _UNIT, _COST, _KEPT, _ARRAYS = range(_OFFSETS + 1, _OFFSETS + 6)
 _BID, _ASK = SENSED, SENSED + 1  # places of the prices at which orders of ours stand
@@ -87,7 +88,7 @@ def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, in
     offsets = int(n[_OFFSETS])
     centre = _ARRAYS + offsets
     scale = centre + _SIGNALS
-    spread = int(round(math.exp(book[_SPREAD])))
+    spread = round(math.exp(book[_SPREAD]))
     bid_sees, ask_sees = memory.features[:_SIGNALS], memory.features[_SIGNALS:]
     for i in range(_SIGNALS):
         value = (book[i] - n[centre + i]) / n[scale + i]
@@ -137,4 +138,5 @@ BOOK_MAKER = Kind(
     pack=_packed,
     memory=_memory,
     again=(_book, ()),
+    sees_book=True,
 )

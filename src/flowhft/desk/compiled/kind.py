@@ -25,6 +25,7 @@ class Kind:
         again: (function, arguments) that give it in another process.
         read: (header, arrays) -> parts, from files of the time when the desk had a format of its own; None
             for kinds that are younger.
+        sees_book: whether it cannot quote without the signals of an order book.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kind:
     memory: Callable[[Any, Packed, int], Memory]
     again: tuple[Callable, tuple]
     read: Callable[[Mapping[str, Any], Arrays], Any] | None = None
+    sees_book: bool = False
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         """Let another process make it again: compiled functions do not travel."""

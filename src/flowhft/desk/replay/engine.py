@@ -8,8 +8,8 @@ book; everything else is the desk's own (`flowhft.desk.session`).
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from flowhft.desk.replay.latency import Delays, as_received, charged_latency, de
 from flowhft.desk.replay.makers import Maker, Passage, maker_of
 from flowhft.desk.replay.order_events import order_events
 from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import OrderFlow, Tape, closed_steps, read_tape
 from flowhft.desk.replay.venue import FAILED, close_venue, open_venue
 from flowhft.desk.risk import limits_of
@@ -37,6 +38,7 @@ from flowhft.types import Progress, Trajectory, no_progress
 # With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
 # stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
 CRUMB = 1e-6
+Book = Literal["needed", "shown", "unread"]
 
 
 class Replayed(NamedTuple):
@@ -119,7 +121,7 @@ def replay(
             or returns no quote.
         FlowhftError: a network gives no finite half-spreads, or a user's policy raises, which is its cause.
     """
-    market = prepare(recording, settings, flow)
+    market = prepare(recording, settings, flow, book_for(policies.values()))
     replayed = {}
     for done, (name, policy) in enumerate(policies.items()):
         progress(done / len(policies), f"replaying {name}")
@@ -132,13 +134,24 @@ def replay(
     return replayed
 
 
-def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None) -> Market:
+def book_for(policies: Iterable[Frozen | OwnPolicy]) -> Book:
+    """Return whether policies must see the order book of a recording, may, or do not."""
+    policies = list(policies)
+    if any(isinstance(policy, Frozen) and policy.kind.sees_book for policy in policies):
+        return "needed"
+    return "shown" if any(isinstance(policy, OwnPolicy) for policy in policies) else "unread"
+
+
+def prepare(
+    recording: Recording, settings: ReplaySettings, flow: OrderFlow | None = None, book: Book = "unread"
+) -> Market:
     """Return what a replay needs of a recording: good for every policy, fee, order size and decision latency.
 
     Args:
         recording: with a snapshot of the full book.
         settings: the times and latencies, and whether the queue is one of single orders.
         flow: see `replay`.
+        book: whether the signals of its order book are read: "needed", "shown" where it has one, or "unread".
 
     Raises:
         DataError: see `replay`.
@@ -152,6 +165,8 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
     received = as_received(recording, settings)
     top = top_of_book(received)
     tape = read_tape(received, settings, flow)  # says first what a recording lacks
+    if book != "unread":
+        tape = tape._replace(book=_book_of(received, tape, settings, book == "needed"))
     return Market(
         events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
         latencies=order_latencies(recording, settings),
@@ -160,6 +175,18 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
         tape=tape,
         closed=closed_steps(recording, tape.time_ns) if recording.closed else None,
     )
+
+
+def _book_of(
+    received: Recording, tape: Tape, settings: ReplaySettings, needed: bool
+) -> Float[np.ndarray, "step_and_end signal"]:
+    """Return the signals of the order book at the decisions of a tape; no columns where it has none."""
+    try:
+        return read_signals(received, tape.time_ns, settings.order_window)
+    except DataError:
+        if needed:
+            raise
+        return tape.book
 
 
 def trade(

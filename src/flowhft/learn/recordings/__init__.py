@@ -1,4 +1,4 @@
-"""Policies that learn from recordings: heads for the fills that orders would have had, and what to do with them.
+"""Policies that learn from recordings: heads for the fills that orders would have had, and what follows.
 
 examples  a recording's decisions: signals, and what became of every order that could have been sent
 heads     signals -> probability of a fill, and edge given a fill

@@ -1,4 +1,4 @@
-"""Examples to learn from: what a maker saw at its decisions, and what became of every order it could have sent."""
+"""Examples: what a maker saw at its decisions, and what became of every order it could have sent."""
 
 from typing import NamedTuple
 

@@ -18,16 +18,16 @@ class Aims(NamedTuple):
     Attributes:
         offsets: ticks by which its orders may better the best price of their side, the labels' own.
         interval: between two decisions, seconds.
-        stands: after which an order of the labels was withdrawn, seconds.
-        risk_aversion: gamma u, of holding one order, in units of the deviation u of a second's move: holding q
-            orders costs gamma u^2 q^2 / 2 a second.
+        lifetime: after which an order of the labels was withdrawn, seconds.
+        risk_aversion: gamma u, in units of the deviation u of a second's move: holding q orders costs
+            gamma u^2 q^2 / 2 a second.
         limit: most that it holds, orders.
         block_seconds: of time that counts as one independent part, for the errors of the gate.
     """
 
     offsets: tuple[int, ...]
     interval: float
-    stands: float
+    lifetime: float
     risk_aversion: float = 0.002
     limit: int = 3
     block_seconds: float = 300.0
@@ -35,7 +35,7 @@ class Aims(NamedTuple):
     @property
     def share(self) -> float:
         """Return the share of the labels' fills that falls into one decision's time."""
-        return min(1.0, self.interval / self.stands)
+        return min(1.0, self.interval / self.lifetime)
 
 
 class Learned(NamedTuple):

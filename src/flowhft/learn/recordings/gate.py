@@ -1,4 +1,4 @@
-"""The gate: a side is quoted only where the orders that would have been sent did earn, not where heads say so.
+"""The gate: a side is quoted only where the orders that would have been sent did earn, whatever heads say.
 
 The best of several prices by a noisy head promises more than it keeps (a winner's curse). So what counts is
 what really became of the orders that heads chose which had not seen them: the mean edge of their fills, less

@@ -1,9 +1,9 @@
 """Heads: from the signals of a book to the probability of a fill, and to the edge of a fill, for each price.
 
-One pair a price, for both sides: an ask sees the mirror image of what a bid sees, which halves the numbers and
-forbids a drift to be learned. The probability is logistic with a ridge, the edge given a fill a ridge
-regression on the orders that filled. All recordings are pooled, each in the unit of its own moves; the strength
-of the ridges is chosen by folds in time.
+One pair a price, for both sides: an ask sees the mirror image of what a bid sees, which halves the numbers
+and forbids a drift to be learned. The probability is logistic with a ridge, the edge given a fill a ridge
+regression on the orders that filled. All recordings are pooled, each in the unit of its own moves; the
+strength of the ridges is chosen by folds in time.
 
 Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), eqs. 3.41 and 4.26.
 """
@@ -134,7 +134,7 @@ def _best(pool: _Pool, strengths: Sequence[float], fit, loss, folds: int) -> _Ch
         start = parts
         if total < least:
             best, least = (parts, strength), total
-    assert best is not None  # noqa: S101  the strengths are a constant
+    assert best is not None
     whole = fit(pool, np.ones(len(pool.fold), bool), best[1], best[0][0])
     return _Chosen(whole, best[0], best[1])
 
@@ -154,7 +154,7 @@ def _pooled(examples: Sequence[Examples], folds: int) -> _Pool:
 
 @njit(cache=True)
 def _slopes(seen, rows, filled, weights):  # type: ignore[no-untyped-def]
-    """Return gradient and information of a logistic loss over some rows: one thread, so the same everywhere."""
+    """Return gradient and information of a logistic loss over some rows; one thread, the same everywhere."""
     count = len(weights)
     gradient, information, x = np.zeros(count), np.zeros((count, count)), np.ones(count)
     for row in range(len(rows)):

@@ -73,8 +73,8 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
         return as_traced(there)
     if there.kind == BookMaker.kind:
         raise UsageError(
-            f"`policies` must quote without an order book in the lab, whose markets have none; received a maker "
-            f"that sees one. Replay it on a recording: flowhft backtest."
+            "`policies` must quote without an order book in the lab, whose markets have none; received a "
+            "maker that sees one. Replay it on a recording: flowhft backtest."
         )
     if there.kind not in EXECUTORS:
         raise UsageError("`policies` must not be frozen in the lab. Name the policy that it was frozen from.")
