@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
+from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.replay.events import exchange_order
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
@@ -118,6 +119,43 @@ def _latencies(feed: Feed, name: str, settings: ReplaySettings) -> np.ndarray | 
     rows["req_ts"], rows["exch_ts"] = arrived[kept], there[kept]
     rows["resp_ts"] = there[kept] + round(settings.response_latency_ms * 1e6) + excess[kept]
     return rows
+
+
+@compiled
+def took_at(leaves: Int[np.ndarray, " row"], arrives: Int[np.ndarray, " row"], time_ns: int) -> int:
+    """Return how long a message takes that leaves at a time, ns: between rows, in proportion to the time.
+
+    Before the first row it takes what that took, after the last what the last took, as hftbacktest has it.
+
+    Args:
+        leaves: when messages left, rising, ns.
+        arrives: when they arrived.
+        time_ns: when this one leaves.
+    """
+    row = np.searchsorted(leaves, time_ns, side="right") - 1
+    if row < 0:
+        return arrives[0] - leaves[0]
+    took = arrives[row] - leaves[row]
+    if row + 1 == len(leaves):
+        return took
+    rise = float(arrives[row + 1] - leaves[row + 1] - took) / float(leaves[row + 1] - leaves[row])
+    return int(rise * float(time_ns - leaves[row])) + took
+
+
+def arrivals_at_venue(
+    sent_ns: Int[np.ndarray, " order"], latencies: np.ndarray | None, constant_ns: int
+) -> Int[np.ndarray, " order"]:
+    """Return when orders are at the venue that leave at given times.
+
+    Args:
+        sent_ns: local clock.
+        latencies: from `order_latencies`; None where an order always takes as long.
+        constant_ns: that it then takes.
+    """
+    if latencies is None:
+        return sent_ns + constant_ns
+    leaves, there = latencies["req_ts"], latencies["exch_ts"]
+    return np.array([time + took_at(leaves, there, int(time)) for time in sent_ns], np.int64)
 
 
 def delays(recording: Recording, settings: ReplaySettings) -> Delays:

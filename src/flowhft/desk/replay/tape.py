@@ -118,17 +118,46 @@ def read_tape(recording: Recording, settings: ReplaySettings, flow: OrderFlow | 
             f"its snapshot and first best prices; received {recording.duration:.3f} s in all. "
             "Use a longer recording."
         )
-    time = start + interval * np.arange(steps + 1)
-    tape = Tape(
-        time_ns=time,
-        best_bid=np.empty(steps + 1, np.int64),
-        best_ask=np.empty(steps + 1, np.int64),
-        arrivals=np.empty((steps + 1, 2)),
-        intensity=np.empty((steps + 1, 2)),
-        book=np.empty((steps + 1, 0)),
-    )
+    tape = _empty_tape(start + interval * np.arange(steps + 1))
     _fold(state, reads, events, taken, tape)
     return tape
+
+
+def tape_at(
+    recording: Recording,
+    time_ns: Int[np.ndarray, " step"],
+    settings: ReplaySettings,
+    flow: OrderFlow | None = None,
+) -> Tape:
+    """Return what is known at times that are given, whether or not decisions could be taken then.
+
+    Args:
+        recording: as it was received.
+        time_ns: local clock, rising.
+        settings: see `read_tape`, and so is `flow`.
+        flow: parameters of the intensities.
+
+    Returns:
+        Best prices are 0 as long as none are known.
+    """
+    events = recording.events
+    published = bool(np.any(events["kind"] == TOP))
+    together = ORDER_WINDOW if settings.order_window is None else settings.order_window
+    state, tape = open_state(None if published else _levels_in(events)), _empty_tape(time_ns)
+    _fold(state, counting(published, flow, together), events, 0, tape)
+    return tape
+
+
+def _empty_tape(time_ns: Int[np.ndarray, " step"]) -> Tape:
+    steps = len(time_ns)
+    return Tape(
+        time_ns=time_ns,
+        best_bid=np.empty(steps, np.int64),
+        best_ask=np.empty(steps, np.int64),
+        arrivals=np.empty((steps, 2)),
+        intensity=np.empty((steps, 2)),
+        book=np.empty((steps, 0)),
+    )
 
 
 def closed_steps(
