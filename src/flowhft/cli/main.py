@@ -58,6 +58,11 @@ COMMANDS = {
     ),
     "demonstrate": ("flowhft.cli.demonstrate", "Demonstrate", "let experts quote, and keep what the best do"),
     "imitate": ("flowhft.cli.imitate", "Imitate", "train a flow policy on demonstrations"),
+    "learn": (
+        "flowhft.cli.learn",
+        "Learn",
+        "learn a maker that sees the order book from recordings",
+    ),
     "distil": (
         "flowhft.cli.distil",
         "Distil",

@@ -226,7 +226,7 @@ def _file_in(folder: Path) -> Path:
             return folder / name
     raise DataError(
         f"`{folder}` must hold a policy; it has no {' or '.join(SAVED)}. Name a run folder of "
-        "`flowhft imitate`, `train`, `adapt`, `tune`, `ppo` or `freeze`."
+        "`flowhft imitate`, `learn`, `train`, `adapt`, `tune`, `ppo` or `freeze`."
     )
 
 

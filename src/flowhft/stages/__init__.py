@@ -6,6 +6,7 @@ policies    what a user gives for a policy -> something that quotes in the lab a
 evaluate    policies in simulated markets, paired on the same random numbers
 backtest    policies on a recording, through queues, latency and fees
 imitate     demonstrations -> a policy
+learn       recordings -> a maker that sees the order book
 adapt       a policy -> the same with a small map behind it that suits a market
 costs       the same replays again at other fees and latencies
 export      a policy -> an ONNX file

@@ -1,12 +1,9 @@
 """Learn: a maker that sees the order book, from recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import polars as pl
+from typing import NamedTuple
 
 from flowhft.desk.replay.labels import LabelSettings, label_orders
 from flowhft.desk.replay.latency import as_received
@@ -15,9 +12,13 @@ from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import read_tape
 from flowhft.errors import DataError, require
 from flowhft.learn.recordings.examples import Examples, scales_of, second_move
-from flowhft.learn.recordings.fit import Learned, learn as fitted
+from flowhft.learn.recordings.fit import Learned
+from flowhft.learn.recordings.fit import learn as fitted
 from flowhft.learn.recordings.settings import MakerSettings
+from flowhft.learn.recordings.training_set import Seen, training_set
 from flowhft.policies.policy import Policy
+from flowhft.recordings.book import first_mid
+from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.opening import opening_ns
 from flowhft.recordings.order_size import small_order
 from flowhft.recordings.ticks import Recording, require_trades
@@ -34,12 +35,14 @@ def replay_for(settings: MakerSettings, replay: ReplaySettings, recording: Recor
         replay: latencies, queue, what fills.
         recording: whose market orders say how large an order is, where the settings do not.
     """
-    lots = settings.order_lots or small_order(recording)
-    return changed(replay, decision_interval=settings.interval, order_lots=lots, inventory_limit=settings.limit)
+    lots = settings.order_lots or replay.order_lots or small_order(recording)
+    return changed(
+        replay, decision_interval=settings.interval, order_lots=lots, inventory_limit=settings.limit
+    )
 
 
 def examples_of(
-    recording: Recording, settings: MakerSettings = MAKER, replay: ReplaySettings = REPLAY
+    recording: Recording, settings: MakerSettings = MAKER, replay: ReplaySettings = REPLAY, seed: int = 0
 ) -> Examples:
     """Return a recording's decisions: what a maker saw, and what became of every order it could have sent.
 
@@ -47,43 +50,109 @@ def examples_of(
         recording: with a book and trades.
         settings: of the maker.
         replay: by whose rules orders fill; its order size is used where it says one, and its latencies.
+        seed: of the draws which orders are answered.
 
     Raises:
-        DataError: it has no book, no sizes or no trades.
+        DataError: it has no book, no sizes or no trades, or does not outlast its exchange's opening.
     """
     require_trades(recording, "learning what orders earn")
-    rules = replay_for(settings, replay, recording) if replay.order_lots is None else replay
-    rules = changed(rules, decision_interval=settings.interval)
+    rules = replay_for(settings, replay, recording)
     received = as_received(recording, rules)
     tape = read_tape(received, rules)
-    time_ns = tape.time_ns[:-1]
+    time_ns, mid = tape.time_ns[:-1], tape.mid_price[:-1]
     opened = opening_ns(recording)
     if opened is not None:
-        time_ns = time_ns[time_ns >= opened + round(settings.after_opening * 1e9)]
+        late = time_ns >= opened + round(settings.after_opening * 1e9)
+        time_ns, mid = time_ns[late], mid[late]
     if len(time_ns) < 2:
         raise DataError(
             f"`{recording.name}` must last longer than the {settings.after_opening:g} s after its exchange's "
-            "opening that are left out; received none after them. Use a longer recording."
+            "opening that are left out; received nothing after them. Use a longer recording."
+        )
+    unit = second_move(time_ns, mid)
+    if not unit > 0.0:
+        raise DataError(
+            f"the mid of `{recording.name}` must move to be learned from; received one that never does."
         )
     signals = read_signals(received, time_ns, rules.order_window)
-    labels = label_orders(
-        recording,
-        time_ns,
-        rules,
-        LabelSettings(
-            offsets=settings.offsets, lifetime=settings.lifetime, horizons=(settings.edge_horizon,)
-        ),
-    )
-    known = np.isin(tape.time_ns, time_ns)
-    unit = second_move(time_ns, tape.mid_price[known])
-    if not unit > 0.0:
-        raise DataError(f"the mid of `{recording.name}` must move; received one that never does.")
-    return Examples(
-        recording.name,
-        time_ns,
-        signals,
-        labels.placed,
-        labels.filled,
-        labels.edge[..., 0],
-        scales_of(signals, unit),
-    )
+    tried = LabelSettings(settings.offsets, settings.lifetime, (settings.edge_horizon,))
+    labels = label_orders(recording, time_ns, rules, tried, seed)
+    placed, filled, edge = labels.placed, labels.filled, labels.edge[..., 0]
+    return Examples(recording.name, time_ns, signals, placed, filled, edge, scales_of(signals, unit))
+
+
+def seen(
+    recording: Recording, settings: MakerSettings = MAKER, replay: ReplaySettings = REPLAY, seed: int = 0
+) -> Seen:
+    """Return a recording as learning knows it; arguments as those of `examples_of`."""
+    times = recording.events["local_time_ns"]
+    examples = examples_of(recording, settings, replay, seed)
+    after = settings.lifetime + settings.edge_horizon
+    return Seen(recording.name, int(times[0]), int(times[-1]), examples, after)
+
+
+class BookMaking(NamedTuple):
+    """A maker that learned from recordings, and how.
+
+    Attributes:
+        policy: it, ready to be replayed.
+        learned: its heads, values and gate.
+        replay: settings in which it learned, and is meant to trade.
+        examples: decisions that it learned from, by recording.
+    """
+
+    policy: Policy
+    learned: Learned
+    replay: ReplaySettings
+    examples: Mapping[str, int]
+
+
+def learn(
+    recordings: Sequence[Recording | Path | str],
+    *,
+    share: float = 0.6,
+    settings: MakerSettings = MAKER,
+    replay: ReplaySettings = REPLAY,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> BookMaking:
+    """Learn a maker that sees the order book: for the first recording, from all of them.
+
+    Args:
+        recordings: the first is the market that it is for, of which its first part is learned from; the
+            others are of the same kind of market, learned from as far as the clock allows.
+        share: of the first one's time that is learned from; 1 for all.
+        settings: of the maker.
+        replay: by whose rules orders fill, with their latencies and the fee.
+        seed: of the draws which orders are answered.
+        progress: told after every recording.
+
+    Raises:
+        UsageError: a setting that cannot be.
+        DataError: a recording lacks what is needed, or no price had enough fills.
+    """
+    require(len(recordings) > 0, "recordings", "name one or more", "none")
+    require(0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share)
+    known, rules, first_price = [], replay, 0.0
+    for done, one in enumerate(recordings):
+        progress(0.7 * done / len(recordings), "what became of orders")
+        recording = one if isinstance(one, Recording) else read_recording(one)
+        if done == 0:
+            first_price = first_mid(recording)
+            rules = replay_for(settings, replay, recording)
+        known.append(seen(recording, settings, replay, seed))
+    progress(0.7, "fitting heads")
+    given = training_set(known[0], known[1:], share)
+    cost = 1e-4 * rules.fee_bps * first_price
+    learned = fitted(given.examples, given.like, given.own.scales, settings.aims, cost)
+    counts = {one.name: len(one.time_ns) for one in given.examples}
+    training = {
+        "learned_from": counts,
+        "order_lots": rules.lots,
+        "interval": settings.interval,
+        "lifetime": settings.lifetime,
+        "edge_horizon": settings.edge_horizon,
+        "seed": seed,
+    }
+    progress(1.0, "learned")
+    return BookMaking(Policy(learned.maker, training=training), learned, rules, counts)

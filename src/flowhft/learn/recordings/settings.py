@@ -12,7 +12,7 @@ OFFSETS = (6, 3, 2, 1, 0, -2, -6, -12)
 
 @dataclass(frozen=True)
 class MakerSettings:
-    """What a maker is made for. The defaults suit shares; a coin on Binance moves on faster: 0.2, 1 and 5 s."""
+    """What a maker is made for. The defaults suit shares; a coin on Binance moves faster: 0.2, 1 and 5 s."""
 
     interval: Positive = 0.5
     """Seconds between two decisions."""
@@ -50,6 +50,4 @@ class MakerSettings:
     @property
     def aims(self) -> Aims:
         """Return what heads and values are made for."""
-        return Aims(
-            self.offsets, self.interval, self.lifetime, self.risk_aversion, self.limit, self.block
-        )
+        return Aims(self.offsets, self.interval, self.lifetime, self.risk_aversion, self.limit, self.block)

@@ -172,6 +172,40 @@ TABLES = (
         ),
     ),
     Table(
+        "heads",
+        ("learn",),
+        "a price a side, and a signal or the intercept",
+        (
+            C("offset", "ticks", "by which an order there betters the best price of its side"),
+            C("signal", "", "of the order book, see `flowhft.features.book`; `intercept`"),
+            C("fill", "logit a deviation", "weight for the probability of a fill"),
+            C("edge", "unit a deviation", "weight for the edge of a fill"),
+        ),
+        note="A unit is the deviation of the move of the mid in a second (in the summary, in ticks).",
+    ),
+    Table(
+        "gate",
+        ("learn",),
+        "a side of the book",
+        (
+            C("side", "", "bid or ask"),
+            C("fills", "", "of orders that heads chose which had not seen what became of them"),
+            C("promised", "ticks a lot", "mean edge of these fills by the heads, less the fee"),
+            C("edge", "ticks a lot", "mean edge that they had, less the fee"),
+            C("error", "ticks a lot", "its standard error over blocks of time"),
+            C("quoted", "", "whether the side is quoted: the edge exceeds one error"),
+        ),
+    ),
+    Table(
+        "value",
+        ("learn",),
+        "a position",
+        (
+            C("position", "orders", "held"),
+            C("value", "ticks x order", "what holding it is worth, against holding nothing"),
+        ),
+    ),
+    Table(
         "curve",
         ("train",),
         "some updates of the training",

@@ -14,6 +14,7 @@ simulate      policies in simulated markets, every step kept
 select        the best expert of every scenario
 demonstrate   what the best experts see and quote
 imitate       demonstrations -> a policy
+learn         recordings -> a maker that sees the order book
 distil        a policy of many steps -> one of a single evaluation
 ppo           agents by trial and error
 adapt         a policy -> the same with a small map behind it that suits a market

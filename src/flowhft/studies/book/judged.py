@@ -70,7 +70,9 @@ def judge(
         reference = part.instrument.reference(first)
         at = np.minimum((market.tape.time_ns[:-1] - start_ns) // round(block_seconds * 1e9), count - 1)
         for name, policy in policies.items():
-            path = trade(market, name, policy, settings, 0, reference, part.instrument.tick_value(first)).trajectory
+            path = trade(
+                market, name, policy, settings, 0, reference, part.instrument.tick_value(first)
+            ).trajectory
             step = (path.spread_pnl + path.inventory_pnl - path.fee)[0]
             blocks[name] += np.bincount(at, step * money, count) / phases
             fills[name] += float((path.fill.bid + path.fill.ask).sum()) / phases

@@ -1,0 +1,95 @@
+"""What a maker for a recording learns from: its own first part, and recordings of the same kind of market.
+
+A recording of another day is learned from whole. One of the same day ends, for learning, where the part
+begins that the maker will be judged on, by the clock; and the fate of an order must have been known by then.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from flowhft.errors import DataError
+from flowhft.learn.recordings.examples import Examples, scales_of
+
+DAY_NS = 86_400_000_000_000
+LATE = 0.05  # seconds by which what became of an order is known later than its life and horizon say
+
+
+class Seen(NamedTuple):
+    """A recording, as learning knows it.
+
+    Attributes:
+        name: of it.
+        first_ns, last_ns: its events, local clock.
+        examples: its decisions.
+        known_after: seconds from a decision until the fate of its orders is known.
+    """
+
+    name: str
+    first_ns: int
+    last_ns: int
+    examples: Examples
+    known_after: float
+
+    @property
+    def day(self) -> int:
+        """Return the day of its first event."""
+        return self.first_ns // DAY_NS
+
+    def border_ns(self, share: float) -> int:
+        """Return when the part begins that is not learned from, local clock."""
+        return self.first_ns + round(share * (self.last_ns - self.first_ns))
+
+    def until(self, time_ns: int) -> Examples:
+        """Return its decisions whose orders' fate was known at a time, in scales of their own."""
+        known = time_ns - round((self.known_after + LATE) * 1e9)
+        return rescaled(self.examples.between(None, known))
+
+
+def rescaled(examples: Examples) -> Examples:
+    """Return examples in scales that their own signals make; the unit of moves stays."""
+    return examples._replace(scales=scales_of(examples.signals, examples.scales.unit))
+
+
+class TrainingSet(NamedTuple):
+    """What a maker for one recording learns from.
+
+    Attributes:
+        examples: of each recording, those with decisions.
+        like: which of them its positions are valued on, and its gate is set on.
+        own: the recording's first part, which its scales are of.
+    """
+
+    examples: tuple[Examples, ...]
+    like: tuple[int, ...]
+    own: Examples
+
+
+def training_set(judged: Seen, others: Sequence[Seen], share: float, *, own_part: bool = True) -> TrainingSet:
+    """Return what a maker for a recording learns from.
+
+    Args:
+        judged: the recording that it is for.
+        others: of the same kind of market.
+        share: of the recording's time, from its start, that may be learned from.
+        own_part: whether heads, values and gate see its own first part and other recordings of its day; else
+            they see those of other days alone, and of its own only the scales are taken.
+
+    Raises:
+        DataError: nothing is left to learn from.
+    """
+    border = judged.border_ns(share)
+    own = judged.until(border)
+    parts = [
+        one.until(border) if one.day == judged.day else rescaled(one.examples)
+        for one in others
+        if own_part or one.day != judged.day
+    ]
+    parts = [part for part in parts if len(part.time_ns) > 1]
+    if own_part:
+        return TrainingSet((own, *parts), (0,), own)
+    if not parts:
+        raise DataError(
+            f"`recordings` must hold one of another day than `{judged.name}` to learn without it; received "
+            f"{len(others)} of its own day. Name one, or learn from its own first part."
+        )
+    return TrainingSet(tuple(parts), tuple(range(len(parts))), own)
