@@ -25,15 +25,15 @@ class Learn(learn.Learn, Command):
         """Return what was learned, and which sides are quoted."""
         summary, gate = summary_of(folder), read_table(folder / "gate.parquet")
         lines = [
-            f"Learned from {summary["decisions"]:,} decisions; orders of {summary["order_lots"]:,} lots.",
+            f"Learned from {summary['decisions']:,} decisions; orders of {summary['order_lots']:,} lots.",
         ]
         for row in gate.iter_rows(named=True):
             if row["fills"] == 0:
-                lines.append(f"{row['side']}: no order was worth sending: it is not quoted")
+                lines.append(f"{row['side']}: no order was worth sending: not quoted")
                 continue
             lines.append(
-                f"{row['side']}: {row['fills']:,} fills that were promised {row['promised']:.3g} ticks earned "
-                f"{row['edge']:.3g} +- {row['error']:.2g}: it is {'' if row['quoted'] else 'not '}quoted"
+                f"{row['side']}: {row['fills']:,} fills, promised {row['promised']:.3g} ticks a lot, earned "
+                f"{row['edge']:.3g} +- {row['error']:.2g}: {'' if row['quoted'] else 'not '}quoted"
             )
         return Result(
             summary={"folder": folder, **summary},
