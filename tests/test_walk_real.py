@@ -20,9 +20,10 @@ from flowhft.report.theme import styles_of
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
 from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
-from flowhft.studies.real.reproduce import Reproduce, recordings_in, typed
+from flowhft.studies.real.reproduce import Reproduce, typed
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
 from flowhft.studies.real.stages import Recorded, Sizes, natural_order
+from flowhft.studies.recordings import recordings_in
 
 
 def judged(rows: list[tuple]) -> pl.DataFrame:

@@ -105,6 +105,11 @@ COMMANDS = {
         "ReproduceReal",
         "every policy on every recording of a folder, learned on its first part",
     ),
+    "reproduce book": (
+        "flowhft.cli.book",
+        "ReproduceBook",
+        "makers that see the order book on every recording of a folder, and what is left of them",
+    ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
     "export": ("flowhft.cli.export", "Export", "turn a flow policy into an ONNX file for other runtimes"),
     "bench latency": (

@@ -38,7 +38,7 @@ RECORDS = (
 )
 
 # Commands that leave a page of their own.
-STUDIES = ("reproduce paper", "reproduce learned", "reproduce real")
+STUDIES = ("reproduce paper", "reproduce learned", "reproduce real", "reproduce book")
 
 # Two stages use the same names; the folder of a single backtest carries this mark.
 _BACKTEST_MARK = "backtest.json"

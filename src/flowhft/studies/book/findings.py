@@ -1,4 +1,4 @@
-"""What the recordings of the study found, as tables: money with intervals, differences, what would confirm it."""
+"""What the recordings of the study found, as tables: money, differences, what would confirm them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -86,7 +86,9 @@ def _together(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> li
 def _judged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows with intervals, and with the difference from the reference where there is one."""
     references = {
-        tuple(row[name] for name in _KEYS): np.array(row["blocks"]) for row in rows if row["policy"] == REFERENCE
+        tuple(row[name] for name in _KEYS): np.array(row["blocks"])
+        for row in rows
+        if row["policy"] == REFERENCE
     }
     results = []
     for row in rows:
@@ -131,12 +133,14 @@ def verdict(low: float, value: float, high: float, fills: float) -> str:
 
 
 def bars(judged: pl.DataFrame) -> pl.DataFrame:
-    """Return the counts that the study is about: the maker on all recordings at the headline's rule of fills."""
+    """Return the counts that the study is about: the maker on the unseen parts of all recordings."""
     chosen = judged.filter(
         (pl.col("policy") == MAKER) & (pl.col("part") == "unseen") & (pl.col("recording") != "together")
     )
     rows = []
-    for (protocol, fills, fee), group in chosen.group_by(["protocol", "fills_by", "fee_bps"], maintain_order=True):
+    for (protocol, fills, fee), group in chosen.group_by(
+        ["protocol", "fills_by", "fee_bps"], maintain_order=True
+    ):
         rows.append(
             {
                 "protocol": protocol,

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flowhft.errors import DataError, UnknownNameError, require
+from flowhft.errors import require
 from flowhft.runs.folder import Run
 from flowhft.stages.folder import RUNS
 from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.stages.tables import units_in
 from flowhft.studies.page import StudyResult, claim, settle, write_page
 from flowhft.studies.real.stages import RecordingWork, Sizes
+from flowhft.studies.recordings import recordings_to_take
 from flowhft.types import Progress
 
 NAME = "reproduce real"
@@ -90,7 +91,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
         return run(replace(settings, quick=False, **changes), listener)
     require(0.0 < settings.share < 1.0, "share", "lie between 0 and 1", settings.share, "0.6 judges on 40 %.")
     require(settings.cores >= 0, "cores", "be 0 or more", settings.cores)
-    prefixes = _prefixes(settings)
+    prefixes = recordings_to_take(settings.data, settings.recordings)
     folder = settings.out or RUNS / "reproduce-real"
     claim(folder, listener)
     with listener.stage("judge on real recordings") as progress:
@@ -109,27 +110,6 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     page = Run(folder, NAME, {"command": typed(settings), "refused": refused}, settings.seed, done)
     write_page(page, PAGE, listener, find, settings.docs)
     return folder
-
-
-def _prefixes(settings: Reproduce) -> dict[str, Path]:
-    """Return the recordings, by name.
-
-    Raises:
-        DataError: the folder holds none.
-        UnknownNameError: one is named that is not there.
-    """
-    from flowhft.recordings.formats.sample import sample_recording
-
-    data = settings.data or sample_recording().parent
-    if not data.is_dir():
-        raise DataError(f"`data` must be a folder of recordings; received {data}. Name another one.")
-    result = recordings_in(data)
-    if not result:
-        raise DataError(f"`data` must hold recordings; {data} and its folders hold none.")
-    for name in settings.recordings:
-        if name not in result:
-            raise UnknownNameError("recording", name, list(result))
-    return {name: path for name, path in result.items() if name in (settings.recordings or result)}
 
 
 def _outcomes(
@@ -187,22 +167,3 @@ def typed(settings: Reproduce) -> str:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words.append(f"--{name.replace('_', '-')} {text}")
     return " ".join([*words, f"--seed {settings.seed}", f"--docs docs/{PAGE}"])
-
-
-def recordings_in(data: Path) -> dict[str, Path]:
-    """Return every session in a folder and in the folders within, by the name of its files.
-
-    Args:
-        data: where to look; hidden folders are left alone.
-    """
-    from flowhft.recordings.formats.read import sessions_in
-
-    folders = [data, *sorted(path for path in data.rglob("*") if path.is_dir())]
-    result = {}
-    for folder in folders:
-        if any(part.startswith(".") for part in folder.relative_to(data).parts):
-            continue
-        for session in sessions_in(folder):
-            name = session.prefix.name
-            result[name if name not in result else f"{folder.name}_{name}"] = session.prefix
-    return result

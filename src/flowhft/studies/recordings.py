@@ -1,0 +1,50 @@
+"""The recordings that a study takes: those of a folder, by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowhft.errors import DataError, UnknownNameError
+
+
+def recordings_to_take(data: Path | None, names: Sequence[str] = ()) -> dict[str, Path]:
+    """Return the recordings of a study, by name.
+
+    Args:
+        data: folder of recordings, in folders of their own or not; None for the bundled recording.
+        names: of those to take; none for all.
+
+    Raises:
+        DataError: the folder holds none.
+        UnknownNameError: one is named that is not there.
+    """
+    from flowhft.recordings.formats.sample import sample_recording
+
+    data = data or sample_recording().parent
+    if not data.is_dir():
+        raise DataError(f"`data` must be a folder of recordings; received {data}. Name another one.")
+    result = recordings_in(data)
+    if not result:
+        raise DataError(f"`data` must hold recordings; {data} and its folders hold none.")
+    for name in names:
+        if name not in result:
+            raise UnknownNameError("recording", name, list(result))
+    return {name: path for name, path in result.items() if name in (names or result)}
+
+
+def recordings_in(data: Path) -> dict[str, Path]:
+    """Return every session in a folder and in the folders within, by the name of its files.
+
+    Args:
+        data: where to look; hidden folders are left alone.
+    """
+    from flowhft.recordings.formats.read import sessions_in
+
+    folders = [data, *sorted(path for path in data.rglob("*") if path.is_dir())]
+    result = {}
+    for folder in folders:
+        if any(part.startswith(".") for part in folder.relative_to(data).parts):
+            continue
+        for session in sessions_in(folder):
+            name = session.prefix.name
+            result[name if name not in result else f"{folder.name}_{name}"] = session.prefix
+    return result
