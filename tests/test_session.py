@@ -213,7 +213,6 @@ RULES = Rules(
     time_in_force=1,
     maker_fee=1e-4,
     taker_fee=5e-4,
-    crumb=0.0,
     order_rate_per_ns=1e-9,
     order_burst=3.0,
     reference=0.0,

@@ -263,7 +263,7 @@ def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[s
     """
     return [
         f"`{name}` of the replay is {charged:g}; the venue's is said to be {known:g}."
-        for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taker_fee_bps))
+        for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taking_fee_bps))
         if (known := getattr(instrument, name)) is not None and known != charged
     ]
 

@@ -1,9 +1,9 @@
-"""The replay: policies quote into a recording, and hftbacktest says which of their orders fill.
+"""The replay: policies quote into a recording, and a venue says which of their orders fill.
 
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
 inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
-has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the venue's
-book; everything else is the desk's own (`flowhft.desk.session`).
+has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or where that cannot the
+house's own (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's own (`flowhft.desk.session`).
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
@@ -19,9 +19,11 @@ from flowhft.desk.compiled import Frozen
 from flowhft.desk.journal import Journal
 from flowhft.desk.orders import MAY_TAKE, POST_ONLY, OrderCounts, Rules
 from flowhft.desk.replay.events import exchange_events
+from flowhft.desk.replay.house_wire import close_wire, open_wire
 from flowhft.desk.replay.latency import Delays, as_received, charged_latency, delays, order_latencies
 from flowhft.desk.replay.makers import Maker, Passage, maker_of
 from flowhft.desk.replay.order_events import order_events
+from flowhft.desk.replay.queue import rule_of
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import OrderFlow, Tape, closed_steps, read_tape
@@ -35,9 +37,6 @@ from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.types import Progress, Trajectory, no_progress
 
-# With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
-# stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
-CRUMB = 1e-6
 Book = Literal["needed", "shown", "unread"]
 
 
@@ -229,7 +228,11 @@ def trade(
             "Decide less often or use a smaller policy.",
         )
     rules = rules_of(settings, latency, reference)
-    wire = open_venue(market.events, settings, market.latencies)
+    if settings.own_venue:
+        rule = rule_of(settings, stream(seed, "answers"))
+        wire = open_wire(market.events, rule, settings, market.latencies)
+    else:
+        wire = open_venue(market.events, settings, market.latencies)
     passage = Passage(
         wire=wire,
         tape=tape,
@@ -243,10 +246,10 @@ def trade(
     try:
         passed = maker.trade(passage, seed)
     finally:
-        close_venue(wire)
+        (close_wire if settings.own_venue else close_venue)(wire)
     if passed.code >= FAILED:
         raise FlowhftError(
-            f"`{name}` must be replayed without an error of hftbacktest; received its error {passed.code} in "
+            f"`{name}` must be replayed without an error of the venue; received its error {passed.code} in "
             f"step {passed.step:,}. Report it with the settings of the replay."
         )
     passed.columns[LATENCY_US] = _latency_us(market, settings, latency, passed.columns)
@@ -277,8 +280,7 @@ def rules_of(settings: ReplaySettings, decision_latency_us: float, reference: fl
         minimum_change=settings.minimum_change,
         time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
         maker_fee=1e-4 * settings.fee_bps,
-        taker_fee=1e-4 * settings.taker_fee_bps,
-        crumb=CRUMB if settings.partial_fills else 0.0,
+        taker_fee=1e-4 * settings.taking_fee_bps,
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
         order_burst=float(settings.order_burst),
         reference=float(reference),
