@@ -83,15 +83,15 @@ def require_book(recording: Recording) -> bool:
     """Refuse a recording whose book tells nothing; return whether the venue publishes its best prices.
 
     Raises:
-        DataError: it has neither best prices nor a snapshot, or no sizes, or its depth lies elsewhere than its
-            best prices.
+        DataError: it has neither best prices nor a snapshot, or no sizes, or depth that lies elsewhere than
+            its best prices.
     """
     kinds = recording.events["kind"]
     published, deep = bool(np.any(kinds == TOP)), bool(np.any(kinds == SNAPSHOT))
     if not published and not deep:
         raise DataError(
             f"`{recording.name}` must have a book for signals to be read from, best prices or a snapshot "
-            f"with depth; received none in {len(kinds):,} events. Record one, or use a policy that sees no book."
+            f"with depth; received none in {len(kinds):,} events. Record one, or use a policy without a book."
         )
     top = top_of_book(recording)
     moved = np.diff(top.best_bid) != 0
@@ -99,7 +99,7 @@ def require_book(recording: Recording) -> bool:
     if len(top.message) >= FEWEST_CHANGES and len(sizes) == 1:
         raise DataError(
             f"`{recording.name}` must say how many lots stand at the best prices; received {sizes[0]:,} at "
-            f"all {len(top.message):,} changes of them: sizes were not recorded. Use a policy that sees no book."
+            f"all {len(top.message):,} changes of them: no sizes were recorded. Use a policy without a book."
         )
     if published and deep:
         _require_in_step(recording)
