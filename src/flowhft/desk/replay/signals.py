@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 
 from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.levels import open_levels
-from flowhft.desk.replay.events import rank_prices
 from flowhft.desk.signals import SignalState, open_signals, restart, take_signals, write_signals
 from flowhft.errors import DataError, require
 from flowhft.features.book import BAND, NAMES
@@ -65,7 +64,7 @@ def read_signals(
     events = received.events
     published = require_book(received)
     prices = events["price"][(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    levels = open_levels(prices=rank_prices(prices)[0]) if len(prices) else open_levels()
+    levels = open_levels(prices=np.unique(prices)) if len(prices) else open_levels()
     window = ORDER_WINDOW if order_window is None else order_window
     state = open_signals(published, window, levels)
     signals = np.empty((len(time_ns), len(NAMES)))
