@@ -214,14 +214,16 @@ def _lots_behind(state: SignalState, side: int, best: int, edge: int) -> tuple[f
             moved += lots
         whole[BAND_LOTS_BID + side] += moved if edge < last else -moved
         whole[EDGE_BID + side] = edge
-    stop = find_level(keys, held, best)
+    at = levels.best[side]
+    stop = at if at >= 0 and keys[at] == best else find_level(keys, held, best)
     near, index = 0, stop - 1
     while index >= 0 and keys[index] >= best - NEAR_TICKS:
         near += quantities[index]
         index -= 1
     behind = whole[BAND_LOTS_BID + side]
-    for index in range(max(stop, find_level(keys, held, edge)), levels.best[side] + 1):
-        behind -= quantities[index]  # at the best price, or older than it
+    while at >= stop and keys[at] >= edge:
+        behind -= quantities[at]  # at the best price, or older than it
+        at -= 1
     return float(behind), float(near)
 
 
