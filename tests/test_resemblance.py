@@ -20,7 +20,6 @@ from flowhft.runs.folder import units_of
 from flowhft.scenarios.scenario import Scenario
 from flowhft.studies.realism.resemblance import (
     POINT_UNITS,
-    SPREAD,
     VERDICT_UNITS,
     compare,
     envelope,
@@ -28,6 +27,7 @@ from flowhft.studies.realism.resemblance import (
 )
 from flowhft.studies.realism.stylised import autocorrelation, facts_at
 from flowhft.studies.realism.tape import Tape, recorded_tape, simulated_tapes
+from flowhft.studies.realism.unsimulated import IMBALANCE, SPREAD, explained, imbalance_fact
 
 MARKET = Scenario(
     name="market",
@@ -105,6 +105,17 @@ class TestFacts:
             if i + 2 <= STEPS
         ]
         assert value("markouts", 1.0) == pytest.approx(np.mean(answer))
+        moved = [
+            (tape.mids[i + 1] - tape.mids[i]) * (1 if side == 1 else -1) for side, i in reached
+        ]  # a step, which is longer than a tenth of a second
+        assert value("responses", 10.0) == pytest.approx(np.mean(moved))
+        after = [
+            (tape.mids[i + 10] - tape.mids[i]) * (1 if side == 1 else -1)
+            for side, i in reached
+            if i + 10 <= STEPS
+        ]
+        assert value("edges", 10.0) == pytest.approx(10.0 - np.mean(after))
+        assert np.isnan(value("edges", 1_000.0))
         assert value("waiting_times", 0.5) == pytest.approx(np.median(np.diff(tape.times)))
 
     def test_autocorrelation_of_what_does_not_vary_is_unknown(self):
@@ -116,8 +127,8 @@ class TestFacts:
 
 class TestComparison:
     def test_a_market_resembles_itself(self, simulated):
-        # 8 tapes x 9 facts at 1 %, facts of a tape not independent: P(more than 5) is below 1 % for any
-        # dependence within a tape (Markov's bound on 72 x 0.01 would say 12 %), and the seeds are fixed.
+        # 8 tapes x 11 facts at 1 %, facts of a tape not independent: P(more than 5) is below 1 % for any
+        # dependence within a tape (Markov's bound on 88 x 0.01 would say 15 %), and the seeds are fixed.
         failed = [
             row["fact"]
             for tape in tapes(MARKET, 8, 1)
@@ -161,6 +172,42 @@ class TestComparison:
         ]
         np.testing.assert_array_equal(merged.times, alone.times[kept])
         np.testing.assert_array_equal(merged.reach, alone.reach)
+
+
+class TestBook:
+    """What the imbalance foresees, which the simulator does not have."""
+
+    def test_it_is_the_share_that_a_loop_finds(self):
+        top = top_of_book(split(read_recording(sample_recording()), 0.2)[0])
+        fact = imbalance_fact(top)
+        start, seconds = int(top.exchange_time_ns.min()), 1e-9 * np.ptp(top.exchange_time_ns)
+        pairs = []
+        for k in range(int(seconds * 10) - 9):
+            now, later = (start + step * 100_000_000 for step in (k, k + 10))
+            mid, mid_later = mid_at(top, np.array([now, later]))
+            row = np.flatnonzero(top.exchange_time_ns <= now)[-1]
+            bid, ask = int(top.bid_quantity[row]), int(top.ask_quantity[row])
+            pairs.append(((bid - ask) / (bid + ask), mid_later - mid))
+        x, y = np.array(pairs).T
+        slope = np.sum(x * y) / np.sum(x * x)
+        share = 1.0 - np.sum((y - slope * x) ** 2) / np.sum(y**2)
+        assert fact.values[fact.x.tolist().index(1.0)] == pytest.approx(share, rel=1e-9)
+
+    def test_a_market_whose_share_is_known_has_it(self):
+        rng = np.random.default_rng(3)
+        signal = rng.normal(size=100_000)
+        mids = np.concatenate([[0.0], np.cumsum(0.5 * signal[:-1] + rng.normal(size=99_999))])
+        # A step: 0.25 of 1.25; ten steps: the first alone is foreseen, 0.25 of 12.5.
+        assert explained(signal, mids, 1) == pytest.approx(0.2, abs=0.01)
+        assert explained(signal, mids, 10) == pytest.approx(0.02, abs=0.01)
+        assert np.isnan(explained(np.ones(100), mids[:100], 1))
+
+    def test_without_sizes_nothing_is_said(self):
+        top = top_of_book(split(read_recording(sample_recording()), 0.2)[0])
+        same = np.ones_like(top.bid_quantity)
+        fact = imbalance_fact(top._replace(bid_quantity=same, ask_quantity=same))
+        assert np.all(np.isnan(fact.values))
+        assert "sizes or moves say nothing" in fact.said
 
 
 class TestRecordedTape:
@@ -224,9 +271,9 @@ class TestCommand:
         arguments = ("resemble", sample_recording(), "--calibration", shop / "calibrate", "--paths", "99")
         said = flowhft(*arguments, "--out", shop / "resemble", "--json", "--quiet").json
         verdicts = {one["fact"]: one for one in said["verdicts"]}
-        assert set(verdicts) == {*FACTS, SPREAD}
+        assert set(verdicts) == {*FACTS, SPREAD, IMBALANCE}
         # Minutes of Bitcoin: heavy tails and informed orders that no Gaussian step carries, and no book.
-        for name in ("return_kurtosis", "markouts", SPREAD):
+        for name in ("return_kurtosis", "markouts", "edges", SPREAD, IMBALANCE):
             assert not verdicts[name]["resembles"]
         assert verdicts["fill_curve"]["resembles"]
         assert verdicts[SPREAD]["p_value"] is None

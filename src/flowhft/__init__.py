@@ -20,6 +20,7 @@ _PUBLIC = {
     "read_recording": "flowhft.recordings",
     "sample_recording": "flowhft.recordings",
     "calibrate": "",
+    "calibrate_signals": "flowhft.stages.signals",
     "scenario_of": "flowhft.stages.calibrated",
     "find_scenarios": "flowhft.scenarios.presets",
     "Scenario": "flowhft.scenarios.scenario",
@@ -62,6 +63,7 @@ __all__ = [
     "backtest",
     "begin",
     "calibrate",
+    "calibrate_signals",
     "evaluate",
     "find_policies",
     "find_scenarios",
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from flowhft.stages.frozen import load_frozen
     from flowhft.stages.imitate import imitate
     from flowhft.stages.policies import find_policies, load_policy
+    from flowhft.stages.signals import calibrate_signals
     from flowhft.types import Estimates, Fill, Observation, Policy, Quote, Trajectory
 
 

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
-from flowhft.runs.folder import read_json
+from flowhft.runs.folder import read_json, read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import calibrate
 from flowhft.stages.folders.calibrate import SCENARIOS
+
+SHOWN_HORIZON, MOST_SHOWN = 1.0, 8  # seconds; signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +20,9 @@ class Calibrate(calibrate.Calibrate, Command):
     """Fit a market to a recording, with standard errors and goodness of fit, and build scenarios around it.
 
     Writes calibration.json, a table each of what the estimates rest on (signature.parquet, structure, jumps,
-    seasonality, fill_curve, order_fills, markout_curve, hawkes_residuals), recording.json, and
-    scenarios.toml: the calibrated market ("centre") and a grid of regimes around it.
+    seasonality, fill_curve, order_fills, markout_curve, hawkes_residuals), signals.parquet where there is a
+    book (what its signals say of the mid), recording.json, and scenarios.toml: the calibrated market
+    ("centre") and a grid of regimes around it.
     """
 
     stage = staticmethod(calibrate.run)
@@ -39,6 +44,7 @@ class Calibrate(calibrate.Calibrate, Command):
                     title=f"{summary['recording']}: {content['facts']['seconds']:.0f} s, "
                     f"{content['facts']['market_orders']:,} market orders",
                 ),
+                *signal_table(folder),
                 *(f"warning: {text}" for text in content["warnings"]),
                 f"In the scenarios: a decision every {summary['dt']:g} s, sessions of "
                 f"{summary['horizon']:g} s, {summary['adverse_selection']:.3g} ticks of adverse selection a "
@@ -46,3 +52,17 @@ class Calibrate(calibrate.Calibrate, Command):
                 f"Scenarios: {folder / SCENARIOS}",
             ],
         )
+
+
+def signal_table(folder: Path) -> list[Table]:
+    """Return what the signals of the book say of the mid a second later, best first; none without a book."""
+    if not (folder / "signals.parquet").exists():
+        return []
+    known = read_table(folder / "signals.parquet").filter(
+        pl.col("horizon") == SHOWN_HORIZON, pl.col("verdict").is_not_null()
+    )
+    names = ("slope", "slope_low", "slope_high", "r_squared", "r_squared_low", "r_squared_high", "verdict")
+    rows = known.sort("r_squared", descending=True).head(MOST_SHOWN).select("signal", *names).rows()
+    head = ["signal", "slope", "low", "high", "R² unseen", "low", "high", "verdict"]
+    title = f"the mid {SHOWN_HORIZON:g} s later: ticks a deviation of a signal, and R²; the best {len(rows)}"
+    return [Table(columns=head, rows=[list(row) for row in rows], title=title)] if rows else []

@@ -59,6 +59,27 @@ def clear_levels(levels: Levels) -> None:
 
 
 @njit
+def find_level(keys: Int[np.ndarray, " level"], held: int, key: int) -> int:
+    """Return the first of the `held` levels of a side whose key is not below this one, `held` for none."""
+    low, high = 0, held
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit
+def lots_at(levels: Levels, side: int, key: int) -> int:
+    """Return the lots of a level, 0 where there is none."""
+    at = find_level(levels.keys[side], levels.held[side], key)
+    there = at < levels.held[side] and levels.keys[side, at] == key
+    return levels.quantities[side, at] if there else 0
+
+
+@njit
 def set_level(levels: Levels, side: int, key: int, quantity: int) -> None:
     """Set the quantity of a level; 0 takes it away. There must be room for one more.
 
@@ -69,13 +90,7 @@ def set_level(levels: Levels, side: int, key: int, quantity: int) -> None:
         quantity: lots.
     """
     keys, quantities, held = levels.keys[side], levels.quantities[side], levels.held[side]
-    low, high = 0, held
-    while low < high:
-        middle = (low + high) // 2
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
+    low = find_level(keys, held, key)
     if low == held or keys[low] != key:
         if quantity <= 0:
             return

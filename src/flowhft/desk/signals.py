@@ -22,147 +22,67 @@ Econometrics 12(1), 2014, for order flow imbalance; the rest is defined in `flow
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numba import njit
 
 from flowhft.desk.compiled.compiled import compiled
-from flowhft.desk.levels import Levels, clear_levels, open_levels, set_level, with_room
+from flowhft.desk.levels import (
+    clear_levels,
+    find_level,
+    lots_at,
+    set_level,
+    with_room,
+)
+from flowhft.desk.signal_state import (
+    ASK_LOTS,
+    BAND_LOTS_ASK,
+    BAND_LOTS_BID,
+    BEGUN_NS,
+    BEST_ASK,
+    BEST_BID,
+    BID_LOTS,
+    CLOCK_NS,
+    EDGE_BID,
+    FLOW,
+    KNOWN_NS,
+    MESSAGE,
+    MESSAGE_KIND,
+    MESSAGE_NS,
+    MISSING_NS,
+    NEVER,
+    ORDER_LOTS,
+    ORDERS,
+    PENDING,
+    RETURN,
+    SECOND_NS,
+    SNAPSHOT_NS,
+    TOP_ASK,
+    TOP_ASK_LOTS,
+    TOP_BID,
+    TOP_BID_LOTS,
+    TRADE_NS,
+    TRADE_PRICE,
+    TRADE_SIDE,
+    VOLUME,
+    SignalState,
+    move_on,
+    open_signals,
+    restart,
+    seconds_passed,
+    squares_after,
+)
 from flowhft.features.book import ACTIVITY_DECAYS, BAND, DECAYS, NAMES, NEAR_TICKS, VOLATILITY_DECAYS
 from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TOP, TRADE
 
+__all__ = ["STALE_NS", "SignalState", "Signals", "open_signals", "restart", "take_signals", "write_signals"]
+
 STALE_NS = 5 * 10**9  # for which the last best prices stand in while a side is empty
-SECOND_NS = 10**9
-NEVER = -(2**62)
-
-
-class SignalState(NamedTuple):
-    """What is remembered of a market: arrays, so that compiled functions can change them.
-
-    Attributes:
-        published: whether the venue publishes its best prices.
-        window_ns: trades of one side closer than this on the venue's clock are one market order.
-        whole: whole numbers, see `BEST_BID` and those behind it.
-        sums: decayed sums at `CLOCK_NS`, a row each of `FLOW`, `VOLUME`, `RETURN` and `ORDERS`.
-        squares: of the moves over whole seconds, ticks^2, and the weight of them; a row a decay.
-        levels: of the book.
-    """
-
-    published: bool
-    window_ns: int
-    whole: Int[np.ndarray, " number"]
-    sums: Float[np.ndarray, "family decay"]
-    squares: Float[np.ndarray, "decay 2"]
-    levels: Levels
-
-
-# What `SignalState.whole` holds. The best prices are those that were known last on both sides.
-(
-    BEST_BID,
-    BEST_ASK,
-    BID_LOTS,
-    ASK_LOTS,
-    TOP_BID,  # what the venue published last
-    TOP_ASK,
-    TOP_BID_LOTS,
-    TOP_ASK_LOTS,
-    PENDING,  # whether a message has changed the book since best prices were looked up
-    MESSAGE,
-    MESSAGE_KIND,
-    MESSAGE_NS,
-    TRADE_SIDE,
-    TRADE_PRICE,
-    ORDER_LOTS,  # traded so far by the market order of the last trade
-    SECOND_MID,  # twice the mid at `SECOND`
-    KNOWN_NS,  # when best prices were first known; `NEVER` before, as all below
-    SNAPSHOT_NS,  # when the first snapshot came
-    MISSING_NS,  # since when a side is empty
-    BEGUN_NS,  # the first event that counts
-    CLOCK_NS,  # of the sums
-    TRADE_NS,  # of the last trade, on the venue's clock
-    SECOND,  # the last whole second of which the mid is known, since 1970
-) = range(23)
-FLOW, VOLUME, RETURN, ORDERS = range(4)
 _FLOWS = NAMES.index("order_flow_imbalance_500ms")
 _LAST_TRADE = NAMES.index("last_trade")
-
-
-def open_signals(
-    published: bool, order_window: float = ORDER_WINDOW, levels: Levels | None = None
-) -> SignalState:
-    """Return what is remembered before anything has arrived, with an empty book.
-
-    Args:
-        published: whether the venue publishes its best prices; else depth says what they are.
-        order_window: trades of one side closer than this are one market order, seconds.
-        levels: with room for those that will come; None for room that `Signals` widens.
-    """
-    state = SignalState(
-        published,
-        round(order_window * 1e9),
-        np.zeros(SECOND + 1, np.int64),
-        np.zeros((ORDERS + 1, len(DECAYS))),
-        np.zeros((len(VOLATILITY_DECAYS), 2)),
-        open_levels() if levels is None else levels,
-    )
-    restart(state)
-    return state
-
-
-@compiled
-def restart(state: SignalState) -> None:
-    """Forget everything: between two sessions of a recording, or two connections, nothing was seen."""
-    state.whole[:KNOWN_NS] = 0
-    state.whole[KNOWN_NS:] = NEVER
-    state.sums[:] = 0.0
-    state.squares[:] = 0.0
-    clear_levels(state.levels)
-
-
-@njit
-def _passed(whole: np.ndarray, until: int) -> tuple[int, int]:
-    """Return how many whole seconds have passed since the last one with a mid, and twice the mid then."""
-    if whole[SECOND] == NEVER:
-        first = -(-whole[KNOWN_NS] // SECOND_NS)
-        return until - first, whole[BEST_BID] + whole[BEST_ASK]
-    return until - whole[SECOND], whole[SECOND_MID]
-
-
-@njit
-def _squared(square: float, weight: float, move: float, passed: int, memory: float) -> tuple[float, float]:
-    """Return the decayed sum of squared moves and its weight some seconds later: one move, then none."""
-    last, kept = math.exp(-(passed - 1) / memory), math.exp(-passed / memory)
-    return kept * square + last * move * move, kept * weight + (1.0 - kept) / (1.0 - math.exp(-1.0 / memory))
-
-
-@njit
-def _move_on(state: SignalState, time_ns: int) -> None:
-    """Let time pass up to an arrival: sums decay, whole seconds that are over get their mid."""
-    whole, sums, squares = state.whole, state.sums, state.squares
-    if whole[CLOCK_NS] == NEVER:
-        whole[CLOCK_NS] = whole[BEGUN_NS] = time_ns
-    elapsed = time_ns - whole[CLOCK_NS]
-    if elapsed <= 0:
-        return
-    until = (time_ns - 1) // SECOND_NS  # what arrives at a whole second counts for it
-    if whole[KNOWN_NS] != NEVER:
-        passed, twice = _passed(whole, until)
-        if passed > 0:
-            move = 0.5 * (whole[BEST_BID] + whole[BEST_ASK] - twice)
-            for index in range(len(VOLATILITY_DECAYS)):
-                squares[index, 0], squares[index, 1] = _squared(
-                    squares[index, 0], squares[index, 1], move, passed, VOLATILITY_DECAYS[index]
-                )
-        if passed > 0 or (passed == 0 and whole[SECOND] == NEVER):
-            whole[SECOND], whole[SECOND_MID] = until, whole[BEST_BID] + whole[BEST_ASK]
-    for index in range(len(DECAYS)):
-        kept = math.exp(-1e-9 * elapsed / DECAYS[index])
-        for family in range(sums.shape[0]):
-            sums[family, index] *= kept
-    whole[CLOCK_NS] = time_ns
 
 
 @njit
@@ -190,10 +110,10 @@ def _end_message(state: SignalState) -> None:
     whole[MISSING_NS] = NEVER
     old_bid, old_ask, old_bid_lots, old_ask_lots = whole[:TOP_BID]
     if whole[KNOWN_NS] == NEVER:
-        _move_on(state, whole[MESSAGE_NS])
+        move_on(state, whole[MESSAGE_NS])
         whole[KNOWN_NS] = whole[MESSAGE_NS]
     elif bid != old_bid or ask != old_ask or bid_lots != old_bid_lots or ask_lots != old_ask_lots:
-        _move_on(state, whole[MESSAGE_NS])
+        move_on(state, whole[MESSAGE_NS])
         flow = 0
         if bid >= old_bid:
             flow += bid_lots
@@ -220,9 +140,13 @@ def _take_book(state: SignalState, event: Any) -> None:
         if event.kind == SNAPSHOT:
             if new or whole[SNAPSHOT_NS] == NEVER:
                 clear_levels(state.levels)
+                whole[BAND_LOTS_BID] = whole[BAND_LOTS_ASK] = 0
             if whole[SNAPSHOT_NS] == NEVER:
                 whole[SNAPSHOT_NS] = event.local_time_ns
-        set_level(state.levels, side, event.price if side == 0 else -event.price, event.quantity)
+        key = event.price if side == 0 else -event.price
+        if key >= whole[EDGE_BID + side]:
+            whole[BAND_LOTS_BID + side] += event.quantity - lots_at(state.levels, side, key)
+        set_level(state.levels, side, key, event.quantity)
     whole[MESSAGE], whole[MESSAGE_KIND] = event.message, event.kind
     if (event.kind == TOP) == state.published:
         whole[PENDING], whole[MESSAGE_NS] = 1, event.local_time_ns
@@ -232,7 +156,7 @@ def _take_book(state: SignalState, event: Any) -> None:
 def _take_trade(state: SignalState, event: Any) -> None:
     """Count a trade; those of one market order count as the root of all its lots."""
     whole, sums = state.whole, state.sums
-    _move_on(state, event.local_time_ns)
+    move_on(state, event.local_time_ns)
     apart = event.exchange_time_ns - whole[TRADE_NS] > state.window_ns
     if apart or event.side != whole[TRADE_SIDE] or whole[TRADE_NS] == NEVER:
         whole[ORDER_LOTS] = 0
@@ -275,27 +199,32 @@ def take_signals(state: SignalState, events: np.ndarray, first: int, until_ns: i
 
 
 @njit
-def _found(keys: np.ndarray, held: int, key: float) -> int:
-    """Return the first of the levels whose key is not below."""
-    low, high = 0, held
-    while low < high:
-        middle = (low + high) // 2
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def _lots_behind(state: SignalState, side: int, best: int, edge: int) -> tuple[float, float]:
+    """Return the lots of a side behind its best price, down to an edge and near it; all prices as keys.
 
-
-@njit
-def _lots_behind(levels: Levels, side: int, best: int, edge: float) -> float:
-    """Return the lots of a side from an edge up to its best price, that price left out; all as keys."""
-    keys, quantities = levels.keys[side], levels.quantities[side]
-    first, stop = _found(keys, levels.held[side], edge), _found(keys, levels.held[side], float(best))
-    lots = 0
-    for held in quantities[first:stop]:  # a walk over a slice runs on several levels at once
-        lots += held
-    return float(lots)
+    Those down to the edge are kept as they change; only what it has moved over is added up.
+    """
+    whole, levels = state.whole, state.levels
+    keys, quantities, held = levels.keys[side], levels.quantities[side], levels.held[side]
+    last = whole[EDGE_BID + side]
+    if edge != last:
+        new, old = find_level(keys, held, edge), find_level(keys, held, last)
+        moved = 0
+        for lots in quantities[min(new, old) : max(new, old)]:
+            moved += lots
+        whole[BAND_LOTS_BID + side] += moved if edge < last else -moved
+        whole[EDGE_BID + side] = edge
+    at = levels.best[side]
+    stop = at if at >= 0 and keys[at] == best else find_level(keys, held, best)
+    near, index = 0, stop - 1
+    while index >= 0 and keys[index] >= best - NEAR_TICKS:
+        near += quantities[index]
+        index -= 1
+    behind = whole[BAND_LOTS_BID + side]
+    while at >= stop and keys[at] >= edge:
+        behind -= quantities[at]  # at the best price, or older than it
+        at -= 1
+    return float(behind), float(near)
 
 
 @njit
@@ -305,7 +234,7 @@ def _imbalance(bid: float, ask: float) -> float:
 
 @compiled
 def write_signals(state: SignalState, time_ns: int, out: Float[np.ndarray, " signal"]) -> None:
-    """Write the signals at a decision; nothing that is remembered changes.
+    """Write the signals at a decision; what they will be at later ones does not depend on it.
 
     Args:
         state: that has taken all events up to this time, and none after it.
@@ -338,24 +267,22 @@ def write_signals(state: SignalState, time_ns: int, out: Float[np.ndarray, " sig
             memory = DECAYS[index]
             orders = sums[ORDERS, index] * math.exp(-elapsed / memory)
             out[at + 2 + place] = math.log1p(orders / (memory * (1.0 - math.exp(-seen / memory))))
-    passed, twice = _passed(whole, time_ns // SECOND_NS)
+    passed, twice = seconds_passed(whole, time_ns // SECOND_NS)
     for index in range(len(VOLATILITY_DECAYS)):
         square, weight = state.squares[index, 0], state.squares[index, 1]
         if passed > 0:
             move = 0.5 * (bid + ask - twice)
-            square, weight = _squared(square, weight, move, passed, VOLATILITY_DECAYS[index])
+            square, weight = squares_after(square, weight, move, passed, VOLATILITY_DECAYS[index])
         if weight > 0.0:
             out[at + 4 + index] = math.sqrt(square / weight)
     out[at + 6], out[at + 7] = math.log(bid_lots), math.log(ask_lots)
     if whole[SNAPSHOT_NS] != NEVER:
         reach = BAND * mid
-        bids = bid_lots + _lots_behind(state.levels, 0, bid, mid - reach)
-        asks = ask_lots + _lots_behind(state.levels, 1, -ask, -mid - reach)
-        out[1] = _imbalance(bids, asks)
-        out[at + 8], out[at + 9] = math.log(bids), math.log(asks)
-        near_bids = bid_lots + _lots_behind(state.levels, 0, bid, float(bid - NEAR_TICKS))
-        near_asks = ask_lots + _lots_behind(state.levels, 1, -ask, float(-ask - NEAR_TICKS))
-        out[2] = _imbalance(near_bids, near_asks)
+        bids, near_bids = _lots_behind(state, 0, bid, math.ceil(mid - reach))
+        asks, near_asks = _lots_behind(state, 1, -ask, math.ceil(-mid - reach))
+        out[1] = _imbalance(bid_lots + bids, ask_lots + asks)
+        out[2] = _imbalance(bid_lots + near_bids, ask_lots + near_asks)
+        out[at + 8], out[at + 9] = math.log(bid_lots + bids), math.log(ask_lots + asks)
 
 
 class Signals:

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 
 from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.levels import open_levels
-from flowhft.desk.replay.events import rank_prices
 from flowhft.desk.signals import SignalState, open_signals, restart, take_signals, write_signals
 from flowhft.errors import DataError, require
 from flowhft.features.book import BAND, NAMES
@@ -65,7 +64,7 @@ def read_signals(
     events = received.events
     published = require_book(received)
     prices = events["price"][(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    levels = open_levels(prices=rank_prices(prices)[0]) if len(prices) else open_levels()
+    levels = open_levels(prices=np.unique(prices)) if len(prices) else open_levels()
     window = ORDER_WINDOW if order_window is None else order_window
     state = open_signals(published, window, levels)
     signals = np.empty((len(time_ns), len(NAMES)))
@@ -83,15 +82,15 @@ def require_book(recording: Recording) -> bool:
     """Refuse a recording whose book tells nothing; return whether the venue publishes its best prices.
 
     Raises:
-        DataError: it has neither best prices nor a snapshot, or no sizes, or its depth lies elsewhere than its
-            best prices.
+        DataError: it has neither best prices nor a snapshot, or no sizes, or depth that lies elsewhere than
+            its best prices.
     """
     kinds = recording.events["kind"]
     published, deep = bool(np.any(kinds == TOP)), bool(np.any(kinds == SNAPSHOT))
     if not published and not deep:
         raise DataError(
             f"`{recording.name}` must have a book for signals to be read from, best prices or a snapshot "
-            f"with depth; received none in {len(kinds):,} events. Record one, or use a policy that sees no book."
+            f"with depth; received none in {len(kinds):,} events. Record one, or use a policy without a book."
         )
     top = top_of_book(recording)
     moved = np.diff(top.best_bid) != 0
@@ -99,7 +98,7 @@ def require_book(recording: Recording) -> bool:
     if len(top.message) >= FEWEST_CHANGES and len(sizes) == 1:
         raise DataError(
             f"`{recording.name}` must say how many lots stand at the best prices; received {sizes[0]:,} at "
-            f"all {len(top.message):,} changes of them: sizes were not recorded. Use a policy that sees no book."
+            f"all {len(top.message):,} changes of them: no sizes were recorded. Use a policy without a book."
         )
     if published and deep:
         _require_in_step(recording)

@@ -106,6 +106,31 @@ TABLES = (
         read=_BY,
     ),
     Table(
+        "signals",
+        _BY,
+        "a signal of the book (or the nine that forecast best, `together`) and a horizon",
+        (
+            C("signal", "name", "which"),
+            C("horizon", "s", "of the move of the mid that follows a decision"),
+            C(
+                "deviation",
+                "of the signal",
+                "in the first 60 % of the time, about 0 where it has a direction",
+            ),
+            C("slope", "ticks / deviation", "of the move, fitted there", interval=True),
+            C("r_squared", "1", "on the last 40 %, against a forecast of zero", interval=True),
+            C("local_r_squared", "1", "the same of the mid as it arrives: what a slow feed seems to foresee"),
+            C("memory", "s", "at which the signal's autocorrelation has fallen to 1 / e"),
+            C("weight", "ticks / deviation", "in the regression on nine signals together"),
+            C("penalty", "1", "of that regression, chosen within the first part"),
+            C("verdict", "", "`skill`, `local only` or `none`"),
+            C("reason", "", "why there is no verdict"),
+        ),
+        read=_BY,
+        note="Moves are of the venue's mid on its own clock, from 5.1 ms after the decision on. Only where "
+        "the recording has a book with sizes.",
+    ),
+    Table(
         "resemblance",
         ("resemble",),
         "a stylised fact and point",

@@ -10,14 +10,15 @@ import polars as pl
 from tyro.conf import Positional
 
 from flowhft.calibrate.settings import CalibrationSettings
-from flowhft.errors import require
+from flowhft.errors import DataError, require
 from flowhft.recordings.described import InstrumentSettings
-from flowhft.runs.folder import write_json
+from flowhft.runs.folder import write_json, write_table
 from flowhft.stages.folder import begin, run_of
 from flowhft.stages.stage import Listener, Silent, Stage
 
 if TYPE_CHECKING:
     from flowhft.calibrate.calibrate import Calibration
+    from flowhft.recordings.ticks import Recording
     from flowhft.scenarios.scenario import Scenario
 
 SCENARIOS = "scenarios.toml"
@@ -76,7 +77,10 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             maker_fee_bps=settings.maker_fee_bps,
         )
         scenarios = grid_around(centre)
-        save(replace(result, warnings=result.warnings + left_out_of(scenarios, result)), work)
+        with listener.stage("calibrate the signals of the book"):
+            no_signals = save_signals(learn, settings.calibration.confidence, work)
+        left_out = left_out_of(scenarios, result)
+        save(replace(result, warnings=result.warnings + left_out + no_signals), work)
         write_json(work / "recording.json", facts_of(parts))
         (work / SCENARIOS).write_text(scenarios_to_toml(scenarios), encoding="utf-8")
         run.finish(
@@ -86,6 +90,25 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             adverse_selection=centre.adverse_selection,
         )
     return run.folder
+
+
+def save_signals(recording: "Recording", confidence: float, folder: Path) -> tuple[str, ...]:
+    """Write what the signals of a book say as `signals.parquet`; a warning where the recording has none.
+
+    Args:
+        recording: what is learned from.
+        confidence: of the intervals.
+        folder: exists.
+    """
+    from flowhft.calibrate.signals import SIGNAL_UNITS
+    from flowhft.stages.signals import calibrate_signals
+
+    try:
+        table = calibrate_signals(recording, confidence)
+    except DataError as reason:
+        return (f"signals: {reason}",)
+    write_table(folder / "signals.parquet", table, SIGNAL_UNITS)
+    return ()
 
 
 def _check(settings: Calibrate) -> None:

@@ -10,18 +10,18 @@ from jaxtyping import Float
 
 from flowhft.calibrate.sessions import without_gaps
 from flowhft.errors import require
-from flowhft.recordings.book import TopOfBook, top_of_book
+from flowhft.recordings.book import top_of_book
 from flowhft.recordings.ticks import Recording
 from flowhft.runs import tables
 from flowhft.runs.folder import read_table, stream, write_table
 from flowhft.scenarios.scenario import Scenario
 from flowhft.studies.realism.stylised import Fact, facts_at
 from flowhft.studies.realism.tape import Tape, recorded_tape, simulated_tapes
+from flowhft.studies.realism.unsimulated import Unsimulated, unsimulated
 from flowhft.types import Progress, no_progress
 
 PATHS = 99  # the real tape is the most extreme of a hundred with a chance of 1 %
 TAIL = 0.025  # quantiles by which the two directions of a fact are scaled
-SPREAD = "market_spread"
 
 POINT_UNITS = tables.units_of("resemble", "resemblance")
 VERDICT_UNITS = tables.units_of("resemble", "resemblance_verdicts")
@@ -215,28 +215,18 @@ def resemblance(
             yield tape
 
     result = compare(recorded, tapes(), 1.0 / scenario.fill_decay, max(0.01, 1.0 / (paths + 1.0)))
-    points, verdict = _spread(top_of_book(recording))
+    points, verdicts = zip(*map(_alone, unsimulated(top_of_book(recording))), strict=True)
     progress(1.0, "done")
-    return Resemblance(pl.concat([result.points, points]), pl.concat([result.verdicts, verdict]))
+    return Resemblance(pl.concat([result.points, *points]), pl.concat([result.verdicts, *verdicts]))
 
 
-def _spread(top: TopOfBook) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the spread of the recording, which the simulator does not have: quantiles over time."""
-    stood = np.diff(top.local_time_ns).astype(np.float64)
-    spread = top.market_spread[:-1]
-    known = np.isfinite(spread)
-    order = np.argsort(spread[known], kind="stable")
-    passed = np.cumsum(stood[known][order])
-    x = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    values = spread[known][order][np.searchsorted(passed, x * passed[-1])]
-    title = "Market spread"
-    nothing = np.full(len(x), np.nan)
-    fact = Fact(SPREAD, title, "quantile over time", "ticks", lambda tape, distance: x, lambda tape, x: x)
-    message = f"{title}: {values[2]:g} ticks in the median; the simulator has no book, only a mid."
-    points = _points(fact, x, values, nothing, nothing, nothing)
-    return points, pl.DataFrame(
-        [(SPREAD, title, None, False, message)], schema=_schema(VERDICT_UNITS, "p_value"), orient="row"
-    )
+def _alone(one: Unsimulated) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the points and the verdict of a fact that the simulator does not have."""
+    nothing = np.full(len(one.x), np.nan)
+    fact = Fact(one.name, one.title, one.axis, one.unit, lambda tape, distance: one.x, lambda tape, x: x)
+    points = _points(fact, one.x, one.values, nothing, nothing, nothing)
+    verdict = (one.name, one.title, None, False, one.said)
+    return points, pl.DataFrame([verdict], schema=_schema(VERDICT_UNITS, "p_value"), orient="row")
 
 
 def save_resemblance(result: Resemblance, folder: Path) -> None:

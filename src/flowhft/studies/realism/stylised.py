@@ -12,6 +12,10 @@ LAGS = (1, 2, 5, 10, 20, 50)
 INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)  # seconds
 FEWEST_INTERVALS = 20  # that fit end to end; below it a value says nothing
 PROBABILITIES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+RESPONSE = 0.1  # seconds, or a step if longer: in which the mid answers an order
+EDGE = 5.0  # seconds after a fill
+FEWEST_ORDERS = 10  # that come so far; below it their mean says nothing
+REACHES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)  # in 1 / k
 DISTANCES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)  # in 1 / k, where quotes live
 
 Points = Float[np.ndarray, " point"]
@@ -140,6 +144,24 @@ def _markouts(distance: float) -> Callable[[Tape, Points], Points]:
     return values
 
 
+def _moves_beyond(tape: Tape, x: Points, seconds: float) -> Points:
+    """Return the mean move with an order that comes as far as x, from the start of its step."""
+    steps = max(1, round(seconds / tape.dt))
+    move = tape.mids[steps:] - tape.mids[:-steps]
+    move, reach = np.stack([-move, move]), tape.reach[:, : len(move)]
+    reached = (reach >= distance for distance in x)
+    return np.array([np.mean(move[r]) if np.sum(r) >= FEWEST_ORDERS else np.nan for r in reached])
+
+
+def _responses(tape: Tape, x: Points) -> Points:
+    return _moves_beyond(tape, x, RESPONSE)
+
+
+def _edges(tape: Tape, x: Points) -> Points:
+    """Return what a fill at each distance has earned some seconds later: the distance less the move."""
+    return x - _moves_beyond(tape, x, EDGE)
+
+
 def facts_at(distance: float) -> tuple[Fact, ...]:
     """Return the stylised facts that markets are compared by.
 
@@ -158,6 +180,9 @@ def facts_at(distance: float) -> tuple[Fact, ...]:
 
     def of_fills(tape: Tape, distance: float) -> Points:
         return np.array(DISTANCES) * distance
+
+    def of_reaches(tape: Tape, distance: float) -> Points:
+        return np.array(REACHES) * distance
 
     in_seconds, variance = "interval, s", "ticks^2 / s"
     return (
@@ -184,4 +209,8 @@ def facts_at(distance: float) -> tuple[Fact, ...]:
         Fact(
             "markouts", "Move against a fill at 1 / k", "horizon, s", "ticks", _intervals, _markouts(distance)
         ),
+        Fact(
+            "responses", "Move with orders that reach so far", "reach, ticks", "ticks", of_reaches, _responses
+        ),
+        Fact("edges", f"Edge {EDGE:g} s after a fill", "distance, ticks", "ticks", of_fills, _edges),
     )
