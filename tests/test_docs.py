@@ -23,6 +23,7 @@ from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameE
 from flowhft.flow.normaliser import REACH
 from flowhft.learn.demonstrations.demonstrate import FURTHEST
 from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
+from flowhft.learn.recordings.settings import MakerSettings
 from flowhft.learn.settings import (
     AdaptSettings,
     DataSettings,
@@ -76,6 +77,7 @@ GROUPS = {
     "regime": RegimeSettings,
     "study": StudySettings,
     "replay": ReplaySettings,
+    "maker": MakerSettings,
     "ticks": TickSettings,
     "walk": WalkSettings,
     "sweep": SweepSettings,

@@ -28,7 +28,8 @@ class MakerSettings:
     limit: Count = 3
     """Most that it holds, orders."""
     order_lots: Annotated[int, Range(0, unit="lot")] = 0
-    """Size of an order, lots of the recording; 0 for a third of the median market order."""
+    """Size of an order, lots of the recording; 0 for that of the replay, else a third of the median market
+    order."""
     block: Positive = 300.0
     """Seconds that count as one independent part where errors are worked out."""
     after_opening: NotNegative = 900.0
