@@ -43,7 +43,13 @@ from flowhft.desk.replay.venue_book import (
 NEVER = 2**62
 UNDER_WAY = 4096  # messages of ours, each way
 STANDING = 64  # orders at the venue, and orders known to us
-END_OF_DATA, NUMBER_TAKEN, ANSWER_PENDING, UNKNOWN_ORDER, NO_ROOM = 1, 10, 11, 12, 100  # hftbacktest's, and one
+END_OF_DATA, NUMBER_TAKEN, ANSWER_PENDING, UNKNOWN_ORDER, NO_ROOM = (
+    1,
+    10,
+    11,
+    12,
+    100,
+)  # hftbacktest's, and one
 
 # What arrays of whole numbers hold. The clock: ns, the next event, and how many of each there are.
 NOW, NEXT, ORDERS, KNOWN, FIRST_REQUEST, REQUESTS, FIRST_ANSWER, ANSWERS, FAULT = range(9)

@@ -18,7 +18,7 @@ from flowhft.simulate.market.tick_settings import TickSettings
 from flowhft.stages.folder import begin, policies_of, run_of, scenarios_of
 from flowhft.stages.notes import note_losses
 from flowhft.stages.stage import Listener, Silent, Stage
-from flowhft.types import Trajectory
+from flowhft.types import SCALARS, Trajectory
 
 MOST_ROWS = 20_000_000  # of one table, so that it and its making fit in a few GB
 UNITS = tables.units_of("simulate", "000-00")
@@ -133,7 +133,7 @@ def trajectory_table(trajectory: Trajectory) -> pl.DataFrame:
     """
     paths, steps = np.shape(trajectory.fee)
     columns = {
-        **trajectory.observation._asdict(),
+        **dict(zip(SCALARS, trajectory.observation.scalars, strict=True)),
         **trajectory.quote._asdict(),
         "fill_bid": trajectory.fill.bid,
         "fill_ask": trajectory.fill.ask,
