@@ -22,8 +22,8 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
 from flowhft.flow.normaliser import REACH
 from flowhft.learn.demonstrations.demonstrate import FURTHEST
-from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.recordings.settings import MakerSettings
+from flowhft.learn.regime.settings import FamilySettings, RegimeSettings
 from flowhft.learn.settings import (
     AdaptSettings,
     DataSettings,
