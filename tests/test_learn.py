@@ -1,4 +1,4 @@
-"""Learning from recordings: what is learned from, what a maker does in a replay, and the study that judges it."""
+"""Learning from recordings: what is learned from, what a maker does in a replay, the study that judges."""
 
 import json
 import math

@@ -69,7 +69,8 @@ def inventory_value(
     require(risk >= 0.0, "risk", "be 0 or more", risk)
     require(len(chance) > 0, "chance", "hold at least one decision", "none")
     positions = np.arange(-limit, limit + 1)
-    value, rate = np.zeros(len(positions)), np.inf
+    value: np.ndarray = np.zeros(len(positions))
+    rate = np.inf
     for _ in range(MOST_ROUNDS):
         equations, earned = _chosen(chance, edge - cost, value, positions, quoted)
         equations[:, limit] = 1.0  # V(0) = 0, and rho stands in its place

@@ -49,12 +49,12 @@ def document(tables: Mapping[str, pl.DataFrame], command: str) -> Page:
             Typed((command,)),
             Sentence(
                 "`book` is a maker that learned from recordings what orders at each price become "
-                "([models](models.md#makers-that-see-the-book)), `glft` the closed form on a market calibrated "
-                "to the first part, `no_quote` stays out and has nothing. All decide at the same times; results "
-                "are means over phases of their grid; orders are a third of the median market order, three "
-                "are held at most. What is unseen is the last 40 % of each recording. Protocol A learns from "
-                "other nights and from what was known before the unseen part begins; protocol B from other "
-                "nights alone. Intervals are 99 %, Student's over blocks of time: they say how far chance "
+                "([models](models.md#makers-that-see-the-book)), `glft` the closed form on a market "
+                "calibrated to the first part, `no_quote` stays out and has nothing. All decide at the same "
+                "times; results are means over phases of their grid; orders are a third of the median "
+                "market order, three are held at most. What is unseen is the last 40 % of each recording. "
+                "Protocol A learns from other nights and from what was known before the unseen part begins; "
+                "protocol B from other nights alone. Intervals are 99 %, Student's over blocks of time: they say how far chance "
                 "goes within these minutes or hours, not how other days would be."
             ),
             Sentence(
@@ -78,8 +78,8 @@ def _verdict(judged: pl.DataFrame) -> str:
         named=True,
     )
     return (
-        f"Before fees, capped and answered, on {row['recordings']} recordings: better than {REFERENCE} at 99 % "
-        f"on {row['better_than_reference']}, worse on {row['worse_than_reference']}; loses at 99 % on "
+        f"Before fees, capped and answered, on {row['recordings']} recordings: better than {REFERENCE} at "
+        f"99 % on {row['better_than_reference']}, worse on {row['worse_than_reference']}; loses at 99 % on "
         f"{row['loses']}, gains on {row['gains']}, stays out on {row['stays_out']}."
     )
 
@@ -206,9 +206,10 @@ def _fees(rows: pl.DataFrame) -> Iterator[Block]:
 def _controls(judged: pl.DataFrame) -> Iterator[Block]:
     yield Sentence(
         "Makers that should earn less if what it earns comes from what it sees: `constants` sees nothing of "
-        "the moment, `flipped` takes every lean for its opposite, `shuffled` learned fates that were dealt out "
-        "again, `shifted` sees the book of ten minutes before. *Promised* is what heads said of the orders "
-        "that stood, *realised* what fills were worth after the horizon: far more than was promised is luck."
+        "the moment, `flipped` takes every lean for its opposite, `shuffled` learned fates that were dealt "
+        "out again, `shifted` sees the book of ten minutes before. *Promised* is what heads said of the "
+        "orders that stood, *realised* what fills were worth after the horizon: far more than was promised "
+        "is luck."
     )
     for fills in ("whole", HEADLINE):
         yield Heading(TITLES[fills])

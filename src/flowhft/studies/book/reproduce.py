@@ -77,6 +77,10 @@ def _digest(outcome: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _alone(device: str, cores: int) -> None:
+    """Prepare a process of the study: it needs nothing, since nobody simulates."""
+
+
 def _outcomes(
     settings: Reproduce, prefixes: Mapping[str, Path], folder: Path, progress: Progress
 ) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def _outcomes(
     work = BookWork(paths, names, folder.resolve(), settings.phases, settings.seed)
     results: dict[str, Any] = {}
     cores = cores_for(settings.cores, len(names))
-    executor = PoolExecutor(cores) if cores > 1 else do_here
+    executor = PoolExecutor(cores, _alone) if cores > 1 else do_here
     tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
 
     def tell(share: float, now: str) -> None:

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flowhft.calibrate.answers import answered_share
+from flowhft.calibrate.answers import answers
 from flowhft.calibrate.calibrate import CalibrationSettings, calibrate
 from flowhft.desk.compiled import freeze
 from flowhft.desk.replay.settings import ReplaySettings
@@ -126,7 +126,7 @@ class Shelf:
     def answered(self, name: str) -> float:
         """Return the share of improving orders that others answer, as the first part of a recording tells."""
         if name not in self._answered:
-            self._answered[name] = float(answered_share(self._first_part(name)).value)
+            self._answered[name] = float(answers(self._first_part(name)).share.value)
         return self._answered[name]
 
     def seen(self, name: str, fills: str) -> Seen:
@@ -176,7 +176,7 @@ class Judged:
         refused: list[dict[str, str]] = []
         for done, (key, job) in enumerate(jobs):
             tell(key, done / len(jobs))
-            result = self._parts.get(key, lambda job=job: self._tried(job))
+            result = self._parts.get(key, partial(self._tried, job))
             rows += result["rows"]
             refused += [{"recording": self.name, "part": key, "reason": result["refused"]}] * bool(
                 result["refused"]
@@ -211,19 +211,19 @@ class Judged:
             for fills in FILLS:
                 yield (
                     f"unseen-{protocol}-{fills.replace(' ', '-')}",
-                    lambda protocol=protocol, fills=fills: self._unseen(protocol, fills, 0.0),
+                    partial(self._unseen, protocol, fills, 0.0),
                 )
         for fee in (*FEES[1:], self._rebate_bps()):
             if fee:
-                yield f"unseen-A-fee-{fee:.4g}", lambda fee=fee: self._unseen("A", HEADLINE, fee)
+                yield f"unseen-A-fee-{fee:.4g}", partial(self._unseen, "A", HEADLINE, fee)
         for fills in ("whole", HEADLINE):
-            yield f"controls-{fills}", lambda fills=fills: self._controls(fills)
+            yield f"controls-{fills}", partial(self._controls, fills)
         if 1e-9 * (last - first) >= LONG:
             for fills in ("whole", HEADLINE):
                 for fold in range(FOLDS):
-                    yield f"fold-{fills}-{fold}", lambda fills=fills, fold=fold: self._fold(fills, fold)
+                    yield f"fold-{fills}-{fold}", partial(self._fold, fills, fold)
                 for fold in range(1, FOLDS):
-                    yield f"walk-{fills}-{fold}", lambda fills=fills, fold=fold: self._walked(fills, fold)
+                    yield f"walk-{fills}-{fold}", partial(self._walked, fills, fold)
 
     def _rebate_bps(self) -> float:
         """Return what a fill costs with the venue's rebate, basis points: below zero."""
