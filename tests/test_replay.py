@@ -576,12 +576,6 @@ def test_settings_that_cannot_be(name: str, value: object) -> None:
         ReplaySettings(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("other", [{"queue_model": "l3_fifo"}, {"post_only": False}])
-def test_partial_fills_only_where_the_library_has_them(other: dict) -> None:
-    with pytest.raises(UsageError, match=r"`partial_fills` must be off .*; received on, with .*hftbacktest"):
-        ReplaySettings(partial_fills=True, **other)
-
-
 def test_slow_policies_are_charged_and_too_slow_ones_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = replace(INSTANT, decision_latency_us=None)
     recording = quiet().trade(SELL, 3, 996, 1).trade(SELL, 60, 996, 1).until(250)

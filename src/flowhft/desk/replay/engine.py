@@ -36,6 +36,7 @@ from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.types import Progress, Trajectory, no_progress
 
+
 class Replayed(NamedTuple):
     """What a policy did in a replay.
 
