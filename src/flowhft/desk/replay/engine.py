@@ -2,8 +2,9 @@
 
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
 inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
-has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or where that cannot the
-house's own (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's own (`flowhft.desk.session`).
+has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or the house's own where that
+one cannot (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's
+(`flowhft.desk.session`).
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """

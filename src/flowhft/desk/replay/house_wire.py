@@ -63,7 +63,7 @@ def _elapse(pointer: int, duration_ns: int) -> int:
 
 
 def _now(pointer: int) -> int:
-    return _at(pointer).now  # type: ignore[no-any-return]
+    return _at(pointer).now
 
 
 def _orders(pointer: int, asset: int) -> int:
@@ -78,7 +78,7 @@ def _order(pointer: int, number: int) -> int:
     written.status, written.req = known[K_STATUS], known[K_ASKED]
     written.leaves_qty, written.exch_timestamp = known[K_LEFT], known[K_TIME]
     written.exec_price_tick, written.maker = known[K_PRICE], known[K_MAKER] != 0
-    return house.read  # type: ignore[no-any-return]
+    return house.read
 
 
 def _buy(

@@ -124,7 +124,14 @@ def _latencies(feed: Feed, name: str, settings: ReplaySettings) -> np.ndarray | 
 
 @njit
 def count_up_to(values: Int[np.ndarray, " row"], value: int) -> int:
-    """Return how many of rising numbers are no larger than one; np.searchsorted would take long to compile."""
+    """Return how many of rising numbers are no larger than one.
+
+    np.searchsorted would take seconds to compile.
+
+    Args:
+        values: rising.
+        value: the one.
+    """
     low, high = 0, len(values)
     while low < high:
         middle = (low + high) // 2
