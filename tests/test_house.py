@@ -150,3 +150,17 @@ def test_what_no_venue_does() -> None:
 def test_the_former_name_of_capped_fills() -> None:
     assert ReplaySettings(partial_fills=True).capped
     assert not replace(ReplaySettings(partial_fills=True), partial_fills=False).capped
+
+
+def test_fills_by_hidden_executions_are_counted_apart() -> None:
+    """What the table calls hidden goes where hidden executions do not count."""
+    markets = [Market(seed, 200, wide=True).recording() for seed in range(6)]
+    fills = [engine.replay(one, {"it": IMPROVING}, LATE)["it"].fills for one in markets]
+    assert sum(int(one["hidden"].sum()) for one in fills) > 10
+    without = replace(LATE, hidden=False)
+    seen = [engine.replay(one, {"it": IMPROVING}, without)["it"].fills for one in markets]
+    assert sum(len(one) for one in seen) > 10
+    assert all(int(one["hidden"].sum()) == 0 for one in seen)
+    single = Market(0, 200, singles=True).recording()
+    told = engine.replay(single, {"it": constant(0.5, 0.0)}, replace(LATE, queue_model="l3_fifo"))["it"].fills
+    assert told["hidden"].null_count() == len(told) > 0

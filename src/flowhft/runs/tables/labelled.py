@@ -21,8 +21,9 @@ TABLES = (
             C("wait", "s", "from its arrival at the venue to its first fill; NaN where it has none"),
             C("hidden", "1", "whether the first fill was by a trade inside the spread"),
         ),
-        note="In files `labels-RECORDING-PART.parquet`. Then, for every horizon H in seconds, `edge_H`: "
-        "side x (mid H after the first fill - price), ticks a lot, before fees; NaN where there was no fill, or the recording ends before.",
+        note="The files are `labels-RECORDING-PART.parquet`. For every horizon H in seconds there is also "
+        "`edge_H`: side x (mid H after the first fill - price), ticks a lot, before fees; NaN where there was no "
+        "fill, or the recording ends before.",
     ),
     Table(
         "offsets",

@@ -86,8 +86,9 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
         orders = sum(int(one.value["orders"]) for one in found)
         if orders == 0:
             raise DataError(
-                f"`recording` must hold a book for as long as an order lives, {settings.labels.lifetime:g} s; "
-                "no order could be placed. Use a longer recording with a snapshot."
+                "`recording` must hold a book for as long as an order lives, "
+                f"{settings.labels.lifetime:g} s; no order could be placed. Use a longer recording with a "
+                "snapshot."
             )
         numbered = pl.DataFrame({"recording": range(len(names)), "name": names})
         blocks = pl.concat([one.tables["blocks"] for one in found]).join(numbered, on="recording")
