@@ -173,7 +173,8 @@ def test_inventory_limit_is_never_exceeded(seed: int, limit: int, partial: bool)
     held = np.cumsum(replayed.fills["side"].to_numpy() * replayed.fills["lots"].to_numpy())
     assert len(held) > 10
     assert np.max(np.abs(held)) <= limit * settings.order_lots
-    assert np.max(np.abs(held)) == limit * settings.order_lots  # and it is reached
+    # And it is reached; where orders are filled by parts, as far as no whole order fits any more.
+    assert np.max(np.abs(held)) > limit * settings.order_lots - (settings.order_lots if partial else 1)
 
 
 @pytest.mark.parametrize("fee_bps", [2.0, -0.5])

@@ -16,7 +16,7 @@ class Label(label.Label, Command):
     """Say of orders at many prices, at every decision, whether they would have filled and what they earned.
 
     Each order is alone at the venue, as late and in the same queue as an order of a backtest, and withdrawn
-    when its life is over. Writes labels-RECORDING-PART.parquet (one row an order), offsets.parquet and
+    when its life is over. Writes labels-*.parquet (one row an order, a file a part), offsets.parquet and
     blocks.parquet (what they come to by distance and over time), card.json.
     """
 

@@ -92,7 +92,7 @@ class LabelWork:
     labels: LabelSettings
     seed: int
 
-    def prepare(self, group: int) -> Windowed:
+    def prepare(self, group: int) -> InMemory:
         """Return a recording, by its number."""
         path = self.paths[group]
         return InMemory(read_recording(path, repair=self.repair, instrument=self.instrument))
@@ -248,7 +248,7 @@ def label_recordings(
         yield finished[part.key]
 
 
-def read_all(work: LabelWork, told: Callable[[int, Windowed], None]) -> list[Part]:
+def read_all(work: LabelWork, told: Callable[[int, InMemory], None]) -> list[Part]:
     """Read every recording once, refuse what cannot be labelled, and return the parts of all.
 
     Args:

@@ -47,12 +47,15 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     ]
     names = offsets["recording"].unique(maintain_order=True).to_list()
     seconds = dict(zip(names, card.get("block_seconds", []), strict=False))
+    answered = dict(zip(names, (one.get("answers") for one in card.get("recordings", [])), strict=False))
     for (recording,), rows in offsets.group_by("recording", maintain_order=True):
         parts += [
             subtitle(str(recording)),
             row(figure(_edges(rows), ""), figure(_probabilities(rows), "")),
             folded("In numbers, with the fee at which each offset breaks even", _numbers(rows)),
         ]
+        if found := answered.get(recording):
+            parts.append(note(_answered(found)))
         if blocks is not None:
             own = blocks.filter(pl.col("recording") == recording)
             parts.append(_over_time(own, rows, seconds.get(recording, float("nan"))))
@@ -63,6 +66,16 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         f"best price, but for a share of {settings.get('answered', 0.0):g} that loses its priority."
     )
     return join([*parts, note(remark)])
+
+
+def _answered(found: dict[str, Any]) -> str:
+    share = found["share"]
+    low, high = (100.0 * share[end] for end in ("low", "high"))
+    return (
+        f"Of {found['improvements']:,} improvements of a best price {100.0 * share['value']:.0f} % "
+        f"[{low:.0f}, {high:.0f}] were improved upon next, within a second: about so many orders that "
+        "improve it would lose their priority (--replay.answered)."
+    )
 
 
 def _bars(rows: pl.DataFrame, name: str, colour: str) -> dict[str, Any]:

@@ -22,8 +22,8 @@ TABLES = (
             C("hidden", "1", "whether the first fill was by a trade inside the spread"),
         ),
         note="The files are `labels-RECORDING-PART.parquet`. For every horizon H in seconds there is also "
-        "`edge_H`: side x (mid H after the first fill - price), ticks a lot, before fees; NaN where there was no "
-        "fill, or the recording ends before.",
+        "`edge_H`: side x (mid H after the first fill - price), ticks a lot, before fees; NaN where there "
+        "was no fill, or the recording ends before.",
     ),
     Table(
         "offsets",

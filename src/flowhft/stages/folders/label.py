@@ -46,7 +46,8 @@ class Label(Stage):
 def run(settings: Label, listener: Listener | None = None) -> Path:
     """Label all recordings, part by part; what is finished of an interrupted run is kept."""
     listener = listener or Silent()
-    from flowhft.recordings.windowed import Windowed
+    from flowhft.calibrate.answers import answers
+    from flowhft.recordings.windowed import InMemory
     from flowhft.stages.label import (
         BLOCK_UNITS,
         OFFSET_UNITS,
@@ -70,12 +71,15 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
     facts: list[dict[str, Any]] = []
     parents: dict[str, str] = {}
 
-    def told(number: int, recording: Windowed) -> None:
+    def told(number: int, recording: InMemory) -> None:
         identity = identity_of_windows(recording)
         parents[f"recording {number + 1}"] = identity
         name = recording.instrument.name
         names.append(f"{name}, {number + 1}" if name in names else name)
-        facts.append({"identity": identity, **facts_of_windows(recording)})
+        answered = None
+        with contextlib.suppress(DataError):  # a book that nobody ever improved
+            answered = answers(recording.recording, confidence=settings.confidence)
+        facts.append({"identity": identity, **facts_of_windows(recording), "answers": answered})
 
     with listener.stage("read the recordings"):
         parts = read_all(work, told)
