@@ -2,8 +2,9 @@
 
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
 inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
-has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or where that cannot the
-house's own (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's own (`flowhft.desk.session`).
+has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or the house's own where that
+one cannot (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's
+(`flowhft.desk.session`).
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
@@ -19,6 +20,7 @@ from flowhft.desk.compiled import Frozen
 from flowhft.desk.journal import Journal
 from flowhft.desk.orders import MAY_TAKE, POST_ONLY, OrderCounts, Rules
 from flowhft.desk.replay.events import exchange_events
+from flowhft.desk.replay.hidden import VenueTrades, filled_by_hidden, venue_trades
 from flowhft.desk.replay.house_wire import close_wire, open_wire
 from flowhft.desk.replay.latency import Delays, as_received, charged_latency, delays, order_latencies
 from flowhft.desk.replay.makers import Maker, Passage, maker_of
@@ -46,7 +48,7 @@ class Replayed(NamedTuple):
     Attributes:
         trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step
             in which we learned of it. `quote` is what the policy asked for, before tick grid and limits.
-        fills: one row a fill, units in `flowhft.desk.journal.FILL_UNITS`.
+        fills: one row a fill, units as of the table `fills` of a backtest.
         orders: counts.
         decision_latency_us: charged in every decision.
         measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
@@ -73,6 +75,7 @@ class Market(NamedTuple):
         top: best prices as they were received.
         tape: what is known at every decision.
         closed: see `Replayed`.
+        trades: of the venue, and which of them were hidden executions; None where single orders tell.
     """
 
     events: np.ndarray
@@ -81,6 +84,7 @@ class Market(NamedTuple):
     top: TopOfBook
     tape: Tape
     closed: Bool[np.ndarray, " step"] | None = None
+    trades: VenueTrades | None = None
 
 
 def replay(
@@ -166,13 +170,16 @@ def prepare(
     tape = read_tape(received, settings, flow)  # says first what a recording lacks
     if book != "unread":
         tape = tape._replace(book=_book_of(received, tape, settings, book == "needed"))
+    single = settings.queue_model == "l3_fifo"
+    events = (order_events if single else exchange_events)(recording)
     return Market(
-        events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
+        events=events,
         latencies=order_latencies(recording, settings),
         delays=delays(recording, settings),
         top=top,
         tape=tape,
         closed=closed_steps(recording, tape.time_ns) if recording.closed else None,
+        trades=None if single else venue_trades(events),
     )
 
 
@@ -255,7 +262,7 @@ def trade(
     passed.columns[LATENCY_US] = _latency_us(market, settings, latency, passed.columns)
     return Replayed(
         trajectory=trajectory_of_columns(passed.columns),
-        fills=_fills_table(passed.fills, tape, market.top),
+        fills=_fills_table(passed.fills, market),
         orders=passed.counts,
         decision_latency_us=latency,
         measured_latency_us=measured,
@@ -304,18 +311,22 @@ def measure_latency(maker: Maker, tape: Tape, session: float) -> Float[np.ndarra
     return maker.latency(tape, session)
 
 
-def _fills_table(fills: Int[np.ndarray, "fill column"], tape: Tape, top: TopOfBook) -> pl.DataFrame:
+def _fills_table(fills: Int[np.ndarray, "fill column"], market: Market) -> pl.DataFrame:
     """Return the fills with the mid that stood at the venue just before each of them."""
     step, time_ns, side, price, lots, maker = fills.T
+    hidden: list | np.ndarray = [None] * len(fills)
+    if market.trades is not None:
+        hidden = filled_by_hidden(market.trades, time_ns, side, price).astype(np.int64)
     return pl.DataFrame(
         {
             "step": step,
-            "time": 1e-9 * (time_ns - tape.time_ns[0]),
+            "time": 1e-9 * (time_ns - market.tape.time_ns[0]),
             "exchange_time_ns": time_ns,
             "side": side,
             "price": price,
             "lots": lots,
             "maker": maker,
-            "mid_price": mid_at(top, time_ns - 1),
+            "mid_price": mid_at(market.top, time_ns - 1),
+            "hidden": pl.Series(hidden, dtype=pl.Int64),
         }
     )

@@ -101,6 +101,25 @@ def label_orders(
         UsageError: the queue is one of single orders.
     """
     require_trades(recording, "a label of an order")
+    return labels_in(recording, time_ns, settings, labels, seed)
+
+
+def labels_in(
+    recording: Recording,
+    time_ns: Int[np.ndarray, " step"],
+    settings: ReplaySettings,
+    labels: LabelSettings,
+    seed: int = 0,
+) -> Labels:
+    """Return what `label_orders` does, of a part of a recording in which perhaps nobody traded.
+
+    Args:
+        recording: the part, with a snapshot of the full book.
+        time_ns: as for `label_orders`, like all that follow.
+        settings: of the replay.
+        labels: which orders.
+        seed: of the draws which orders are answered.
+    """
     time_ns = np.asarray(time_ns, np.int64)
     require(bool(np.all(np.diff(time_ns) > 0)), "time_ns", "rise", "times that do not")
     rule = rule_of(settings, stream(seed, "labels", "answers"))

@@ -1,4 +1,4 @@
-"""The wire to the venue of a replay, and hftbacktest's exchange behind it, called through the C functions of its shared library.
+"""The wire to the venue of a replay: hftbacktest's exchange, by the C functions of its shared library.
 
 The library's own numba classes call the same functions, but through addresses that numba burns into the
 code, so that nothing which uses them can be kept on disk and every process compiles for ten seconds. Here
