@@ -54,8 +54,8 @@ def document(tables: Mapping[str, pl.DataFrame], command: str) -> Page:
                 "times; results are means over phases of their grid; orders are a third of the median "
                 "market order, three are held at most. What is unseen is the last 40 % of each recording. "
                 "Protocol A learns from other nights and from what was known before the unseen part begins; "
-                "protocol B from other nights alone. Intervals are 99 %, Student's over blocks of time: they say how far chance "
-                "goes within these minutes or hours, not how other days would be."
+                "protocol B from other nights alone. Intervals are 99 %, Student's over blocks of time: they "
+                "say how far chance goes within these minutes or hours, not how other days would be."
             ),
             Sentence(
                 "How orders fill, from kind to strict: *booked whole*, whatever reaches an order fills it; "
