@@ -93,9 +93,9 @@ def require_book(recording: Recording) -> bool:
             f"with depth; received none in {len(kinds):,} events. Record one, or use a policy without a book."
         )
     top = top_of_book(recording)
-    moved = np.diff(top.best_bid) != 0
-    sizes = np.unique(np.concatenate([top.bid_quantity[:1], top.bid_quantity[1:][moved], top.ask_quantity]))
-    if len(top.message) >= FEWEST_CHANGES and len(sizes) == 1:
+    sizes = np.concatenate([top.bid_quantity, top.ask_quantity])
+    sizes = sizes[sizes > 0]
+    if len(top.message) >= FEWEST_CHANGES and sizes.size and sizes.min() == sizes.max():
         raise DataError(
             f"`{recording.name}` must say how many lots stand at the best prices; received {sizes[0]:,} at "
             f"all {len(top.message):,} changes of them: no sizes were recorded. Use a policy without a book."
