@@ -260,6 +260,20 @@ def _calibration(folder: Path, rng: np.random.Generator) -> None:
         ),
         {},
     )
+    told = [
+        (
+            signal,
+            horizon,
+            share / (1.0 + horizon),
+            share / (1.0 + horizon) - 0.02,
+            share / (1.0 + horizon) + 0.02,
+        )
+        for signal, share in (("touch_imbalance", 0.15), ("together", 0.17), ("log_spread", 0.0))
+        for horizon in (0.1, 1.0, 10.0)
+    ]
+    names = ["signal", "horizon", "r_squared", "r_squared_low", "r_squared_high"]
+    signals = pl.DataFrame(told, schema=names, orient="row")
+    runs.write_table(folder / "calibrate/signals.parquet", signals, {"horizon": "s"})
 
 
 def _learning(folder: Path, rng: np.random.Generator) -> None:

@@ -203,6 +203,50 @@ def test_best_prices_are_those_of_the_tape(sample):
     np.testing.assert_array_equal(mid[last >= 0], tape.mid_price[last >= 0])
 
 
+@st.composite
+def hostile_markets(draw):
+    """Bursts of one time, sides that come and go, crossed books, snapshots, trades of either side."""
+    tops, rows, ms = draw(st.booleans()), [], 0.0
+    for message in range(draw(st.integers(1, 40))):
+        ms += draw(st.sampled_from([0.0, 0.0, 0.001, 3.0, 11.0, 400.0, 1_000.0, 6_000.0]))
+        kind = draw(st.sampled_from([SNAPSHOT, DEPTH, DEPTH, TRADE] + [TOP] * 3 * tops))
+        near = st.integers(9_990, 10_010)
+        if kind == TOP:
+            bid = draw(near)
+            rows += top(
+                ms, bid, bid + draw(st.integers(0, 3)), *draw(st.tuples(*[st.integers(0, 5)] * 2)), message
+            )
+        elif kind == TRADE:
+            rows.append(
+                (TRADE, draw(st.sampled_from([BUY, SELL])), ms, draw(near), draw(st.integers(1, 99)), message)
+            )
+        else:
+            least = 1 if kind == SNAPSHOT else 0
+            levels = draw(
+                st.lists(st.tuples(st.booleans(), near, st.integers(least, 50)), min_size=1, max_size=6)
+            )
+            for bids, price, lots in levels:
+                price = price - 6 if bids else price + 6
+                rows.append((kind, BUY if bids else SELL, ms, price, lots, message))
+    return tops, rows, draw(st.lists(st.floats(0.0, ms + 7_000.0), min_size=1, max_size=4))
+
+
+@settings(max_examples=150)
+@given(market=hostile_markets())
+def test_signals_of_any_market_are_what_their_definitions_say(market):
+    tops, rows, asked = market
+    events = recording_of(rows).events
+    times = np.sort(START + np.round(np.array(asked) * MS).astype(np.int64))
+    live, seen, done = Signals(published=tops), [], 0
+    for time in times:
+        until = int(np.searchsorted(events["local_time_ns"], time, side="right"))
+        live.take(events[done:until])
+        done = until
+        seen.append(live.observe(int(time)))
+    slow = [slow_signals(events, tops, int(time)) for time in times]
+    np.testing.assert_allclose(seen, slow, rtol=1e-9, atol=1e-8)
+
+
 # What is not known
 
 
@@ -313,8 +357,17 @@ def test_a_side_that_is_empty_for_long_is_refused():
 def test_depth_of_another_market_is_refused():
     rows = [*snapshot(0, {99: 5}, {101: 15}), (DEPTH, BUY, 20, 98, 4, 2), *top(1, 9_900, 9_901, 3, 4, 1)]
     rows.sort(key=lambda row: row[2])
-    with pytest.raises(DataError, match="depth and best prices of `here MADE` must be of one market"):
+    with pytest.raises(DataError, match=r"must be of one market and time; received mids .* after 100% of"):
         at(recording_of(rows), 100)
+
+
+def test_depth_that_comes_seconds_late_is_refused(sample):
+    events = window(read_recording(sample_recording()), 170.0, 260.0).events.copy()
+    late = events["kind"] == DEPTH
+    events["local_time_ns"][late] += 60 * SECOND
+    delayed = replace(sample, events=events[np.argsort(events["local_time_ns"], kind="stable")])
+    with pytest.raises(DataError, match=r"must be of one market and time; received mids .* Check that both"):
+        read_signals(delayed, events["local_time_ns"][-1:])
 
 
 def test_times_that_fall_are_refused(sample):

@@ -15,13 +15,13 @@ from flowhft.desk.levels import open_levels
 from flowhft.desk.signals import SignalState, open_signals, restart, take_signals, write_signals
 from flowhft.errors import DataError, require
 from flowhft.features.book import BAND, NAMES
-from flowhft.recordings.book import top_of_book, top_of_every_message
+from flowhft.recordings.book import TopOfBook, top_of_book, top_of_every_message
 from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, Recording
 
 MOST_UNKNOWN = 0.5  # share of decisions without a book of two sides
 FEWEST_CHANGES = 100  # of best prices, from which on sizes that never change are none
-MOST_APART = 100.0  # times the band, by which the mids of depth and of best prices may differ
+MOST_APART = 0.1  # share of messages of depth whose mid is another than the published one
 
 _TOUCH = NAMES.index("touch_imbalance")
 
@@ -93,32 +93,36 @@ def require_book(recording: Recording) -> bool:
             f"with depth; received none in {len(kinds):,} events. Record one, or use a policy without a book."
         )
     top = top_of_book(recording)
-    moved = np.diff(top.best_bid) != 0
-    sizes = np.unique(np.concatenate([top.bid_quantity[:1], top.bid_quantity[1:][moved], top.ask_quantity]))
-    if len(top.message) >= FEWEST_CHANGES and len(sizes) == 1:
+    sizes = np.concatenate([top.bid_quantity, top.ask_quantity])
+    sizes = sizes[sizes > 0]
+    if len(top.message) >= FEWEST_CHANGES and sizes.size and sizes.min() == sizes.max():
         raise DataError(
             f"`{recording.name}` must say how many lots stand at the best prices; received {sizes[0]:,} at "
             f"all {len(top.message):,} changes of them: no sizes were recorded. Use a policy without a book."
         )
     if published and deep:
-        _require_in_step(recording)
+        _require_in_step(recording, top)
     return published
 
 
-def _require_in_step(recording: Recording) -> None:
-    """Refuse depth of another market, or in other units, than the best prices."""
-    top, depth = top_of_book(recording), top_of_every_message(recording.events)
+def _require_in_step(recording: Recording, top: TopOfBook) -> None:
+    """Refuse depth of another market, in other units or of other times than the best prices.
+
+    Where a message of depth leaves a mid that is further from the published one than the band and than the
+    spread, bands around the published mid tell nothing; on sound recordings that is one in thousands.
+    """
+    depth = top_of_every_message(recording.events)
     at = np.searchsorted(top.local_time_ns, depth.local_time_ns, side="right") - 1
-    known = (at >= 0) & np.isfinite(depth.mid_price)
-    published, deep = top.mid_price[at[known]], depth.mid_price[known]
-    both = np.isfinite(published)
-    if not np.any(both):
-        return
-    apart = float(np.median(np.abs(deep[both] - published[both]) / published[both]))
-    if apart > MOST_APART * BAND:
+    deep, published = depth.mid_price[at >= 0], top.mid_price[at[at >= 0]]
+    room = np.maximum(BAND * published, top.market_spread[at[at >= 0]])
+    apart = np.abs(deep - published)
+    known = np.isfinite(apart)
+    share = float(np.mean(apart[known] > room[known])) if np.any(known) else 0.0
+    if share > MOST_APART:
         raise DataError(
-            f"depth and best prices of `{recording.name}` must be of one market; received mids that are "
-            f"{100.0 * apart:.1f} % apart (median). Check that both files are of one symbol and one day."
+            f"depth and best prices of `{recording.name}` must be of one market and time; received mids that "
+            f"are more than 2 bp apart after {share:.0%} of the messages of depth, half of them by more than "
+            f"{float(np.median(apart[known])):,.1f} ticks. Check that both are of one symbol, day and clock."
         )
 
 

@@ -247,6 +247,32 @@ def markout_curve_figure(markouts: pl.DataFrame) -> go.Figure:
     return plot
 
 
+def signals_figure(signals: pl.DataFrame) -> go.Figure:
+    """Draw what the best signals of the book are worth on a part that nothing was fitted to, by horizon.
+
+    Args:
+        signals: one row a signal and horizon (seconds): r_squared with its interval.
+    """
+    plot = theme.blank("horizon, seconds", "R² unseen", 380, "What the book foresees of the mid")
+    best = signals.group_by("signal").agg(pl.col("r_squared").max()).drop_nulls().sort("r_squared", "signal")
+    names = best["signal"].to_list()[: -1 - len(_SIGNAL_COLOURS) : -1]
+    for name, colour in zip(names, _SIGNAL_COLOURS, strict=False):
+        rows = signals.filter(pl.col("signal") == name, pl.col("r_squared").is_not_null()).sort("horizon")
+        x, y, low, high = (
+            rows[column].to_numpy() for column in ("horizon", "r_squared", "r_squared_low", "r_squared_high")
+        )
+        bars = {"type": "data", "symmetric": False, "array": high - y, "arrayminus": y - low, "thickness": 1}
+        label, marker = name.replace("_", " "), {"color": colour, "size": 6}
+        line = {"color": colour, "width": 1.5}
+        plot.add_trace(
+            go.Scatter(x=x, y=y, error_y=bars, mode="lines+markers", name=label, marker=marker, line=line)
+        )
+    plot.update_xaxes(type="log", dtick=1)
+    plot.update_layout(showlegend=True, margin={"t": 64})
+    return plot
+
+
+_SIGNAL_COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE)
 _FITS = (
     (
         "fill_curve",
@@ -294,5 +320,12 @@ _FITS = (
         markout_curve_figure,
         "Above the dashed line, a fill of a quote at 1 / k has lost more than it earned. Bars are "
         f"{LEVEL} intervals.",
+    ),
+    (
+        "signals",
+        signals_figure,
+        "Share of the squared moves of the venue's mid, from 5.1 ms after a decision on, that a signal "
+        "explains where it was not fitted: the five best. Bars are intervals. A mid that is foreseen is no "
+        "fill that earns.",
     ),
 )
