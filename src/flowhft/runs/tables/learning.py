@@ -182,6 +182,7 @@ TABLES = (
             C("edge", "unit a deviation", "weight for the edge of a fill"),
         ),
         note="A unit is the deviation of the move of the mid in a second (in the summary, in ticks).",
+        read=("learn",),
     ),
     Table(
         "gate",
@@ -195,6 +196,7 @@ TABLES = (
             C("error", "ticks a lot", "its standard error over blocks of time"),
             C("quoted", "", "whether the side is quoted: the edge exceeds one error"),
         ),
+        read=("learn",),
     ),
     Table(
         "value",
@@ -204,6 +206,7 @@ TABLES = (
             C("position", "orders", "held"),
             C("value", "ticks x order", "what holding it is worth, against holding nothing"),
         ),
+        read=("learn",),
     ),
     Table(
         "curve",
