@@ -32,6 +32,7 @@ class Order:
     maker: bool = True
     changed: int = 0  # when the venue last changed it
     asked: bool = True  # whether an answer to a request is outstanding
+    touch: int | None = None  # the best price that it improved, where it was answered for that
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Slow:
     known: dict[int, Order] = field(default_factory=dict)
     events: list[tuple] = field(default_factory=list)
     count: int = 0
+    seed: int = 0  # of the draws which orders are answered
     last: dict[str, int] = field(default_factory=lambda: {"there": 0, "back": 0})
 
     def _guess(self, front: float, back: float) -> float:
@@ -67,7 +69,17 @@ class Slow:
                 return float(f(back) / f(back + front))
             return float(1.0 - f(front / (front + back)))
 
+    def _answered(self, number: int) -> bool:
+        """The draw of an order, by SplitMix64 in whole numbers of any size."""
+        mask = 2**64 - 1
+        state = (self.seed + number * 0xD1342543DE82EF95 + 0x9E3779B97F4A7C15) & mask
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state = ((state ^ (state >> shift)) * factor) & mask
+        return ((state ^ (state >> 31)) >> 11) * 2.0**-53 < self.settings.answered
+
     def _level_changed(self, order: Order, before: int, after: int) -> None:
+        if order.touch is not None:
+            return
         if self.settings.queue_model == "risk_adverse":
             order.ahead = min(order.ahead, after)
             return
@@ -108,11 +120,13 @@ class Slow:
         if maker:
             self._answer(number, time)
 
-    def _crossed(self, side: int, limit: float, time: int) -> None:
-        """Fill our order of a side if it is at `limit` or better."""
+    def _crossed(self, side: int, limit: float, time: int, came: int = 0) -> None:
+        """Fill our order of a side if it is at `limit` or better, where that many lots came."""
         number = self.standing.get(side)
         if number and side * (self.venue[number].price - limit) >= 0:
-            self._fill(number, time, self.venue[number].left, self.venue[number].price)
+            order = self.venue[number]
+            lots = min(order.left, came) if self.settings.capped else order.left
+            self._fill(number, time, lots, order.price)
 
     def _market(self, row: tuple, time: int) -> None:
         kind, side, _, _, price, quantity, *rest = row
@@ -123,13 +137,19 @@ class Slow:
             if not number:
                 return
             order = self.venue[number]
-            if side * (price - order.price) > 0:
-                self._fill(number, time, order.left, order.price)
+            if not self.settings.hidden and self._best(BUY) < price < self._best(SELL):
+                return
+            reached = 0
+            if order.touch is not None and side * (price - order.price) >= 0:
+                beyond = side * (price - order.touch) > 0
+                reached = quantity if beyond else self._traded(order, quantity)
+            elif side * (price - order.price) > 0:
+                reached = quantity
             elif price == order.price:
-                lots = self._traded(order, quantity)
-                if lots:
-                    whole = not self.settings.partial_fills
-                    self._fill(number, time, order.left if whole else min(lots, order.left), order.price)
+                reached = self._traded(order, quantity)
+            if reached:
+                lots = min(reached, order.left) if self.settings.capped else order.left
+                self._fill(number, time, lots, order.price)
         else:
             before = self.books[side].pop(price, 0)
             if quantity:
@@ -137,8 +157,8 @@ class Slow:
             number = self.standing.get(side)
             if number and self.venue[number].price == price:
                 self._level_changed(self.venue[number], before, quantity)
-            if quantity:
-                self._crossed(-side, price, time)
+            if quantity > (before if self.settings.capped else 0):
+                self._crossed(-side, price, time, quantity - before)
 
     def _order_event(
         self, kind: Any, side: int, time: int, price: int, left: int, executed: int, number: int, _: int
@@ -188,6 +208,9 @@ class Slow:
         else:
             order.status = "stands"
             order.ahead = self.books[order.side].get(order.price, 0)
+            touch = self._best(order.side)
+            if math.isfinite(touch) and order.side * (order.price - touch) > 0 and self._answered(number):
+                order.touch, order.ahead = int(touch), self.books[order.side][int(touch)]
             self.standing[order.side] = number
             self.queues.setdefault((order.side, order.price), []).append([("ours", number), 0])
         self._answer(number, time)
@@ -263,7 +286,7 @@ class Slow:
                         done = left[number] - news.left
                         inventory += side * done
                         cash -= side * done * news.fill_price
-                        rate = settings.fee_bps if news.maker else settings.taker_fee_bps
+                        rate = settings.fee_bps if news.maker else settings.taking_fee_bps
                         fee += 1e-4 * rate * done * news.fill_price
                         fills.append((news.changed, side, news.fill_price, done, int(news.maker)))
                         left[number] = news.left

@@ -173,7 +173,8 @@ def test_inventory_limit_is_never_exceeded(seed: int, limit: int, partial: bool)
     held = np.cumsum(replayed.fills["side"].to_numpy() * replayed.fills["lots"].to_numpy())
     assert len(held) > 10
     assert np.max(np.abs(held)) <= limit * settings.order_lots
-    assert np.max(np.abs(held)) == limit * settings.order_lots  # and it is reached
+    # And it is reached; where orders are filled by parts, as far as no whole order fits any more.
+    assert np.max(np.abs(held)) > limit * settings.order_lots - (settings.order_lots if partial else 1)
 
 
 @pytest.mark.parametrize("fee_bps", [2.0, -0.5])
@@ -574,12 +575,6 @@ def test_recordings_that_cannot_be_replayed() -> None:
 def test_settings_that_cannot_be(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"`{name}` must .*; received"):
         ReplaySettings(**{name: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("other", [{"queue_model": "l3_fifo"}, {"post_only": False}])
-def test_partial_fills_only_where_the_library_has_them(other: dict) -> None:
-    with pytest.raises(UsageError, match=r"`partial_fills` must be off .*; received on, with .*hftbacktest"):
-        ReplaySettings(partial_fills=True, **other)
 
 
 def test_slow_policies_are_charged_and_too_slow_ones_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from slow_replay import Slow
 
 from flowhft.desk.compiled import Frozen, freeze_expert
 from flowhft.desk.replay.engine import OrderCounts, replay
-from flowhft.desk.replay.settings import QueueModel, ReplaySettings
+from flowhft.desk.replay.settings import Fills, QueueModel, ReplaySettings
 from flowhft.policies.rules import EXPERTS, Expert, glft
 from flowhft.recordings import read_recording
 from flowhft.recordings.instrument import Instrument
@@ -30,6 +30,7 @@ from flowhft.recordings.ticks import (
     TRADE,
     Recording,
 )
+from flowhft.runs.folder import stream
 from flowhft.types import Observation, Quote
 
 MS = 1_000_000
@@ -88,8 +89,9 @@ class Market:
     whole milliseconds and often equal; messages take up to 20 ms and never overtake.
     """
 
-    def __init__(self, seed: int, changes: int, singles: bool = False) -> None:
+    def __init__(self, seed: int, changes: int, singles: bool = False, wide: bool = False) -> None:
         self.random = np.random.default_rng(seed)
+        self.wide = wide  # levels begin two ticks farther from the mid, and some trades lie between them
         self.events: list[tuple] = []
         self.orders: list[tuple] = []
         self.queues: dict[int, dict[int, list[list[int]]]] = {BUY: {}, SELL: {}}
@@ -98,7 +100,7 @@ class Market:
         self.time, self.arrives = 0, 5 * MS
         for side in (BUY, SELL):
             far = 800 if side == BUY else 1200
-            for price in (*range(1000 - side, 1000 - 6 * side, -side), far):
+            for price in (*range(1000 - (3 if wide else 1) * side, 1000 - 6 * side, -side), far):
                 for _ in range(int(self.random.integers(1, 4)) if singles else 1):
                     self._join(side, price, 99 if price == far else self._some(40), SNAPSHOT)
         for message in range(1, changes + 1):
@@ -141,8 +143,8 @@ class Market:
 
     def _sweep(self, side: int) -> None:
         """An order of the other side eats the best levels of this one; some meets what nobody saw."""
-        if self.singles and self.random.random() < 0.2:
-            inside = self._best(side) + side * int(self.random.integers(0, 2))
+        if (self.singles or self.wide) and self.random.random() < 0.2:
+            inside = self._best(side) + side * int(self.random.integers(1 if self.wide else 0, 2))
             if side * (self._best(-side) - inside) > 0:
                 self._event(TRADE, -side, inside, self._some(5))
                 return
@@ -165,7 +167,7 @@ class Market:
     def _change(self, side: int) -> None:
         if self.random.random() < self.restless:
             self.centre += int(self.random.integers(-2, 3))
-        price = self.centre - side * int(self.random.integers(1, 5))
+        price = self.centre - side * int(self.random.integers(3 if self.wide else 1, 7 if self.wide else 5))
         if side * (self._best(-side) - price) <= 0:
             return
         queue = self.queues[side].get(price, [])
@@ -221,7 +223,9 @@ def agree(
     """Replay a recording both ways, compare all that comes out, and return the number of fills."""
     policy = freeze_expert(SIZED, Sized(half_spread, skew)) if varied else constant(half_spread, skew)
     ours = replay(recording, {"it": policy}, settings)["it"]
-    slow = Slow(recording, settings, half_spread, skew, **({"sizes": sizes} if varied else {})).run()
+    answers = stream(stream(0, "replay", "it"), "answers")
+    more: dict = {"sizes": sizes} if varied else {}
+    slow = Slow(recording, settings, half_spread, skew, seed=answers, **more).run()
     columns = ("exchange_time_ns", "side", "price", "lots", "maker")
     assert list(ours.fills.select(columns).iter_rows()) == slow["fills"]
     assert ours.orders == OrderCounts(**slow["counts"])
@@ -234,18 +238,31 @@ def agree(
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["instant", "late"])
-@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
+@pytest.mark.parametrize("fills", ["whole", "capped"])
 @pytest.mark.parametrize("model", LEVEL_MODELS)
-def test_every_queue_of_levels(model: QueueModel, partial: bool, late: bool) -> None:
-    assert compare(replace(LATE if late else BASE, queue_model=model, partial_fills=partial)) > 5 * TAPES
+def test_every_queue_of_levels(model: QueueModel, fills: Fills, late: bool) -> None:
+    assert compare(replace(LATE if late else BASE, queue_model=model, fills=fills)) > 5 * TAPES
+
+
+@pytest.mark.parametrize("fills", ["whole", "capped"])
+@pytest.mark.parametrize("more", [{"answered": 1.0}, {"answered": 0.4}, {"hidden": False}], ids=str)
+def test_a_replay_that_does_not_flatter(fills: Fills, more: dict) -> None:
+    """Orders that improve the touch lose their priority; hidden executions do not count."""
+    settings = replace(LATE, fills=fills, **more)
+    markets = [Market(seed, CHANGES, wide=True).recording() for seed in range(TAPES)]
+    assert sum(agree(market, settings, 0.5, 0.25) for market in markets) > 4 * TAPES
+    flattered = [replay(market, {"it": constant(0.5, 0.25)}, LATE)["it"] for market in markets]
+    sober = [replay(market, {"it": constant(0.5, 0.25)}, settings)["it"] for market in markets]
+    lots = [sum(int(one.fills["lots"].sum()) for one in those) for those in (sober, flattered)]
+    assert lots[0] < lots[1]
 
 
 def test_the_markets_tell_the_queues_apart() -> None:
     """By the slow replayer alone: a wrong formula would show."""
     filled = {
         model: [
-            Slow(*market(seed, replace(BASE, queue_model=model, partial_fills=partial), 0.5)).run()["fills"]
-            for partial in (False, True)
+            Slow(*market(seed, replace(BASE, queue_model=model, fills=fills), 0.5)).run()["fills"]
+            for fills in get_args(Fills)
             for seed in range(TAPES)
         ]
         for model in LEVEL_MODELS
@@ -255,9 +272,9 @@ def test_the_markets_tell_the_queues_apart() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["instant", "late"])
-@pytest.mark.parametrize("partial", [False, True], ids=["whole", "partial"])
-def test_sizes_and_sides_that_are_not_quoted(partial: bool, late: bool) -> None:
-    assert compare(replace(LATE if late else BASE, partial_fills=partial), varied=True) > 4 * TAPES
+@pytest.mark.parametrize("fills", ["whole", "capped"])
+def test_sizes_and_sides_that_are_not_quoted(fills: Fills, late: bool) -> None:
+    assert compare(replace(LATE if late else BASE, fills=fills), varied=True) > 4 * TAPES
 
 
 @pytest.mark.parametrize("limit", [1, 2])

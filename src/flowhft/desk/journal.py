@@ -31,7 +31,8 @@ FACTS, PARTS = "journal.json", "parts"
 EVERY = 64  # steps between two flushes
 TABLES = ("fills", "orders", "steps")  # in the order of writing
 
-FILL_UNITS = tables.units_of("backtest", "fills")
+# A journal does not know which fills were by hidden executions: the market tells, after the fact.
+FILL_UNITS = {name: unit for name, unit in tables.units_of("backtest", "fills").items() if name != "hidden"}
 ORDER_UNITS = {
     "step": "decisions since the start",
     "time_ns": "nanoseconds: on our clock when it left, on the venue's when it was done",

@@ -27,7 +27,6 @@ class Rules(NamedTuple):
     time_in_force: int
     maker_fee: float
     taker_fee: float
-    crumb: float  # lots that an order is short of its size, see `flowhft.desk.replay.engine`
     order_rate_per_ns: float
     order_burst: float
     reference: float  # of an inverse contract, ticks; 0 for a linear one

@@ -151,6 +151,8 @@ def replay(
     about = [f"recording: {warning}" for warning in recording.warnings]
     about += market.warnings
     about += unlike_the_venue(instrument, market.settings)
+    if market.settings.partial_fills:
+        about.append("`partial_fills` is the former name of `fills capped`: fills are booked so.")
     result = result.warned(about) if about else result
     if inside:
         warning = "The market was calibrated on the very recording that was replayed: it is in sample."
@@ -263,7 +265,7 @@ def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[s
     """
     return [
         f"`{name}` of the replay is {charged:g}; the venue's is said to be {known:g}."
-        for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taker_fee_bps))
+        for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taking_fee_bps))
         if (known := getattr(instrument, name)) is not None and known != charged
     ]
 

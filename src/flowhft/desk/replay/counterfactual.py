@@ -205,7 +205,7 @@ def _arrive(
         if sign * (level - book.best[1 - side]) >= 0:
             made.refused[order] = True
             continue
-        join(rule, flight.place[order], float(book.lots[side, level]))
+        join(flight.place[order], float(book.lots[side, level]))
         best = book.best[side]
         if 0 <= best < book.lots.shape[1] and sign * (level - best) > 0:
             lots = float(book.lots[side, best])

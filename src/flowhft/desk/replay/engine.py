@@ -1,9 +1,10 @@
-"""The replay: policies quote into a recording, and hftbacktest says which of their orders fill.
+"""The replay: policies quote into a recording, and a venue says which of their orders fill.
 
 At each decision the loop (`flowhft.desk.replay.loop`) shows the policy what the tape shows plus its own
 inventory and cash, turns the quote into prices on the tick grid that do not cross the book, and sends what
-has changed: limit orders, one bid and one ask at most. The library knows queues, latencies and the venue's
-book; everything else is the desk's own (`flowhft.desk.session`).
+has changed: limit orders, one bid and one ask at most. The venue, hftbacktest's or the house's own where that
+one cannot (`flowhft.desk.replay.house`), knows queues, latencies and the book; everything else is the desk's
+(`flowhft.desk.session`).
 
 Not modelled: any answer of the market to our orders, and that what we trade is missing for others.
 """
@@ -19,9 +20,12 @@ from flowhft.desk.compiled import Frozen
 from flowhft.desk.journal import Journal
 from flowhft.desk.orders import MAY_TAKE, POST_ONLY, OrderCounts, Rules
 from flowhft.desk.replay.events import exchange_events
+from flowhft.desk.replay.hidden import VenueTrades, filled_by_hidden, venue_trades
+from flowhft.desk.replay.house_wire import close_wire, open_wire
 from flowhft.desk.replay.latency import Delays, as_received, charged_latency, delays, order_latencies
 from flowhft.desk.replay.makers import Maker, Passage, maker_of
 from flowhft.desk.replay.order_events import order_events
+from flowhft.desk.replay.queue import rule_of
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow, Tape, closed_steps, read_tape
 from flowhft.desk.replay.venue import FAILED, close_venue, open_venue
@@ -34,10 +38,6 @@ from flowhft.recordings.ticks import Recording
 from flowhft.runs.folder import stream
 from flowhft.types import Progress, Trajectory, no_progress
 
-# With partial fills the library leaves an order on its book that a trade fills to the last lot exactly, and
-# stops with an error at the next trade there. An order smaller by this is overfilled instead; lots round.
-CRUMB = 1e-6
-
 
 class Replayed(NamedTuple):
     """What a policy did in a replay.
@@ -45,7 +45,7 @@ class Replayed(NamedTuple):
     Attributes:
         trajectory: arrays of shape (1, step), in ticks and lots of `order_lots`. A fill belongs to the step
             in which we learned of it. `quote` is what the policy asked for, before tick grid and limits.
-        fills: one row a fill, units in `flowhft.desk.journal.FILL_UNITS`.
+        fills: one row a fill, units as of the table `fills` of a backtest.
         orders: counts.
         decision_latency_us: charged in every decision.
         measured_latency_us: what was measured, shape (batch,); empty where the latency was set.
@@ -72,6 +72,7 @@ class Market(NamedTuple):
         top: best prices as they were received.
         tape: what is known at every decision.
         closed: see `Replayed`.
+        trades: of the venue, and which of them were hidden executions; None where single orders tell.
     """
 
     events: np.ndarray
@@ -80,6 +81,7 @@ class Market(NamedTuple):
     top: TopOfBook
     tape: Tape
     closed: Bool[np.ndarray, " step"] | None = None
+    trades: VenueTrades | None = None
 
 
 def replay(
@@ -152,13 +154,16 @@ def prepare(recording: Recording, settings: ReplaySettings, flow: OrderFlow | No
     received = as_received(recording, settings)
     top = top_of_book(received)
     tape = read_tape(received, settings, flow)  # says first what a recording lacks
+    single = settings.queue_model == "l3_fifo"
+    events = (order_events if single else exchange_events)(recording)
     return Market(
-        events=(order_events if settings.queue_model == "l3_fifo" else exchange_events)(recording),
+        events=events,
         latencies=order_latencies(recording, settings),
         delays=delays(recording, settings),
         top=top,
         tape=tape,
         closed=closed_steps(recording, tape.time_ns) if recording.closed else None,
+        trades=None if single else venue_trades(events),
     )
 
 
@@ -202,7 +207,11 @@ def trade(
             "Decide less often or use a smaller policy.",
         )
     rules = rules_of(settings, latency, reference)
-    wire = open_venue(market.events, settings, market.latencies)
+    if settings.own_venue:
+        rule = rule_of(settings, stream(seed, "answers"))
+        wire = open_wire(market.events, rule, settings, market.latencies)
+    else:
+        wire = open_venue(market.events, settings, market.latencies)
     passage = Passage(
         wire=wire,
         tape=tape,
@@ -216,16 +225,16 @@ def trade(
     try:
         passed = maker.trade(passage, seed)
     finally:
-        close_venue(wire)
+        (close_wire if settings.own_venue else close_venue)(wire)
     if passed.code >= FAILED:
         raise FlowhftError(
-            f"`{name}` must be replayed without an error of hftbacktest; received its error {passed.code} in "
+            f"`{name}` must be replayed without an error of the venue; received its error {passed.code} in "
             f"step {passed.step:,}. Report it with the settings of the replay."
         )
     passed.columns[LATENCY_US] = _latency_us(market, settings, latency, passed.columns)
     return Replayed(
         trajectory=trajectory_of_columns(passed.columns),
-        fills=_fills_table(passed.fills, tape, market.top),
+        fills=_fills_table(passed.fills, market),
         orders=passed.counts,
         decision_latency_us=latency,
         measured_latency_us=measured,
@@ -250,8 +259,7 @@ def rules_of(settings: ReplaySettings, decision_latency_us: float, reference: fl
         minimum_change=settings.minimum_change,
         time_in_force=POST_ONLY if settings.post_only else MAY_TAKE,
         maker_fee=1e-4 * settings.fee_bps,
-        taker_fee=1e-4 * settings.taker_fee_bps,
-        crumb=CRUMB if settings.partial_fills else 0.0,
+        taker_fee=1e-4 * settings.taking_fee_bps,
         order_rate_per_ns=1e-9 * (settings.order_rate or 0.0),
         order_burst=float(settings.order_burst),
         reference=float(reference),
@@ -275,18 +283,22 @@ def measure_latency(maker: Maker, tape: Tape, session: float) -> Float[np.ndarra
     return maker.latency(tape, session)
 
 
-def _fills_table(fills: Int[np.ndarray, "fill column"], tape: Tape, top: TopOfBook) -> pl.DataFrame:
+def _fills_table(fills: Int[np.ndarray, "fill column"], market: Market) -> pl.DataFrame:
     """Return the fills with the mid that stood at the venue just before each of them."""
     step, time_ns, side, price, lots, maker = fills.T
+    hidden: list | np.ndarray = [None] * len(fills)
+    if market.trades is not None:
+        hidden = filled_by_hidden(market.trades, time_ns, side, price).astype(np.int64)
     return pl.DataFrame(
         {
             "step": step,
-            "time": 1e-9 * (time_ns - tape.time_ns[0]),
+            "time": 1e-9 * (time_ns - market.tape.time_ns[0]),
             "exchange_time_ns": time_ns,
             "side": side,
             "price": price,
             "lots": lots,
             "maker": maker,
-            "mid_price": mid_at(top, time_ns - 1),
+            "mid_price": mid_at(market.top, time_ns - 1),
+            "hidden": pl.Series(hidden, dtype=pl.Int64),
         }
     )

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from flowhft.desk.replay.counterfactual import NOBODY, NOT_FILLED, Orders, outcomes
 from flowhft.desk.replay.events import exchange_events
 from flowhft.desk.replay.latency import ROUNDING_US, arrivals_at_venue, as_received, order_latencies
-from flowhft.desk.replay.queue import MODELS, QueueRule
+from flowhft.desk.replay.queue import rule_of
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import tape_at
 from flowhft.desk.replay.venue_book import ASK, BID, venue_events
@@ -101,6 +101,25 @@ def label_orders(
         UsageError: the queue is one of single orders.
     """
     require_trades(recording, "a label of an order")
+    return labels_in(recording, time_ns, settings, labels, seed)
+
+
+def labels_in(
+    recording: Recording,
+    time_ns: Int[np.ndarray, " step"],
+    settings: ReplaySettings,
+    labels: LabelSettings,
+    seed: int = 0,
+) -> Labels:
+    """Return what `label_orders` does, of a part of a recording in which perhaps nobody traded.
+
+    Args:
+        recording: the part, with a snapshot of the full book.
+        time_ns: as for `label_orders`, like all that follow.
+        settings: of the replay.
+        labels: which orders.
+        seed: of the draws which orders are answered.
+    """
     time_ns = np.asarray(time_ns, np.int64)
     require(bool(np.all(np.diff(time_ns) > 0)), "time_ns", "rise", "times that do not")
     rule = rule_of(settings, stream(seed, "labels", "answers"))
@@ -138,33 +157,6 @@ def label_orders(
         wait=np.where(filled, 1e-9 * (filled_ns - arrive[:, None, None]), np.nan),
         edge=_edges(recording, filled, filled_ns, price, labels.horizons),
         hidden=came.hidden.reshape(price.shape),
-    )
-
-
-def rule_of(settings: ReplaySettings, seed: int) -> QueueRule:
-    """Return the settings as the queue rule has them.
-
-    Args:
-        settings: of a replay.
-        seed: of the draws which orders are answered.
-
-    Raises:
-        UsageError: the queue is one of single orders.
-    """
-    require(
-        settings.queue_model in MODELS,
-        "queue_model",
-        f"be one of levels: {', '.join(MODELS)}",
-        settings.queue_model,
-        "Orders wait among single orders in hftbacktest only, and are booked whole there.",
-    )
-    return QueueRule(
-        model=MODELS.index(settings.queue_model),
-        power=float(settings.queue_power),
-        whole=True,
-        hidden=True,
-        answered=0.0,
-        seed=seed,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
+from numba import njit
 
 from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.replay.events import exchange_order
@@ -121,6 +122,26 @@ def _latencies(feed: Feed, name: str, settings: ReplaySettings) -> np.ndarray | 
     return rows
 
 
+@njit
+def count_up_to(values: Int[np.ndarray, " row"], value: int) -> int:
+    """Return how many of rising numbers are no larger than one.
+
+    np.searchsorted would take seconds to compile.
+
+    Args:
+        values: rising.
+        value: the one.
+    """
+    low, high = 0, len(values)
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @compiled
 def took_at(leaves: Int[np.ndarray, " row"], arrives: Int[np.ndarray, " row"], time_ns: int) -> int:
     """Return how long a message takes that leaves at a time, ns: between rows, in proportion to the time.
@@ -132,7 +153,7 @@ def took_at(leaves: Int[np.ndarray, " row"], arrives: Int[np.ndarray, " row"], t
         arrives: when they arrived.
         time_ns: when this one leaves.
     """
-    row = np.searchsorted(leaves, time_ns, side="right") - 1
+    row = count_up_to(leaves, time_ns) - 1
     if row < 0:
         return arrives[0] - leaves[0]
     took = arrives[row] - leaves[row]

@@ -24,7 +24,7 @@ class VenueFailed(Exception):
     """The library of the venue gave an error; `code` is its own."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"error {code} of hftbacktest")
+        super().__init__(f"error {code} of the venue")
         self.code = code
 
 
@@ -43,11 +43,11 @@ def _look_up_all(wire: Wire, numbers: np.ndarray, known: np.ndarray) -> bool:
 
 
 class ReplayVenue:
-    """hftbacktest's exchange as a `flowhft.desk.venue.Venue` whose time runs when it is told.
+    """The venue of a replay as a `flowhft.desk.venue.Venue` whose time runs when it is told.
 
     Args:
-        wire: from `open_venue`.
-        rules: whether orders may take, and the crumb that they are short of.
+        wire: from `open_venue`, or to the house's own venue.
+        rules: whether orders may take.
         settings: with the latency of orders.
         latencies: from `order_latencies`, where orders do not always take as long.
     """

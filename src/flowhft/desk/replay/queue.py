@@ -26,6 +26,8 @@ from jaxtyping import Float
 from numba import njit
 
 from flowhft.desk.compiled.chance import uniform
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.errors import require
 
 MODELS = ("risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3")
 RISK_ADVERSE, LOG_PROB, LOG_PROB2, POWER_PROB, POWER_PROB2, POWER_PROB3 = range(len(MODELS))
@@ -49,6 +51,33 @@ class QueueRule(NamedTuple):
     hidden: bool
     answered: float
     seed: int
+
+
+def rule_of(settings: ReplaySettings, seed: int) -> QueueRule:
+    """Return the settings of a replay as the queue rule has them.
+
+    Args:
+        settings: queue model, how fills are booked, answers and hidden executions are used.
+        seed: of the draws which orders are answered.
+
+    Raises:
+        UsageError: the queue is one of single orders.
+    """
+    require(
+        settings.queue_model in MODELS,
+        "queue_model",
+        f"be one of levels: {', '.join(MODELS)}",
+        settings.queue_model,
+        "Only hftbacktest knows the queue of single orders.",
+    )
+    return QueueRule(
+        model=MODELS.index(settings.queue_model),
+        power=float(settings.queue_power),
+        whole=not settings.capped,
+        hidden=settings.hidden,
+        answered=float(settings.answered),
+        seed=seed,
+    )
 
 
 # What is known of an order's place: lots ahead of it, lots that traded at its price since its level last
@@ -126,11 +155,10 @@ def level_changed(rule: QueueRule, place: Float[np.ndarray, "3"], before: float,
 
 
 @njit(error_model="numpy")
-def join(rule: QueueRule, place: Float[np.ndarray, "3"], lots: float) -> None:
+def join(place: Float[np.ndarray, "3"], lots: float) -> None:
     """Put an order behind the lots that stand at its price.
 
     Args:
-        rule: that it obeys.
         place: of the order; written.
         lots: at its price.
     """

@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 from flowhft.desk.limits import RiskSettings
 from flowhft.errors import require
-from flowhft.runs.ranges import Positive, Range, check_ranges
+from flowhft.runs.ranges import Positive, Range, Share, check_ranges
 
 QueueModel = Literal[
     "risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3", "l3_fifo"
 ]
 LatencyModel = Literal["constant", "recorded"]
+Fills = Literal["whole", "capped"]
 Milliseconds = Annotated[float, Range(0.0, unit="ms")]
 Fee = Annotated[float, Range(-10_000.0, 10_000.0, least_open=True, most_open=True, unit="bps")]
 
@@ -52,17 +53,26 @@ class ReplaySettings:
     recording that holds single orders."""
     queue_power: Positive = 3.0
     """Exponent of the `power_prob` queue models: larger guesses that more cancellations were behind us."""
+    fills: Fills = "whole"
+    """How fills are booked. `whole`: the first trade that reaches an order fills it whole, which flatters
+    orders that are not small beside the trades; `capped`: by no more than was traded, inside the spread too,
+    and what remains keeps its place."""
+    answered: Share = 0.0
+    """Share of the orders that improve the best price and lose their priority, because somebody answers with
+    a price a tick better: what stood at the touch is then ahead of them. In a replay nobody answers by
+    himself; on NASDAQ a third was measured (`flowhft.calibrate.answers`)."""
+    hidden: bool = True
+    """Whether trades inside the spread, which no displayed order explains, fill our orders there."""
     partial_fills: bool = False
-    """Whether a trade fills no more than its own quantity. Otherwise the first trade that reaches an order
-    fills it whole, which is fair only for orders that are small beside the trades."""
+    """The former name of `fills capped`, which it now means."""
     post_only: bool = True
     """Whether orders may only make: quotes are kept off the other side of the book, and what would trade on
     arrival is rejected. Otherwise it trades whole at the best price and pays the taker fee."""
     maker_fee_bps: Fee | None = None
     """Fee on what is traded, basis points of its value; negative is a rebate. 0 compares before fees. By
     default that of the calibration, else 0."""
-    taker_fee_bps: Fee = 0.0
-    """The same for orders that trade on arrival."""
+    taker_fee_bps: Fee | None = None
+    """The same for orders that trade on arrival; to be said where they may."""
     order_lots: Annotated[int, Range(1, unit="lot")] | None = None
     """Size of our orders in lots of the recording: one lot of the trajectory. By default that of the
     calibration, else 10."""
@@ -98,11 +108,25 @@ class ReplaySettings:
                 "A policy must have decided before it decides again.",
             )
         require(
-            not self.partial_fills or (self.post_only and self.queue_model != "l3_fifo"),
-            "partial_fills",
-            "be off where orders may take or wait in a queue of single orders",
-            f"on, with {'l3_fifo' if self.queue_model == 'l3_fifo' else 'orders that may take'}",
-            "hftbacktest has no such exchange.",
+            not self.capped or self.post_only,
+            "fills",
+            "be whole where orders may take",
+            "capped, with orders that may take",
+            "What they take is booked whole, at the best price.",
+        )
+        require(
+            not self.own_venue or self.queue_model != "l3_fifo",
+            "queue_model",
+            "be one of levels where fills are capped, orders are answered or hidden executions do not count",
+            "l3_fifo",
+            "Only hftbacktest knows the queue of single orders.",
+        )
+        require(
+            self.post_only or self.taker_fee_bps is not None,
+            "taker_fee_bps",
+            "be said where orders may take",
+            "nothing, with post_only off",
+            "Taking for nothing makes a forecast a money machine; 0 is possible too.",
         )
 
     def counting(self, order_window: float) -> "ReplaySettings":
@@ -137,6 +161,21 @@ class ReplaySettings:
     def fee_bps(self) -> float:
         """Return the fee of an order that waited, basis points."""
         return 0.0 if self.maker_fee_bps is None else self.maker_fee_bps
+
+    @property
+    def taking_fee_bps(self) -> float:
+        """Return the fee of an order that trades on arrival, basis points."""
+        return 0.0 if self.taker_fee_bps is None else self.taker_fee_bps
+
+    @property
+    def capped(self) -> bool:
+        """Return whether a trade fills no more than its own quantity."""
+        return self.fills == "capped" or self.partial_fills
+
+    @property
+    def own_venue(self) -> bool:
+        """Return whether the house's own venue fills orders, because hftbacktest cannot do so."""
+        return self.capped or self.answered > 0.0 or not self.hidden
 
     def settled(self) -> "ReplaySettings":
         """Return the settings with order size, inventory limit and fee said, where they were left open."""

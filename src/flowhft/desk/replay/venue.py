@@ -1,4 +1,4 @@
-"""The venue of a replay: hftbacktest's exchange, called through the C functions of its shared library.
+"""The wire to the venue of a replay: hftbacktest's exchange, by the C functions of its shared library.
 
 The library's own numba classes call the same functions, but through addresses that numba burns into the
 code, so that nothing which uses them can be kept on disk and every process compiles for ten seconds. Here
@@ -77,7 +77,7 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
 
     Args:
         events: from `exchange_events` or, for the queue of single orders, `order_events`.
-        settings: latencies, queue model, partial fills and fees are used.
+        settings: latencies, queue model and fees are used; fills are whole.
         latencies: from `order_latencies`, where orders do not always take as long as the settings say.
 
     Events and latencies must outlive the venue, which reads them where they are.
@@ -86,7 +86,7 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
         hftbacktest.BacktestAsset()
         .data(events)
         .linear_asset(1.0)
-        .trading_value_fee_model(1e-4 * settings.fee_bps, 1e-4 * settings.taker_fee_bps)
+        .trading_value_fee_model(1e-4 * settings.fee_bps, 1e-4 * settings.taking_fee_bps)
         .tick_size(1.0)
         .lot_size(1.0)
     )
@@ -99,7 +99,7 @@ def open_venue(events: np.ndarray, settings: ReplaySettings, latencies: np.ndarr
     name = settings.queue_model.rstrip("23")
     choose = getattr(asset, f"{name}_queue_model{settings.queue_model[len(name) :]}")
     asset = choose(settings.queue_power) if name == "power_prob" else choose()
-    asset = asset.partial_fill_exchange() if settings.partial_fills else asset.no_partial_fill_exchange()
+    asset = asset.no_partial_fill_exchange()
     return Wire(
         pointer=hftbacktest.build_hashmap_backtest([asset]),
         elapse=_address(binding.hashmapbt_elapse),
@@ -192,7 +192,7 @@ def _send(wire: Wire, request: Request, buys: bool, rules: Rules) -> int:
     if request.cancel != 0:
         code = cancel(wire, request.cancel)
     if request.number != 0 and code < FAILED:
-        lots = request.lots - rules.crumb
+        lots = float(request.lots)
         code = max(code, submit(wire, buys, request.number, request.price, lots, rules.time_in_force))
     return code
 
@@ -204,6 +204,6 @@ def send(wire: Wire, requests: Requests, rules: Rules) -> int:
     Args:
         wire: to the venue that it goes to.
         requests: the bid's go first.
-        rules: whether orders may take, and the crumb that they are short of.
+        rules: whether orders may take.
     """
     return max(_send(wire, requests.bid, True, rules), _send(wire, requests.ask, False, rules))

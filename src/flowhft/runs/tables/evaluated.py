@@ -152,6 +152,12 @@ TABLES = (
             C("lots", "lots of the recording", "filled"),
             C("maker", "1 the order waited, 0 it traded on arrival", "how"),
             C("mid_price", "ticks, the last mid at the venue strictly before the fill", "around it"),
+            C(
+                "hidden",
+                "1 by a trade inside the spread, which no displayed order explains",
+                "what explains it; null with the queue of single orders",
+                optional=True,
+            ),
             C("policy", "", "whose"),
         ),
     ),

@@ -318,7 +318,7 @@ def ended(
     mid = float(tape.mid_price[steps])
     price = float((tape.best_bid if inventory > 0.0 else tape.best_ask)[steps])
     lost = abs(worth(mid, reference) - worth(price, reference))
-    cost = abs(inventory) * (lost + 1e-4 * settings.taker_fee_bps * value(price, reference))
+    cost = abs(inventory) * (lost + 1e-4 * settings.taking_fee_bps * value(price, reference))
     fee = np.array(path.fee, np.float64)
     fee[0, -1] += cost
     return Ended(path._replace(fee=fee), inventory, cost)
