@@ -18,6 +18,7 @@ from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.cli.command import Command
 from flowhft.cli.configuration import options, parse
 from flowhft.cli.main import COMMANDS
+from flowhft.desk.replay.labels import LabelSettings
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import BarMissedError, DataError, FlowhftError, UnknownNameError, UsageError
 from flowhft.flow.normaliser import REACH
@@ -69,6 +70,7 @@ GROUPS = {
     "training": TrainingSettings,
     "distil": DistilSettings,
     "search": AdaptSettings,
+    "labels": LabelSettings,
     "grid": GridSettings,
     "state": StateSettings,
     "gradient": GradientSettings,

@@ -35,6 +35,11 @@ COMMANDS = {
         "write a recording as one file: Parquet, or hftbacktest's npz",
     ),
     "calibrate": ("flowhft.cli.calibrate", "Calibrate", "fit a market to a recording, with error bars"),
+    "label": (
+        "flowhft.cli.label",
+        "Label",
+        "would orders have filled, and earned, at many prices: what policies learn from",
+    ),
     "resemble": (
         "flowhft.cli.resemble",
         "Resemble",

@@ -35,6 +35,7 @@ RECORDS = (
     "calibrate/calibration",
     "adapt/adapter",
     "backtest/backtest",
+    "label/card",
 )
 
 # Commands that leave a page of their own.

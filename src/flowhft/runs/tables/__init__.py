@@ -3,18 +3,25 @@
 evaluated    what policies came to
 learning     choosing and training
 calibration  what was measured on a recording
+labelled     orders that were never sent
 studies      what `flowhft reproduce` found
 schema       what a table and a column are
 """
 
 from collections.abc import Mapping
 
-from flowhft.runs.tables import calibration, evaluated, learning, studies
+from flowhft.runs.tables import calibration, evaluated, labelled, learning, studies
 from flowhft.runs.tables.schema import CRITERION, MONEY, Column, Table
 
 __all__ = ["TABLES", "Column", "Table", "documented", "table_of", "units_of"]
 
-TABLES: tuple[Table, ...] = (*evaluated.TABLES, *learning.TABLES, *calibration.TABLES, *studies.TABLES)
+TABLES: tuple[Table, ...] = (
+    *evaluated.TABLES,
+    *learning.TABLES,
+    *calibration.TABLES,
+    *labelled.TABLES,
+    *studies.TABLES,
+)
 _BY_COMMAND = {(command, table.name): table for table in TABLES for command in table.by}
 
 
