@@ -168,7 +168,7 @@ def blocks_of(rows: pl.DataFrame, part: Part, horizons: Sequence[float]) -> pl.D
         horizons: seconds.
     """
     block = (pl.col("time_ns") - part.origin_ns) // part.block_ns
-    filled = pl.col("filled_lots") > 0
+    filled, lots = pl.col("filled_lots") > 0, pl.col("filled_lots").cast(pl.Float64)
     parts = []
     for horizon in horizons:
         edge = pl.col(f"edge_{horizon:g}")
@@ -179,9 +179,9 @@ def blocks_of(rows: pl.DataFrame, part: Part, horizons: Sequence[float]) -> pl.D
                 placed=pl.len().cast(pl.Float64),
                 fills=filled.sum().cast(pl.Float64),
                 hidden=pl.col("hidden").sum().cast(pl.Float64),
-                known=known.sum().cast(pl.Float64),
-                edge=edge.filter(known).sum(),
-                share=(1e4 * edge / pl.col("price")).filter(known).sum(),
+                known=lots.filter(known).sum(),
+                edge=(lots * edge).filter(known).sum(),
+                share=(1e4 * lots * edge / pl.col("price")).filter(known).sum(),
             )
             .with_columns(horizon=pl.lit(float(horizon)), recording=pl.lit(part.recording))
         )
