@@ -1,5 +1,6 @@
 """`flowhft label`: recordings in parts, resumed, with their card, tables and page."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,3 +132,26 @@ def test_bad_input_is_one_clear_line(sample: Recording, tmp_path: Path) -> None:
     for bad in ({"offsets": ()}, {"offsets": (1, 1)}, {"horizons": (-1.0,)}, {"lifetime": 0.0}):
         with pytest.raises(UsageError, match=r"`\w+` must .*; received"):
             LabelSettings(**bad)  # type: ignore[arg-type]
+
+
+def test_what_lots_earned_is_weighed_by_them() -> None:
+    """By hand: ten lots that earned 1 tick and thirty that earned -1, in two blocks."""
+    part = Part(0, 0, 0, 10, 0, 10, 0, 5)
+    rows = pl.DataFrame(
+        {
+            "time_ns": [0, 1, 6, 7],
+            "offset": [0, 0, 0, 0],
+            "price": [100, 100, 200, 200],
+            "filled_lots": [10, 0, 30, 5],
+            "hidden": [True, False, False, False],
+            "edge_1": [1.0, math.nan, -1.0, math.nan],
+        }
+    )
+    blocks = blocks_of(rows, part, (1.0,))
+    assert blocks["known"].to_list() == [10.0, 30.0]
+    (row,) = offsets_table(blocks, 0.99).iter_rows(named=True)
+    assert (row["placed"], row["fills"], row["hidden"]) == (4.0, 3.0, 1.0)
+    assert row["probability"] == pytest.approx(0.75)
+    assert row["edge"] == pytest.approx((10.0 - 30.0) / 40.0)
+    assert row["break_even_bps"] == pytest.approx((10.0 * 100.0 - 30.0 * 50.0) / 40.0)
+    assert row["edge_low"] < row["edge"] < row["edge_high"]

@@ -151,6 +151,8 @@ def replay(
     about = [f"recording: {warning}" for warning in recording.warnings]
     about += market.warnings
     about += unlike_the_venue(instrument, market.settings)
+    if market.settings.partial_fills:
+        about.append("`partial_fills` is the former name of `fills capped`: fills are booked so.")
     result = result.warned(about) if about else result
     if inside:
         warning = "The market was calibrated on the very recording that was replayed: it is in sample."

@@ -21,7 +21,7 @@ from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.ticks import without_closed
 from flowhft.recordings.windowed import InMemory, Windowed
 from flowhft.runs import tables
-from flowhft.runs.folder import write_table
+from flowhft.runs.folder import stream, write_table
 from flowhft.runs.resume import TABLES, Finished, Tables
 from flowhft.types import Progress, no_progress
 from flowhft.work.task import Executor, do_here
@@ -103,7 +103,8 @@ class LabelWork:
         skipped = -(-(task.first_ns - task.origin_ns) // step)
         time_ns = np.arange(task.origin_ns + skipped * step, task.last_ns, step)
         window = prepared.window(task.read_ns, task.end_ns)
-        made = labels_in(window, time_ns, self.replay, self.labels, self.seed + task.number)
+        seed = stream(self.seed, "label", task.key)
+        made = labels_in(window, time_ns, self.replay, self.labels, seed)
         rows = rows_of(made, time_ns, self.labels)
         return Tables(
             {"recording": task.recording, "orders": rows.height},
@@ -167,7 +168,7 @@ def blocks_of(rows: pl.DataFrame, part: Part, horizons: Sequence[float]) -> pl.D
         horizons: seconds.
     """
     block = (pl.col("time_ns") - part.origin_ns) // part.block_ns
-    filled = pl.col("filled_lots") > 0
+    filled, lots = pl.col("filled_lots") > 0, pl.col("filled_lots").cast(pl.Float64)
     parts = []
     for horizon in horizons:
         edge = pl.col(f"edge_{horizon:g}")
@@ -178,9 +179,9 @@ def blocks_of(rows: pl.DataFrame, part: Part, horizons: Sequence[float]) -> pl.D
                 placed=pl.len().cast(pl.Float64),
                 fills=filled.sum().cast(pl.Float64),
                 hidden=pl.col("hidden").sum().cast(pl.Float64),
-                known=known.sum().cast(pl.Float64),
-                edge=edge.filter(known).sum(),
-                share=(1e4 * edge / pl.col("price")).filter(known).sum(),
+                known=lots.filter(known).sum(),
+                edge=(lots * edge).filter(known).sum(),
+                share=(1e4 * lots * edge / pl.col("price")).filter(known).sum(),
             )
             .with_columns(horizon=pl.lit(float(horizon)), recording=pl.lit(part.recording))
         )
