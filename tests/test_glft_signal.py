@@ -11,7 +11,7 @@ from flowhft.policies.rules import glft, glft_signal
 from flowhft.policies.rules.glft_signal import Signal
 from flowhft.types import Estimates, Observation
 
-# A market in which the signal matters: seeing it is worth a fifth of all that is earned where it fades slowly.
+# A market in which the signal matters: where it fades slowly, it is worth a sixth of all that is earned.
 MARKET = Estimates(volatility=1.0, drift=0.0, intensity=2.0, fill_decay=0.5, horizon=1e6)
 AVERSION = 0.01
 DEVIATION = 0.35  # of alpha, ticks per second

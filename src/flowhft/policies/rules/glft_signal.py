@@ -32,7 +32,8 @@ class Coefficients(NamedTuple):
     Attributes:
         base: ln(1 + gamma/k) / gamma + c, ticks, where a fill costs c.
         slope: P, ticks per lot: GLFT's skew.
-        lean: ticks by which both quotes move up where the signal is 1: the sum of drift / (reversion + 2 D P).
+        lean: ticks by which both quotes move up where the signal is 1: the sum of
+            drift / (reversion + 2 D P).
     """
 
     base: Numeric
@@ -43,7 +44,7 @@ class Coefficients(NamedTuple):
 def flow_slope(estimates: Estimates, risk_aversion: Numeric) -> Numeric:
     """Return D: how many lots a second and side fewer are filled for a tick further from the mid.
 
-    The derivative of A exp(-k delta) at the half-spread of a maker without inventory; A k / e for small gamma.
+    The derivative of A exp(-k delta) at the quote of a maker without inventory; A k / e for small gamma.
 
     Args:
         estimates: intensity A (1 / second, per side), fill decay k (1 / tick), fill cost c (ticks).

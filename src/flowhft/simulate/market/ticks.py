@@ -5,6 +5,8 @@ What fills a quote is how far market orders reach, and that is drawn before anyb
 meets the same fills, but for the tick grid, the queue at the quote's own price, and latency.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -31,8 +33,13 @@ def on_grid(scenario: Scenario, grid: int) -> Scenario:
     fine = {"initial_price": grid, "adverse_selection": grid}
     if scenario.price == "additive":
         fine |= dict.fromkeys(("volatility", "drift", "jump_mean", "jump_deviation"), grid)
+    flow = scenario.order_flow
+    if flow is not None:
+        names = ("fast_drift", "slow_drift", "order_response")
+        flow = replace(flow, **{name: getattr(flow, name) * grid for name in names})
     coarse = ("fill_decay", "risk_aversion", "tick_value")
     return scenario.but(
+        order_flow=flow,
         **{name: getattr(scenario, name) * factor for name, factor in fine.items()},
         **{name: getattr(scenario, name) / grid for name in coarse},
     )
