@@ -18,6 +18,7 @@ from flowhft.runs.files import plain
 from flowhft.scenarios.files import read_scenarios, scenarios_to_toml
 from flowhft.scenarios.known import regime_of
 from flowhft.scenarios.order_flow import OrderFlow, flow_variance, reach_moments, response_at
+from flowhft.scenarios.presets import grid_around, order_flow
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.total_law import total_estimates
 from flowhft.simulate.market.impact import total_reach
@@ -309,11 +310,33 @@ def test_who_is_told_everything_knows_what_order_flow_adds():
     assert regime_of(scenario)[-1] == pytest.approx(told.fill_cost * 0.4)
 
 
+def test_regimes_around_a_market_scale_what_moves_its_price():
+    centre = PLAIN.but(order_flow=FLOW)
+    wild = next(s for s in grid_around(centre) if s.name == "volatility x2, demand x1")
+    assert wild.total_volatility == pytest.approx(2.0 * centre.total_volatility)
+    assert wild.adverse_move == pytest.approx(2.0 * centre.adverse_move)
+
+
+@pytest.mark.parametrize("name", ["order-flow.tight", "order-flow.wide"])
+def test_makers_who_do_not_look_lose_in_the_named_books(name):
+    """As on the recordings that they are made after; today's market of the same volatility pays."""
+    scenario = order_flow()[name]
+    calm = scenario.but(order_flow=None, volatility=scenario.total_volatility)
+    lost, earned = (
+        evaluate_together(build(each), [closed_form("glft", each)], paths=1_000, seed=1, scenario="x")[0][
+            "pnl"
+        ]
+        for each in (scenario, calm)
+    )
+    assert lost.mean() < 0.3 * earned.mean()
+    assert away(earned, 0.0) > SIGMAS
+
+
 # Scenarios and files
 
 
 def test_order_flow_survives_toml(tmp_path):
-    before = [PLAIN.but(name="one", order_flow=FLOW), PLAIN]
+    before = [PLAIN.but(name="one", order_flow=FLOW), PLAIN, *order_flow().values()]
     path = tmp_path / "flow.toml"
     path.write_text(scenarios_to_toml(before))
     assert read_scenarios(path) == before

@@ -1,7 +1,7 @@
 """Order flow that moves the price, as a scenario says it: imbalance, orders that follow it, impact."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flowhft.errors import require
@@ -72,6 +72,21 @@ class OrderFlow:
             "order_slope",
             f"be at most {MOST_SLOPE:g} in size",
             f"{self.order_slope} {where}",
+        )
+
+    def in_ticks(self, factor: float, reach: float | None = None) -> "OrderFlow":
+        """Return the same with every move that it brings multiplied.
+
+        Args:
+            factor: on drifts and on the response to an order.
+            reach: on the response to a tick of reach; None for the same factor.
+        """
+        return replace(
+            self,
+            fast_drift=self.fast_drift * factor,
+            slow_drift=self.slow_drift * factor,
+            order_response=self.order_response * factor,
+            reach_response=self.reach_response * (factor if reach is None else reach),
         )
 
     @property

@@ -5,7 +5,7 @@ maker, nor does what they move the mid by, so orders and moves of a whole path a
 quotes.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -28,11 +28,23 @@ from flowhft.simulate.market.randomness import (
 )
 from flowhft.types import Numeric
 
-if TYPE_CHECKING:
-    from flowhft.simulate.market.market import Market
-
 # Share of the orders below which reaches are not told apart: a uniform number has 24 bits.
 RAREST = 2.0**-25
+
+
+class Arrivals(Protocol):
+    """What a `Market` says of its market orders; names as there."""
+
+    dt: Numeric
+    base_intensity: Float[Array, " side"]
+    excitation: Float[Array, "side side"]
+    fade: Numeric
+    impulse: Numeric
+    initial_excitation: Float[Array, " side"]
+    reach: Numeric
+    fill_decay: Numeric
+    steps: int
+    arrival_terms: int
 
 
 class Flow(NamedTuple):
@@ -99,7 +111,7 @@ class Impact(eqx.Module):
     reach_response: Numeric
     push: Numeric
 
-    def draw(self, market: "Market", key: PRNGKeyArray) -> Flow:
+    def draw(self, market: Arrivals, key: PRNGKeyArray) -> Flow:
         """Draw the order flow of one path; parts of the imbalance begin in their stationary law.
 
         Args:
@@ -141,7 +153,7 @@ class Impact(eqx.Module):
 
     def _step(
         self,
-        market: "Market",
+        market: Arrivals,
         parts: tuple[Numeric, Numeric],
         excitation: tuple[Numeric, Numeric],
         order_bid: Words,

@@ -5,8 +5,6 @@ What fills a quote is how far market orders reach, and that is drawn before anyb
 meets the same fills, but for the tick grid, the queue at the quote's own price, and latency.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -35,8 +33,7 @@ def on_grid(scenario: Scenario, grid: int) -> Scenario:
         fine |= dict.fromkeys(("volatility", "drift", "jump_mean", "jump_deviation"), grid)
     flow = scenario.order_flow
     if flow is not None:
-        names = ("fast_drift", "slow_drift", "order_response")
-        flow = replace(flow, **{name: getattr(flow, name) * grid for name in names})
+        flow = flow.in_ticks(grid, reach=1.0)
     coarse = ("fill_decay", "risk_aversion", "tick_value")
     return scenario.but(
         order_flow=flow,
