@@ -112,7 +112,7 @@ def test_known_parameters_come_back(fit):
         assert abs(parameter.value - getattr(TRUE, name)) < 5.0 * parameter.standard_error + 0.25 * allowed, (
             name
         )
-    assert fit.volatility == pytest.approx(3.0, rel=0.25)  # what is left of a variance five times as large
+    assert fit.volatility == pytest.approx(3.0, rel=0.25)  # what is left of a variance 15 times as large
     fitted = with_order_flow(MARKET.but(order_flow=None), fit)
     assert fitted.total_volatility == pytest.approx(MARKET.total_volatility, rel=0.05)
     assert set(fit.parameters) == set(NAMES)
