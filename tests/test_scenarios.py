@@ -156,6 +156,9 @@ def test_every_set_is_whole_in_every_preset_and_names_are_its_own():
         for one in SETS.values():
             for name, scenario in one.make(market).items():
                 assert scenario.name == name
+                if scenario.order_flow is not None:  # says everything itself, whatever the preset
+                    assert scenario == SETS["order-flow"].make("correct")[name]
+                    continue
                 assert scenario.exciter == ("own_fills" if market == "paper" else "arrivals")
                 assert (scenario.adverse_selection > 0.0) == (market == "informed")
 

@@ -101,7 +101,7 @@ def derived(scenario: Scenario) -> dict[str, float]:
         "mean_intensity_ask": ask,
         "branching_ratio": scenario.branching_ratio,
         "step_deviation_of_distance": scenario.step_deviation * scenario.fill_decay,
-        "adverse_selection_of_distance": scenario.adverse_selection * scenario.fill_decay,
+        "adverse_selection_of_distance": scenario.adverse_move * scenario.fill_decay,
         "lost_share": scenario.lost_share(),
     }
 

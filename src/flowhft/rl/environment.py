@@ -102,7 +102,8 @@ class MarketEnvironment(eqx.Module):
         """Draw a session; by its number, every market comes as often as the others."""
         index = 0 if self.count == 1 else number % self.count  # the only one is the same for all paths
         market, known = jax.tree.map(lambda leaf: leaf[index], (self.markets, self.units))
-        return Episode((market, known), (market.init(), first_spread(self.scales, known)), market.draw(key))
+        world = market.draw(key)
+        return Episode((market, known), (market.init(world), first_spread(self.scales, known)), world)
 
     def encode(self, setting: tuple[Market, Units], state: tuple) -> Float[Array, " feature"]:
         """Return what the agent sees."""

@@ -19,9 +19,18 @@ AGAIN = "The file is damaged: make it again."
 
 
 def plain(value: Any) -> Any:
-    """Turn configuration objects into what JSON can hold: dataclasses and named tuples into objects."""
+    """Turn configuration objects into what JSON can hold: dataclasses and named tuples into objects.
+
+    A field of a dataclass is left out where it has the value that its metadata call `unwritten`: it came
+    later, and runs without it keep the identity that they had.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+        pairs = ((item, getattr(value, item.name)) for item in fields(value))
+        return {
+            item.name: plain(each)
+            for item, each in pairs
+            if "unwritten" not in item.metadata or each != item.metadata["unwritten"]
+        }
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {key: plain(item) for key, item in value._asdict().items()}
     if isinstance(value, dict):

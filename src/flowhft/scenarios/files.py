@@ -10,9 +10,11 @@ from typing import Any
 from flowhft.errors import DataError, UnknownNameError, UsageError, require
 from flowhft.runs import foreign
 from flowhft.runs.labels import shown
+from flowhft.scenarios.order_flow import OrderFlow
 from flowhft.scenarios.scenario import Scenario
 
 _TYPES = {item.name: item.type for item in fields(Scenario) if item.init}
+_FLOW_KEYS = tuple(item.name for item in fields(OrderFlow))
 
 
 def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
@@ -34,6 +36,9 @@ def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
         elif _TYPES[key] in (float, float | None):
             good, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
             value = float(value) if good else value
+        elif _TYPES[key] == OrderFlow | None:
+            good, wanted = isinstance(value, dict), "a table"
+            value = _order_flow(value, where) if good else value
         else:
             good, wanted = isinstance(value, str), "a string"
         require(good, key, f"be {wanted}", f"{shown(value)} [`{where}`]")
@@ -41,6 +46,19 @@ def scenario_from_table(table: dict[str, Any], where: str) -> Scenario:
     require("name" in values, "name", "be given for every scenario", f"none [`{where}`]")
     try:
         return Scenario(**values)
+    except UsageError as refusal:
+        raise UsageError(f"{refusal} [`{where}`]") from None
+
+
+def _order_flow(table: dict[str, Any], where: str) -> OrderFlow:
+    """Make an order flow from its table."""
+    for key, value in table.items():
+        if key not in _FLOW_KEYS:
+            raise UnknownNameError("key of `order_flow`", key, _FLOW_KEYS, hint=f"[`{where}`]")
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        require(good, key, "be a number", f"{shown(value)} [`{where}`]")
+    try:
+        return OrderFlow(**{key: float(value) for key, value in table.items()})
     except UsageError as refusal:
         raise UsageError(f"{refusal} [`{where}`]") from None
 
@@ -78,7 +96,7 @@ def scenarios_to_toml(scenarios: Iterable[Scenario]) -> str:
         lines.append("[[scenario]]")
         for name in _TYPES:
             value = getattr(scenario, name)
-            if value is None:
+            if value is None or isinstance(value, OrderFlow):
                 continue
             if isinstance(value, bool):
                 text = str(value).lower()
@@ -87,5 +105,8 @@ def scenarios_to_toml(scenarios: Iterable[Scenario]) -> str:
             else:
                 text = repr(float(value))
             lines.append(f"{name} = {text}")
+        if scenario.order_flow is not None:
+            lines.append("[scenario.order_flow]")  # a table ends the keys before it
+            lines += [f"{name} = {getattr(scenario.order_flow, name)!r}" for name in _FLOW_KEYS]
         lines.append("")
     return "\n".join(lines)

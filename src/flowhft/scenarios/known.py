@@ -13,7 +13,7 @@ def premium_in(scenario: Scenario) -> float:
 
 def informed_in(scenario: Scenario) -> float:
     """Return whether traders are informed in a market: 1 if so, however well, else 0."""
-    return float(scenario.adverse_selection > 0.0)
+    return float(scenario.adverse_move > 0.0)
 
 
 def units_of(scenario: Scenario) -> tuple[float, float, float]:
@@ -30,7 +30,7 @@ def regime_of(scenario: Scenario) -> Float[np.ndarray, " regime"]:
     selection in half-spreads. A half-spread is 1 / k.
     """
     unit = 1.0 / scenario.fill_decay
-    move = scenario.volatility_ticks * scenario.horizon**scenario.hurst_exponent
+    move = scenario.total_volatility * scenario.horizon**scenario.hurst_exponent
     regime = (
         np.log(move / unit),
         np.log(scenario.mean_intensity * scenario.reach * scenario.horizon),
@@ -39,7 +39,7 @@ def regime_of(scenario: Scenario) -> Float[np.ndarray, " regime"]:
         scenario.hurst_exponent - 0.5,
         scenario.branching_ratio,
         scenario.jump_intensity * scenario.horizon,
-        scenario.adverse_selection / unit,
+        scenario.adverse_move / unit,
     )
     return np.array(regime, np.float32)
 

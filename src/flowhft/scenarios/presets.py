@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from flowhft.errors import UnknownNameError, UsageError, require
 from flowhft.scenarios.files import read_scenarios
+from flowhft.scenarios.order_flow import OrderFlow
 from flowhft.scenarios.scenario import MOST_CARRIED, Scenario
 
 Preset = Literal["correct", "paper", "informed"]
@@ -175,6 +176,73 @@ def stress(market: Preset = "correct") -> dict[str, Scenario]:
     }
 
 
+# Two books whose imbalance foretells and whose orders move the price, rounded from what `flowhft calibrate
+# --order-flow` fits: a tight one, of one tick, from USD-M BTCUSDT of 2024-07-18; a wide one, of tens of
+# ticks, from GOOG of 2012-06-21. The responses have the place of `adverse_selection`, whatever the preset.
+ORDER_FLOWS: dict[str, dict[str, Any]] = {
+    "tight": dict(
+        horizon=15.0,
+        dt=0.05,
+        initial_price=640_000.0,
+        volatility=10.0,
+        base_intensity=0.43,
+        self_excitation=0.41,
+        cross_excitation=0.04,
+        decay=0.52,
+        reach=0.08,
+        fill_decay=0.04,
+        risk_aversion=0.004,
+        order_flow=OrderFlow(
+            fast_share=0.6,
+            slow_share=0.38,
+            fast_time=1.5,
+            slow_time=20.0,
+            fast_drift=22.0,
+            order_slope=0.65,
+            reach_response=1.1,
+        ),
+    ),
+    "wide": dict(
+        horizon=600.0,
+        dt=2.0,
+        initial_price=57_000.0,
+        volatility=3.3,
+        base_intensity=0.055,
+        self_excitation=0.94,
+        cross_excitation=0.18,
+        decay=2.7,
+        reach=1.45,
+        fill_decay=0.14,
+        risk_aversion=0.014,
+        order_flow=OrderFlow(
+            fast_share=0.42,
+            slow_share=0.56,
+            fast_time=3.0,
+            slow_time=15.0,
+            fast_drift=0.6,
+            slow_drift=-0.25,
+            order_slope=0.15,
+            order_response=1.9,
+            reach_response=0.24,
+        ),
+    ),
+}
+
+
+def order_flow(market: Preset = "correct") -> dict[str, Scenario]:
+    """Return the scenarios in which order flow moves the price, `order-flow.` and the kind of book.
+
+    Args:
+        market: preset; they say everything themselves and are alike in all.
+    """
+    if market not in PRESETS:
+        raise UnknownNameError("market preset", market, PRESETS)
+    return {
+        f"order-flow.{kind}": Scenario(name=f"order-flow.{kind}", price="additive", **parameters)
+        for kind, parameters in ORDER_FLOWS.items()
+    }
+
+
 class ScenarioSet(NamedTuple):
     """A named set of scenarios.
 
@@ -200,6 +268,9 @@ SETS = {
         "few orders, a thin book: six prices", lambda market: liquidity("low", market)
     ),
     "stress": ScenarioSet("jumps, crashes, bursts, droughts, avalanches, one-sided flow", stress),
+    "order-flow": ScenarioSet(
+        "books whose imbalance foretells and whose orders move the price: tight, wide", order_flow
+    ),
 }
 
 
@@ -291,6 +362,7 @@ def grid_around(
                     adverse_selection=centre.adverse_selection * v,  # in units of a step's move: the same
                     base_intensity=centre.base_intensity * a,
                     base_intensity_ask=None if ask is None else ask * a,
+                    order_flow=None if centre.order_flow is None else centre.order_flow.in_ticks(v),
                 )
             )
     for d in drift:

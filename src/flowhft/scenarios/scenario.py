@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from flowhft.errors import require
 from flowhft.runs.labels import require_name
 from flowhft.scenarios.carried import require_carried, require_price, require_steps
+from flowhft.scenarios.order_flow import OrderFlow, flow_variance, require_order_flow, response_at
 from flowhft.types import Estimates
 
 
@@ -21,6 +22,10 @@ class Sides(NamedTuple):
 
     bid: float
     ask: float
+
+
+# A key that came later: where it is None, a run is what it was before there was one (`runs.files.plain`).
+LATER = {"unwritten": None}
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Scenario:
     """Whether quotes beyond the mid fill no more often than at it also where own fills excite."""
     adverse_selection: float = 0.0
     """Expected move of the mid against us in the step of a fill, ticks; 0 in the paper."""
+    order_flow: OrderFlow | None = field(default=None, metadata=LATER)
+    """How the book foretells the price and orders move it, a table of its own; none = neither."""
     maker_fee: float = 0.0
     """Share of the traded value paid per fill; negative for a rebate."""
     inventory_limit: float = math.inf
@@ -154,6 +161,8 @@ class Scenario:
             f"{self.adverse_selection} {where}",
             "Lower it or raise dt.",
         )
+        if self.order_flow is not None:
+            require_order_flow(self, where)
         require(
             self.exact_decay or self.decay * self.dt < 1.0,
             "decay",
@@ -255,6 +264,24 @@ class Scenario:
         return self.volatility * (self.initial_price if self.price == "lognormal" else 1.0)
 
     @property
+    def total_volatility(self) -> float:
+        """Return the volatility of a session's move, what order flow adds included, ticks per root second.
+
+        Without an order flow `volatility_ticks`; with one, that of the move of a session whose price has no
+        memory of its own: see `flow_variance`.
+        """
+        if self.order_flow is None:
+            return self.volatility_ticks
+        return math.sqrt(self.volatility_ticks**2 + flow_variance(self))
+
+    @property
+    def adverse_move(self) -> float:
+        """Return the expected move of the mid against a fill of a quote at 1 / k, in its step, ticks."""
+        if self.order_flow is None:
+            return self.adverse_selection
+        return response_at(self, 1.0 / self.fill_decay)
+
+    @property
     def drift_ticks(self) -> float:
         """Return the stated drift at the initial price, ticks per second, hidden jump drift left out."""
         return self.drift * (self.initial_price if self.price == "lognormal" else 1.0)
@@ -262,7 +289,7 @@ class Scenario:
     def estimates(self) -> Estimates:
         """Return what a well-informed expert is told: price units, the mean intensity of fills at the mid."""
         return Estimates(
-            volatility=self.volatility_ticks,
+            volatility=self.total_volatility,
             drift=self.drift_ticks,
             intensity=self.mean_intensity * self.reach,
             fill_decay=self.fill_decay,

@@ -9,6 +9,7 @@ import math
 from scipy.optimize import brentq
 
 from flowhft.errors import require
+from flowhft.scenarios.order_flow import flow_variance
 from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Estimates
 
@@ -18,7 +19,7 @@ def total_estimates(scenario: Scenario) -> Estimates:
 
     - volatility: root of the variance of a session's move, a second. If additive that is sigma^2
       horizon^(2H - 1), raised by the share of time in bursts, plus the second moment of jumps a second; if
-      lognormal S0^2 exp(2 growth) (exp(that variance of returns) - 1).
+      lognormal S0^2 exp(2 growth) (exp(that variance of returns) - 1). What order flow adds counts.
     - drift: mean move of a session a second, uncompensated jumps included.
     - intensity: where own fills excite, the mean intensity that follows from quoting 1 / k on both sides:
       the solution of lambda = mu + branching ratio x fills a second.
@@ -49,6 +50,8 @@ def total_estimates(scenario: Scenario) -> Estimates:
     else:
         jump, square = mean, mean**2 + deviation**2
     variance += scenario.jump_intensity * square
+    if scenario.order_flow is not None:
+        variance += flow_variance(scenario)
     drift = scenario.drift + (0.0 if scenario.jumps_compensated else scenario.jump_intensity * jump)
     if relative:
         growth = drift * scenario.horizon
@@ -59,7 +62,7 @@ def total_estimates(scenario: Scenario) -> Estimates:
         volatility=unit * math.sqrt(variance),
         drift=unit * drift,
         intensity=scenario.reach * intensity,
-        fill_cost=stated.fill_cost + scenario.adverse_selection,
+        fill_cost=stated.fill_cost + scenario.adverse_move,
     )
 
 

@@ -105,8 +105,10 @@ def _seen(market: Market, state: State) -> Float[Array, "field path"]:
 
 
 @eqx.filter_jit
-def _begin(market: Market, paths: Int[Array, " path"]) -> tuple[State, Float[Array, "field path"]]:
-    state = jax.vmap(lambda _: market.init())(paths)
+def _begin(
+    market: Market, worlds: World, paths: Int[Array, " path"]
+) -> tuple[State, Float[Array, "field path"]]:
+    state = jax.vmap(lambda _, world: market.init(world), in_axes=(0, -1))(paths, worlds)
     return state, _seen(market, state)
 
 
@@ -142,7 +144,7 @@ def run_hosted(
     Raises:
         UsageError: what the policy raised or returned, with its step and path.
     """
-    state, seen = _begin(market, paths)
+    state, seen = _begin(market, worlds, paths)
     first = int(paths[0])
     ask = _asker(policy, seed, scenario, range(first, first + wanted))
     tally = jax.vmap(lambda _: begin_tally(jnp.zeros(())))(paths)

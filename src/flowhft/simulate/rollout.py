@@ -98,6 +98,8 @@ def _expected_move(market: Market, policy: Policy, state: State) -> Array:
     """
     if market.price.amplitude is not None and getattr(policy, "sees_price", True):
         return jnp.full((), jnp.nan)
+    if market.impact is not None:
+        return jnp.full((), jnp.nan)
     expected = jnp.asarray(market.expected_move(state))
     return expected if market.tilt is None else jnp.where(market.tilt == 0.0, expected, jnp.nan)
 
@@ -117,7 +119,7 @@ def one_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray) ->
         state, memory, record = _advance(market, policy, key, state, memory, now)
         return (state, memory), record
 
-    return jax.lax.scan(step, (market.init(), policy.init()), (world, jnp.arange(market.steps)))[1]
+    return jax.lax.scan(step, (market.init(world), policy.init()), (world, jnp.arange(market.steps)))[1]
 
 
 def one_account(market: Market, policy: Policy, world: World, key: PRNGKeyArray) -> Tally:
@@ -128,7 +130,7 @@ def one_account(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
         state, memory, record = _advance(market, policy, key, state, memory, now)
         return (state, memory, tally_step(tally, record)), None
 
-    start = (market.init(), policy.init(), begin_tally(jnp.zeros(())))
+    start = (market.init(world), policy.init(), begin_tally(jnp.zeros(())))
     return jax.lax.scan(step, start, (world, jnp.arange(market.steps)))[0][2]
 
 
@@ -139,7 +141,7 @@ def _orders_of_path(market: Market, policy: None, world: World, key: PRNGKeyArra
     def step(state: State, world: World) -> tuple[State, tuple]:
         return market.step(state, nowhere, world)[0], (state.mid_price, *market.orders(state, world))
 
-    last, (mid, count, uniform) = jax.lax.scan(step, market.init(), world)
+    last, (mid, count, uniform) = jax.lax.scan(step, market.init(world), world)
     return Orders(jnp.append(mid, last.mid_price), count, uniform)
 
 

@@ -48,8 +48,15 @@ def require_known_law(scenario: Scenario) -> None:
     """Require a market for which the law of inventory is known.
 
     Raises:
-        UsageError: a step may fill several lots a side.
+        UsageError: a step may fill several lots a side, or order flow moves the price.
     """
+    require(
+        scenario.order_flow is None,
+        "order_flow",
+        "be left out where the law of inventory is to be known: fills must tell nothing about the order flow",
+        f"a table [scenario '{scenario.name}']",
+        "Use --method state.",
+    )
     require(
         not scenario.refill,
         "refill",
@@ -126,7 +133,7 @@ def record_path(market: Market, policy: Policy, world: World, key: PRNGKeyArray)
         )
         return (market.step(state, Quote(*quote), world)[0], memory), out
 
-    start = (market.init(), policy.init())
+    start = (market.init(world), policy.init())
     now = (world, jnp.arange(market.steps))
     intensity, tilt, move, expected, fee, moment, base = jax.lax.scan(step, start, now)[1]
     own = not market.excited_by_arrivals

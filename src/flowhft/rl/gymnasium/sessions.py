@@ -57,9 +57,9 @@ class StepResult(NamedTuple):
     info: dict[str, np.ndarray]
 
 
-def _start(market: Market, encoder: Encoder) -> tuple[tuple, Array]:
+def _start(market: Market, encoder: Encoder, world: World) -> tuple[tuple, Array]:
     """Return the state and memory with which a session begins, and what is seen there."""
-    state = market.init()
+    state = market.init(world)
     seen, memory = encoder.see(encoder.init(), market.observe(state))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (state, memory)), seen
 
@@ -83,8 +83,8 @@ def _begin(
 ) -> tuple[Float[Array, "number path"], World, Float[Array, "path feature"]]:
     """Draw the sessions of some paths and return their start; a world's leaves have the step in front."""
     worlds = jax.vmap(lambda path: market.draw(jax.random.fold_in(key, path)), out_axes=1)(paths)
-    now, seen = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (len(paths), *leaf.shape)), _start(market, encoder)
+    now, seen = jax.vmap(lambda world: _start(market, encoder, world), in_axes=1, axis_size=len(paths))(
+        worlds
     )
     return _pack(now), worlds, seen
 
@@ -133,7 +133,8 @@ def _step(
         infos = () if quote is meant else tuple(1.0 - jnp.isnan(side) for side in quote[: len(SIDES)])
         return (state, memory), seen, (reward, *info, *infos)
 
-    like, _ = jax.eval_shape(_start, market, encoder)
+    one_world = jax.tree.map(lambda values: values[:, 0], worlds)
+    like, _ = jax.eval_shape(_start, market, encoder, one_world)
     world = jax.tree.map(lambda values: values[index], worlds)
     before = _unpack(now, like)
     clock = before[0].time[0]  # one for all sessions, which is what keeps `market.step` fast on a CPU

@@ -16,6 +16,7 @@ from scipy.stats import poisson as poisson_law
 from flowhft.metrics.measures import is_quoted
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.fills import any_reaches, how_many_reach
+from flowhft.simulate.market.impact import Impact, build_impact
 from flowhft.simulate.market.once import once
 from flowhft.simulate.market.price import Price, build_price, leaf, poisson
 from flowhft.simulate.market.world import World, draw_world
@@ -26,6 +27,7 @@ from flowhft.types import Activity, Fill, Numeric, Observation, Quote
 NEGLIGIBLE = 1e-7
 BURST = 2.0
 RARE_MOVE = 2.5  # standard deviations; one step in 160 moves further against a side
+RARE_IMBALANCE = 4.0  # standard deviations, since an imbalance lasts; one step in 30,000 is beyond
 # Standard deviations that a move counts for at most in adverse selection: further go only jumps.
 FURTHEST_MOVE = 5.0
 
@@ -36,6 +38,8 @@ class State(NamedTuple):
     Attributes:
         filled_bid, filled_ask: lots that were traded in the last step.
         excitation_bid, excitation_ask: intensity above the base, 1 / second.
+        imbalance: of the book, in its standard deviations, positive where bids are larger; None where order
+            flow does not move the price.
     """
 
     time: Numeric
@@ -48,6 +52,7 @@ class State(NamedTuple):
     filled_ask: Numeric
     excitation_bid: Numeric
     excitation_ask: Numeric
+    imbalance: Numeric | None = None
 
 
 class Outcome(NamedTuple):
@@ -78,6 +83,9 @@ class Market(eqx.Module):
     however many lots it took. A side whose half-spread is NaN or whose size is 0 is not quoted: nothing
     fills, nothing stands, no order is counted.
 
+    Where order flow moves the price, `impact` draws the orders of a path before anybody quotes, and a step
+    only looks which of them fill the quote.
+
     Attributes:
         base_intensity: of orders that fill our bid and our ask, 1 / second, shape (side,).
         excitation: what an arrival adds, 1 / second: row the excited side, column the arrival's.
@@ -101,6 +109,7 @@ class Market(eqx.Module):
     tilt: Numeric | None
     maker_fee: Numeric
     inventory_limit: Numeric
+    impact: Impact | None
 
     steps: int = eqx.field(static=True)
     excited_by_arrivals: bool = eqx.field(static=True)
@@ -113,7 +122,11 @@ class Market(eqx.Module):
         Args:
             key: of the path; used once.
         """
-        return draw_world(self.price, key)
+        world = draw_world(self.price, key)
+        if self.impact is None:
+            return world
+        flow = self.impact.draw(self, key)
+        return world._replace(move=world.move + flow.move, order_flow=flow.uniform, flow=flow)
 
     def expected_move(self, state: State) -> Numeric:
         """Return the expected move of the mid in the coming step, ticks; see `Price.expected_move`.
@@ -123,11 +136,18 @@ class Market(eqx.Module):
         """
         return self.price.expected_move(state.time, state.mid_price)
 
-    def init(self) -> State:
-        """Return the state at the session's start: flat, at the first mid price, at the mean excitation."""
+    def init(self, world: World | None = None) -> State:
+        """Return the state at the session's start: flat, at the first mid price, at the mean excitation.
+
+        Args:
+            world: of the path, which knows the first imbalance of the book; 0 without one.
+        """
         zero = jnp.zeros(())
         bid, ask = self.initial_excitation[0], self.initial_excitation[1]
-        return State(zero, zero, zero, zero, zero, zero, zero, zero, bid, ask)
+        imbalance = None if self.impact is None else zero
+        if world is not None and world.flow is not None:
+            imbalance = world.flow.imbalance[0]
+        return State(zero, zero, zero, zero, zero, zero, zero, zero, bid, ask, imbalance)
 
     def observe(self, state: State) -> Observation:
         """Return what a market maker can see."""
@@ -157,6 +177,8 @@ class Market(eqx.Module):
         Returns:
             Counts, and what they leave of the uniform numbers; each of shape (side,).
         """
+        if world.flow is not None:
+            return world.flow.arrivals, world.flow.uniform
         excitation = jnp.stack([state.excitation_bid, state.excitation_ask])
         rate = (self.base_intensity + excitation) * jnp.stack([*map(jnp.asarray, self.tilts(state, world))])
         return poisson(world.order_flow, rate * self.dt, self.arrival_terms)
@@ -179,22 +201,27 @@ class Market(eqx.Module):
         half_spread_ask = jnp.where(quoted_ask, quote.half_spread_ask, 0.0)
         size_bid = jnp.where(quoted_bid, quote.size_bid, 1.0)
         size_ask = jnp.where(quoted_ask, quote.size_ask, 1.0)
-        arrived_bid, filled_bid = once(
-            self._side,
-            state.time,
-            self.base_intensity[0] + state.excitation_bid,
-            half_spread_bid,
-            tilt_bid,
-            world.order_flow[0],
-        )
-        arrived_ask, filled_ask = once(
-            self._side,
-            state.time,
-            self.base_intensity[1] + state.excitation_ask,
-            half_spread_ask,
-            tilt_ask,
-            world.order_flow[1],
-        )
+        if world.flow is None:
+            arrived_bid, filled_bid = once(
+                self._side,
+                state.time,
+                self.base_intensity[0] + state.excitation_bid,
+                half_spread_bid,
+                tilt_bid,
+                world.order_flow[0],
+            )
+            arrived_ask, filled_ask = once(
+                self._side,
+                state.time,
+                self.base_intensity[1] + state.excitation_ask,
+                half_spread_ask,
+                tilt_ask,
+                world.order_flow[1],
+            )
+        else:
+            arrived_bid, arrived_ask = world.flow.arrivals[0], world.flow.arrivals[1]
+            filled_bid = self._filled(arrived_bid, half_spread_bid, world.order_flow[0])
+            filled_ask = self._filled(arrived_ask, half_spread_ask, world.order_flow[1])
         orders_bid = self._allowed(filled_bid, state.inventory, size_bid) * quoted_bid
         orders_ask = self._allowed(filled_ask, -state.inventory, size_ask) * quoted_ask
         filled_bid, filled_ask = orders_bid * size_bid, orders_ask * size_ask
@@ -223,6 +250,7 @@ class Market(eqx.Module):
             + self.impulse * (self.excitation[0, 0] * cause_bid + self.excitation[0, 1] * cause_ask),
             excitation_ask=self.fade * state.excitation_ask
             + self.impulse * (self.excitation[1, 0] * cause_bid + self.excitation[1, 1] * cause_ask),
+            imbalance=None if world.flow is None else world.flow.imbalance_after,
         )
         activity = Activity(
             standing_bid, standing_ask, standing_bid + standing_ask, jnp.zeros_like(fee), turnover
@@ -286,6 +314,11 @@ class Market(eqx.Module):
             return arrived, how_many_reach(uniform, arrived, reaching, self.arrival_terms)
         return arrived, any_reaches(uniform, arrived, reaching)
 
+    def _filled(self, arrived: Numeric, half_spread: Numeric, uniform: Numeric) -> Numeric:
+        """Return how many of the orders that came fill our quote: 1 if the deepest of them reaches it."""
+        reaching = jnp.minimum(self.reach * jnp.exp(-self.fill_decay * half_spread), self.most_reaching)
+        return any_reaches(uniform, arrived, reaching)
+
 
 def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
     """Build the market of a scenario.
@@ -298,7 +331,7 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
     """
     family = like or [scenario]
     jumpy = max(member.jump_intensity * member.dt for member in family)
-    busy = max(_busiest(member) * member.dt * _surge(_tilt_of(member)) for member in family)
+    busy = max(_busiest(member) * member.dt * _surge_of(member) for member in family)
     tilted = any(member.adverse_selection for member in family)
     faded = scenario.decay * scenario.dt
     fade, impulse = (
@@ -321,6 +354,7 @@ def build(scenario: Scenario, like: list[Scenario] | None = None) -> Market:
         tilt=leaf(_tilt_of(scenario)) if tilted else None,
         maker_fee=leaf(scenario.maker_fee),
         inventory_limit=leaf(scenario.inventory_limit),
+        impact=build_impact(scenario),
         steps=scenario.steps,
         excited_by_arrivals=scenario.exciter == "arrivals",
         refill=scenario.refill,
@@ -339,9 +373,17 @@ def _tilt_of(scenario: Scenario) -> float:
     return scenario.adverse_selection / scenario.step_deviation
 
 
-def _surge(tilt: float) -> float:
+def _surge_of(scenario: Scenario) -> float:
     """Return the largest factor on the mean intensity for which counts are simulated whole."""
-    return max(BURST, float(np.exp(RARE_MOVE * tilt - 0.5 * tilt**2)))
+    if scenario.order_flow is None:
+        return _surge(_tilt_of(scenario), RARE_MOVE)
+    lean = abs(scenario.order_flow.order_slope) * float(np.sqrt(scenario.order_flow.share))
+    return _surge(lean, RARE_IMBALANCE)
+
+
+def _surge(deviation: float, rare: float) -> float:
+    """Return the factor on an intensity with a log-normal factor of mean 1 in a rare state, or BURST."""
+    return max(BURST, float(np.exp(rare * deviation - 0.5 * deviation**2)))
 
 
 def _terms(mean: float) -> int:

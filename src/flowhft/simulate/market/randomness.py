@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 Words = UInt32[Array, "..."]
 
 # The streams of a path; a number is used once, so each consumer has its own.
-ORDER_FLOW, PRICE, NOISE, BURSTS = range(4)
+ORDER_FLOW, PRICE, NOISE, BURSTS, PARTS, IMBALANCE = range(6)
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = np.uint32(0x1BD11BDA)

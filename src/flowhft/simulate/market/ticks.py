@@ -31,8 +31,12 @@ def on_grid(scenario: Scenario, grid: int) -> Scenario:
     fine = {"initial_price": grid, "adverse_selection": grid}
     if scenario.price == "additive":
         fine |= dict.fromkeys(("volatility", "drift", "jump_mean", "jump_deviation"), grid)
+    flow = scenario.order_flow
+    if flow is not None:
+        flow = flow.in_ticks(grid, reach=1.0)
     coarse = ("fill_decay", "risk_aversion", "tick_value")
     return scenario.but(
+        order_flow=flow,
         **{name: getattr(scenario, name) * factor for name, factor in fine.items()},
         **{name: getattr(scenario, name) / grid for name in coarse},
     )

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from flowhft.simulate.market.impact import Flow
 from flowhft.simulate.market.price import Price
 from flowhft.simulate.market.randomness import ORDER_FLOW, pair, path_key, uniform
 
@@ -23,11 +24,14 @@ class World(NamedTuple):
             of them reaches our quote there, shape (step, side).
         volatility_scale: standard deviation of each step's diffusion in units of that of a calm step, shape
             (step,); None where volatility has no bursts.
+        flow: market orders and imbalance; None where order flow does not move the price. Its moves are in
+            `move`, and what it leaves of the uniform numbers stands in `order_flow`.
     """
 
     move: Float[Array, " step"]
     order_flow: Float[Array, "step side"]
     volatility_scale: Float[Array, " step"] | None = None
+    flow: Flow | None = None
 
 
 def draw_world(price: Price, key: PRNGKeyArray) -> World:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.errors import DataError, require
 from flowhft.recordings.described import InstrumentSettings
-from flowhft.runs.folder import write_json, write_table
+from flowhft.runs.folder import stream, write_json, write_table
 from flowhft.stages.folder import begin, run_of
 from flowhft.stages.stage import Listener, Silent, Stage
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowhft.scenarios.scenario import Scenario
 
 SCENARIOS = "scenarios.toml"
+ORDER_FLOW = "order_flow.json"
 SURE = 2.0  # standard errors by which a half hour must lie outside the scenarios to be said to
 
 
@@ -45,6 +46,8 @@ class Calibrate(Stage):
     """Fee on what is traded, basis points of its value; negative is a rebate."""
     repair: bool = False
     """Mend what can be mended in the recording, and say what was done."""
+    order_flow: bool = field(default=False, metadata={"unwritten": False})
+    """Whether order flow moves the price in the scenarios: imbalance foretells, the mid answers orders."""
     calibration: CalibrationSettings = CalibrationSettings()
     instrument: InstrumentSettings = InstrumentSettings()
 
@@ -53,6 +56,9 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
     """Fit a market to a recording, with error bars, and write the scenarios around it."""
     listener = listener or Silent()
     from flowhft.calibrate.calibrate import calibrate, save
+    from flowhft.calibrate.flow_tape import tape_of
+    from flowhft.calibrate.observed import observed
+    from flowhft.calibrate.order_flow import fit_order_flow, with_order_flow
     from flowhft.calibrate.scenario import scenario_of
     from flowhft.recordings.book import first_mid
     from flowhft.scenarios.files import scenarios_to_toml
@@ -76,6 +82,19 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             inventory_limit=settings.inventory_limit,
             maker_fee_bps=settings.maker_fee_bps,
         )
+        if settings.order_flow:
+            with listener.stage("fit the order flow"):
+                fit = fit_order_flow(
+                    tape_of(observed(learn, settings.calibration, settings.seed)),
+                    centre,
+                    stream(settings.seed, "calibrate", "order flow") % 2**32,
+                    settings.calibration.confidence,
+                )
+                centre = with_order_flow(centre, fit)
+            result = replace(
+                result, parameters=result.parameters | fit.parameters, warnings=result.warnings + fit.warnings
+            )
+            write_json(work / ORDER_FLOW, fit.comparison)
         scenarios = grid_around(centre)
         with listener.stage("calibrate the signals of the book"):
             no_signals = save_signals(learn, settings.calibration.confidence, work)
@@ -87,7 +106,7 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             recording=learn.name,
             dt=centre.dt,
             horizon=centre.horizon,
-            adverse_selection=centre.adverse_selection,
+            adverse_selection=centre.adverse_move,
         )
     return run.folder
 
@@ -134,7 +153,7 @@ def left_out_of(scenarios: Sequence["Scenario"], result: "Calibration") -> tuple
     """
     centre, messages = scenarios[0], []
     measured = result.parameters["adverse_selection"].value
-    if measured > centre.adverse_selection:
+    if centre.order_flow is None and measured > centre.adverse_selection:
         messages.append(
             f"adverse_selection: the scenarios carry {centre.adverse_selection:.3g} of {measured:.3g} ticks "
             "measured, as much as a step of their price can: simulation flatters every policy."

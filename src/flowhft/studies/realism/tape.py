@@ -106,7 +106,7 @@ def _draw(market: Market, keys: jax.Array) -> tuple[jax.Array, jax.Array, jax.Ar
             after, _ = market.step(state, nobody, now)
             return after, (after.arrivals_bid, after.arrivals_ask)
 
-        sells, buys = jax.lax.scan(step, market.init(), world)[1]
+        sells, buys = jax.lax.scan(step, market.init(world), world)[1]
         return world.move, sells, buys
 
     return jax.vmap(path)(keys)
