@@ -23,6 +23,16 @@ os.environ.setdefault("FLOWHFT_CACHE", str(CACHE))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tests of the mark `gpu` are run with another value
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let XLA compile fast and not well where tests are small: compiling is most of what they do.
+
+    Slow tests run what users run. Set JAX_DISABLE_MOST_OPTIMIZATIONS=0 to have that in the others too.
+    """
+    if "not slow" in config.option.markexpr:
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
 settings.register_profile(
     "flowhft",
     derandomize=True,  # the same examples in every run: a red test stays red

@@ -187,14 +187,14 @@ def test_an_expert_is_not_frozen_without_a_market():
 
 def test_a_command_writes_what_the_function_returns(tmp_path):
     said = program(
-        *("evaluate", "--scenarios", "T1.LL,T2.HH", "--policies", "white_noise,glft", "--paths", "40"),
+        *("evaluate", "--scenarios", "T1.LL,T2.HH", "--policies", "white_noise,glft", "--paths", "30"),
         *("--reference", "glft", "--seed", "3", "--delay", "1", "--out", tmp_path / "run", "--quiet"),
     )
     assert said.code == 0, said.err
     result = flowhft.evaluate(
         ["white_noise", "glft"],
         ["T1.LL", "T2.HH"],
-        40,
+        30,
         reference="glft",
         seed=3,
         delay=1,
@@ -208,15 +208,15 @@ def test_a_command_writes_what_the_function_returns(tmp_path):
 
 def test_what_a_user_gives_may_have_any_form():
     expert = replace(EXPERTS["glft"], name="mine", coefficients=lambda e, g: glft.coefficients(e, 2.0 * g))
-    plain = flowhft.evaluate("glft,white_noise", "T1.LL", 40).results
+    plain = flowhft.evaluate("glft,white_noise", "T1.LL", 30).results
     (named,) = flowhft.find_scenarios("T1.LL")
     for policies, scenarios in (
         (["glft", "white_noise"], named),
         (("glft", EXPERTS["white_noise"]), ["T1.LL"]),
         ({"glft": EXPERTS["glft"], "white_noise": flowhft.load_policy("white_noise")}, [named]),
     ):
-        assert_frame_equal(flowhft.evaluate(policies, scenarios, 40).results, plain)
-    mixed = flowhft.evaluate([expert, "glft"], [named, "T2.HH"], 40)
+        assert_frame_equal(flowhft.evaluate(policies, scenarios, 30).results, plain)
+    mixed = flowhft.evaluate([expert, "glft"], [named, "T2.HH"], 30)
     assert mixed.results["policy"].to_list() == ["mine", "glft", NO_QUOTE] * 2
     assert mixed.results["scenario"].unique(maintain_order=True).to_list() == ["T1.LL", "T2.HH"]
     mine, theirs = mixed.results["half_spread"][:2]
@@ -314,7 +314,7 @@ def test_who_stays_at_home_is_last_and_the_reference_only_if_asked_for():
 
 
 def test_who_stays_at_home_earns_exactly_nothing_in_simulation():
-    result = flowhft.evaluate("glft", "T1.LL,stress.crash", 60)
+    result = flowhft.evaluate("glft", "T1.LL,stress.crash", 30)
     home = result.results.filter(policy=NO_QUOTE)
     for name in ("pnl", "spread_pnl", "inventory_pnl", "fee", "max_drawdown", "fills", "quoting_ratio"):
         assert (home.select(f"^{name}(_low|_high)?$") == 0.0).to_numpy().all(), name

@@ -7,12 +7,20 @@ from made_market import FORMS, MS, made_market, written
 from recording_files import EPOCH_MS, messages
 
 from flowhft.recordings import read_recording, rebuild, top_of_book
-from flowhft.recordings.book import mid_at
+from flowhft.recordings.best_prices import FEW, tops_after
+from flowhft.recordings.book import (
+    clears_book,
+    ends_message,
+    mid_at,
+    rank_levels,
+    standing_book,
+    top_of_every_message,
+)
 from flowhft.recordings.formats.npz import write_npz
 from flowhft.recordings.formats.read import open_recording
 from flowhft.recordings.formats.tick_files import write_ticks
 from flowhft.recordings.source import assembled
-from flowhft.recordings.ticks import TOP
+from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, make_events
 
 LOSSES = {"stop": (100, 300), "pause": (100, 160), "begin late": (0, 150), "stop at once": (2, 300)}
 
@@ -136,3 +144,74 @@ def test_several_quotes_between_two_depth_messages_agree(tmp_path, form):
     tables["bbo"] = pl.concat([early, tables["bbo"]]).sort("local_ns", maintain_order=True)
     recording = read_recording(written(form, tmp_path, tables))
     assert "after 300 of 300 depth messages" in messages(recording)
+
+
+# --- what is followed only where it is asked for is what the whole book is --------------------------------
+
+
+def changes(seed: int, width: int, messages: int = 400) -> np.ndarray:
+    """Return messages of depth over some ticks of range, levels gone and snapshots among them."""
+    random = np.random.default_rng(seed)
+    sizes = random.integers(1, 6, messages)
+    count, message = int(sizes.sum()), np.repeat(np.arange(messages) + 5, sizes)
+    kind = np.repeat(np.where(random.random(messages) < 0.02, SNAPSHOT, DEPTH), sizes)
+    events = make_events(
+        DEPTH,
+        BUY,
+        1_000 * message,
+        1_000 * message + 7,
+        random.integers(0, width, count),
+        random.integers(0, 3, count) * random.integers(0, 9, count),
+        message,
+    )
+    events["kind"], events["side"] = kind, random.choice([BUY, SELL], count)
+    return events
+
+
+@pytest.mark.parametrize("width", [3, 30, 20_000, 10**9])
+def test_the_book_after_some_messages_is_that_of_following_all(width):
+    """To the last bit, price of an empty side included; of few stretches, of many, of none."""
+    events = changes(0, width)
+    before, depth = standing_book(changes(1, width)), events
+    before["message"] = 4
+    ends = np.flatnonzero(ends_message(depth))
+    whole = top_of_every_message(np.concatenate([before, depth]))
+    numbers, random = np.arange(len(ends)), np.random.default_rng(2)
+    asked = [
+        (numbers > 50) & (numbers < 90) | (numbers > 300),
+        numbers < 10,
+        numbers == len(ends) - 1,
+        numbers >= 0,
+        numbers < 0,
+        random.random(len(ends)) < 0.5,
+    ]
+    assert np.sum(np.diff(asked[-1].astype(int)) == 1) > FEW
+    for wanted in asked:
+        found = tops_after(before, depth, ends, wanted)
+        for name, column in zip(whole._fields, whole, strict=True):
+            np.testing.assert_array_equal(
+                getattr(found, name), column[len(column) - len(ends) :][wanted], err_msg=name
+            )
+    assert np.any(whole.bid_quantity == 0) or width > 3
+
+
+@pytest.mark.parametrize("width", [3, 30, 20_000, 10**9])
+def test_a_standing_book_and_the_ranks_of_prices_are_those_of_sorting(width):
+    """The plain way to both: one sort of all prices, the latest first."""
+    events = changes(3, width)
+    prices, level = rank_levels(events["price"])
+    np.testing.assert_array_equal(prices[level], events["price"])
+    if width > 4 * len(events):
+        met, ranks = np.unique(events["price"], return_inverse=True)
+        np.testing.assert_array_equal(prices, met)
+        np.testing.assert_array_equal(level, ranks)
+    since = np.flatnonzero(clears_book(events))[-1]
+    backwards = events[since:][::-1]
+    levels = []
+    for side in (BUY, SELL):
+        own = backwards[backwards["side"] == side]
+        latest = own[np.unique(own["price"], return_index=True)[1]]
+        levels.append(latest[latest["quantity"] > 0][:: -1 if side == BUY else 1])
+    book = standing_book(events)
+    for name in ("side", "price", "quantity"):
+        np.testing.assert_array_equal(book[name], np.concatenate(levels)[name])

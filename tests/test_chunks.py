@@ -22,6 +22,7 @@ from flowhft.policies.names import delay_all, find_policies, find_policy
 from flowhft.policies.options import split_list, split_options
 from flowhft.policies.regime_adapter import RegimeAdapter, shapes_of
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
+from flowhft.scenarios.presets import find_scenarios
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.market import build
 from flowhft.simulate.quoting import closed_form
@@ -348,15 +349,13 @@ def test_a_delay_for_all_is_for_those_that_do_not_say_otherwise():
 
 
 def test_evaluate_judges_what_stands_in_the_market(tmp_path):
-    written = '[[scenario]]\nname = "calm"\ndt = 0.125\nvolatility = 0.03\n'
-    (tmp_path / "calm.toml").write_text(written)
-    common = ("evaluate", "--scenarios", tmp_path / "calm.toml", "--policies", "glft")
+    common = ("evaluate", "--scenarios", "T1.LL", "--policies", "glft")
     said = flowhft(
-        *common, "--paths", 64, "--delay", 2, "--late", "prices", "--json", "--out", tmp_path / "run"
+        *common, "--paths", 30, "--delay", 2, "--late", "prices", "--json", "--out", tmp_path / "run"
     )
-    calm = Scenario("calm", dt=0.125, volatility=0.03)
-    late = delayed(closed_form("glft", calm), 2, "prices")
-    alone = evaluate_one(build(calm), late, paths=64, seed=0, scenario="evaluate/calm")
+    (market,) = find_scenarios("T1.LL")
+    late = delayed(closed_form("glft", market), 2, "prices")
+    alone = evaluate_one(build(market), late, paths=30, seed=0, scenario="evaluate/T1.LL")
     assert said.json["results"][0]["pnl"] == pytest.approx(np.mean(alone["pnl"]), rel=1e-9)
     assert flowhft(*common, "--delay", "-1").code == 2
 

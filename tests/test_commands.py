@@ -16,6 +16,7 @@ from flowhft.policies.adapter import IDENTITY
 from flowhft.recordings.formats.sample import sample_recording
 from flowhft.runs.folder import MANIFEST, UNFINISHED, read_json
 
+FEW = ("--paths", "30")  # no more than one call holds: whatever simulates them shares its programs
 SOLO = 'name = "solo"\ndt = 0.05\n'
 MIXED = """
 [[scenario]]
@@ -62,7 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("adapt", shop / "imitate", *solo, *SEARCH, "3"),
         ("freeze", shop / "adapt"),
         ("simulate", *solo, "--policies", f"glft,learned={shop / 'imitate'}", "--paths", "3"),
-        ("evaluate", *solo, "--policies", f"glft,white_noise,learned={shop / 'imitate'}", "--paths", "40"),
+        ("evaluate", *solo, "--policies", f"glft,white_noise,learned={shop / 'imitate'}", *FEW),
         (
             *("backtest", sample_recording(), "--calibration", shop / "calibrate", "--after", "0.6"),
             *("--policies", f"glft,adapted={shop / 'adapt'},frozen={shop / 'freeze'}", *FAST_DESK),
@@ -82,7 +83,7 @@ def said_by(shop: Path, command: str) -> dict[str, Any]:
 @pytest.fixture
 def solo(shop: Path) -> tuple:
     """Arguments of a judgement that takes a moment."""
-    return ("evaluate", "--scenarios", shop / "solo.toml", "--policies", "glft,white_noise", "--paths", "40")
+    return ("evaluate", "--scenarios", shop / "solo.toml", "--policies", "glft,white_noise", *FEW)
 
 
 # --- results ----------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_evaluate_prints_the_rows_that_programs_read(shop):
     assert all(needed <= row.keys() for row in result["results"])
     assert [row["policy"] for row in result["results"]] == ["glft", "white_noise", "learned", "no_quote"]
     *trading, home = result["results"]
-    assert all(row["paths"] == 40 and row["pnl_low"] < row["pnl"] < row["pnl_high"] for row in trading)
+    assert all(row["paths"] == 30 and row["pnl_low"] < row["pnl"] < row["pnl_high"] for row in trading)
     assert home["pnl_low"] == home["pnl"] == home["pnl_high"] == 0.0
     assert result["reference"] == "glft"
     pnl = {row["policy"]: row["pnl"] for row in result["results"]}
@@ -128,7 +129,7 @@ def test_what_is_distilled_quotes_at_once(shop):
 
 def test_one_policy_differs_from_nothing(shop, tmp_path):
     said = flowhft(
-        *("evaluate", "--scenarios", shop / "solo.toml", "--policies", "no_quote", "--paths", "40"),
+        *("evaluate", "--scenarios", shop / "solo.toml", "--policies", "no_quote", *FEW),
         *("--out", tmp_path / "run", "--json", "--quiet"),
     )
     assert said.json["differences"] == []
@@ -272,7 +273,7 @@ def test_a_finished_run_is_not_repeated_and_says_the_same(shop, tmp_path):
     folder = shutil.copytree(shop / "evaluate", tmp_path / "evaluate")
     moved = shutil.copytree(shop / "imitate", tmp_path / "elsewhere")  # paths do not identify anything
     scenario = shutil.copy(shop / "solo.toml", tmp_path / "solo.toml")
-    arguments = ("evaluate", "--scenarios", scenario, "--paths", "40", "--out", folder)
+    arguments = ("evaluate", "--scenarios", scenario, *FEW, "--out", folder)
     policies = f"glft,white_noise,learned={moved / 'policy.safetensors'}"
     before = (folder / MANIFEST).stat().st_mtime_ns
     said = flowhft(*arguments, "--policies", policies, "--json")

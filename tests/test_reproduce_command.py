@@ -17,7 +17,7 @@ from flowhft.studies.effects import effects_in
 from flowhft.studies.paper import CLOSED_FORMS, PPO
 
 TINY_PPO = ("--ppo.updates", 1, "--ppo.environments", 2, "--ppo.seeds", 1, "--ppo.layers", 2)
-TINY = ("--cells", "T1.LH,T2.LH", "--paths", 60)
+TINY = ("--cells", "T1.LH,T2.LH", "--paths", 30)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_page_is_a_whole_document_and_says_nothing_of_the_machine(finished):
         "## Against",
     ):
         assert heading in page
-    for option in ("--paths 60", "--cells T1.LH,T2.LH", "--ppo.updates 1", "--ppo.layers 2"):
+    for option in ("--paths 30", "--cells T1.LH,T2.LH", "--ppo.updates 1", "--ppo.layers 2"):
         assert f" {option} " in page  # the command that is told makes this page, its agents included
     assert "| LH | GLFT-drift | 40.82 | " in page
     assert "| LH | no quote | – | 0\u00a0±\u00a00 | – | – | n/a | – | – | 0\u00a0±\u00a00 | – |" in page

@@ -246,8 +246,8 @@ def shop(tmp_path_factory):
     return folder
 
 
-def command(shop, out, *more: object) -> tuple[object, ...]:
-    policies = ("--policies", "white_noise,glft@0.05", "--paths", 6 * BLOCK + 7)
+def command(shop, out, *more: object, paths: int = 6 * BLOCK + 7) -> tuple[object, ...]:
+    policies = ("--policies", "white_noise,glft@0.05", "--paths", paths)
     return ("evaluate", "--scenarios", shop / "two.toml", *policies, "--out", out, "--json", "--quiet", *more)
 
 
@@ -308,15 +308,15 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(shop, whole, tmp_path):
 
 def test_what_another_evaluation_finished_is_not_taken_for_this_one(tmp_path):
     finished = checkpoints(tmp_path)
-    evaluate_all(Job([SHORT], POLICIES, 40, seed=0), finished)
-    assert finished[Span(0, 0, 0, 40)].paths == 40
-    with pytest.raises(DataError, match="must be of this evaluation; received 40 paths where it has 30"):
+    evaluate_all(Job([SHORT], POLICIES, 25, seed=0), finished)
+    assert finished[Span(0, 0, 0, 25)].paths == 25
+    with pytest.raises(DataError, match="must be of this evaluation; received 25 paths where it has 30"):
         evaluate_all(Job([SHORT], POLICIES, 30, seed=0), finished)
 
 
-def test_json_and_table_hold_every_metric(whole):
-    row = whole[1]["results"][0]
-    assert row["paths"] == 6 * BLOCK + 7
+def test_json_and_table_hold_every_metric(shop, tmp_path):
+    row = flowhft(*command(shop, tmp_path, paths=1_000)).json["results"][0]
+    assert row["paths"] == 1_000
     for name, metric in METRICS.items():
         if metric.of in DELAYED:  # no time passes in a simulation
             assert row[name] is None
@@ -451,7 +451,7 @@ def test_a_cluster_records_the_same_demonstrations(executor):
 
 
 def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_path):
-    """Eight tasks of half a second each; every worker is killed in the middle of one."""
+    """Six tasks of half a second each; every worker is killed in the middle of one."""
 
     def slow(scenario):
         (tmp_path / str(os.getpid())).touch()
@@ -469,10 +469,10 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_pa
                 for process in killed:
                     os.kill(process, signal.SIGKILL)
 
-    scenarios = [SHORT.but(name=f"short {i}", volatility=0.05 + 0.01 * i) for i in range(8)]
+    scenarios = [SHORT.but(name=f"short {i}", volatility=0.05 + 0.01 * i) for i in range(6)]
     here, there = {}, Once()
-    evaluate_all(Job(scenarios, {"glft": quick}, 200, seed=0), here)
-    evaluate_all(Job(scenarios, {"glft": slow}, 200, seed=0), there, executor=executor)
+    evaluate_all(Job(scenarios, {"glft": quick}, 30, seed=0), here)
+    evaluate_all(Job(scenarios, {"glft": slow}, 30, seed=0), there, executor=executor)
     assert killed
     assert {int(path.name) for path in tmp_path.iterdir()} > set(killed)  # others went on
     assert {span: moments.to_bytes(result) for span, result in there.items()} == {

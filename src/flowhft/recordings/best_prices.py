@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from flowhft.recordings.book import TopOfBook, ends_message, opening, top_of_every_message
+from flowhft.recordings.book import TopOfBook, ends_message, opening, standing_book, top_of_every_message
 from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, Finding, make_events
 
+FEW = 16  # stretches of messages up to which each is followed alone, from the book before it
 REMEMBERED = 2_000_000  # events: until a silence asks what they left behind
 DEAD_NS = 10**9  # for which the book must have other best prices while none are published
 
@@ -141,10 +142,10 @@ class BestPrices:
         book = before[before["kind"] == SNAPSHOT]
         of_book = np.flatnonzero((events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT))
         depth = events[of_book]
-        top = top_of_every_message(np.concatenate([book, depth]))
-        at = of_book[ends_message(depth)]
+        ends = np.flatnonzero(ends_message(depth))
+        at = of_book[ends]
         inside = np.isin(np.searchsorted(tops, at), silences)
-        top = TopOfBook(*(column[len(column) - len(at) :][inside] for column in top))
+        top = tops_after(book, depth, ends, inside)
         at = at[inside]
         published = np.full((len(at), 4), -1)
         made = np.full(len(at), -(2**62))
@@ -192,6 +193,42 @@ class BestPrices:
                 f"time {begin:,} ns. The best prices of the book stand in for them.",
             )
         ]
+
+
+def tops_after(book: np.ndarray, depth: np.ndarray, ends: Indices, wanted: np.ndarray) -> TopOfBook:
+    """Return the top of the book after some messages: what lies between is only folded into the book.
+
+    Args:
+        book: before the first of them, events of a snapshot.
+        depth: events of a book.
+        ends: places in `depth` of the last event of every message.
+        wanted: whether the top after a message is asked for.
+    """
+    if not wanted.any():
+        return top_of_every_message(depth[:0])
+    edges = np.flatnonzero(np.diff(wanted.astype(np.int8), prepend=0, append=0))
+    stretches = edges.reshape(-1, 2)
+    if len(stretches) > FEW:
+        stretches = np.array([[0, len(ends)]])
+    low = min(int(events["price"].min()) for events in (book, depth) if len(events))
+    high = max(int(events["price"].max()) for events in (book, depth) if len(events))
+    parts, done = [], 0
+    for first, stop in stretches.tolist():
+        begin, end = int(ends[first - 1]) + 1 if first else 0, int(ends[stop - 1]) + 1
+        if begin > done:
+            book = standing_book(np.concatenate([book, depth[done:begin]]))
+            book["message"] = -1  # no message goes on with it
+        events = np.concatenate([book, depth[begin:end]])
+        top = top_of_every_message(events)
+        of = slice(len(top.message) - (stop - first), None)
+        parts.append(TopOfBook(*(column[of][wanted[first:stop]] for column in top)))
+        book, done = events, end
+    top = TopOfBook(*map(np.concatenate, zip(*parts, strict=True)))
+    # A side that is empty is said to be where the lowest and the highest price of all are.
+    return top._replace(
+        best_bid=np.where(top.bid_quantity > 0, top.best_bid, low),
+        best_ask=np.where(top.ask_quantity > 0, top.best_ask, high),
+    )
 
 
 def _with_best_prices(events: np.ndarray, messages: _Messages, chosen: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from numba import njit
 from flowhft.errors import require
 from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, Recording
 
-DENSE = 4  # ticks of range an event up to which empty prices in between cost less than sorting those met
+DENSE = 4  # ticks of range an event up to which empty prices in between cost less than finding those met
+MARKED = 32  # the same, up to which they are found in a table of the range; of a wider one they are sorted
 
 Integers = Int[np.ndarray, " sample"]
 
@@ -126,6 +127,14 @@ def rank_levels(price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, high = int(price.min()), int(price.max())
         if high - low < DENSE * len(price):
             return np.arange(low, high + 1), price - low
+        if high - low < MARKED * len(price):
+            place = price - low
+            met = np.zeros(high - low + 1, bool)
+            met[place] = True
+            places = np.flatnonzero(met)
+            rank = np.empty(len(met), np.int32)  # of which only the places met are written and read
+            rank[places] = np.arange(len(places), dtype=np.int32)
+            return places + low, rank[place].astype(np.int64)
     prices, level = np.unique(price, return_inverse=True)
     return prices, level.astype(np.int64)
 
@@ -254,11 +263,8 @@ def standing_book(events: np.ndarray) -> np.ndarray:
     """
     changes = events[(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
     cleared = np.flatnonzero(clears_book(changes))
-    backwards = changes[cleared[-1] if len(cleared) else 0 :][::-1]
-    levels = [
-        _standing(backwards[backwards["side"] == BUY])[::-1],
-        _standing(backwards[backwards["side"] == SELL]),
-    ]
+    changes = changes[cleared[-1] :] if len(cleared) else changes
+    levels = [_standing(changes, BUY)[::-1], _standing(changes, SELL)]
     book = np.concatenate(levels)
     if len(book):
         for name in ("exchange_time_ns", "local_time_ns", "message"):
@@ -277,8 +283,11 @@ def opening(events: np.ndarray) -> np.ndarray:
     return np.concatenate([standing_book(events), *(tops[tops["side"] == side][-1:] for side in (BUY, SELL))])
 
 
-def _standing(backwards: np.ndarray) -> np.ndarray:
-    """Return the levels of one side that hold something, by rising price, from its changes, latest first."""
-    _, latest = np.unique(backwards["price"], return_index=True)
-    levels = backwards[latest]
-    return levels[levels["quantity"] > 0]
+def _standing(changes: np.ndarray, side: int) -> np.ndarray:
+    """Return the levels of one side that hold something, by rising price, from changes of both."""
+    own = np.flatnonzero(changes["side"] == side)
+    prices, level = rank_levels(changes["price"][own])
+    latest = np.full(len(prices), -1)
+    latest[level] = own  # of one level's changes the last one stays
+    latest = latest[latest >= 0]
+    return changes[latest[changes["quantity"][latest] > 0]]

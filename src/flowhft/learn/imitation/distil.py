@@ -121,6 +121,32 @@ def draw_pairs(policy: FlowPolicy, demonstrations: Demonstrations, most: int, se
     )
 
 
+def require_many_steps(policy: FlowPolicy) -> None:
+    """Require a policy that has something to be distilled: more than one evaluation, begun in the noise.
+
+    Args:
+        policy: with its sampler.
+
+    Raises:
+        UsageError: it does not begin its chunks in the noise or asks its network once only.
+    """
+    require(
+        policy.sampler.warm_start == 0.0,
+        "warm_start",
+        "be 0 for a policy that is distilled: one step leads from noise to quotes",
+        policy.sampler.warm_start,
+        "Write policy[warm_start=0].",
+    )
+    adaptive = policy.sampler.solver == "adaptive"
+    require(
+        adaptive or len(policy.plan.evaluations) > 1,
+        "policy",
+        "quote in several evaluations to be distilled into one",
+        "one that does so already",
+        "Write policy[steps=32].",
+    )
+
+
 def distil(
     policy: FlowPolicy,
     demonstrations: Demonstrations,
@@ -152,21 +178,7 @@ def distil(
             demonstrations are of other features, or the loss stopped being finite.
         DataError: the checkpoint is damaged.
     """
-    require(
-        policy.sampler.warm_start == 0.0,
-        "warm_start",
-        "be 0 for a policy that is distilled: one step leads from noise to quotes",
-        policy.sampler.warm_start,
-        "Write policy[warm_start=0].",
-    )
-    adaptive = policy.sampler.solver == "adaptive"
-    require(
-        adaptive or len(policy.plan.evaluations) > 1,
-        "policy",
-        "quote in several evaluations to be distilled into one",
-        "one that does so already",
-        "Write policy[steps=32].",
-    )
+    require_many_steps(policy)
     dataset.require_demonstrations(demonstrations, policy.settings.feature_count)
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
     training, validation = (

@@ -35,7 +35,7 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     from flowhft.learn.demonstrations.dataset import sensed
     from flowhft.learn.demonstrations.dataset_files import read_episodes, read_shown
     from flowhft.learn.demonstrations.episodes import choose
-    from flowhft.learn.imitation.distil import distil
+    from flowhft.learn.imitation.distil import distil, require_many_steps
     from flowhft.learn.imitation.examine import examination, teachers_in
     from flowhft.learn.imitation.fit import CURVE_UNITS
     from flowhft.policies.flow import flow_in, has_map
@@ -50,6 +50,7 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
         )
     require(not named.delay, "policy", "be distilled without a delay", f"'{settings.policy}'")
     teacher = flow_policy(flow)
+    require_many_steps(teacher)
     require(
         not has_map(named.as_data()),
         "policy",
