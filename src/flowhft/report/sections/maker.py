@@ -29,8 +29,8 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             paragraph(
                 "For every decision and price it was looked up what would have become of an order there. "
                 "Heads forecast from the signals of the book whether it fills, and what a fill earns; values "
-                "of positions say what a fill is worth beyond; and the gate counts what orders did earn which "
-                f"heads chose that had not seen them, less the fee. {verdict}"
+                "of positions say what a fill is worth beyond; and the gate counts what orders did earn "
+                f"which heads chose that had not seen them, less the fee. {verdict}"
             ),
             _gate(gate),
             row(figure(_values(value), ""), figure(_weights(heads, "edge", "edge of a fill"), "")),
