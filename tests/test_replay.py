@@ -686,7 +686,7 @@ def test_every_fill_of_the_sample_has_a_cause(sample: Recording) -> None:
     policy = freeze_expert(EXPERTS["glft"], coefficients)
     replayed = one(sample, policy, ReplaySettings())
     trajectory, fills = replayed.trajectory, replayed.fills
-    assert fills.columns == list(FILL_UNITS)
+    assert fills.columns == [*FILL_UNITS, "hidden"]
     assert trajectory.spread_pnl.shape == (1, 899)
     assert 5 < len(fills) < 200
     assert fills["lots"].sum() == 10 * measure(trajectory)["fills"][0]
