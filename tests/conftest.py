@@ -45,7 +45,10 @@ settings.load_profile("flowhft")
 
 
 # Files of tests that take longest, the longest first: whoever takes one of them last keeps the other waiting.
-LONGEST = ("test_kills", "test_commands", "test_demo", "test_scale", "test_regime", "test_reproduce_command")
+LONGEST = (
+    *("test_commands", "test_demo", "test_conformance", "test_kills", "test_regime"),
+    *("test_reproduce_command", "test_api", "test_imitate", "test_scale", "test_rollout"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
