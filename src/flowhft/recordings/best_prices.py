@@ -207,7 +207,7 @@ def tops_after(book: np.ndarray, depth: np.ndarray, ends: Indices, wanted: np.nd
     if not wanted.any():
         return top_of_every_message(depth[:0])
     edges = np.flatnonzero(np.diff(wanted.astype(np.int8), prepend=0, append=0))
-    stretches = edges.reshape(-1, 2)
+    stretches: np.ndarray = edges.reshape(-1, 2)
     if len(stretches) > FEW:
         stretches = np.array([[0, len(ends)]])
     low = min(int(events["price"].min()) for events in (book, depth) if len(events))

@@ -287,7 +287,7 @@ def _standing(changes: np.ndarray, side: int) -> np.ndarray:
     """Return the levels of one side that hold something, by rising price, from changes of both."""
     own = np.flatnonzero(changes["side"] == side)
     prices, level = rank_levels(changes["price"][own])
-    latest = np.full(len(prices), -1)
+    latest: np.ndarray = np.full(len(prices), -1)
     latest[level] = own  # of one level's changes the last one stays
     latest = latest[latest >= 0]
     return changes[latest[changes["quantity"][latest] > 0]]
