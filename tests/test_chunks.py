@@ -159,7 +159,7 @@ def test_the_desk_begins_chunks_as_the_lab_does(sampler, tmp_path):
     frozen = load_frozen(tmp_path / "frozen.safetensors")
     remembered = begin(frozen, 7)
     theirs = [
-        quote(frozen, remembered, Observation(*(float(column[i]) for column in observations)))[:2]
+        quote(frozen, remembered, Observation(*(float(column[i]) for column in observations.scalars)))[:2]
         for i in range(len(observations.time))
     ]
     np.testing.assert_allclose(theirs, ours, atol=2e-5)

@@ -215,7 +215,7 @@ def test_policy_executes_chunks_drawn_from_what_it_senses(kind, execute):
     weights, n = policy.weights(), Normaliser(*(np.asarray(x) for x in policy.normaliser))
     memory, expected, chunk = features.remember_nothing(SENSOR), [], None
     for i in range(len(seen.time)):
-        observation = Observation(*(float(x[i]) for x in seen))
+        observation = Observation(*(float(x[i]) for x in seen.scalars))
         memory = features.sense(SENSOR, memory, observation)
         if i % execute == 0:
             raw = np.array(features.FUNCTIONS[kind](SENSOR, memory, observation))
@@ -256,7 +256,7 @@ def test_frozen_policy_quotes_the_same(objective, sampler):
     frozen = freeze(as_data(policy, adapter))
     memory = begin(frozen, 0)
     for i, own in enumerate(ours):
-        observation = Observation(*(float(x[i]) for x in seen))
+        observation = Observation(*(float(x[i]) for x in seen.scalars))
         expected = adapt_quote(adapter, Quote(*own), observation)
         assert np.allclose(quote(frozen, memory, observation), expected, atol=1e-4)
 

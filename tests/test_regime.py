@@ -394,7 +394,7 @@ def _seen_along(observation: Observation) -> np.ndarray:
     paths, steps = np.shape(observation.time)
     memory, rows = jax.tree.map(lambda value: np.full(paths, value), remember_nothing(SENSOR)), []
     for step in range(steps):
-        now = Observation(*(np.asarray(values, np.float64)[:, step] for values in observation))
+        now = Observation(*(np.asarray(values, np.float64)[:, step] for values in observation.scalars))
         memory = sense(SENSOR, memory, now)
         rows.append(np.stack(context_features(SENSOR, memory, now), axis=-1))
     return np.stack(rows, axis=1).astype(np.float32)

@@ -15,9 +15,44 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from numba import carray, njit
+from numba import njit
 
 from flowhft.desk.orders import CANCELED, EXPIRED, FILLED, NEW, NONE, PARTIALLY_FILLED, POST_ONLY
+from flowhft.desk.replay.house_state import (
+    ANSWER_PENDING,
+    END_OF_DATA,
+    K_ASKED,
+    K_LEFT,
+    K_MAKER,
+    K_NUMBER,
+    K_PRICE,
+    K_STATUS,
+    K_TIME,
+    NEVER,
+    NO_ROOM,
+    NUMBER_TAKEN,
+    O_FILL_PRICE,
+    O_LEFT,
+    O_MAKER,
+    O_NUMBER,
+    O_PRICE,
+    O_SIDE,
+    R_FORCE,
+    R_LOTS,
+    R_NEW,
+    R_NUMBER,
+    R_PRICE,
+    R_SIDE,
+    R_TIME,
+    REFUSED,
+    STANDING,
+    UNDER_WAY,
+    UNKNOWN_ORDER,
+    book_of,
+    events_of,
+    rule_of_house,
+    whole_at,
+)
 from flowhft.desk.replay.latency import count_up_to, took_at
 from flowhft.desk.replay.queue import (
     QueueRule,
@@ -38,100 +73,6 @@ from flowhft.desk.replay.venue_book import (
     inside_spread,
     set_lots,
 )
-from flowhft.errors import MissingExtraError
-
-try:
-    from hftbacktest.intrinsic import address_as_void_pointer
-except ImportError as cause:
-    raise MissingExtraError("hftbacktest", "replay") from cause
-
-NEVER = 2**62
-UNDER_WAY = 4096  # messages of ours, each way
-STANDING = 64  # orders at the venue, and orders known to us
-END_OF_DATA, NUMBER_TAKEN, ANSWER_PENDING, UNKNOWN_ORDER, NO_ROOM = (
-    1,
-    10,
-    11,
-    12,
-    100,
-)  # hftbacktest's, and one
-
-# A request: when it arrives; 1 for a new order, 0 for a cancellation; the order.
-R_TIME, R_NEW, R_NUMBER, R_SIDE, R_PRICE, R_LOTS, R_FORCE = range(7)
-# An order at the venue, with its last fill.
-O_NUMBER, O_SIDE, O_PRICE, O_LEFT, O_FILL_PRICE, O_MAKER = range(6)
-# What we know of one: as in `flowhft.desk.orders.OrderUpdate`. An answer is when it arrives, and the same.
-K_NUMBER, K_STATUS, K_LEFT, K_TIME, K_ASKED, K_PRICE, K_MAKER = range(7)
-REFUSED = -1  # status of an answer that nothing was there to be withdrawn
-
-_I = np.int64
-# The state of a venue: one record, so that a pointer is all that travels, and functions compile quickly.
-HOUSE = np.dtype(
-    [
-        ("now", _I),  # local time, ns; `NEVER` before it begins
-        ("next", _I),  # event of the market
-        ("fault", _I),  # code of an error; 0 for none
-        ("first_request", _I),  # place in its ring, and how many are under way
-        ("requests", _I),
-        ("first_answer", _I),
-        ("answers", _I),
-        ("orders", _I),  # at the venue
-        ("known", _I),  # of which we know
-        ("order_ns", _I),  # how long a request takes, and an answer, where they always take as long
-        ("answer_ns", _I),
-        ("rows", _I),  # of the latency model, 0 for none; then addresses: when a request leaves, ...
-        ("leaves", _I),
-        ("there", _I),  # ... is at the venue, ...
-        ("back", _I),  # ... and its answer is here
-        ("events", _I),  # of the market, and the addresses of their columns and of all prices
-        ("levels", _I),
-        ("columns", _I, 6),
-        ("book", _I, 3),  # addresses of the arrays of the book
-        ("model", _I),  # the queue rule
-        ("whole", _I),
-        ("hidden", _I),
-        ("seed", _I),
-        ("power", np.float64),
-        ("answered", np.float64),
-        ("read", _I),  # address of an order as hftbacktest lays it out, to be read
-        ("request", _I, (UNDER_WAY, R_FORCE + 1)),  # ring
-        ("answer", _I, (UNDER_WAY, K_MAKER + 2)),  # ring
-        ("order", _I, (STANDING, O_MAKER + 1)),  # those of a side by price and then by time
-        ("place", np.float64, (STANDING, 3)),  # of them, in their queues
-        ("knows", _I, (STANDING, K_MAKER + 1)),
-    ],
-    align=True,
-)
-
-
-@njit
-def _whole(address: int, length: int) -> np.ndarray:
-    """Return the array of whole numbers at an address."""
-    return carray(address_as_void_pointer(address), length, np.int64)
-
-
-@njit
-def _events_of(house: Any) -> VenueEvents:
-    """Return the events of the market."""
-    length, at = house.events, house.columns
-    kind = carray(address_as_void_pointer(at[1]), length, np.int8)
-    side = carray(address_as_void_pointer(at[2]), length, np.int8)
-    lots, prices = _whole(at[4], length), _whole(at[5], house.levels)
-    return VenueEvents(_whole(at[0], length), kind, side, _whole(at[3], length), lots, prices)
-
-
-@njit
-def _book_of(house: Any) -> VenueBook:
-    """Return the book as the events have made it."""
-    lots = carray(address_as_void_pointer(house.book[0]), (2, house.levels), np.int64)
-    return VenueBook(lots, _whole(house.book[1], 2), _whole(house.book[2], 2))
-
-
-@njit
-def _rule_of(house: Any) -> QueueRule:
-    """Return the queue rule."""
-    whole, hidden = house.whole != 0, house.hidden != 0
-    return QueueRule(house.model, house.power, whole, hidden, house.answered, house.seed)
 
 
 @njit
@@ -140,7 +81,7 @@ def _answer(house: Any, number: int, status: int, left: int, time_ns: int, price
     answers = house.answer
     arrives = time_ns + house.answer_ns
     if house.rows > 0:
-        there, back = _whole(house.there, house.rows), _whole(house.back, house.rows)
+        there, back = whole_at(house.there, house.rows), whole_at(house.back, house.rows)
         arrives = time_ns + took_at(there, back, time_ns)
     if house.answers == UNDER_WAY:
         house.fault = NO_ROOM
@@ -341,13 +282,13 @@ def _arrive(house: Any, events: VenueEvents, book: VenueBook, rule: QueueRule) -
 @njit
 def first_event_ns(house: Any) -> int:
     """Return when the market begins."""
-    return _whole(house.columns[0], house.events)[0]
+    return whole_at(house.columns[0], house.events)[0]
 
 
 @njit
 def run_until(house: Any, time_ns: int) -> int:
     """Let the venue's time run; return a code of an error, or 0, or that nothing more will come."""
-    events, book, rule = _events_of(house), _book_of(house), _rule_of(house)
+    events, book, rule = events_of(house), book_of(house), rule_of_house(house)
     while house.fault == 0:
         answer = house.answer[house.first_answer, 0] if house.answers > 0 else NEVER
         request = house.request[house.first_request, R_TIME] if house.requests > 0 else NEVER
@@ -405,7 +346,7 @@ def ask(
     now = house.now
     arrives = now + house.order_ns
     if house.rows > 0:
-        leaves, there = _whole(house.leaves, house.rows), _whole(house.there, house.rows)
+        leaves, there = whole_at(house.leaves, house.rows), whole_at(house.there, house.rows)
         arrives = now + took_at(leaves, there, now)
     if house.requests > 0:
         last = (house.first_request + house.requests - 1) % UNDER_WAY

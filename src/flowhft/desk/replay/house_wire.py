@@ -14,7 +14,8 @@ from numba.core.types import float64, int64
 
 from flowhft.desk.compiled.address import address_of
 from flowhft.desk.compiled.compiled import compiled
-from flowhft.desk.replay.house import (
+from flowhft.desk.replay.house import ask, first_event_ns, forget, known_row, run_until
+from flowhft.desk.replay.house_state import (
     END_OF_DATA,
     HOUSE,
     K_ASKED,
@@ -24,11 +25,6 @@ from flowhft.desk.replay.house import (
     K_STATUS,
     K_TIME,
     NEVER,
-    ask,
-    first_event_ns,
-    forget,
-    known_row,
-    run_until,
 )
 from flowhft.desk.replay.queue import QueueRule
 from flowhft.desk.replay.settings import ReplaySettings

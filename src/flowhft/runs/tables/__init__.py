@@ -5,12 +5,13 @@ learning     choosing and training
 calibration  what was measured on a recording
 labelled     orders that were never sent
 studies      what `flowhft reproduce` found
+book_makers  what it found of makers that see the book
 schema       what a table and a column are
 """
 
 from collections.abc import Mapping
 
-from flowhft.runs.tables import calibration, evaluated, labelled, learning, studies
+from flowhft.runs.tables import book_makers, calibration, evaluated, labelled, learning, studies
 from flowhft.runs.tables.schema import CRITERION, MONEY, Column, Table
 
 __all__ = ["TABLES", "Column", "Table", "documented", "table_of", "units_of"]
@@ -21,6 +22,7 @@ TABLES: tuple[Table, ...] = (
     *calibration.TABLES,
     *labelled.TABLES,
     *studies.TABLES,
+    *book_makers.TABLES,
 )
 _BY_COMMAND = {(command, table.name): table for table in TABLES for command in table.by}
 

@@ -1,11 +1,10 @@
-"""Tables of the reproductions: the paper, the shipped policy, real recordings, makers that see the book."""
+"""Tables of the three reproductions: the paper, the shipped policy, real recordings."""
 
 from flowhft.runs.tables.evaluated import COSTS, WINDOWS
 from flowhft.runs.tables.schema import POLICY, SCENARIO, Column, Table
 
 C = Column
 PAPER, LEARNED, REAL = ("reproduce paper",), ("reproduce learned",), ("reproduce real",)
-BOOK = ("reproduce book",)
 _PRICE = "price units"
 _EITHER = "price units; ratio for sharpe"
 _POLICY = C("policy", "", "whose row it is")
@@ -395,44 +394,4 @@ TABLES = (
     Table("walks", REAL, "a recording and policy: walking forward", _EVALUATED, metrics=True),
     Table("costs", REAL, "a recording, policy, fee and latency", (_RECORDING, *COSTS), read=("real",)),
     Table("windows", REAL, "a recording, window and policy", (_RECORDING, *WINDOWS), read=("real",)),
-    Table(
-        "recordings",
-        BOOK,
-        "a recording",
-        (
-            C("recording market kind", "", "name of its files; venue and symbol; kind of market"),
-            C("currency", "", "of money"),
-            C("seconds unseen", "s", "of it; of the part that is judged"),
-            C("order_lots", "lots", "size of an order"),
-            C("lot_size", "shares or coins", "of a lot"),
-            C("answered", "share", "of improving quotes that others improved next, within a second"),
-            C("unit", "ticks", "deviation of the move of the mid in a second"),
-        ),
-    ),
-    Table(
-        "judged",
-        BOOK,
-        "a recording, part, protocol, rule of fills, fee and policy",
-        (
-            C("recording", "", "which; `together`: shares of one day, block by block"),
-            C("part", "", "unseen, controls, fold or walk"),
-            C("protocol fills_by", "", "what was learned from; how orders fill"),
-            C("fee_bps", "bps", "of a fill; below zero a rebate"),
-            C("policy", "", "whose row it is"),
-            C("pnl", _OF_RECORDING, "of the part", interval=True),
-            C("less", _OF_RECORDING, "PnL less that of `glft`, block by block", interval=True),
-            C("fills", "orders", "filled"),
-            C("quoted", "share", "of decisions with a bid or an ask"),
-            C("promised realised", _OF_RECORDING, "by the heads, of the orders that stood; by the fills"),
-            C("blocks", "", "of time behind the intervals"),
-            C("parts_needed", "", "as long as this one, to show at 99 % with 80 % power that it is not zero"),
-            C("verdict", "", "against staying out"),
-        ),
-    ),
-    Table(
-        "refusals",
-        BOOK,
-        "what could not be judged",
-        (_RECORDING, C("part", "", "of the study"), C("reason", "", "why")),
-    ),
 )
