@@ -1,4 +1,4 @@
-"""Learning from recordings: what is learned from, what a maker does in a replay, the study that judges."""
+"""Learning from recordings: what is learned from, what a maker does in a replay, the study that evaluates."""
 
 import json
 import math
@@ -33,7 +33,7 @@ from flowhft.recordings.ticks import BUY, SELL, TOP, TRADE, Recording, make_even
 from flowhft.stages.learn import learn
 from flowhft.studies.book.controls import constants, flipped, shifted, shuffled
 from flowhft.studies.book.findings import tables_of, verdict
-from flowhft.studies.book.judged import judge, parts_needed, total
+from flowhft.studies.book.outcomes import outcomes_on, parts_needed, total
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -124,16 +124,16 @@ def seen_of(first_ns: int, seed: int = 0) -> Seen:
 
 
 def test_nothing_is_learned_from_that_was_not_known_at_the_border():
-    judged, same_day, other_day = (
+    evaluated, same_day, other_day = (
         seen_of(10 * HOUR),
         seen_of(10 * HOUR + 60 * SECOND, 1),
         seen_of(40 * HOUR, 2),
     )
-    given = training_set(judged, [same_day, other_day], 0.6)
-    border = judged.border_ns(0.6)
+    given = training_set(evaluated, [same_day, other_day], 0.6)
+    border = evaluated.border_ns(0.6)
     known = border - round((12.0 + LATE) * 1e9)
     assert [len(one.time_ns) for one in given.examples] == [
-        int((judged.examples.time_ns < known).sum()),
+        int((evaluated.examples.time_ns < known).sum()),
         int((same_day.examples.time_ns < known).sum()),
         2_000,
     ]
@@ -143,12 +143,12 @@ def test_nothing_is_learned_from_that_was_not_known_at_the_border():
 
 
 def test_without_its_own_day_a_maker_learns_from_others_alone():
-    judged, same_day, other_day = seen_of(10 * HOUR), seen_of(10 * HOUR, 1), seen_of(40 * HOUR, 2)
-    given = training_set(judged, [same_day, other_day], 0.6, own_part=False)
+    evaluated, same_day, other_day = seen_of(10 * HOUR), seen_of(10 * HOUR, 1), seen_of(40 * HOUR, 2)
+    given = training_set(evaluated, [same_day, other_day], 0.6, own_part=False)
     assert [one.name for one in given.examples] == ["made up"]
     assert len(given.examples[0].time_ns) == 2_000
     with pytest.raises(DataError, match=r"`recordings` must hold one of another day than `recording 0`"):
-        training_set(judged, [same_day], 0.6, own_part=False)
+        training_set(evaluated, [same_day], 0.6, own_part=False)
 
 
 def test_a_maker_is_learned_and_replayed_from_the_command_line(tmp_path):
@@ -242,7 +242,7 @@ def test_controls_see_what_they_should():
 def test_blocks_and_phases_add_up_to_the_replays(sample):
     frozen = freeze(eager())
     start = int(sample.events["local_time_ns"][0]) + 5 * SECOND
-    both = judge(sample, start, None, {"book": frozen}, RULES, 10.0, phases=2)["book"]
+    both = outcomes_on(sample, start, None, {"book": frozen}, RULES, 10.0, phases=2)["book"]
     ends = []
     for phase in range(2):
         part = window(sample, 5.0 + 0.1 * phase)
@@ -282,8 +282,8 @@ def test_parts_of_a_day_and_shares_of_a_day_are_taken_together():
         }
         for name in ("GOOG", "AAPL")
     }
-    judged = tables_of(outcomes)["judged"]
-    book = {one["recording"]: one for one in judged.filter(pl.col("policy") == "book").to_dicts()}
+    evaluated = tables_of(outcomes)["evaluated"]
+    book = {one["recording"]: one for one in evaluated.filter(pl.col("policy") == "book").to_dicts()}
     assert book["GOOG"]["pnl"] == 6.0
     assert book["GOOG"]["less"] == 8.0
     assert book["GOOG"]["quoted"] == pytest.approx(0.6)
@@ -296,7 +296,7 @@ def test_parts_of_a_day_and_shares_of_a_day_are_taken_together():
 def test_the_study_runs_on_the_bundled_recording_and_goes_on_where_it_was(tmp_path):
     asked = ("reproduce", "book", "--phases", 1, "--cores", 1, "--out", tmp_path / "study", "--json")
     told = flowhft(*asked).json
-    rows = pl.DataFrame(told["judged"], infer_schema_length=None)
+    rows = pl.DataFrame(told["evaluated"], infer_schema_length=None)
     assert set(rows["policy"]) == {
         *("book", "glft", "avellaneda_stoikov", "constants", "shuffled", "flipped", "shifted")
     }
@@ -306,5 +306,5 @@ def test_the_study_runs_on_the_bundled_recording_and_goes_on_where_it_was(tmp_pa
     kept = sorted(path.name for path in (tmp_path / "study").glob("*/*.json"))
     assert len(kept) > 10
     (tmp_path / "study" / "manifest.json").unlink()
-    assert json.dumps(flowhft(*asked).json["judged"]) == json.dumps(told["judged"])
+    assert json.dumps(flowhft(*asked).json["evaluated"]) == json.dumps(told["evaluated"])
     assert (tmp_path / "study" / "order-book.md").read_text() == page

@@ -19,7 +19,7 @@ class MakerSettings:
     lifetime: Positive = 2.0
     """Seconds after its decision at which an order that is learned from is withdrawn."""
     edge_horizon: Positive = 10.0
-    """Seconds after a fill at which it is judged what it was worth."""
+    """Seconds after a fill at which it is evaluated what it was worth."""
     offsets: tuple[int, ...] = OFFSETS
     """Ticks by which an order betters the best price of its side: 0 joins it, below 0 stands behind it."""
     risk_aversion: NotNegative = 0.002

@@ -1,7 +1,8 @@
 """What a maker for a recording learns from: its own first part, and recordings of the same kind of market.
 
 A recording of another day is learned from whole. One of the same day ends, for learning, where the part
-begins that the maker will be judged on, by the clock; and the fate of an order must have been known by then.
+begins that the maker will be evaluated on, by the clock; and the fate of an order must have been known by
+then.
 """
 
 from collections.abc import Sequence
@@ -64,11 +65,13 @@ class TrainingSet(NamedTuple):
     own: Examples
 
 
-def training_set(judged: Seen, others: Sequence[Seen], share: float, *, own_part: bool = True) -> TrainingSet:
+def training_set(
+    evaluated: Seen, others: Sequence[Seen], share: float, *, own_part: bool = True
+) -> TrainingSet:
     """Return what a maker for a recording learns from.
 
     Args:
-        judged: the recording that it is for.
+        evaluated: the recording that it is for.
         others: of the same kind of market.
         share: of the recording's time, from its start, that may be learned from.
         own_part: whether heads, values and gate see its own first part and other recordings of its day; else
@@ -77,19 +80,19 @@ def training_set(judged: Seen, others: Sequence[Seen], share: float, *, own_part
     Raises:
         DataError: nothing is left to learn from.
     """
-    border = judged.border_ns(share)
-    own = judged.until(border)
+    border = evaluated.border_ns(share)
+    own = evaluated.until(border)
     parts = [
-        one.until(border) if one.day == judged.day else rescaled(one.examples)
+        one.until(border) if one.day == evaluated.day else rescaled(one.examples)
         for one in others
-        if own_part or one.day != judged.day
+        if own_part or one.day != evaluated.day
     ]
     parts = [part for part in parts if len(part.time_ns) > 1]
     if own_part:
         return TrainingSet((own, *parts), (0,), own)
     if not parts:
         raise DataError(
-            f"`recordings` must hold one of another day than `{judged.name}` to learn without it; received "
-            f"{len(others)} of its own day. Name one, or learn from its own first part."
+            f"`recordings` must hold one of another day than `{evaluated.name}` to learn without it; "
+            f"received {len(others)} of its own day. Name one, or learn from its own first part."
         )
     return TrainingSet(tuple(parts), tuple(range(len(parts))), own)

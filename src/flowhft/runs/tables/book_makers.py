@@ -14,7 +14,7 @@ TABLES = (
         (
             C("recording market kind", "", "name of its files; venue and symbol; kind of market"),
             C("currency", "", "of money"),
-            C("seconds unseen", "s", "of it; of the part that is judged"),
+            C("seconds unseen", "s", "of it; of the part that is evaluated"),
             C("order_lots", "lots", "size of an order"),
             C("lot_size", "shares or coins", "of a lot"),
             C("answered", "share", "of improving quotes that others improved next, within a second"),
@@ -22,7 +22,7 @@ TABLES = (
         ),
     ),
     Table(
-        "judged",
+        "evaluated",
         BOOK,
         "a recording, part, protocol, rule of fills, fee and policy",
         (
@@ -44,7 +44,7 @@ TABLES = (
     Table(
         "refusals",
         BOOK,
-        "what could not be judged",
+        "what could not be evaluated",
         (C("recording", "", "which"), C("part", "", "of the study"), C("reason", "", "why")),
     ),
 )

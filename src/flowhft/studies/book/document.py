@@ -7,7 +7,7 @@ import polars as pl
 
 from flowhft.report.blocks import Block, Cell, Heading, Page, Section, Sentence, Table, Typed, listing, table
 from flowhft.report.numbers import between, duration, significant
-from flowhft.studies.book.findings import FEWEST_FILLS, bars
+from flowhft.studies.book.findings import FEWEST_FILLS, counts_of
 from flowhft.studies.book.stages import FILLS, HEADLINE, MAKER, REFERENCE
 
 NOTHING = "–"
@@ -26,24 +26,24 @@ def document(tables: Mapping[str, pl.DataFrame], command: str) -> Page:
         tables: from `flowhft.studies.book.findings.tables_of`.
         command: as it was typed.
     """
-    judged = tables.get("judged", pl.DataFrame())
+    evaluated = tables.get("evaluated", pl.DataFrame())
     sections = [Section("recordings", "The recordings", tuple(_about(tables)))]
-    if judged.height:
-        unseen = judged.filter(pl.col("part") == "unseen")
+    if evaluated.height:
+        unseen = evaluated.filter(pl.col("part") == "unseen")
         sections += [
-            Section("bars", "On all recordings", tuple(_bars(judged))),
+            Section("counts", "On all recordings", tuple(_counts(evaluated))),
             Section("unseen", "On the unseen part", tuple(_unseen(unseen))),
             Section("strict", "How orders fill", tuple(_strict(unseen))),
             Section("fees", "Fees and rebates", tuple(_fees(unseen))),
-            Section("controls", "Controls", tuple(_controls(judged))),
+            Section("controls", "Controls", tuple(_controls(evaluated))),
         ]
-        days = judged.filter(pl.col("part").is_in(["fold", "walk"]))
+        days = evaluated.filter(pl.col("part").is_in(["fold", "walk"]))
         if days.height:
             sections.append(Section("days", "The whole day", tuple(_days(days))))
     return Page(
         "book",
         "Makers that see the book",
-        (_verdict(judged),),
+        (_verdict(evaluated),),
         (
             Sentence("Made by a command; nothing on this page is written by hand:"),
             Typed((command,)),
@@ -68,10 +68,10 @@ def document(tables: Mapping[str, pl.DataFrame], command: str) -> Page:
     )
 
 
-def _verdict(judged: pl.DataFrame) -> str:
-    if not judged.height:
-        return "No recording could be judged."
-    row = bars(judged).row(
+def _verdict(evaluated: pl.DataFrame) -> str:
+    if not evaluated.height:
+        return "No recording could be evaluated."
+    row = counts_of(evaluated).row(
         by_predicate=(pl.col("protocol") == "A")
         & (pl.col("fills_by") == HEADLINE)
         & (pl.col("fee_bps") == 0.0),
@@ -117,7 +117,7 @@ def _about(tables: Mapping[str, pl.DataFrame]) -> Iterator[Block]:
         )
 
 
-def _bars(judged: pl.DataFrame) -> Iterator[Block]:
+def _counts(evaluated: pl.DataFrame) -> Iterator[Block]:
     yield table(
         (
             "protocol and fills",
@@ -140,7 +140,7 @@ def _bars(judged: pl.DataFrame) -> Iterator[Block]:
                 row["gains"],
                 row["stays_out"],
             )
-            for row in bars(judged).iter_rows(named=True)
+            for row in counts_of(evaluated).iter_rows(named=True)
             if row["fee_bps"] >= 0.0
         ],
     )
@@ -161,7 +161,7 @@ def _strict(rows: pl.DataFrame) -> Iterator[Block]:
     chosen = rows.filter(
         (pl.col("policy") == MAKER) & (pl.col("protocol") == "A") & (pl.col("fee_bps") == 0.0)
     )
-    yield Sentence("Protocol A, before fees; each learned under the rule that it is judged by.")
+    yield Sentence("Protocol A, before fees; each learned under the rule that it is evaluated by.")
     for what, title in (("pnl", "PnL"), ("less", f"PnL less {REFERENCE}'s")):
         yield Heading(title)
         yield table(
@@ -203,7 +203,7 @@ def _fees(rows: pl.DataFrame) -> Iterator[Block]:
     )
 
 
-def _controls(judged: pl.DataFrame) -> Iterator[Block]:
+def _controls(evaluated: pl.DataFrame) -> Iterator[Block]:
     yield Sentence(
         "Makers that should earn less if what it earns comes from what it sees: `constants` sees nothing of "
         "the moment, `flipped` takes every lean for its opposite, `shuffled` learned fates that were dealt "
@@ -213,7 +213,7 @@ def _controls(judged: pl.DataFrame) -> Iterator[Block]:
     )
     for fills in ("whole", HEADLINE):
         yield Heading(TITLES[fills])
-        own = judged.filter(
+        own = evaluated.filter(
             (pl.col("fills_by") == fills)
             & (pl.col("fee_bps") == 0.0)
             & (pl.col("protocol") == "A")

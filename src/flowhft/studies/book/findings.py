@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flowhft.studies.book.judged import parts_needed, total
-from flowhft.studies.book.stages import HEADLINE, MAKER, NOBODY, REFERENCE
+from flowhft.studies.book.outcomes import parts_needed, total
+from flowhft.studies.book.stages import MAKER, REFERENCE
 
 FEWEST_FILLS = 20  # orders, below which a policy is said to stay out
 _KEYS = ("recording", "part", "protocol", "fills_by", "fee_bps")
@@ -17,16 +17,16 @@ def tables_of(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, pl.DataFra
     """Return the tables of the page.
 
     Args:
-        outcomes: of each recording, from `flowhft.studies.book.stages.Judged.all_parts`.
+        outcomes: of each recording, from `flowhft.studies.book.stages.OneRecording.all_parts`.
     """
     facts = [outcome["facts"] for outcome in outcomes.values()]
     rows = [row for outcome in outcomes.values() for row in outcome["rows"]]
     refused = [row for outcome in outcomes.values() for row in outcome["refused"]]
     kinds = {fact["recording"]: fact["kind"] for fact in facts}
-    judged = _judged(_whole(rows) + _together(_whole(rows), kinds))
+    evaluated = _evaluated(_whole(rows) + _together(_whole(rows), kinds))
     tables = {"recordings": pl.DataFrame(facts)}
-    if judged:
-        tables["judged"] = pl.DataFrame(judged, infer_schema_length=None)
+    if evaluated:
+        tables["evaluated"] = pl.DataFrame(evaluated, infer_schema_length=None)
     if refused:
         tables["refusals"] = pl.DataFrame(refused)
     return tables
@@ -83,7 +83,7 @@ def _together(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> li
     return joined
 
 
-def _judged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _evaluated(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows with intervals, and with the difference from the reference where there is one."""
     references = {
         tuple(row[name] for name in _KEYS): np.array(row["blocks"])
@@ -132,9 +132,9 @@ def verdict(low: float, value: float, high: float, fills: float) -> str:
     return "better" if value > 0.0 else "worse"
 
 
-def bars(judged: pl.DataFrame) -> pl.DataFrame:
+def counts_of(evaluated: pl.DataFrame) -> pl.DataFrame:
     """Return the counts that the study is about: the maker on the unseen parts of all recordings."""
-    chosen = judged.filter(
+    chosen = evaluated.filter(
         (pl.col("policy") == MAKER) & (pl.col("part") == "unseen") & (pl.col("recording") != "together")
     )
     rows = []
@@ -155,6 +155,3 @@ def bars(judged: pl.DataFrame) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows)
-
-
-__all__ = ["FEWEST_FILLS", "HEADLINE", "NOBODY", "bars", "tables_of", "verdict"]

@@ -1,9 +1,10 @@
 """What the study fixes before anything is run: kinds of markets, their settings, and two protocols.
 
 Protocol A: heads see the recordings of other nights of the same kind of market whole, and those of the
-judged night before the moment at which the judged one's last 40 % begins, by the clock; positions are valued,
-and the gate is set, on the judged recording's own first part. Protocol B: heads, values and gate see other
-nights alone; of the judged recording's first part only its scales are taken, which any calibration measures.
+evaluated night before the moment at which the evaluated one's last 40 % begins, by the clock; positions are
+valued, and the gate is set, on the evaluated recording's own first part. Protocol B: heads, values and gate
+see other nights alone; of the evaluated recording's first part only its scales are taken, which any
+calibration measures.
 """
 
 from collections.abc import Mapping
@@ -53,7 +54,7 @@ def set_for(
     """Return what a maker learns from.
 
     Args:
-        name: of the recording that it is judged on.
+        name: of the recording that it is evaluated on.
         recordings: all that there are.
         kinds: of market, of each.
         protocol: one of `PROTOCOLS`.

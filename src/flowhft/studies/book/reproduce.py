@@ -13,7 +13,7 @@ from flowhft.runs.folder import Run
 from flowhft.runs.tables import units_of
 from flowhft.stages.folder import RUNS
 from flowhft.stages.stage import Listener, Silent, Stage
-from flowhft.studies.book.judged import PHASES
+from flowhft.studies.book.outcomes import PHASES
 from flowhft.studies.page import StudyResult, claim, settle, write_page
 from flowhft.studies.recordings import recordings_to_take
 from flowhft.types import Progress
@@ -57,7 +57,7 @@ def run(settings: Reproduce, listener: Listener | None = None) -> Path:
     prefixes = recordings_to_take(settings.data, settings.recordings)
     folder = settings.out or RUNS / "reproduce-book"
     claim(folder, listener)
-    with listener.stage("judge on recordings") as progress:
+    with listener.stage("evaluate on recordings") as progress:
         outcomes = _outcomes(settings, prefixes, folder, progress)
     settle(folder)
     tables = tables_of(outcomes)

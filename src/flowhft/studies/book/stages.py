@@ -31,12 +31,12 @@ from flowhft.simulate.spans import Task
 from flowhft.stages.calibrated import scenario_of
 from flowhft.stages.learn import replay_for, seen
 from flowhft.studies.book.controls import constants, flipped, shuffled
-from flowhft.studies.book.judged import judge
+from flowhft.studies.book.outcomes import outcomes_on
 from flowhft.studies.book.protocol import PROTOCOLS, SHARE, Kind, kind_of, set_for
 from flowhft.types import Progress
 
 DECISION_US = 100.0  # that every decision takes, whoever decides: more than any of them needs
-REFERENCE, MAKER, NOBODY = "glft", "book", "no_quote"
+REFERENCE, MAKER = "glft", "book"
 RULES = ("avellaneda_stoikov",)  # beside the reference
 HEADLINE = "answered"
 FOLDS, BORDER = 5, 600.0
@@ -69,18 +69,18 @@ class BookWork:
     phases: int
     seed: int
 
-    def prepare(self, scenario: int) -> "Shelf":
+    def prepare(self, scenario: int) -> "RecordingLibrary":
         """Return what the recordings are learned from."""
-        return Shelf(dict(zip(self.names, self.prefixes, strict=True)), self.seed)
+        return RecordingLibrary(dict(zip(self.names, self.prefixes, strict=True)), self.seed)
 
-    def do(self, prepared: "Shelf", task: Task, progress: Progress) -> dict[str, Any]:
+    def do(self, prepared: "RecordingLibrary", task: Task, progress: Progress) -> dict[str, Any]:
         """Judge on one recording, and return the rows."""
         name = self.names[task.span.number]
-        judged = Judged(name, prepared, self.folder / name, self.phases)
-        return judged.all_parts(lambda now, done: progress(done, f"{name}: {now}"))
+        evaluated = OneRecording(name, prepared, self.folder / name, self.phases)
+        return evaluated.all_parts(lambda now, done: progress(done, f"{name}: {now}"))
 
 
-class Shelf:
+class RecordingLibrary:
     """All recordings of the study, read when they are asked for.
 
     Args:
@@ -148,25 +148,25 @@ class Shelf:
         return between(recording, None, int(times[0]) + round(SHARE * int(times[-1] - times[0])))
 
 
-class Judged:
-    """One recording, judged.
+class OneRecording:
+    """One recording, evaluated.
 
     Args:
         name: of it.
-        shelf: that it stands on, with what it is learned from.
+        library: that it stands on, with what it is learned from.
         folder: in which finished parts are kept.
         phases: of the grid of decisions.
     """
 
-    def __init__(self, name: str, shelf: Shelf, folder: Path, phases: int) -> None:
-        self.name, self.shelf, self.phases = name, shelf, phases
-        self.recording, self.kind = shelf.recording(name), shelf.kind(name)
+    def __init__(self, name: str, library: RecordingLibrary, folder: Path, phases: int) -> None:
+        self.name, self.library, self.phases = name, library, phases
+        self.recording, self.kind = library.recording(name), library.kind(name)
         self._parts = Finished(folder, JSON)
 
     @cached_property
     def span(self) -> tuple[int, int, int]:
         """First event, border of the unseen part, last event: local clock, ns."""
-        known = self.shelf.seen(self.name, HEADLINE)
+        known = self.library.seen(self.name, HEADLINE)
         return known.first_ns, known.border_ns(SHARE), known.last_ns
 
     def all_parts(self, tell: Callable[[str, float], None]) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Judged:
 
     def _facts(self) -> dict[str, Any]:
         first, border, last = self.span
-        settings = self.shelf.settings(self.name, HEADLINE)
+        settings = self.library.settings(self.name, HEADLINE)
         return {
             "recording": self.name,
             "market": self.recording.name,
@@ -201,8 +201,8 @@ class Judged:
             "unseen": 1e-9 * (last - border),
             "order_lots": settings.lots,
             "lot_size": self.recording.lot_size,
-            "answered": self.shelf.answered(self.name),
-            "unit": self.shelf.seen(self.name, HEADLINE).examples.scales.unit,
+            "answered": self.library.answered(self.name),
+            "unit": self.library.seen(self.name, HEADLINE).examples.scales.unit,
         }
 
     def _jobs(self) -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
@@ -232,18 +232,18 @@ class Judged:
 
     def _unseen(self, protocol: str, fills: str, fee_bps: float) -> list[dict[str, Any]]:
         _, border, _ = self.span
-        given = self.shelf.training_set(self.name, fills, protocol)
+        given = self.library.training_set(self.name, fills, protocol)
         learned = self._learned(given, fee_bps)
         return self._rows("unseen", protocol, fills, fee_bps, border, None, {MAKER: learned})
 
     def _controls(self, fills: str) -> list[dict[str, Any]]:
         _, border, _ = self.span
-        given = self.shelf.training_set(self.name, fills, "A")
+        given = self.library.training_set(self.name, fills, "A")
         real = self._learned(given, 0.0)
         makers = {
             "constants": self._learned(given._replace(examples=tuple(constants(given.examples))), 0.0),
             "shuffled": self._learned(
-                given._replace(examples=tuple(shuffled(given.examples, self.shelf.seed))), 0.0
+                given._replace(examples=tuple(shuffled(given.examples, self.library.seed))), 0.0
             ),
             "flipped": real._replace(maker=flipped(real.maker)),
         }
@@ -254,25 +254,25 @@ class Judged:
         return rows + late
 
     def _fold(self, fills: str, fold: int) -> list[dict[str, Any]]:
-        """Learn on the other folds of the day, of all recordings of it, and judge on one."""
+        """Learn on the other folds of the day, of all recordings of it, and evaluate on one."""
         start, end = self._fold_ns(fold)
         apart = round(BORDER * 1e9)
         return self._day("fold", fills, fold, lambda time: (time < start - apart) | (time >= end + apart))
 
     def _walked(self, fills: str, fold: int) -> list[dict[str, Any]]:
-        """Learn on what lies before a fold, and judge on it."""
+        """Learn on what lies before a fold, and evaluate on it."""
         start, _ = self._fold_ns(fold)
-        known = self.shelf.seen(self.name, fills).known_after
+        known = self.library.seen(self.name, fills).known_after
         return self._day("walk", fills, fold, lambda time: time < start - round((known + 1.0) * 1e9))
 
     def _day(
         self, part: str, fills: str, fold: int, kept: Callable[[np.ndarray], np.ndarray]
     ) -> list[dict[str, Any]]:
         start, end = self._fold_ns(fold)
-        names = [self.name, *(other for other in self.shelf.kin(self.name) if other != self.name)]
+        names = [self.name, *(other for other in self.library.kin(self.name) if other != self.name)]
         examples = []
         for name in names:
-            one = self.shelf.seen(name, fills).examples
+            one = self.library.seen(name, fills).examples
             examples.append(rescaled(one.rows(kept(one.time_ns))))
         given = TrainingSet(tuple(examples), (0,), examples[0])
         learned = self._learned(given, 0.0)
@@ -301,7 +301,7 @@ class Judged:
     @cached_property
     def _calibration(self) -> Any:
         _, border, _ = self.span
-        return calibrate(between(self.recording, None, border), CalibrationSettings(), self.shelf.seed)
+        return calibrate(between(self.recording, None, border), CalibrationSettings(), self.library.seed)
 
     def _rows(
         self,
@@ -318,7 +318,7 @@ class Judged:
         number: int = 0,
     ) -> list[dict[str, Any]]:
         """Replay makers, and rules beside them, and return a row each."""
-        settings = replace(self.shelf.settings(self.name, fills), maker_fee_bps=fee_bps)
+        settings = replace(self.library.settings(self.name, fills), maker_fee_bps=fee_bps)
         known = self._calibration
         settings = settings.counting(known.facts.order_window)
         scenario = scenario_of(known, between(self.recording, start_ns, end_ns), settings)
@@ -327,7 +327,7 @@ class Judged:
         if rules_too:
             for name in (REFERENCE, *RULES):
                 quoting[name] = freeze(Policy(Rule(rules.get(name))), scenario)
-        outcomes = judge(
+        outcomes = outcomes_on(
             self.recording,
             start_ns,
             end_ns,

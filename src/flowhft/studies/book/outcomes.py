@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     realised: float = math.nan
 
 
-def judge(
+def outcomes_on(
     recording: Recording,
     start_ns: int,
     end_ns: int | None,
