@@ -290,6 +290,8 @@ def test_parts_of_a_day_and_shares_of_a_day_are_taken_together():
     assert book["together"]["pnl"] == 12.0
     assert book["together"]["blocks"] == 4
     assert book["together"]["promised"] == 4.0
+    home = {one["recording"]: one for one in evaluated.filter(pl.col("policy") == "no_quote").to_dicts()}
+    assert (home["GOOG"]["pnl"], home["GOOG"]["less"]) == (0.0, 2.0)
 
 
 @pytest.mark.slow
@@ -298,7 +300,7 @@ def test_the_study_runs_on_the_bundled_recording_and_goes_on_where_it_was(tmp_pa
     told = flowhft(*asked).json
     rows = pl.DataFrame(told["evaluated"], infer_schema_length=None)
     assert set(rows["policy"]) == {
-        *("book", "glft", "avellaneda_stoikov", "constants", "shuffled", "flipped", "shifted")
+        *("book", "glft", "avellaneda_stoikov", "no_quote", "constants", "shuffled", "flipped", "shifted")
     }
     assert {row["part"] for row in told["refusals"]} >= {"unseen-B-answered"}  # there is no other night
     assert (tmp_path / "study" / "order-book.md").is_file()

@@ -266,7 +266,7 @@ def _table(rows: pl.DataFrame) -> Table:
                 row["verdict"],
                 significant(row["parts_needed"], 2) if row["parts_needed"] is not None else NOTHING,
             )
-            for row in rows.iter_rows(named=True)
+            for row in rows.sort("recording", maintain_order=True).iter_rows(named=True)
         ],
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from flowhft.studies.book.outcomes import parts_needed, total
-from flowhft.studies.book.stages import MAKER, REFERENCE
+from flowhft.studies.book.stages import MAKER, NOBODY, REFERENCE
 
 FEWEST_FILLS = 20  # orders, below which a policy is said to stay out
 _KEYS = ("recording", "part", "protocol", "fills_by", "fee_bps")
@@ -91,7 +91,7 @@ def _evaluated(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if row["policy"] == REFERENCE
     }
     results = []
-    for row in rows:
+    for row in (*rows, *(_at_home(row) for row in rows if row["policy"] == REFERENCE)):
         blocks = np.array(row["blocks"])
         money = total(blocks)
         key = tuple(row[name] for name in _KEYS)
@@ -119,6 +119,12 @@ def _evaluated(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return results
+
+
+def _at_home(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of whoever stays out, beside that of another policy."""
+    nothing = {"fills": 0.0, "quoted": 0.0, "promised": None, "realised": None}
+    return dict(row) | nothing | {"policy": NOBODY, "blocks": [0.0] * len(row["blocks"])}
 
 
 def verdict(low: float, value: float, high: float, fills: float) -> str:

@@ -36,7 +36,7 @@ from flowhft.studies.book.protocol import PROTOCOLS, SHARE, Kind, kind_of, set_f
 from flowhft.types import Progress
 
 DECISION_US = 100.0  # that every decision takes, whoever decides: more than any of them needs
-REFERENCE, MAKER = "glft", "book"
+REFERENCE, MAKER, NOBODY = "glft", "book", "no_quote"
 RULES = ("avellaneda_stoikov",)  # beside the reference
 HEADLINE = "answered"
 FOLDS, BORDER = 5, 600.0
