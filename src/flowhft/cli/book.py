@@ -33,7 +33,10 @@ class ReproduceBook(reproduce.Reproduce, Command):
         shown: list[str | Table] = []
         if "evaluated" in tables:
             counts = counts_of(tables["evaluated"])
-            rows = [[str(value) for value in row] for row in counts.iter_rows()]
+            rows = [
+                [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
+                for row in counts.iter_rows()
+            ]
             shown.append(Table(counts.columns, rows, title="The maker on the unseen parts"))
         refusals = tables.get("refusals", pl.DataFrame())
         if refusals.height:
