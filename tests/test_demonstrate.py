@@ -24,6 +24,7 @@ from flowhft.scenarios.files import scenarios_to_toml
 from flowhft.scenarios.scenario import Scenario
 from flowhft.scenarios.sensor import sensor_for
 from flowhft.stages.notes import note_silence
+from flowhft.types import SCALARS
 from flowhft.work.task import do_here
 
 SHORT = Scenario("short", dt=0.1, base_intensity=20.0, volatility=0.1)  # ten steps
@@ -92,7 +93,7 @@ def test_what_is_read_back_is_what_the_simulator_showed_to_the_last_bit(data):
         trajectory = record(Episodes(*teacher, chosen=True, first=0, paths=5), 3, course.scenarios)
         shown = shown_in(folder, scenarios=(teacher.scenario.name,))
         assert {(one.teacher, one.risk_aversion) for one in shown} == {teacher[1:]}
-        for field, values in trajectory.observation._asdict().items():
+        for field, values in zip(SCALARS, trajectory.observation.scalars, strict=True):
             if field.startswith("intensity"):
                 assert np.isnan(joined(shown, field)).all()  # a policy sees none, and a learner neither
             else:

@@ -113,7 +113,7 @@ COMMANDS = {
     "reproduce book": (
         "flowhft.cli.book",
         "ReproduceBook",
-        "makers that see the order book on every recording of a folder, and what is left of them",
+        "makers that see the order book, on every recording of a folder",
     ),
     "freeze": ("flowhft.cli.freeze", "Freeze", "turn a policy into plain arrays that quote in microseconds"),
     "export": ("flowhft.cli.export", "Export", "turn a flow policy into an ONNX file for other runtimes"),
