@@ -30,6 +30,7 @@ from flowhft.recordings.opening import opening_ns
 from flowhft.recordings.order_size import small_order
 from flowhft.recordings.split import window
 from flowhft.recordings.ticks import BUY, SELL, TOP, TRADE, Recording, make_events
+from flowhft.runs.folder import UNFINISHED
 from flowhft.stages.learn import learn
 from flowhft.studies.book.controls import constants, flipped, shifted, shuffled
 from flowhft.studies.book.findings import tables_of, verdict
@@ -307,6 +308,13 @@ def test_the_study_runs_on_the_bundled_recording_and_goes_on_where_it_was(tmp_pa
     page = (tmp_path / "study" / "order-book.md").read_text()
     kept = sorted(path.name for path in (tmp_path / "study").glob("*/*.json"))
     assert len(kept) > 10
-    (tmp_path / "study" / "manifest.json").unlink()
+    again = next((tmp_path / "study").glob("*/unseen-A-whole.json"))
+    whole = again.read_bytes()
+    again.unlink()  # as if it had been killed while that was done
+    for path in (tmp_path / "study").iterdir():
+        if path.is_file():
+            path.unlink()
+    (tmp_path / "study" / UNFINISHED).mkdir()
     assert json.dumps(flowhft(*asked).json["evaluated"]) == json.dumps(told["evaluated"])
     assert (tmp_path / "study" / "order-book.md").read_text() == page
+    assert again.read_bytes() == whole
