@@ -172,6 +172,23 @@ def test_a_maker_is_learned_and_replayed_from_the_command_line(tmp_path):
     assert manifest(tmp_path / "backtest")["summary"]["policies"]
 
 
+def test_what_comes_after_the_border_changes_nothing_that_is_learned():
+    whole = window(read_recording(sample_recording()), 100.0, 400.0)
+    times = whole.events["local_time_ns"]
+    late = times >= int(times[0]) + round(0.6 * int(times[-1] - times[0]))
+    events = whole.events.copy()
+    events["price"][late] += 500
+    events["quantity"][late] *= 9
+    settings = MakerSettings(interval=0.2, lifetime=1.0, edge_horizon=5.0, block=10.0)
+    one, other = (learn([way], settings=settings) for way in (whole, replace(whole, events=events)))
+    assert one.replay.lots == other.replay.lots
+    assert str(one.learned.gates) == str(other.learned.gates)
+    assert one.learned.maker.unit == other.learned.maker.unit
+    for name, values in one.policy.core.arrays.items():
+        np.testing.assert_array_equal(values, other.policy.core.arrays[name], err_msg=name)
+    assert learn([whole], settings=settings, share=0.4).learned.maker.unit != one.learned.maker.unit
+
+
 def test_learning_refuses_what_cannot_be(tmp_path):
     for wrong, message in (
         (("--maker.lifetime", 0.1), "lifetime"),

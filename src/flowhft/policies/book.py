@@ -29,12 +29,6 @@ FURTHEST = 5.0  # deviations that a signal counts for at most, as it was learned
 ARRAYS = ("offsets", "centre", "scale", "fill", "edge", "value", "quoted")
 
 
-class Standing:
-    """Prices at which orders of ours stand: places in what is remembered."""
-
-    BID, ASK = 0, 1
-
-
 @dataclass(frozen=True, eq=False)
 class BookMaker:
     """A maker with heads.

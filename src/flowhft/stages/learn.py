@@ -15,12 +15,13 @@ from flowhft.learn.recordings.examples import Examples, scales_of, second_move
 from flowhft.learn.recordings.fit import Learned
 from flowhft.learn.recordings.fit import learn as fitted
 from flowhft.learn.recordings.settings import MakerSettings
-from flowhft.learn.recordings.training_set import Seen, training_set
+from flowhft.learn.recordings.training_set import DAY_NS, Seen, training_set
 from flowhft.policies.policy import Policy
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.opening import opening_ns
 from flowhft.recordings.order_size import small_order
+from flowhft.recordings.split import between
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.types import Progress, no_progress
 
@@ -133,14 +134,24 @@ def learn(
     """
     require(len(recordings) > 0, "recordings", "name one or more", "none")
     require(0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share)
-    known, rules, first_price = [], replay, 0.0
+    known: list[Seen] = []
+    rules, first_price, day, border, last = replay, 0.0, 0, 0, 0
     for done, one in enumerate(recordings):
         progress(0.7 * done / len(recordings), "what became of orders")
         recording = one if isinstance(one, Recording) else read_recording(one)
+        times = recording.events["local_time_ns"]
+        begin, end = int(times[0]), int(times[-1])
         if done == 0:
+            day, border, last = begin // DAY_NS, begin + round(share * (end - begin)), end
             first_price = first_mid(recording)
+        if begin // DAY_NS == day and end > border:  # nothing behind the border is looked at, no scale either
+            if begin >= border:
+                continue
+            recording = between(recording, None, border)
+        if done == 0:
             rules = replay_for(settings, replay, recording)
         known.append(seen(recording, settings, replay, seed))
+    known[0] = known[0]._replace(last_ns=last)
     progress(0.7, "fitting heads")
     given = training_set(known[0], known[1:], share)
     cost = 1e-4 * rules.fee_bps * first_price

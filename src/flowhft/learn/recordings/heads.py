@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
-from flowhft.errors import DataError
+from flowhft.errors import DataError, UsageError
 from flowhft.learn.recordings.examples import Examples, by_side, standard
 
 FOLDS = 5
@@ -122,8 +122,8 @@ class _Chosen(NamedTuple):
 
 def _best(pool: _Pool, strengths: Sequence[float], fit, loss, folds: int) -> _Chosen:  # type: ignore[no-untyped-def]
     """Choose the strength of a ridge by the sum of the losses of all prices out of fold."""
-    best, least = None, np.inf
-    start = None
+    best: _Chosen | None = None
+    least, start = np.inf, None
     for strength in sorted(strengths, reverse=True):
         parts = []
         total = 0.0
@@ -132,11 +132,12 @@ def _best(pool: _Pool, strengths: Sequence[float], fit, loss, folds: int) -> _Ch
             total += loss(pool, pool.fold == out, weights)
             parts.append(weights)
         start = parts
-        if total < least:
-            best, least = (parts, strength), total
-    assert best is not None
-    whole = fit(pool, np.ones(len(pool.fold), bool), best[1], best[0][0])
-    return _Chosen(whole, best[0], best[1])
+        if best is None or total < least:
+            best, least = _Chosen(parts[0], parts, strength), total
+    if best is None:
+        raise UsageError("`strengths` must name one or more; received none. Leave them as they are.")
+    whole = fit(pool, np.ones(len(pool.fold), bool), best.strength, best.whole)
+    return best._replace(whole=whole)
 
 
 def _pooled(examples: Sequence[Examples], folds: int) -> _Pool:
