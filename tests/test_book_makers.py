@@ -8,7 +8,8 @@ import pytest
 from flowhft.desk.compiled import begin, freeze, quote
 from flowhft.errors import DataError, UsageError
 from flowhft.features.book import MIRROR, NAMES, SIGN
-from flowhft.learn.recordings.examples import Examples, Scales, by_side, scales_of, standard
+from flowhft.features.scales import Scales, by_side, scales_of, standard
+from flowhft.learn.recordings.examples import Examples
 from flowhft.learn.recordings.fit import Aims, learn, maker_of
 from flowhft.learn.recordings.gate import gate_of
 from flowhft.learn.recordings.heads import fit_heads
@@ -94,7 +95,8 @@ def examples(steps=3_000, seed=0, name="made up", drift=0.0):
     filled = random.uniform(size=logit.shape) < 1.0 / (1.0 + np.exp(-logit))
     edge = np.where(filled, 2.0 * (gain + drift + random.normal(size=gain.shape)), np.nan)
     time = np.arange(steps, dtype=np.int64) * 500_000_000
-    return Examples(name, time, signals, np.ones(filled.shape, bool), filled, edge, scales)
+    mid = 1_000.0 + np.cumsum(random.normal(0.0, 2.0 * np.sqrt(0.5), steps))  # 2 ticks in a second
+    return Examples(name, time, mid, signals, np.ones(filled.shape, bool), filled, edge, scales)
 
 
 def test_heads_find_what_fills_and_edges_were_made_of():
@@ -291,4 +293,4 @@ def test_heads_of_several_recordings_are_gated_together_in_their_own_units():
     result = maker_of(fitted, [one, two], [0, 1], one.scales, Aims(OFFSETS, 0.5, 2.0))
     alone = maker_of(fitted, [one, two], [0], one.scales, Aims(OFFSETS, 0.5, 2.0))
     assert result.gates[0].fills > alone.gates[0].fills
-    assert result.gates[0].edge == pytest.approx(alone.gates[0].edge / 2.0, abs=0.1)
+    assert result.gates[0].edge == pytest.approx(alone.gates[0].edge, abs=0.1)

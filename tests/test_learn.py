@@ -20,6 +20,7 @@ from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import read_tape
 from flowhft.errors import DataError, UsageError
 from flowhft.features.book import NAMES, SIGN
+from flowhft.features.scales import second_move
 from flowhft.learn.recordings.settings import MakerSettings
 from flowhft.learn.recordings.training_set import LATE, Seen, training_set
 from flowhft.policies.own import own_policy
@@ -141,6 +142,31 @@ def test_nothing_is_learned_from_that_was_not_known_at_the_border():
     assert given.like == (0,)
     spread = NAMES.index("log_spread")
     assert given.own.scales.centre[spread] == pytest.approx(given.own.signals[:, spread].mean())
+
+
+def test_scales_are_of_what_was_known_at_the_border():
+    evaluated, same_day = seen_of(10 * HOUR), seen_of(10 * HOUR + 60 * SECOND, 1)
+    border = evaluated.border_ns(0.6) - round(12.0 * SECOND)
+
+    def spoiled(one: Seen) -> Seen:
+        late = one.examples.time_ns >= border
+        signals, mid = one.examples.signals.copy(), one.examples.mid_price.copy()
+        signals[late] *= 7.0
+        mid[late] += 100.0 * np.arange(late.sum())
+        return one._replace(examples=one.examples._replace(signals=signals, mid_price=mid))
+
+    clean = training_set(evaluated, [same_day], 0.6)
+    other = training_set(spoiled(evaluated), [spoiled(same_day)], 0.6)
+    for a, b in zip(clean.examples, other.examples, strict=True):
+        assert a.scales.unit == b.scales.unit == pytest.approx(2.0, rel=0.1)
+        np.testing.assert_array_equal(a.scales.scale, b.scales.scale)
+
+
+def test_no_move_is_taken_over_a_gap_in_time():
+    time = SECOND * np.array([0, 1, 2, 3, 100, 101, 102])
+    mid = np.array([0.0, 1.0, 2.0, 3.0, 900.0, 901.0, np.nan])
+    assert second_move(time, mid) == 1.0
+    assert second_move(time, np.full(7, np.nan)) == 0.0
 
 
 def test_without_its_own_day_a_maker_learns_from_others_alone():

@@ -232,7 +232,7 @@ def test_moves_over_a_gap_count_for_nothing():
 
 def test_the_bundled_market_is_foreseen_by_its_imbalance(tmp_path):
     recording = read_recording(sample_recording())
-    assert save_signals(recording, 0.95, tmp_path) == ()
+    assert save_signals(recording, 0.95, tmp_path).reason == ""
     table = read_table(tmp_path / "signals.parquet")
     assert units_of(tmp_path / "signals.parquet") == SIGNAL_UNITS
     assert table.height == len(HORIZONS) * (len(NAMES) + 1)
@@ -246,8 +246,8 @@ def test_the_bundled_market_is_foreseen_by_its_imbalance(tmp_path):
 def test_a_recording_without_sizes_has_no_signals_and_a_warning(tmp_path):
     recording = market(np.random.default_rng(11).normal(size=300) * 5)
     recording.events["quantity"] = 1
-    (warning,) = save_signals(recording, 0.95, tmp_path)
-    assert warning.startswith("signals: `here MADE` must say how many lots stand at the best prices")
+    warning = save_signals(recording, 0.95, tmp_path).reason
+    assert warning.startswith("`here MADE` must say how many lots stand at the best prices")
     assert not (tmp_path / "signals.parquet").exists()
 
 

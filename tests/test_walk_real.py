@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from program import flowhft
@@ -22,7 +21,7 @@ from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
 from flowhft.studies.real.reproduce import Reproduce, typed
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
-from flowhft.studies.real.stages import Recorded, Sizes, natural_order
+from flowhft.studies.real.stages import Recorded, Sizes
 from flowhft.studies.recordings import recordings_in
 
 
@@ -226,13 +225,6 @@ def test_every_recording_of_a_folder_is_found(tmp_path):
             (tmp_path / place / path.name.replace(sample.name, f"{place[-1]}_usdm_x_1")).symlink_to(path)
     (tmp_path / "a" / "notes.txt").write_text("no recording")
     assert list(recordings_in(tmp_path)) == ["a_usdm_x_1", "b_usdm_x_1", "p_usdm_x_1"]
-
-
-@pytest.mark.parametrize(
-    ("quantity", "order"), [([1, 37, 9000], 40), ([1], 1), ([], 1), ([0, 0], 1), ([149], 100), ([96], 100)]
-)
-def test_orders_are_of_the_size_of_a_median_trade(quantity, order):
-    assert natural_order(np.array(quantity)) == order
 
 
 SIZES = Sizes(0.6, 4, 20, 64, 32, 1, 32, 1, (0.0,), (5.0,))

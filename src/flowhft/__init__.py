@@ -80,7 +80,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flowhft.calibrate.calibrate import calibrate
     from flowhft.desk.compiled.quote import begin, quote
     from flowhft.desk.replay.settings import ReplaySettings
     from flowhft.metrics.table import METRICS
@@ -92,7 +91,7 @@ if TYPE_CHECKING:
     from flowhft.scenarios.scenario import Scenario
     from flowhft.stages.adapt import adapt
     from flowhft.stages.backtest import backtest, replay
-    from flowhft.stages.calibrated import scenario_of
+    from flowhft.stages.calibrated import calibrate, scenario_of
     from flowhft.stages.evaluate import evaluate
     from flowhft.stages.frozen import load_frozen
     from flowhft.stages.imitate import imitate

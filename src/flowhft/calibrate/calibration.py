@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from flowhft.calibrate.adverse_selection import MARKOUT_UNITS
@@ -17,6 +18,8 @@ from flowhft.calibrate.parameter import Parameter
 from flowhft.calibrate.seasonality import SEASONALITY_UNITS
 from flowhft.calibrate.volatility import SIGNATURE_UNITS
 from flowhft.errors import DataError, require
+from flowhft.features.book import NAMES
+from flowhft.features.scales import Scales
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.venues import terms_of
 from flowhft.runs.files import entry
@@ -112,6 +115,7 @@ class Calibration:
         order_fills: how often resting orders were executed, against distance.
         markout_curve: the move of the mid against a fill at 1 / k, against the time since.
         hawkes_residuals: quantiles of the rescaled waiting times against those of the exponential.
+        book: scales of the signals of the order book; None where they were not measured, or it has none.
     """
 
     parameters: dict[str, Parameter]
@@ -125,6 +129,7 @@ class Calibration:
     order_fills: pl.DataFrame
     markout_curve: pl.DataFrame
     hawkes_residuals: pl.DataFrame
+    book: Scales | None = None
 
     def estimates(self, horizon: float) -> Estimates:
         """Return what an expert is told about this market.
@@ -163,6 +168,7 @@ def save(calibration: Calibration, folder: Path) -> None:
             "parameters": calibration.parameters,
             "facts": calibration.facts.instrument.facts | others,
             "warnings": calibration.warnings,
+            "book": None if calibration.book is None else _book_written(calibration.book),
         },
     )
 
@@ -194,7 +200,45 @@ def load_calibration(folder: Path) -> Calibration:
             f"`{path}` must be a calibration; {type(cause).__name__}: {cause}. Run `flowhft calibrate` again."
         ) from cause
     tables = {name: read_known(folder / f"{name}.parquet", table_of("calibrate", name)) for name in TABLES}
-    return Calibration(parameters, facts, warnings, **tables)
+    return Calibration(parameters, facts, warnings, **tables, book=_book_in(content.get("book"), path))
+
+
+def _book_written(scales: Scales) -> dict[str, Any]:
+    """Return the scales of a book as JSON has them: for each signal, what is taken off and its divisor."""
+    pairs = zip(NAMES, scales.centre.tolist(), scales.scale.tolist(), strict=True)
+    return {"unit": scales.unit, "signals": {name: [centre, scale] for name, centre, scale in pairs}}
+
+
+def _book_in(content: Any, path: Path) -> Scales | None:
+    """Return the scales of a book from JSON; None where it has none, or they are those of other signals.
+
+    Raises:
+        DataError: they are no numbers, or not positive.
+    """
+    if content is None:
+        return None
+    signals = entry(content, path, "signals", kind=dict)
+    if list(signals) != list(NAMES):
+        return None
+    try:
+        centre, scale = np.array(list(signals.values()), np.float64).T
+        unit = float(content["unit"])
+    except (KeyError, TypeError, ValueError) as cause:
+        raise DataError(
+            f"`book` of `{path}` must hold numbers; {cause}. Run `flowhft calibrate` again."
+        ) from cause
+    good = (
+        np.all(np.isfinite(centre))
+        and np.all(scale > 0.0)
+        and np.all(np.isfinite(scale))
+        and 0.0 < unit < math.inf
+    )
+    if not good:
+        raise DataError(
+            f"`book` of `{path}` must hold finite numbers and positive scales; received others. Run "
+            "`flowhft calibrate` again."
+        )
+    return Scales(centre, scale, unit)
 
 
 def _facts_in(values: dict[str, Any]) -> Facts:

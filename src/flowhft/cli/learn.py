@@ -25,15 +25,16 @@ class Learn(learn.Learn, Command):
         """Return what was learned, and which sides are quoted."""
         summary, gate = summary_of(folder), read_table(folder / "gate.parquet")
         lines = [
-            f"Learned from {summary['decisions']:,} decisions; orders of {summary['order_lots']:,} lots.",
+            f"Learned from {summary['decisions']:,} decisions of {summary['recordings']} recordings; orders "
+            f"of {summary['order_lots']:,} lots. The mid moves {summary['unit']:.3g} ticks in a second."
         ]
         for row in gate.iter_rows(named=True):
             if row["fills"] == 0:
                 lines.append(f"{row['side']}: no order was worth sending: not quoted")
                 continue
             lines.append(
-                f"{row['side']}: {row['fills']:,} fills, promised {row['promised']:.3g} ticks a lot, earned "
-                f"{row['edge']:.3g} +- {row['error']:.2g}: {'' if row['quoted'] else 'not '}quoted"
+                f"{row['side']}: {row['fills']:,} fills, promised {row['promised']:.3g} of such moves, "
+                f"earned {row['edge']:.3g} +- {row['error']:.2g}: {'' if row['quoted'] else 'not '}quoted"
             )
         return Result(
             summary={"folder": folder, **summary},

@@ -20,12 +20,12 @@ from jaxtyping import Float
 
 from flowhft.errors import UsageError, require
 from flowhft.features.book import MIRROR, NAMES, SIGN
+from flowhft.features.scales import FURTHEST, Scales
 from flowhft.policies.header import number
 from flowhft.policies.policy import Policy
 from flowhft.scenarios.scenario import Scenario
 from flowhft.types import Observation, Quote
 
-FURTHEST = 5.0  # deviations that a signal counts for at most, as it was learned
 ARRAYS = ("offsets", "centre", "scale", "fill", "edge", "value", "quoted")
 
 
@@ -42,12 +42,16 @@ class BookMaker:
         unit: of edges and values, ticks.
         cost: of a fill, ticks.
         kept: what the score of a price counts at which an order stands.
+        like: of a maker for any market like those that it learned in, how wide their spreads were
+            (`flowhft.features.scales.Scales.width`): it takes scales and costs from the market that it is in.
+            Empty for one that was made for one market, whose scales it keeps.
     """
 
     arrays: Mapping[str, Float[np.ndarray, "..."]]
     unit: float
     cost: float = 0.0
     kept: float = 2.0
+    like: tuple[float, ...] = ()
     kind: ClassVar[str] = "book"
     family: ClassVar[str] = "learned"
     draws: ClassVar[bool] = False
@@ -70,8 +74,21 @@ class BookMaker:
         return len(self.arrays["value"]) // 2
 
     def in_market(self, scenario: Scenario | None) -> Policy:
-        """Return it as it quotes in a scenario: as everywhere."""
-        return Policy(self)
+        """Return it as it quotes in a scenario: as everywhere, or at its fee where it is for any market."""
+        if scenario is None or not self.like:
+            return Policy(self)
+        return Policy(self.costing(float(scenario.estimates().fill_cost)))
+
+    def in_scales(self, scales: Scales) -> "BookMaker":
+        """Return it in a market of these scales; one that was made for one market keeps its own."""
+        if not self.like:
+            return self
+        arrays = {**self.arrays, "centre": scales.centre, "scale": scales.scale}
+        return replace(self, arrays=arrays, unit=scales.unit)
+
+    def unlike(self, scales: Scales) -> float:
+        """Return how far spreads are from those of the nearest market that it learned in, as logarithms."""
+        return min((abs(width - scales.width) for width in self.like), default=math.inf)
 
     def costing(self, cost: float) -> "BookMaker":
         """Return the same maker where a fill costs so much, ticks; its values stay."""
@@ -84,6 +101,7 @@ class BookMaker:
             "unit": self.unit,
             "cost": self.cost,
             "kept": self.kept,
+            "like": list(self.like),
             "offsets": len(self.arrays["offsets"]),
             "limit": self.limit,
         }
@@ -105,7 +123,8 @@ class BookMaker:
     def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "BookMaker":
         """Return it from the header and the arrays of a file."""
         unit, cost, kept = (number(header[name], name) for name in ("unit", "cost", "kept"))
-        return cls({name: np.asarray(arrays[name], np.float64) for name in ARRAYS}, unit, cost, kept)
+        like = tuple(number(width, "like") for width in header.get("like", ()))
+        return cls({name: np.asarray(arrays[name], np.float64) for name in ARRAYS}, unit, cost, kept, like)
 
 
 def shapes_of(offsets: int, limit: int) -> dict[str, tuple]:

@@ -31,8 +31,11 @@ SAVED = ("policy.safetensors", "frozen.safetensors")
 # The shipped policy, which its name is enough for.
 BUNDLED = {
     name: Path(flowhft.__file__).parent / "bundled" / f"{name}.safetensors"
-    for name in ("flowhft", "flowhft_plain")
+    for name in ("flowhft", "flowhft_plain", "flowhft_coins", "flowhft_shares")
 }
+
+# What takes the place of the shipped policy where the market shows an order book: makers by kind of market.
+SEEING = {"flowhft": ("flowhft_coins", "flowhft_shares")}
 
 FOLDED = "flowhft.frozen"  # format of files that only the desk can read: `flowhft.desk.compiled.store`
 
@@ -69,6 +72,7 @@ class Named:
         late: what is late (see `flowhft.simulate.quoting.delayed`), or None where the user did not say.
         options: what was written behind the name: the risk dial of a saved policy, and what stands in
             brackets (see `flowhft.policies.options`).
+        seeing: files of the policies of which one takes its place where the market shows an order book.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Named:
     delay: int | None = None
     late: Late | None = None
     options: str = ""
+    seeing: tuple[Path, ...] = ()
 
     @property
     def remembered(self) -> str:
@@ -148,6 +153,7 @@ def find_policy(text: str, *, frozen: bool = False) -> Named:
         name=name,
         written=text,
         policy=with_options(text, result.policy, options),
+        seeing=() if options.sampler else result.seeing,
         delay=options.delay,
         late=options.late,
         options=result.options + options.written,
@@ -193,7 +199,9 @@ def _find_bare(text: str, frozen: bool) -> Named:
     policy = load_policy(path)
     if dial:
         policy = _at_dial(policy, dial, text)
-    return Named(label or own_name + risk, text, policy, path, options=risk)
+    seeing = tuple(BUNDLED[maker] for maker in SEEING.get(name, ()) if not dial)
+    policy = replace(policy, seeing=tuple(load_policy(file) for file in seeing))
+    return Named(label or own_name + risk, text, policy, path, options=risk, seeing=seeing)
 
 
 def _at_dial(policy: Policy, dial: str, text: str) -> Policy:

@@ -115,4 +115,5 @@ def with_options(name: str, policy: Any, options: Options) -> Any:
             f"`{next(iter(options.sampler))}` must stand behind a flow policy, which has a sampler; received "
             f"'{name}'. Leave it out, or name the flow policy's own file or run folder."
         )
-    return replace(policy, core=flow.with_sampler(replace(flow.sampler, **options.sampler)))
+    sampler = replace(flow.sampler, **options.sampler)
+    return replace(policy, core=flow.with_sampler(sampler), seeing=())

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from flowhft.errors import UsageError
+from flowhft.features.scales import Scales
 from flowhft.policies.adapter import IDENTITY, Adapter, compose
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.scenarios.known import informed_in, premium_in, units_of
@@ -66,6 +67,8 @@ class Policy:
         dial: lowest and highest risk dial that `regime` was trained for, or None.
         training: how it came about, for people and manifests: what JSON can hold.
         settled: whether it was told its market already, and stays as it is in every other.
+        seeing: policies of which one takes its place where the market shows an order book: that which learned
+            in markets most like it. Not part of its file.
     """
 
     core: Core
@@ -74,6 +77,7 @@ class Policy:
     dial: tuple[float, ...] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     settled: bool = False
+    seeing: tuple["Policy", ...] = ()
 
     @property
     def kind(self) -> str:
@@ -127,8 +131,26 @@ class Policy:
             adapter = IDENTITY._replace(offset_bid=cost, offset_ask=cost) if cost else adapter
         return replace(self, core=core, regime=regime, adapter=adapter, settled=True)
 
+    def in_book(self, scales: Scales) -> "Policy":
+        """Return what quotes in a market that shows an order book, in the scales of that market.
+
+        Args:
+            scales: of its signals.
+        """
+        if self.seeing:
+            nearest = min(self.seeing, key=lambda one: one.core.unlike(scales))  # type: ignore[attr-defined]
+            return nearest.in_book(scales)
+        scaled = getattr(self.core, "in_scales", None)
+        return self if scaled is None else replace(self, core=scaled(scales))
+
+    def blind(self) -> "Policy":
+        """Return the same policy as it quotes without an order book, wherever it is."""
+        return replace(self, seeing=())
+
     def at_dial(self, dial: float) -> "Policy":
         """Return the same policy at another risk dial; only one with a regime adapter has one.
+
+        At a dial it never sees an order book.
 
         Args:
             dial: c, positive.
@@ -143,7 +165,7 @@ class Policy:
             )
         privileged = np.array(self.regime.told, np.float32)
         privileged[0] = math.log(dial)
-        return replace(self, regime=self.regime._replace(told=privileged))
+        return replace(self, regime=self.regime._replace(told=privileged), seeing=())
 
     def without_map(self) -> "Policy":
         """Return the same policy without the map that was fitted to a market; a regime adapter stays."""

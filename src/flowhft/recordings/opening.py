@@ -8,6 +8,7 @@ from flowhft.recordings.ticks import Recording
 # Venue -> its time zone, and when it opens there. One that is not here never closes, as far as is known.
 OPENINGS = {"nasdaq": ("America/New_York", time(9, 30))}
 DAY_NS = 86_400_000_000_000
+AFTER_OPENING = 900.0  # seconds after an opening that makers neither learn from nor quote in
 
 
 def opening_ns(recording: Recording) -> int | None:

@@ -102,6 +102,18 @@ class Evidence:
             return str(named)
         return next((name for name, one in reversed(self.origins.items()) if one.family in LEARNED), None)
 
+    def learned_in(self, stage: str) -> str | None:
+        """The learned policy that the results of a stage are about: the last one of its rows that learned.
+
+        Args:
+            stage: evaluate or backtest.
+        """
+        results = self.table(f"{stage}/results")
+        if results is None or "family" not in results.columns:
+            return self.learned
+        names = results.filter(pl.col("family").is_in(LEARNED))["policy"].unique(maintain_order=True)
+        return str(names[-1]) if len(names) else self.learned
+
 
 def is_expert(row: Mapping[str, Any]) -> bool:
     """Whether a row is of a closed form, with whatever coefficients.

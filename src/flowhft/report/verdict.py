@@ -91,6 +91,8 @@ def whether_it_earns(policy: str, where: str, pnl: Interval, currency: str) -> s
 
     To be better than others is not to be good.
     """
+    if pnl == (0.0, 0.0, 0.0):
+        return f"{policy} stays out {where}: none of its orders was filled, so it neither earns nor loses."
     if not all(math.isfinite(number) for number in pnl) or pnl.low > 0.0:
         return ""
     value, low, high = numbers.together(*pnl)
@@ -98,6 +100,40 @@ def whether_it_earns(policy: str, where: str, pnl: Interval, currency: str) -> s
     if pnl.high < 0.0:
         return f"{policy} loses money {where} ({measured})."
     return f"Whether {policy} earns anything at all {where} cannot be said ({measured})."
+
+
+def why_it_quotes(policy: str, row: dict[str, Any], maker: dict[str, Any]) -> str:
+    """Say how many of its decisions a policy that sees the order book quoted, and why; empty if not known.
+
+    Args:
+        policy: its name.
+        row: of results, with its quoting ratio.
+        maker: what is known of its training (`flowhft.stages.policies.makers_in`).
+    """
+    gates, ratio = maker.get("gate") or [], row.get("quoting_ratio")
+    if not gates or not numbers.known(ratio):
+        return ""
+    recordings = numbers.counted(len(maker.get("learned_from") or {}), "recording")
+    told = []
+    for gate in gates:
+        if gate["edge"] is None:
+            told.append(f"no {gate['side']} was worth sending")
+            continue
+        measured = f"{numbers.significant(gate['edge'])} +- {numbers.significant(gate['error'])}"
+        told.append(
+            f"{numbers.counted(gate['fills'], gate['side'])} that it would have sent earned {measured} moves "
+            "of the mid in a second each"
+        )
+    open_sides = [gate["side"] for gate in gates if gate["quoted"]]
+    verdict = {
+        0: "so while it holds nothing it quotes neither side",
+        1: f"so while it holds nothing it quotes the {(open_sides or [''])[0]} alone",
+        2: "so both sides are open, and the book of the moment decides",
+    }[len(open_sides)]
+    return (
+        f"{policy} saw the order book and quoted in {numbers.share(float(ratio))} of its decisions. On the "
+        f"{recordings} that it learned from, {' and '.join(told)}; {verdict}."
+    )
 
 
 def beside_pnl(row: dict[str, Any], currency: str) -> str:
@@ -290,6 +326,15 @@ def _measured(parameters: dict[str, dict[str, Any]]) -> str:
     return f"The market was measured: {known} parameters, {each}{rest}."
 
 
+def _seen(results: pl.DataFrame, evidence: Evidence) -> Iterator[str]:
+    """Say why the policy that the report is about quoted as often as it did, where it saw the order book."""
+    name = evidence.learned
+    maker = (evidence.record("backtest/backtest").get("makers") or {}).get(name)
+    row = _select(results, policy=str(name))
+    if maker and row and (sentence := why_it_quotes(str(name), row, maker)):
+        yield sentence
+
+
 def headline(evidence: Evidence) -> list[str]:
     """Return what was learned, in plain words, the most important sentence first.
 
@@ -301,10 +346,11 @@ def headline(evidence: Evidence) -> list[str]:
     if backtest is not None:
         differences = evidence.table("backtest/differences")
         sentences += on_recording(backtest, differences, evidence.learned, unseen_part(evidence), currency)
+        sentences += _seen(backtest, evidence)
     simulated = evidence.table("evaluate/results")
     if simulated is not None:
         sentences += in_simulation(
-            simulated, evidence.table("evaluate/differences"), evidence.learned, currency
+            simulated, evidence.table("evaluate/differences"), evidence.learned_in("evaluate"), currency
         )
     if not sentences and (parameters := evidence.record("calibrate/calibration").get("parameters")):
         sentences.append(_measured(parameters))

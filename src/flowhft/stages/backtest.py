@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate, load_calibration
+from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, load_calibration
 from flowhft.desk.replay import engine
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.errors import UsageError, require
+from flowhft.features.scales import Scales
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
@@ -19,12 +20,12 @@ from flowhft.recordings.split import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.recordings.windowed import InMemory
 from flowhft.scenarios.scenario import Scenario
-from flowhft.stages.calibrated import scenario_of
+from flowhft.stages.calibrated import calibrate, scenario_of
 from flowhft.stages.calibration_fit import require_instrument, settings_for, unlike_the_calibration
 from flowhft.stages.costs import slowest, sweep_costs
 from flowhft.stages.evaluation import Backtest, Replays, evaluation_of_replays
 from flowhft.stages.journalled import journals_in
-from flowhft.stages.policies import Given, Lineup, frozen_in, lineup
+from flowhft.stages.policies import Given, Lineup, frozen_in, lineup, makers_in
 from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, no_progress
 
@@ -40,12 +41,14 @@ class ReplayedMarket(NamedTuple):
         settings: of the replay, with the times, the order size and the fee of the scenario where none were
             set.
         warnings: where the replay differs from what policies are told, a sentence each.
+        book: scales of the signals of its order book; None where no calibration measured them.
     """
 
     scenario: Scenario
     flow: OrderFlow
     settings: ReplaySettings
     warnings: tuple[str, ...]
+    book: Scales | None = None
 
 
 def replay(
@@ -96,7 +99,7 @@ def replay(
         progress(0.0, "calibrating")
         calibration = calibrate(recording, CALIBRATION, seed)
     market = replayed_market(recording, scenario, calibration, settings)
-    quoting = frozen_in(compared.policies, market.scenario)
+    quoting = frozen_in(compared.policies, market.scenario, market.book)
     instrument, start = recording.instrument, first_mid(recording)
     least, order = instrument.minimum_notional, instrument.notional(start, market.settings.lots)
     require(
@@ -147,6 +150,7 @@ def replay(
         ),
         confidence=confidence,
         learned=compared.learned,
+        more={"makers": makers_in(compared.policies, market.book)},
     )
     about = [f"recording: {warning}" for warning in recording.warnings]
     about += market.warnings
@@ -253,7 +257,8 @@ def replayed_market(
         "Shorten the sessions with --replay.horizon, or judge a longer part.",
     )
     warnings = unlike_the_calibration(settings, scenario, calibration, instrument, first_mid(recording))
-    return ReplayedMarket(scenario, flow, settings, warnings)
+    book = None if calibration is None else calibration.book
+    return ReplayedMarket(scenario, flow, settings, warnings, book)
 
 
 def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[str]:

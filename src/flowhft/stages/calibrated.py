@@ -1,11 +1,38 @@
 """The market of a recording, as policies are told it and as it is simulated."""
 
+from dataclasses import replace
+
 from flowhft.calibrate import scenario as market
-from flowhft.calibrate.calibrate import Calibration
+from flowhft.calibrate.calibrate import Calibration, CalibrationSettings
+from flowhft.calibrate.calibrate import calibrate as fitted
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.ticks import Recording
 from flowhft.scenarios.scenario import Scenario
+from flowhft.stages.signals import scales_in
+from flowhft.types import Progress, no_progress
+
+SETTINGS = CalibrationSettings()
+
+
+def calibrate(
+    recording: Recording,
+    settings: CalibrationSettings = SETTINGS,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Calibration:
+    """Fit a market to a recording, with error bars, and measure the scales of what its book shows.
+
+    Args:
+        recording: with trades and a mid price.
+        settings: of the estimators.
+        seed: of the bootstrap.
+        progress: told how far it is.
+
+    Raises:
+        DataError: the recording cannot carry a calibration.
+    """
+    return replace(fitted(recording, settings, seed, progress), book=scales_in(recording))
 
 
 def scenario_of(

@@ -62,14 +62,19 @@ def scenarios_of(names: str) -> tuple[str, dict[str, str]]:
     return ",".join(bare), {f"scenarios {n}: {f.name}": identity_of(f) for n, f in enumerate(files, 1)}
 
 
-def policies_of(results: Iterable[Any]) -> tuple[str, dict[str, str]]:
+def policies_of(results: Iterable[Any], *, book: bool = False) -> tuple[str, dict[str, str]]:
     """Return how policies are remembered: experts as they were written, saved ones by name and content.
 
     Args:
         results: policies as `flowhft.policies.names.find_policies` returns them.
+        book: whether they may see an order book: then what takes their place there is remembered too.
     """
     results = list(results)
     identities = {f"policy {p.name}": identity_of(p.path) for p in results if p.path}
+    if book:
+        identities |= {
+            f"policy {p.name} by {file.stem}": identity_of(file) for p in results for file in p.seeing
+        }
     return ",".join(policy.remembered for policy in results), identities
 
 

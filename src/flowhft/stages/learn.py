@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flowhft.desk.replay.labels import LabelSettings, label_orders
 from flowhft.desk.replay.latency import as_received
@@ -11,11 +12,13 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import read_tape
 from flowhft.errors import DataError, require
-from flowhft.learn.recordings.examples import Examples, scales_of, second_move
+from flowhft.features.scales import scales_of, second_move
+from flowhft.learn.recordings.examples import Examples
 from flowhft.learn.recordings.fit import Learned
 from flowhft.learn.recordings.fit import learn as fitted
+from flowhft.learn.recordings.gate import Gate
 from flowhft.learn.recordings.settings import MakerSettings
-from flowhft.learn.recordings.training_set import DAY_NS, Seen, training_set
+from flowhft.learn.recordings.training_set import DAY_NS, Seen, training_set, whole
 from flowhft.policies.policy import Policy
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
@@ -79,7 +82,7 @@ def examples_of(
     tried = LabelSettings(settings.offsets, settings.lifetime, (settings.edge_horizon,))
     labels = label_orders(recording, time_ns, rules, tried, seed)
     placed, filled, edge = labels.placed, labels.filled, labels.edge[..., 0]
-    return Examples(recording.name, time_ns, signals, placed, filled, edge, scales_of(signals, unit))
+    return Examples(recording.name, time_ns, mid, signals, placed, filled, edge, scales_of(signals, unit))
 
 
 def seen(
@@ -112,6 +115,7 @@ def learn(
     recordings: Sequence[Recording | Path | str],
     *,
     share: float = 0.6,
+    anywhere: bool = False,
     settings: MakerSettings = MAKER,
     replay: ReplaySettings = REPLAY,
     seed: int = 0,
@@ -123,6 +127,9 @@ def learn(
         recordings: the first is the market that it is for, of which its first part is learned from; the
             others are of the same kind of market, learned from as far as the clock allows.
         share: of the first one's time that is learned from; 1 for all.
+        anywhere: whether it is for any market like theirs: all recordings are learned from whole, on all of
+            them positions are valued and the gate is set, and it takes scales and fees from the market that
+            it is brought into.
         settings: of the maker.
         replay: by whose rules orders fill, with their latencies and the fee.
         seed: of the draws which orders are answered.
@@ -134,6 +141,13 @@ def learn(
     """
     require(len(recordings) > 0, "recordings", "name one or more", "none")
     require(0.0 < share <= 1.0, "share", "lie above 0 and not above 1", share)
+    require(
+        share == 1.0 or not anywhere,
+        "share",
+        "be 1 for a maker that is for any market",
+        share,
+        "Nothing is kept unseen.",
+    )
     known: list[Seen] = []
     rules, first_price, day, border, last = replay, 0.0, 0, 0, 0
     for done, one in enumerate(recordings):
@@ -144,7 +158,9 @@ def learn(
         if done == 0:
             day, border, last = begin // DAY_NS, begin + round(share * (end - begin)), end
             first_price = first_mid(recording)
-        if begin // DAY_NS == day and end > border:  # nothing behind the border is looked at, no scale either
+        if (
+            not anywhere and begin // DAY_NS == day and end > border
+        ):  # nothing behind the border is looked at, no scale either
             if begin >= border:
                 continue
             recording = between(recording, None, border)
@@ -153,10 +169,15 @@ def learn(
         known.append(seen(recording, settings, replay, seed))
     known[0] = known[0]._replace(last_ns=last)
     progress(0.7, "fitting heads")
-    given = training_set(known[0], known[1:], share)
+    given = whole(known) if anywhere else training_set(known[0], known[1:], share)
     cost = 1e-4 * rules.fee_bps * first_price
     learned = fitted(given.examples, given.like, given.own.scales, settings.aims, cost)
-    counts = {one.name: len(one.time_ns) for one in given.examples}
+    if anywhere:
+        like = tuple(one.scales.width for one in given.examples)
+        learned = learned._replace(maker=changed(learned.maker, like=like))
+    counts: dict[str, int] = {}
+    for one in given.examples:
+        counts[_called(one, counts)] = len(one.time_ns)
     training = {
         "learned_from": counts,
         "order_lots": rules.lots,
@@ -164,6 +185,30 @@ def learn(
         "lifetime": settings.lifetime,
         "edge_horizon": settings.edge_horizon,
         "seed": seed,
+        "gate": _written(learned.gates),
     }
     progress(1.0, "learned")
     return BookMaking(Policy(learned.maker, training=training), learned, rules, counts)
+
+
+def _called(examples: Examples, taken: Mapping[str, int]) -> str:
+    """Return the name of a recording with its date, where its times count from 1970; each has another."""
+    first = int(examples.time_ns[0])
+    name = (
+        examples.name
+        if first < DAY_NS
+        else f"{examples.name} {datetime.fromtimestamp(first / 1e9, UTC):%Y-%m-%d}"
+    )
+    number = 2
+    called = name
+    while called in taken:
+        called, number = f"{name} ({number})", number + 1
+    return called
+
+
+def _written(gates: Sequence[Gate]) -> list[dict[str, Any]]:
+    """Return the gates of bids and asks as JSON has them: None for what is not known."""
+    return [
+        {"side": side} | {name: None if value != value else value for name, value in gate._asdict().items()}
+        for side, gate in zip(("bid", "ask"), gates, strict=True)
+    ]

@@ -17,7 +17,9 @@ import polars as pl
 from flowhft.desk.compiled import Frozen
 from flowhft.desk.compiled.freeze import freeze
 from flowhft.errors import UsageError, require
+from flowhft.features.scales import Scales
 from flowhft.flow.policy import FlowPolicy, as_data
+from flowhft.policies.book import BookMaker
 from flowhft.policies.flow import flow_in
 from flowhft.policies.names import Named, delay_all, find_policy, tune
 from flowhft.policies.options import Late, split_list
@@ -170,13 +172,41 @@ def _stays_at_home(named: Named) -> bool:
     return NO_QUOTE in (named.name, named.origin.rule)
 
 
-def frozen_in(policies: Iterable[Named], scenario: Scenario | None) -> dict[str, Frozen | OwnPolicy]:
+def frozen_in(
+    policies: Iterable[Named], scenario: Scenario | None, book: Scales | None = None
+) -> dict[str, Frozen | OwnPolicy]:
     """Return policies as the desk runs them, by name, those told the market told this one.
+
+    Args:
+        policies: they.
+        scenario: the market.
+        book: scales of the signals of its order book; None where it shows none.
 
     Raises:
         UsageError: one of them is delayed, or cannot quote at the desk.
     """
-    return {policy.name: freeze(policy, scenario) for policy in policies}
+    return {policy.name: freeze(policy, scenario, book) for policy in policies}
+
+
+def makers_in(policies: Iterable[Named], book: Scales | None) -> dict[str, dict[str, Any]]:
+    """Return what is known of the policies that see the order book of a market, by name.
+
+    Args:
+        policies: they.
+        book: scales of the signals of the market's order book; None where it shows none.
+
+    Returns:
+        Of each, what its training wrote down of itself: `learned_from`, decisions by recording, `gate`, what
+        became of the orders that it would have sent there, by side.
+    """
+    if book is None:
+        return {}
+    found = {named.name: named.policy.in_book(book) for named in policies if isinstance(named.policy, Policy)}
+    return {
+        name: {key: policy.training[key] for key in ("learned_from", "gate") if key in policy.training}
+        for name, policy in found.items()
+        if policy.kind == BookMaker.kind
+    }
 
 
 def find_saved(given: Any, option: str = "policy") -> Named:
@@ -195,4 +225,4 @@ def find_saved(given: Any, option: str = "policy") -> Named:
             f"`{option}` must be a saved policy; received '{result.written}'. Name a .safetensors file."
         )
     require(not result.delay, option, "be adapted without a delay", f"'{result.written}'")
-    return result
+    return replace(result, policy=result.policy.blind())

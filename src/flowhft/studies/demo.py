@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.errors import require
+from flowhft.errors import DataError, require
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings, ObjectiveName
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import REPORT, replacing
 from flowhft.stages.folder import RUNS, identity_of, require_ours, run_of
-from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, evaluate, freeze, imitate
+from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, evaluate, freeze, imitate, learn
 from flowhft.stages.folders.calibrate import SCENARIOS
 from flowhft.stages.settings import MOST_PATHS
 from flowhft.stages.stage import Listener, Silent, Stage
@@ -64,6 +64,7 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
     from flowhft.report.evidence import gather
     from flowhft.report.verdict import headline
     from flowhft.stages.recording import identity_of_recording
+    from flowhft.studies.book.protocol import kind_of
 
     for name, least in (("demonstrations", 2), ("updates", 1), ("paths", 2)):
         value = getattr(settings, name)
@@ -151,12 +152,30 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
         "adapt",
     )
     done(freeze.run, freeze.Freeze(policy=str(adapted), **common), "freeze")
-    policies = ",".join([EXPERTS, f"{OBJECTIVE}={learned}", SHIPPED, f"adapted={adapted}"])
+    makers: list[str] = []
+    try:
+        maker = done(
+            learn.run,
+            learn.Learn(
+                recording=recording,
+                share=settings.share,
+                maker=kind_of(read.venue).settings,
+                replay=settings.replay,
+                repair=settings.repair,
+                instrument=settings.instrument,
+                **common,
+            ),
+            "learn",
+        )
+        makers = [f"book={maker}"]
+    except DataError as reason:  # too short, or its book tells nothing: the rest goes on without
+        listener.note(f"learn: {reason}")
+    ours = [f"{OBJECTIVE}={learned}", SHIPPED, f"adapted={adapted}"]
     done(
         evaluate.run,
         evaluate.Evaluate(
             scenarios=scenarios,
-            policies=policies,
+            policies=",".join([EXPERTS, *ours]),
             teachers=demonstrated,
             paths=settings.paths,
             reference=REFERENCE,
@@ -169,7 +188,8 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
         backtest.Backtest(
             recording=recording,
             calibration=calibrated,
-            policies=policies,
+            # The shipped policy comes last, who the verdict is about: on a recording it sees the order book.
+            policies=",".join([EXPERTS, ours[0], ours[2], *makers, SHIPPED]),
             after=settings.share,
             teachers=demonstrated,
             reference=REFERENCE,

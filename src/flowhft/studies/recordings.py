@@ -1,9 +1,12 @@
 """The recordings that a study takes: those of a folder, by name."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from flowhft.errors import DataError, UnknownNameError
+from flowhft.types import Progress
 
 
 def recordings_to_take(data: Path | None, names: Sequence[str] = ()) -> dict[str, Path]:
@@ -48,3 +51,35 @@ def recordings_in(data: Path) -> dict[str, Path]:
             name = session.prefix.name
             result[name if name not in result else f"{folder.name}_{name}"] = session.prefix
     return result
+
+
+def outcomes_of(
+    work: Any, names: Sequence[str], cores: int, ready: Callable[[str, int], None], progress: Progress
+) -> dict[str, Any]:
+    """Do the work on recordings, several side by side, and return what came of each by its name.
+
+    Args:
+        work: a `flowhft.work.task.Work` whose task n is recording n.
+        names: of the recordings.
+        cores: processes; 0 for one a core of the machine.
+        ready: run first in every process: (device, cores).
+        progress: told how far all of it is.
+    """
+    from flowhft.simulate.spans import Span, Task
+    from flowhft.work.pool import PoolExecutor, cores_for
+    from flowhft.work.task import do_here
+
+    results: dict[str, Any] = {}
+    cores = cores_for(cores, len(names))
+    executor = PoolExecutor(cores, ready) if cores > 1 else do_here
+    tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
+
+    def tell(share: float, now: str) -> None:
+        progress((len(results) + share) / len(names), now)
+
+    with contextlib.closing(executor(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
+        task: Any
+        for task, outcome in outcomes:
+            results[names[task.span.number]] = outcome
+            tell(0.0, f"{len(results)} of {len(names)} recordings")
+    return {name: results[name] for name in names}

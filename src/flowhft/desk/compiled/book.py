@@ -1,6 +1,7 @@
 """Makers that see the order book at the desk: heads for every price and values of positions, compiled."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numba import njit
@@ -20,8 +21,9 @@ from flowhft.desk.compiled.exact import require_shape
 from flowhft.desk.compiled.kind import Kind
 from flowhft.errors import UsageError
 from flowhft.features.book import MIRROR, NAMES, SIGN
+from flowhft.features.scales import FURTHEST
 from flowhft.policies.adapter import Adapter, adapt_quote
-from flowhft.policies.book import ARRAYS, FURTHEST, BookMaker, shapes_of
+from flowhft.policies.book import ARRAYS, BookMaker, shapes_of
 from flowhft.types import Observation, Quote
 
 _SIGNALS = len(NAMES)
@@ -113,7 +115,7 @@ def _checked(parts: BookMaker) -> BookMaker:
     for name, values in arrays.items():
         if not np.all(np.isfinite(values)):
             raise UsageError(f"`{name}` must be finite numbers; received others. Train the policy again.")
-    return BookMaker(arrays, float(parts.unit), float(parts.cost), float(parts.kept))
+    return replace(parts, arrays=arrays)
 
 
 def _packed(parts: BookMaker, adapter: Adapter) -> Packed:

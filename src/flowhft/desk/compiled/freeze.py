@@ -13,6 +13,7 @@ from flowhft.desk.compiled.policy import Frozen, assemble, freeze_actor, freeze_
 from flowhft.desk.compiled.store import load_folded
 from flowhft.errors import UsageError
 from flowhft.features import IN_TICKS
+from flowhft.features.scales import Scales
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.agent import Agent
 from flowhft.policies.book import BookMaker
@@ -69,12 +70,17 @@ EXECUTORS: dict[str, Callable[[Policy, Any], Frozen]] = {
 }
 
 
-def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: Scenario | None = None) -> Any:
+def freeze(
+    policy: Policy | OwnPolicy | FoldedFile | Frozen | Named,
+    scenario: Scenario | None = None,
+    book: Scales | None = None,
+) -> Any:
     """Return a policy as it quotes in a scenario, as plain arrays for the desk.
 
     Args:
         policy: as data, or as a user names it.
         scenario: the market; None for a policy that is the same everywhere.
+        book: scales of the signals of its order book; None where it shows none.
 
     Returns:
         A `Frozen`; a user's own policy, and what is frozen already, as it is.
@@ -89,12 +95,12 @@ def freeze(policy: Policy | OwnPolicy | FoldedFile | Frozen | Named, scenario: S
                 f"`delay` must be 0 steps at the desk, whose market has latencies of its own; received "
                 f"{policy.delay} for '{policy.name}'. Set the latencies of the replay instead."
             )
-        return freeze(policy.policy, scenario)
+        return freeze(policy.policy, scenario, book)
     if isinstance(policy, OwnPolicy | Frozen):
         return policy
     if isinstance(policy, FoldedFile):
         return load_folded(policy.path)
-    there = policy.in_market(scenario)
+    there = (policy if book is None else policy.in_book(book)).in_market(scenario)
     return EXECUTORS[there.kind](there, there.core)
 
 

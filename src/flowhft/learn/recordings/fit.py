@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowhft.learn.recordings.examples import Examples, Scales
+from flowhft.features.scales import Scales
+from flowhft.learn.recordings.examples import Examples
 from flowhft.learn.recordings.gate import Gate, gate_of
 from flowhft.learn.recordings.heads import Fitted, fit_heads
 from flowhft.policies.book import BookMaker
@@ -44,7 +45,7 @@ class Learned(NamedTuple):
     Attributes:
         maker: it.
         value: of positions, units, without the gate.
-        gates: of bids and asks.
+        gates: of bids and asks, in units.
         strengths: of the ridges of the heads of fill and edge.
     """
 
@@ -105,18 +106,7 @@ def _gates(
     aims: Aims,
     fee: float,
 ) -> tuple[Gate, Gate]:
-    """Return the gates of both sides; of several recordings together in units of each one's moves."""
-    if len(like) == 1:
-        one = examples[like[0]]
-        place = like[0]
-        return gate_of(
-            one,
-            fitted.chance[place],
-            fitted.gain[place],
-            value.value,
-            aims.block_seconds,
-            fee * one.scales.unit,
-        )
+    """Return the gates of both sides, in units of each recording's moves."""
     together, origin = [], 0
     for i in like:
         one = examples[i]
@@ -133,7 +123,7 @@ def _gates(
     pooled = together[0]._replace(
         **{
             name: np.concatenate([getattr(one, name) for one in together])
-            for name in ("time_ns", "signals", "placed", "filled", "edge")
+            for name in ("time_ns", "mid_price", "signals", "placed", "filled", "edge")
         }
     )
     chance = np.concatenate([fitted.chance[i] for i in like])

@@ -20,7 +20,7 @@ class Gate(NamedTuple):
 
     Attributes:
         fills: of orders that were chosen.
-        promised: mean edge of them by the heads that chose, ticks a lot, less the fee.
+        promised: mean edge of them by the heads that chose, as the examples count edges, less the fee.
         edge: mean edge that they had, likewise; NaN without fills.
         error: its standard error over blocks.
         quoted: whether the side is quoted.

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from flowhft.errors import DataError, UsageError
-from flowhft.learn.recordings.examples import Examples, by_side, standard
+from flowhft.features.scales import by_side, standard
+from flowhft.learn.recordings.examples import Examples
 
 FOLDS = 5
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # of a ridge, in units of the information of one intercept

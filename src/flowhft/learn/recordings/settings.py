@@ -5,6 +5,7 @@ from typing import Annotated
 
 from flowhft.errors import require
 from flowhft.learn.recordings.fit import Aims
+from flowhft.recordings.opening import AFTER_OPENING
 from flowhft.runs.ranges import Count, NotNegative, Positive, Range, check_ranges
 
 OFFSETS = (6, 3, 2, 1, 0, -2, -6, -12)
@@ -32,7 +33,7 @@ class MakerSettings:
     order."""
     block: Positive = 300.0
     """Seconds that count as one independent part where errors are worked out."""
-    after_opening: NotNegative = 900.0
+    after_opening: NotNegative = AFTER_OPENING
     """Seconds after an exchange's opening that are left out; a market that never closes has none."""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flowhft.errors import DataError
-from flowhft.learn.recordings.examples import Examples, scales_of
+from flowhft.features.scales import scales_of, second_move
+from flowhft.learn.recordings.examples import Examples
 
 DAY_NS = 86_400_000_000_000
 LATE = 0.05  # seconds by which what became of an order is known later than its life and horizon say
@@ -47,8 +48,12 @@ class Seen(NamedTuple):
 
 
 def rescaled(examples: Examples) -> Examples:
-    """Return examples in scales that their own signals make; the unit of moves stays."""
-    return examples._replace(scales=scales_of(examples.signals, examples.scales.unit))
+    """Return examples in the scales of their own signals and moves: nothing else of the recording is in them.
+
+    Where their mid never moves, the unit of moves stays.
+    """
+    unit = second_move(examples.time_ns, examples.mid_price) if len(examples.time_ns) > 1 else 0.0
+    return examples._replace(scales=scales_of(examples.signals, unit or examples.scales.unit))
 
 
 class TrainingSet(NamedTuple):
@@ -63,6 +68,12 @@ class TrainingSet(NamedTuple):
     examples: tuple[Examples, ...]
     like: tuple[int, ...]
     own: Examples
+
+
+def whole(recordings: Sequence[Seen]) -> TrainingSet:
+    """Return what a maker for any market like those of some recordings learns from: all of them, whole."""
+    parts = tuple(rescaled(one.examples) for one in recordings)
+    return TrainingSet(parts, tuple(range(len(parts))), parts[0])
 
 
 def training_set(

@@ -37,7 +37,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
             row(figure(_weights(heads, "fill", "probability of a fill"), "")),
             note(
                 "Weights are for signals in standard deviations, of the bid's head; the ask has the same for "
-                "the mirror image of the book. Edges are in deviations of the mid's move in a second."
+                "the mirror image of the book. Edges are in moves: deviations of the mid's move in a second."
             ),
             folded("All prices", _prices(heads)),
         ]
@@ -56,7 +56,7 @@ def _gate(gate: pl.DataFrame) -> Markup:
         ]
         for line in gate.iter_rows(named=True)
     ]
-    head = ["side", "fills", "promised, ticks a lot", "earned", "standard error", ""]
+    head = ["side", "fills", "promised, moves", "earned", "standard error", ""]
     return table(head, lines, class_="metrics")
 
 

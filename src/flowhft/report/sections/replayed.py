@@ -68,7 +68,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         parts.append(figure(latency_figure(latency), caption))
     if whole := whole_part(settings, currency):
         parts += [subtitle("Over the whole part"), whole]
-    known = dict(pairs(settings, without=("warnings", *_PER_POLICY)))
+    known = dict(pairs(settings, without=("warnings", "makers", *_PER_POLICY)))
     if known:
         parts.append(folded("Settings of the backtest", facts(known.items())))
     return join(parts)

@@ -191,9 +191,13 @@ TABLES = (
         (
             C("side", "", "bid or ask"),
             C("fills", "", "of orders that heads chose which had not seen what became of them"),
-            C("promised", "ticks a lot", "mean edge of these fills by the heads, less the fee"),
-            C("edge", "ticks a lot", "mean edge that they had, less the fee"),
-            C("error", "ticks a lot", "its standard error over blocks of time"),
+            C(
+                "promised",
+                "moves",
+                "mean edge of these fills by the heads, less the fee; of the mid in a second",
+            ),
+            C("edge", "moves", "mean edge that they had, less the fee, likewise"),
+            C("error", "moves", "its standard error over blocks of time"),
             C("quoted", "", "whether the side is quoted: the edge exceeds one error"),
         ),
         read=("learn",),

@@ -80,7 +80,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     scenario, calibration = read_scenarios(folder / SCENARIOS)[0], load_calibration(folder)
     replayed_market(evaluated, scenario, calibration, settings.replay)  # refuses now what cannot be replayed
     parents["recording"] = identity_of_recording(evaluated)
-    called, saved = policies_of(compared.policies)
+    called, saved = policies_of(compared.policies, book=True)
     run = run_of(settings, "backtest", parents | saved, policies=called)
     if work := begin(run, listener):
         journal = run.folder / "journal"

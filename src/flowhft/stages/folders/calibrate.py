@@ -10,7 +10,7 @@ import polars as pl
 from tyro.conf import Positional
 
 from flowhft.calibrate.settings import CalibrationSettings
-from flowhft.errors import DataError, require
+from flowhft.errors import require
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.runs.folder import stream, write_json, write_table
 from flowhft.stages.folder import begin, run_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowhft.calibrate.calibrate import Calibration
     from flowhft.recordings.ticks import Recording
     from flowhft.scenarios.scenario import Scenario
+    from flowhft.stages.signals import Signals
 
 SCENARIOS = "scenarios.toml"
 ORDER_FLOW = "order_flow.json"
@@ -97,9 +98,11 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             write_json(work / ORDER_FLOW, fit.comparison)
         scenarios = grid_around(centre)
         with listener.stage("calibrate the signals of the book"):
-            no_signals = save_signals(learn, settings.calibration.confidence, work)
+            signals = save_signals(learn, settings.calibration.confidence, work)
+        no_signals = (f"signals: {signals.reason}",) if signals.reason else ()
         left_out = left_out_of(scenarios, result)
-        save(replace(result, warnings=result.warnings + left_out + no_signals), work)
+        warnings = result.warnings + left_out + no_signals
+        save(replace(result, warnings=warnings, book=signals.scales), work)
         write_json(work / "recording.json", facts_of(parts))
         (work / SCENARIOS).write_text(scenarios_to_toml(scenarios), encoding="utf-8")
         run.finish(
@@ -111,8 +114,8 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
     return run.folder
 
 
-def save_signals(recording: "Recording", confidence: float, folder: Path) -> tuple[str, ...]:
-    """Write what the signals of a book say as `signals.parquet`; a warning where the recording has none.
+def save_signals(recording: "Recording", confidence: float, folder: Path) -> "Signals":
+    """Write what the signals of a book say as `signals.parquet`, where the recording has any, and return it.
 
     Args:
         recording: what is learned from.
@@ -120,14 +123,12 @@ def save_signals(recording: "Recording", confidence: float, folder: Path) -> tup
         folder: exists.
     """
     from flowhft.calibrate.signals import SIGNAL_UNITS
-    from flowhft.stages.signals import calibrate_signals
+    from flowhft.stages.signals import signals_of
 
-    try:
-        table = calibrate_signals(recording, confidence)
-    except DataError as reason:
-        return (f"signals: {reason}",)
-    write_table(folder / "signals.parquet", table, SIGNAL_UNITS)
-    return ()
+    found = signals_of(recording, confidence)
+    if found.skill is not None:
+        write_table(folder / "signals.parquet", found.skill, SIGNAL_UNITS)
+    return found
 
 
 def _check(settings: Calibrate) -> None:

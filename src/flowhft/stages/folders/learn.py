@@ -28,6 +28,8 @@ class Learn(Stage):
     the first one's part allows, those of other days whole."""
     share: float = 0.6
     """Share of the recording's time to learn from, from its start; the rest is not looked at."""
+    anywhere: bool = False
+    """Make it for any market like these: all are learned from whole (share 1), none is kept unseen."""
     repair: bool = False
     """Mend what can be mended in the recordings, and say what was done."""
     maker: MakerSettings = MakerSettings()
@@ -58,6 +60,7 @@ def run(settings: Learn, listener: Listener | None = None) -> Path:
             result = learn(
                 [parts.whole, *others],
                 share=settings.share,
+                anywhere=settings.anywhere,
                 settings=settings.maker,
                 replay=settings.replay,
                 seed=settings.seed,

@@ -15,7 +15,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.features.book import NAMES
-from flowhft.learn.recordings.examples import Scales, by_side, standard
+from flowhft.features.scales import Scales, by_side, standard
 from flowhft.learn.recordings.heads import Heads
 from flowhft.policies.book import BookMaker
 from flowhft.recordings.book import TopOfBook, mid_at, top_of_book

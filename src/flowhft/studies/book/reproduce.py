@@ -1,6 +1,5 @@
 """Makers that see the book on every recording of a folder, and the page of the results."""
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from flowhft.stages.folder import RUNS
 from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.studies.book.outcomes import PHASES
 from flowhft.studies.page import StudyResult, claim, settle, write_page
-from flowhft.studies.recordings import recordings_to_take
+from flowhft.studies.recordings import outcomes_of, recordings_to_take
 from flowhft.types import Progress
 
 NAME = "reproduce book"
@@ -85,28 +84,12 @@ def _outcomes(
     settings: Reproduce, prefixes: Mapping[str, Path], folder: Path, progress: Progress
 ) -> dict[str, Any]:
     """Judge on every recording, several at a time."""
-    from flowhft.simulate.spans import Span, Task
     from flowhft.studies.book.stages import BookWork
-    from flowhft.work.pool import PoolExecutor, cores_for
-    from flowhft.work.task import do_here
 
     names = tuple(prefixes)
     paths = tuple(path.resolve() for path in prefixes.values())
     work = BookWork(paths, names, folder.resolve(), settings.phases, settings.seed)
-    results: dict[str, Any] = {}
-    cores = cores_for(settings.cores, len(names))
-    executor = PoolExecutor(cores, _alone) if cores > 1 else do_here
-    tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
-
-    def tell(share: float, now: str) -> None:
-        progress((len(results) + share) / len(names), now)
-
-    with contextlib.closing(executor(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
-        task: Any
-        for task, outcome in outcomes:
-            results[names[task.span.number]] = outcome
-            tell(0.0, f"{len(results)} of {len(names)} recordings")
-    return {name: results[name] for name in names}
+    return outcomes_of(work, names, settings.cores, _alone, progress)
 
 
 def typed(settings: Reproduce) -> str:

@@ -1,6 +1,5 @@
 """Every policy on every recording of a folder, and the page of the results."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from flowhft.stages.stage import Listener, Silent, Stage
 from flowhft.stages.tables import units_in
 from flowhft.studies.page import StudyResult, claim, settle, write_page
 from flowhft.studies.real.stages import RecordingWork, Sizes
-from flowhft.studies.recordings import recordings_to_take
+from flowhft.studies.recordings import outcomes_of, recordings_to_take
 from flowhft.types import Progress
 
 NAME = "reproduce real"
@@ -117,9 +116,6 @@ def _outcomes(
 ) -> dict[str, Any]:
     """Run the stages of every recording, several recordings at a time."""
     from flowhft.simulate.devices import prepare
-    from flowhft.simulate.spans import Span, Task
-    from flowhft.work.pool import PoolExecutor, cores_for
-    from flowhft.work.task import do_here
 
     work = RecordingWork(
         tuple(path.resolve() for path in prefixes.values()),
@@ -139,21 +135,7 @@ def _outcomes(
         ),
         settings.seed,
     )
-    names = list(prefixes)
-    results: dict[str, Any] = {}
-    cores = cores_for(settings.cores, len(names))
-    executor = PoolExecutor(cores, prepare) if cores > 1 else do_here
-    tasks = [Task(Span(0, number, number, 1)) for number in range(len(names))]
-
-    def tell(share: float, now: str) -> None:
-        progress((len(results) + share) / len(names), now)
-
-    with contextlib.closing(executor(work, tasks, tell)) as outcomes:  # type: ignore[type-var]
-        task: Any
-        for task, outcome in outcomes:
-            results[names[task.span.number]] = outcome
-            tell(0.0, f"{len(results)} of {len(names)} recordings")
-    return {name: results[name] for name in names}
+    return outcomes_of(work, tuple(prefixes), settings.cores, prepare, progress)
 
 
 def typed(settings: Reproduce) -> str:

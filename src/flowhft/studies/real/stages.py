@@ -1,35 +1,40 @@
 """The stages of one recording of the study `reproduce real`: a run folder each, in a folder of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
+from flowhft.learn.recordings.training_set import DAY_NS
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
 from flowhft.policies.settings import NetworkSettings
 from flowhft.simulate.spans import Task
 from flowhft.stages.folder import identity_of
-from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, imitate
+from flowhft.stages.folders import adapt, backtest, calibrate, demonstrate, imitate, learn
 from flowhft.stages.folders.calibrate import SCENARIOS
 from flowhft.stages.settings import SweepSettings, WalkSettings
 from flowhft.stages.stage import Listener, Silent, Stage
+from flowhft.studies.book.protocol import Kind, kind_of
 from flowhft.studies.walk_forward import walk
 from flowhft.types import Progress
 
 EXPERTS = "white_noise,avellaneda_stoikov,glft,glft_drift"
 REFERENCE = "glft"  # what paired differences are taken against
-SHIPPED = "flowhft"
+SHIPPED = "flowhft"  # with the order book; it learned from recordings like these, and from these
+BLIND = "blind=flowhft@0.3"  # the same without it, at the dial that is its own
+# Makers that see the order book: by what was known of all recordings of the kind when the unseen part begins,
+# and by those of other days alone.
+OWN, ELSEWHERE = "book", "elsewhere"
 # Of a walk: an hour and half an hour, where a session is long enough.
 LEARN, TRADE = 3600.0, 1800.0
 INVENTORY_LIMIT = 10  # orders
 FEWEST_SESSIONS = 4  # that are judged: where fewer of the calibrated market's fit, shorter ones are traded
 RunStage = Callable[[Any, Listener], Path]
-STAGES = ("calibrate", "demonstrate", "imitate", "adapt", "backtest", "walk")
+STAGES = ("calibrate", "demonstrate", "imitate", "adapt", OWN, ELSEWHERE, "backtest", "walk")
+MAKERS = (OWN, ELSEWHERE)  # without which the others are judged
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,73 @@ class RecordingWork:
     sizes: Sizes
     seed: int
 
-    def prepare(self, scenario: int) -> None:
-        """Return nothing: recordings have nothing in common."""
+    def prepare(self, scenario: int) -> "tuple[Known | None, ...]":
+        """Return what makers must know of every recording to choose what they learn from."""
+        return tuple(known_of(prefix) for prefix in self.prefixes)
 
-    def do(self, prepared: None, task: Task, progress: Progress) -> dict[str, Any]:
+    def do(self, prepared: "tuple[Known | None, ...]", task: Task, progress: Progress) -> dict[str, Any]:
         """Run all stages of a recording, and return which finished and why others did not."""
         at = task.span.number
-        run = Recorded(self.prefixes[at], self.folder / self.names[at], self.sizes, self.seed)
+        kin = kin_of(at, self.prefixes, prepared)
+        run = Recorded(self.prefixes[at], self.folder / self.names[at], self.sizes, self.seed, kin)
         return run.all_stages(lambda stage: progress(0.0, f"{self.names[at]}: {stage}"))
+
+
+class Known(NamedTuple):
+    """What is known of a recording before it is learned from.
+
+    Attributes:
+        kind: of its market.
+        day: of its first event, since 1970 or, where its times count from midnight, of an unknown day.
+    """
+
+    kind: Kind
+    day: int
+
+
+class Kin(NamedTuple):
+    """Other recordings of the same kind of market.
+
+    Attributes:
+        kind: of market.
+        all: prefixes of them all.
+        elsewhere: of those of other days.
+    """
+
+    kind: Kind
+    all: tuple[Path, ...]
+    elsewhere: tuple[Path, ...]
+
+
+def known_of(prefix: Path) -> Known | None:
+    """Return what is known of a recording; None where it cannot be read."""
+    from flowhft.recordings.formats.read import read_recording
+
+    try:
+        recording = read_recording(prefix)
+    except (DataError, UsageError):
+        return None
+    return Known(kind_of(recording.venue), int(recording.events["local_time_ns"][0]) // DAY_NS)
+
+
+def kin_of(at: int, prefixes: Sequence[Path], known: Sequence[Known | None]) -> Kin | None:
+    """Return the other recordings of a recording's kind; None where it cannot be read.
+
+    Args:
+        at: its place.
+        prefixes: of all recordings.
+        known: of each.
+    """
+    own = known[at]
+    if own is None:
+        return None
+    others = [
+        (prefix, one.day)
+        for place, (prefix, one) in enumerate(zip(prefixes, known, strict=True))
+        if place != at and one is not None and one.kind == own.kind
+    ]
+    apart = tuple(prefix for prefix, day in others if day != own.day)
+    return Kin(own.kind, tuple(prefix for prefix, _ in others), apart)
 
 
 class Recorded:
@@ -95,10 +159,11 @@ class Recorded:
         folder: its stages have folders in it.
         sizes: of the stages.
         seed: of the run.
+        kin: other recordings of its kind; None where there is nothing to say.
     """
 
-    def __init__(self, prefix: Path, folder: Path, sizes: Sizes, seed: int) -> None:
-        self.prefix, self.folder, self.sizes = prefix, folder, sizes
+    def __init__(self, prefix: Path, folder: Path, sizes: Sizes, seed: int, kin: Kin | None = None) -> None:
+        self.prefix, self.folder, self.sizes, self.kin = prefix, folder, sizes, kin
         self.common: dict[str, Any] = {"seed": seed}
         self.done: dict[str, str] = {}
         self.refused: dict[str, str] = {}
@@ -110,7 +175,7 @@ class Recorded:
         if facts and "read" not in self.refused:
             replay = ReplaySettings(order_lots=facts["order_lots"], inventory_limit=INVENTORY_LIMIT)
             for stage, run, settings in self._stages(replay, facts["seconds"]):
-                if stage != "walk" and self.refused:
+                if stage not in ("walk", *MAKERS) and self.refused.keys() - MAKERS:
                     continue
                 tell(stage)
                 self._attempt(stage, partial(self._run, stage, run, settings))
@@ -131,21 +196,20 @@ class Recorded:
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
         from flowhft.recordings.formats.read import read_recording
+        from flowhft.recordings.order_size import small_order
         from flowhft.recordings.split import split
-        from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
 
         recording = read_recording(self.prefix)
         require_trades(recording, "a judgement")
         learn, _ = split(recording, self.sizes.share)
-        trades = learn.events[learn.events["kind"] == TRADES]
         return {
             "name": recording.name,
             "currency": recording.instrument.money,
             "seconds": recording.duration,
             "events": len(recording.events),
             "trades": recording.trades,
-            "order_lots": natural_order(trades["quantity"]),
+            "order_lots": small_order(learn),
             "lot_size": recording.lot_size,
             "tick_size": recording.tick_size,
         }
@@ -164,7 +228,6 @@ class Recorded:
         sizes, folder, prefix = self.sizes, self.folder, self.prefix
         scenarios = str(folder / "calibrate" / SCENARIOS)
         sweep = SweepSettings(fees=sizes.fees, latencies=sizes.latencies)
-        learned = f"imitated={folder / 'imitate'},{SHIPPED}"
         long = seconds >= LEARN + 2.0 * TRADE
 
         return [
@@ -218,13 +281,15 @@ class Recorded:
                     **self.common,
                 ),
             ),
+            (OWN, learn.run, lambda: self._maker(scenarios, replay, anywhere=False)),
+            (ELSEWHERE, learn.run, lambda: self._maker(scenarios, replay, anywhere=True)),
             (
                 "backtest",
                 backtest.run,
                 lambda: backtest.Backtest(
                     recording=prefix,
                     calibration=folder / "calibrate",
-                    policies=f"{EXPERTS},{learned},adapted={folder / 'adapt'}",
+                    policies=self._policies(),
                     after=sizes.share,
                     teachers=folder / "demonstrate",
                     reference=REFERENCE,
@@ -238,7 +303,7 @@ class Recorded:
                 walk.run,
                 lambda: backtest.Backtest(
                     recording=prefix,
-                    policies=f"{EXPERTS},{SHIPPED}",
+                    policies=f"{EXPERTS},{BLIND},{SHIPPED}",
                     walk_forward=True,
                     reference=REFERENCE,
                     cores=1,
@@ -256,17 +321,43 @@ class Recorded:
             ),
         ]
 
+    def _maker(self, scenarios: str, replay: ReplaySettings, *, anywhere: bool) -> Stage:
+        """Return the settings of a maker that sees the order book, deciding as often as all others do.
 
-def natural_order(quantity: np.ndarray) -> int:
-    """Return the size of our orders where one must suit any recording: a median trade, to one digit.
+        Args:
+            scenarios: file of the calibrated market.
+            replay: settings.
+            anywhere: whether it learns from recordings of other days alone, for any market like them.
 
-    Args:
-        quantity: of the trades that are learned from, lots.
+        Raises:
+            DataError: there are none.
+        """
+        from flowhft.scenarios.files import read_scenarios
 
-    Example:
-        >>> natural_order(np.array([1, 37, 9000]))
-        40
-    """
-    median = float(np.median(quantity)) if len(quantity) else 1.0
-    power = 10.0 ** np.floor(np.log10(max(median, 1.0)))
-    return max(1, round(round(median / power) * power))
+        kin = self.kin
+        if kin is None or (anywhere and not kin.elsewhere):
+            raise DataError(
+                f"`data` must hold a recording of another day than `{self.prefix.name}` and of the same "
+                "kind of market to learn without it; received none."
+            )
+        dt = read_scenarios(Path(scenarios))[0].dt
+        maker = replace(kin.kind.settings, interval=dt, lifetime=max(kin.kind.settings.lifetime, dt))
+        if anywhere:
+            first, *others = kin.elsewhere
+        else:
+            first, others = self.prefix, list(kin.all)
+        return learn.Learn(
+            recording=first,
+            others=tuple(others),
+            share=1.0 if anywhere else self.sizes.share,
+            anywhere=anywhere,
+            maker=maker,
+            replay=replace(replay, order_lots=None),  # that of each recording's own market orders
+            **self.common,
+        )
+
+    def _policies(self) -> str:
+        """Return who trades: experts, policies of the simulated market, and makers that see the book."""
+        learned = [f"imitated={self.folder / 'imitate'}", BLIND, f"adapted={self.folder / 'adapt'}"]
+        makers = [f"{name}={self.folder / name}" for name in MAKERS if name in self.done]
+        return ",".join([EXPERTS, *learned, *makers, SHIPPED])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate
+from flowhft.calibrate.calibrate import Calibration, CalibrationSettings
 from flowhft.calibrate.scenario import scenario_of
 from flowhft.desk.compiled import Frozen
 from flowhft.desk.compiled.freeze import freeze
@@ -20,6 +20,7 @@ from flowhft.desk.replay.latency import as_received
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow, Tape, read_tape
 from flowhft.errors import DataError, UsageError
+from flowhft.features.scales import Scales
 from flowhft.learn.adapt.adapt import adapt
 from flowhft.learn.select import select_in
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings
@@ -40,6 +41,7 @@ from flowhft.runs.folder import stream
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.quoting.lab import unmapped_in_lab
 from flowhft.simulate.spans import Task
+from flowhft.stages.calibrated import calibrate
 from flowhft.stages.costs import slowest, sweep_costs
 from flowhft.stages.policies import Lineup, find_saved, frozen_in, lineup
 from flowhft.stages.settings import SweepSettings, WalkSettings
@@ -178,7 +180,7 @@ class WalkWork:
             "warnings": list(result.warnings),
         }
         progress(0.2, f"window {part.number + 1}: adapting")
-        frozen, chosen = self._frozen(prepared, scenario, seed)
+        frozen, chosen = self._frozen(prepared, scenario, result.book, seed)
         progress(0.7, f"window {part.number + 1}: trading")
         flow = OrderFlow(*(result.parameters[name].value for name in OrderFlow._fields))
         market = traded_part(prepared.recording, part)
@@ -244,7 +246,7 @@ class WalkWork:
         return result, scenario
 
     def _frozen(
-        self, prepared: Prepared, scenario: Scenario, seed: int
+        self, prepared: Prepared, scenario: Scenario, book: Scales | None, seed: int
     ) -> tuple[dict[str, Frozen | OwnPolicy], dict[str, Any]]:
         """Return every policy as it quotes in the market before the window, and what was chosen for it."""
         chosen: dict[str, Any] = {}
@@ -258,7 +260,7 @@ class WalkWork:
                 for policy in policies
                 if (rule := rule_in(policy.policy)) is not None
             }
-        frozen = frozen_in(policies, scenario)
+        frozen = frozen_in(policies, scenario, book)
         if prepared.adapted:
             fitted = adapt(
                 [unmapped_in_lab(prepared.adapted, scenario)],

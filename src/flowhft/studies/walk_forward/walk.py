@@ -56,7 +56,7 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         recording = work.read()
     prepared = work.prepared_for(recording, settings.reference)
     compared = prepared.lineup
-    called, saved = policies_of(compared.policies)
+    called, saved = policies_of(compared.policies, book=True)
     parents = {"recording": identity_of_windows(recording)} | saved
     if prepared.adapted:
         adapted = find_saved(settings.walk.adapt, "walk.adapt")
