@@ -12,6 +12,7 @@ from renderings import assert_both_say_the_same
 
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
+from flowhft.recordings.order_size import third_of_median
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.markdown import markdown
@@ -22,7 +23,7 @@ from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
 from flowhft.studies.real.reproduce import Reproduce, typed
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
-from flowhft.studies.real.stages import Recorded, Sizes, natural_order
+from flowhft.studies.real.stages import Recorded, Sizes
 from flowhft.studies.recordings import recordings_in
 
 
@@ -229,10 +230,10 @@ def test_every_recording_of_a_folder_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("quantity", "order"), [([1, 37, 9000], 40), ([1], 1), ([], 1), ([0, 0], 1), ([149], 100), ([96], 100)]
+    ("quantity", "order"), [([1, 37, 9000], 12), ([1], 1), ([], 1), ([0, 0], 1), ([149], 50), ([4, 5], 2)]
 )
-def test_orders_are_of_the_size_of_a_median_trade(quantity, order):
-    assert natural_order(np.array(quantity)) == order
+def test_orders_are_a_third_of_the_median_market_order(quantity, order):
+    assert third_of_median(np.array(quantity)) == order
 
 
 SIZES = Sizes(0.6, 4, 20, 64, 32, 1, 32, 1, (0.0,), (5.0,))

@@ -5,6 +5,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import NamedTuple
 
+from flowhft.calibrate.answers import answered_share
 from flowhft.desk.replay.labels import LabelSettings, label_orders
 from flowhft.desk.replay.latency import as_received
 from flowhft.desk.replay.settings import ReplaySettings
@@ -34,11 +35,16 @@ def replay_for(settings: MakerSettings, replay: ReplaySettings, recording: Recor
     Args:
         settings: of the maker.
         replay: latencies, queue, what fills.
-        recording: whose market orders say how large an order is, where the settings do not.
+        recording: whose market orders say how large an order is, and whose best prices how many of those
+            that improve them are answered, where the settings do not.
     """
     lots = settings.order_lots or replay.order_lots or small_order(recording)
+    share = answered_share(recording) if replay.answered is None else replay.answered
     return changed(
-        replay, decision_interval=settings.interval, order_lots=lots, inventory_limit=settings.limit
+        replay.answering(share),
+        decision_interval=settings.interval,
+        order_lots=lots,
+        inventory_limit=settings.limit,
     )
 
 

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
 from flowhft.learn.settings import AdaptSettings, StateSettings, TeacherSettings, TrainingSettings
@@ -131,21 +129,20 @@ class Recorded:
     def _facts(self) -> dict[str, Any]:
         """Read the recording and return what is worth knowing before it is learned from."""
         from flowhft.recordings.formats.read import read_recording
+        from flowhft.recordings.order_size import small_order
         from flowhft.recordings.split import split
-        from flowhft.recordings.ticks import TRADE as TRADES
         from flowhft.recordings.ticks import require_trades
 
         recording = read_recording(self.prefix)
         require_trades(recording, "a judgement")
         learn, _ = split(recording, self.sizes.share)
-        trades = learn.events[learn.events["kind"] == TRADES]
         return {
             "name": recording.name,
             "currency": recording.instrument.money,
             "seconds": recording.duration,
             "events": len(recording.events),
             "trades": recording.trades,
-            "order_lots": natural_order(trades["quantity"]),
+            "order_lots": small_order(learn),
             "lot_size": recording.lot_size,
             "tick_size": recording.tick_size,
         }
@@ -255,18 +252,3 @@ class Recorded:
                 ),
             ),
         ]
-
-
-def natural_order(quantity: np.ndarray) -> int:
-    """Return the size of our orders where one must suit any recording: a median trade, to one digit.
-
-    Args:
-        quantity: of the trades that are learned from, lots.
-
-    Example:
-        >>> natural_order(np.array([1, 37, 9000]))
-        40
-    """
-    median = float(np.median(quantity)) if len(quantity) else 1.0
-    power = 10.0 ** np.floor(np.log10(max(median, 1.0)))
-    return max(1, round(round(median / power) * power))
