@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--lots", type=int, default=10)
     options = parser.parse_args()
     recording, labels = read_recording(options.recording), LabelSettings()
-    settings = ReplaySettings(order_lots=options.lots, decision_latency_us=100.0)
+    settings = ReplaySettings(order_lots=options.lots, decision_latency_us=100.0, fills="whole")
     local = recording.events["local_time_ns"]
     time_ns = np.arange(local[0], local[-1], round(1e9 * options.interval))
     label_orders(recording, time_ns[:10], settings, labels)  # compiles

@@ -78,7 +78,7 @@ def taking_turns(works: dict[str, Callable[[], object]]) -> dict[str, np.ndarray
 
 def main() -> None:
     recording = read_recording(sample_recording())
-    settings = ReplaySettings(decision_latency_us=100.0)
+    settings = ReplaySettings(decision_latency_us=100.0, fills="whole")  # as hftbacktest
     market = prepare(recording, settings)
 
     def pass_by() -> None:

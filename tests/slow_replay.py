@@ -75,7 +75,7 @@ class Slow:
         state = (self.seed + number * 0xD1342543DE82EF95 + 0x9E3779B97F4A7C15) & mask
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             state = ((state ^ (state >> shift)) * factor) & mask
-        return ((state ^ (state >> 31)) >> 11) * 2.0**-53 < self.settings.answered
+        return ((state ^ (state >> 31)) >> 11) * 2.0**-53 < self.settings.answered_share
 
     def _level_changed(self, order: Order, before: int, after: int) -> None:
         if order.touch is not None:

@@ -226,7 +226,7 @@ def test_a_backtest_writes_journals_that_say_what_its_tables_say(shop, tmp_path)
 
 def test_money_is_that_of_the_orders_of_the_replay_not_of_the_calibration(shop):
     judged, recording = (read_json(shop / "backtest" / f"{name}.json") for name in ("backtest", "recording"))
-    calibrated = manifest(shop / "calibrate")["config"]["order_lots"]
+    calibrated = read_json(shop / "calibrate" / "calibration.json")["facts"]["order_lots"]
     assert judged["settings"]["order_lots"] == 5 != calibrated
     course = pl.read_parquet(shop / "backtest" / "equity.parquet")
     for policy, fallen in judged["run_drawdown"].items():  # over the whole run, in its currency

@@ -94,7 +94,7 @@ def test_random_markets(settings: ReplaySettings, half_spread: float, model: Que
 )
 def test_the_sample_recording(policy: Frozen) -> None:
     part = window(read_recording(sample_recording()), 100.0, 250.0)
-    assert same(part, policy, ReplaySettings(decision_latency_us=100.0)) > 20
+    assert same(part, policy, ReplaySettings(decision_latency_us=100.0, fills="whole")) > 20
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,9 @@ def test_the_sample_recording(policy: Frozen) -> None:
 )
 def test_parts_of_real_sessions(shared_data: Path, path: str, lots: int, start: float, end: float) -> None:
     part = window(read_recording(shared_data / path), start, end)
-    settings = ReplaySettings(decision_latency_us=100.0, decision_interval=0.2, order_lots=lots)
+    settings = ReplaySettings(
+        decision_latency_us=100.0, decision_interval=0.2, order_lots=lots, fills="whole"
+    )
     for policy in (constant(4.0, 0.5), IMPROVING, RESTLESS):
         assert same(part, policy, settings) > 20
 
@@ -150,7 +152,29 @@ def test_what_no_venue_does() -> None:
 
 def test_the_former_name_of_capped_fills() -> None:
     assert ReplaySettings(partial_fills=True).capped
-    assert not replace(ReplaySettings(partial_fills=True), partial_fills=False).capped
+    assert ReplaySettings(partial_fills=True, fills="whole").capped
+    taking = {"post_only": False, "taker_fee_bps": 1.0}
+    with pytest.raises(UsageError, match=r"`fills` must be whole where orders may take; received capped"):
+        ReplaySettings(partial_fills=True, **taking)  # type: ignore[arg-type]
+
+
+def test_fills_are_capped_where_that_is_known_and_nothing_else_is_said() -> None:
+    assert ReplaySettings().capped
+    assert ReplaySettings().own_venue
+    assert not ReplaySettings(fills="whole").capped
+    for other in ({"post_only": False, "taker_fee_bps": 1.0}, {"queue_model": "l3_fifo"}):
+        settings = ReplaySettings(**other)  # type: ignore[arg-type]
+        assert not settings.capped
+        assert not settings.own_venue
+        assert settings.settled().fills == "whole"
+
+
+def test_a_measured_share_is_answered_where_nothing_else_is_said() -> None:
+    assert ReplaySettings().answering(0.3).answered_share == 0.3
+    assert ReplaySettings(answered=0.0).answering(0.3).answered_share == 0.0
+    assert ReplaySettings(queue_model="l3_fifo").answering(0.3).answered_share == 0.0
+    settled = ReplaySettings().settled()
+    assert (settled.fills, settled.answered, settled.order_lots) == ("capped", 0.0, 10)
 
 
 def test_fills_by_hidden_executions_are_counted_apart() -> None:

@@ -31,7 +31,7 @@ from flowhft.recordings.ticks import TRADE, Recording
 
 MS = 1_000_000
 SETTINGS = ReplaySettings(
-    decision_latency_us=1500.0, order_latency_ms=7.0, response_latency_ms=11.0, order_lots=4
+    decision_latency_us=1500.0, order_latency_ms=7.0, response_latency_ms=11.0, order_lots=4, fills="whole"
 )
 LABELS = LabelSettings(offsets=(2, 1, 0, -1, -2), lifetime=0.3, horizons=(0.0, 0.2))
 

@@ -36,6 +36,7 @@ INSTANT = ReplaySettings(
     order_lots=4,
     inventory_limit=3,
     order_window=0.0,
+    fills="whole",  # as hftbacktest, unless a test says otherwise
 )
 
 
@@ -138,7 +139,9 @@ def test_equity_is_what_the_library_says(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(engine, "close_venue", close_and_tell)
     recording = random_market(5, events=1500)
-    settings = ReplaySettings(decision_latency_us=300.0, order_lots=4, inventory_limit=3, maker_fee_bps=1.5)
+    settings = ReplaySettings(
+        decision_latency_us=300.0, order_lots=4, inventory_limit=3, maker_fee_bps=1.5, fills="whole"
+    )
     replayed = one(recording, constant(1.0, 0.5), settings)
     (position, balance, fee, trades), lots = balances[0], settings.order_lots
     trajectory = replayed.trajectory
@@ -167,7 +170,7 @@ def test_inventory_limit_is_never_exceeded(seed: int, limit: int, partial: bool)
         decision_latency_us=1000.0,
         order_lots=4,
         inventory_limit=limit,
-        partial_fills=partial,
+        fills="capped" if partial else "whole",
     )
     replayed = one(random_market(100 + seed, events=800), constant(0.0), settings)
     held = np.cumsum(replayed.fills["side"].to_numpy() * replayed.fills["lots"].to_numpy())
@@ -194,7 +197,7 @@ def test_an_inverse_contract_earns_coins() -> None:
     """In coins, lot by lot: V (1/P - 1/Q) for what was bought at P and is worth Q, and fees on V / P."""
     recording, rate, lots = random_market(5, events=1500), 1.5e-4, 4
     settings = ReplaySettings(
-        decision_latency_us=300.0, order_lots=lots, inventory_limit=3, maker_fee_bps=1.5
+        decision_latency_us=300.0, order_lots=lots, inventory_limit=3, maker_fee_bps=1.5, fills="whole"
     )
     start = 995.0
     contract = Instrument("binance-coinm", "BTCUSD_PERP", "USD", 0.1, 1.0, True, 100.0, "BTC")

@@ -42,6 +42,7 @@ BASE = ReplaySettings(
     decision_latency_us=0.0,
     order_lots=4,
     inventory_limit=3,
+    fills="whole",  # as hftbacktest, unless a test says otherwise
     minimum_change=2,
     maker_fee_bps=0.5,
     taker_fee_bps=4.0,

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from program import flowhft
@@ -11,6 +12,7 @@ from renderings import assert_both_say_the_same
 
 from flowhft.policies.rules import EXPERTS
 from flowhft.recordings import sample_recording
+from flowhft.recordings.order_size import third_of_median
 from flowhft.report.charts import Styles
 from flowhft.report.evidence import Evidence, gather
 from flowhft.report.markdown import markdown
@@ -225,6 +227,13 @@ def test_every_recording_of_a_folder_is_found(tmp_path):
             (tmp_path / place / path.name.replace(sample.name, f"{place[-1]}_usdm_x_1")).symlink_to(path)
     (tmp_path / "a" / "notes.txt").write_text("no recording")
     assert list(recordings_in(tmp_path)) == ["a_usdm_x_1", "b_usdm_x_1", "p_usdm_x_1"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "order"), [([1, 37, 9000], 12), ([1], 1), ([], 1), ([0, 0], 1), ([149], 50), ([4, 5], 2)]
+)
+def test_orders_are_a_third_of_the_median_market_order(quantity, order):
+    assert third_of_median(np.array(quantity)) == order
 
 
 SIZES = Sizes(0.6, 4, 20, 64, 32, 1, 32, 1, (0.0,), (5.0,))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from flowhft.errors import DataError, require
 from flowhft.metrics.estimators import RATIO, Interval, interval
-from flowhft.recordings.book import top_of_book
+from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.ticks import Recording
 
 WITHIN = 1.0  # second
@@ -52,8 +52,24 @@ def answers(recording: Recording, within: float = WITHIN, confidence: float = 0.
         >>> 0.0 < found.share.low < found.share.value < found.share.high < 1.0
         True
     """
+    found = answers_in(top_of_book(recording), within, confidence)
+    if found is None:
+        raise DataError(
+            f"`{recording.name}` must hold improvements of its best prices; received none in "
+            f"{len(recording.events):,} events. Use a longer recording."
+        )
+    return found
+
+
+def answers_in(top: TopOfBook, within: float = WITHIN, confidence: float = 0.99) -> Answers | None:
+    """Return the share of improvements that were improved upon next, as `answers`; None without any.
+
+    Args:
+        top: best prices of a recording.
+        within: seconds, positive.
+        confidence: of the interval.
+    """
     require(within > 0.0, "within", "be positive, seconds", within)
-    top = top_of_book(recording)
     both = (top.bid_quantity > 0) & (top.ask_quantity > 0)
     time_ns = top.exchange_time_ns[both]
     sides = [
@@ -62,15 +78,22 @@ def answers(recording: Recording, within: float = WITHIN, confidence: float = 0.
     ]
     when, answered = (np.concatenate(values) for values in zip(*sides, strict=True))
     if len(when) == 0:
-        raise DataError(
-            f"`{recording.name}` must hold improvements of its best prices; received none in "
-            f"{len(recording.events):,} events. Use a longer recording."
-        )
+        return None
     first, last = int(time_ns[0]), int(time_ns[-1])
     block = np.minimum((when - first) * BLOCKS // max(last - first, 1), BLOCKS - 1)
     made = np.bincount(block, minlength=BLOCKS).astype(np.float64)
     met = np.bincount(block, answered, minlength=BLOCKS)
     return Answers(interval(*RATIO(met, made), confidence), len(when))
+
+
+def answered_share(recording: Recording) -> float:
+    """Return the share of improvements that were improved upon next, as `answers`; 0 without any.
+
+    Args:
+        recording: with a book or best prices.
+    """
+    found = answers_in(top_of_book(recording))
+    return 0.0 if found is None else found.share.value
 
 
 def _improved(

@@ -1,6 +1,9 @@
 """Calibrate a market to a recording: every parameter with its error, every model with its goodness of fit."""
 
+from typing import Any
+
 from flowhft.calibrate.adverse_selection import fit_adverse_selection, markout_curve
+from flowhft.calibrate.answers import answers_in
 from flowhft.calibrate.calibration import Calibration, Facts, load_calibration, save
 from flowhft.calibrate.fill_curve import FillCurveFit, bursts_of, fit_fill_curve
 from flowhft.calibrate.hawkes_fit import FASTEST_DECAY, HawkesFit, fit_hawkes
@@ -121,7 +124,8 @@ def calibrate(
     return Calibration(
         parameters | _for_people(parameters, market.instrument),
         _facts(market, latency, volatility, hurst, jumps, fill_curve, hawkes)._replace(
-            closed_seconds=max(recording.duration - recording.open_seconds, 0.0)
+            closed_seconds=max(recording.duration - recording.open_seconds, 0.0),
+            **_for_replays(market, confidence),
         ),
         (
             *(f"recording: {warning}" for warning in recording.warnings),
@@ -139,6 +143,18 @@ def calibrate(
         markout_curve=markout_curve(fills, top, market.start_ns, distance, market.seams_ns),
         hawkes_residuals=hawkes.residuals,
     )
+
+
+def _for_replays(market: Observed, confidence: float) -> dict[str, Any]:
+    """Return the facts that replays take: the size of our orders, and how many of them are answered."""
+    facts: dict[str, Any] = {"order_lots": market.third}
+    if found := answers_in(market.top, confidence=confidence):
+        facts |= {
+            "answered": found.share.value,
+            "answered_low": found.share.low,
+            "answered_high": found.share.high,
+        }
+    return facts
 
 
 def _for_people(parameters: dict[str, Parameter], instrument: Instrument) -> dict[str, Parameter]:

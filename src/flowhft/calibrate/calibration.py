@@ -29,6 +29,7 @@ from flowhft.runs.tables.kinds import read_known
 from flowhft.types import Estimates
 
 FILE = "calibration.json"
+UNTOLD_LOTS = 10  # size of our orders where a calibration does not tell any
 TABLES = {
     "signature": SIGNATURE_UNITS,
     "structure": STRUCTURE_UNITS,
@@ -66,6 +67,12 @@ class Facts(NamedTuple):
         memory_volatility: with it, the volatility of the fractional price over one second, ticks.
         has_jumps: whether jumps are told from none, so that scenarios have them.
         closed_seconds: left out, in which the market did not trade or nothing was recorded.
+        order_lots: size of our orders, lots of the recording: a third of its median market order (prints of
+            one side at one time are one order) unless it was said; 10 in files that do not tell.
+        answered: share of the improvements of the best price that others improved next within a second (see
+            `flowhft.calibrate.answers`), which a replay has answered; 0 where there was none, and in files
+            that do not tell.
+        answered_low, answered_high: ends of its interval; NaN where there is none.
     """
 
     instrument: Instrument
@@ -90,6 +97,10 @@ class Facts(NamedTuple):
     memory_volatility: float
     has_jumps: bool
     closed_seconds: float = 0.0
+    order_lots: int = UNTOLD_LOTS
+    answered: float = 0.0
+    answered_low: float = math.nan
+    answered_high: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from flowhft.errors import DataError
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, published_orders, taken_together
+from flowhft.recordings.order_size import third_of_median
 from flowhft.recordings.ticks import BUY, TRADE, Recording, require_trades
 from flowhft.runs.folder import stream
 
@@ -28,6 +29,7 @@ class Observed(NamedTuple):
         step: between two of them, seconds.
         trades: as they came, dtype `EVENT`, shape (event,).
         whole: market orders, the pieces that a venue tells of one by one taken together.
+        third: of the median market order, lots; prints of one side at one time are one order.
         times: when market orders within the order window of each other came, from the first mid on, seconds.
         sides: 1 where a market order bought, 0 where it sold.
         start_ns: exchange time of the first mid.
@@ -45,6 +47,7 @@ class Observed(NamedTuple):
     step: float
     trades: Int[np.ndarray, " event"]
     whole: MarketOrders
+    third: int
     times: Times
     sides: Sides
     start_ns: int
@@ -114,6 +117,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         step,
         recording.events[recording.events["kind"] == TRADE],
         taken_together(published, together) if together else single,
+        third_of_median(single.quantity),
         spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties")),
         (orders.side[late] == BUY).astype(np.int64),
         start_ns,

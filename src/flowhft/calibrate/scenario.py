@@ -30,7 +30,7 @@ def scenario_of(
     *,
     dt: float | None = None,
     horizon: float | None = None,
-    order_lots: int = 1,
+    order_lots: int | None = None,
     inventory_limit: float = 10.0,
     maker_fee_bps: float = 0.0,
 ) -> Scenario:
@@ -49,10 +49,12 @@ def scenario_of(
         initial_price: mid price at the start, ticks.
         dt: seconds between two decisions; None for `natural_dt`.
         horizon: length of a session, seconds; None for 300 decisions.
-        order_lots: our order size in lots of the recording: one lot of the scenario.
+        order_lots: our order size in lots of the recording: one lot of the scenario; None for that of the
+            calibration.
         inventory_limit: orders.
         maker_fee_bps: basis points of the traded value.
     """
+    order_lots = calibration.facts.order_lots if order_lots is None else order_lots
     require(order_lots >= 1, "order_lots", "be at least 1", order_lots)
     values = {name: parameter.value for name, parameter in calibration.parameters.items()}
     instrument = calibration.facts.instrument

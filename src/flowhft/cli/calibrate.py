@@ -1,12 +1,15 @@
 """`flowhft calibrate`: fit a market to a recording."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from flowhft.cli.command import Command, Result
 from flowhft.cli.terminal import Table
+from flowhft.report.numbers import counted
 from flowhft.runs.folder import read_json, read_table
 from flowhft.stages.folder import summary_of
 from flowhft.stages.folders import calibrate
@@ -49,9 +52,24 @@ class Calibrate(calibrate.Calibrate, Command):
                 f"In the scenarios: a decision every {summary['dt']:g} s, sessions of "
                 f"{summary['horizon']:g} s, {summary['adverse_selection']:.3g} ticks of adverse selection a "
                 "fill.",
+                *_orders(content["facts"]),
                 f"Scenarios: {folder / SCENARIOS}",
             ],
         )
+
+
+def _orders(facts: Mapping[str, Any]) -> list[str]:
+    """Return what scenario and backtest take by default: the size of an order, and how many are answered."""
+    if "order_lots" not in facts:  # a folder of before
+        return []
+    lots = facts["order_lots"]
+    size = f"{counted(lots, 'lot')}, {lots * facts['lot_size']:.6g} of {facts['symbol']}"
+    share, low, high = (facts[name] for name in ("answered", "answered_low", "answered_high"))
+    known = "" if None in (low, high) else f" [{100.0 * low:.0f}, {100.0 * high:.0f}]"
+    return [
+        f"An order is of {size}; of the orders that improve the best price {100.0 * share:.0f} %{known} are "
+        "answered (the defaults of a backtest)."
+    ]
 
 
 def signal_table(folder: Path) -> list[Table]:

@@ -95,6 +95,7 @@ class Demo(demo.Demo, Command):
                     title=f"Per session of {record['session_seconds']:g} s: in the calibrated market, "
                     f"and on {record['sessions']} unseen sessions of the recording",
                 ),
+                *([told] if (told := record.get("booked")) else []),
                 *sentences,
                 *(f"warning: {text}" for text in warnings),
                 f"The report is {report}",

@@ -1,6 +1,7 @@
 """The size of our orders where one must suit any recording: a third of the median market order."""
 
 import numpy as np
+from jaxtyping import Int
 
 from flowhft.recordings.market_orders import market_orders
 from flowhft.recordings.ticks import Recording
@@ -16,5 +17,17 @@ def small_order(recording: Recording) -> int:
     Args:
         recording: with trades.
     """
-    quantity = market_orders(recording).quantity
+    return third_of_median(market_orders(recording).quantity)
+
+
+def third_of_median(quantity: Int[np.ndarray, " order"]) -> int:
+    """Return a third of the median market order, rounded to a lot, at least one; 1 without orders.
+
+    Args:
+        quantity: of the market orders, lots.
+
+    Example:
+        >>> third_of_median(np.array([3, 30, 3000]))
+        10
+    """
     return max(1, round(SHARE * float(np.median(quantity)))) if len(quantity) else 1

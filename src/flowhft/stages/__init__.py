@@ -8,7 +8,8 @@ backtest    policies on a recording, through queues, latency and fees
 imitate     demonstrations -> a policy
 learn       recordings -> a maker that sees the order book
 adapt       a policy -> the same with a small map behind it that suits a market
-costs       the same replays again at other fees and latencies
+costs       the same replays again at other fees and latencies, and with fills booked otherwise
+booked      how the fills of a replay are booked: in words, and four ways
 export      a policy -> an ONNX file
 folders/    a stage each: settings -> a finished run folder, resumed where it was interrupted
 folder      where that is, what identifies it, whether it is already done

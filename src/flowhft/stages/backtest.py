@@ -1,5 +1,6 @@
 """Backtest policies on a recording: each alone on the same events, through queues, latency and fees."""
 
+from collections.abc import Iterable
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from flowhft.desk.replay.tape import OrderFlow
 from flowhft.errors import UsageError, require
 from flowhft.features.scales import Scales
 from flowhft.metrics.table import CONFIDENCE
+from flowhft.policies.names import Named
+from flowhft.policies.policy import Policy
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
 from flowhft.recordings.instrument import Instrument
@@ -20,6 +23,7 @@ from flowhft.recordings.split import split
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.recordings.windowed import InMemory
 from flowhft.scenarios.scenario import Scenario
+from flowhft.stages.booked import bookings_of, order_in_words
 from flowhft.stages.calibrated import calibrate, scenario_of
 from flowhft.stages.calibration_fit import require_instrument, settings_for, unlike_the_calibration
 from flowhft.stages.costs import slowest, sweep_costs
@@ -29,6 +33,8 @@ from flowhft.stages.policies import Given, Lineup, frozen_in, lineup, makers_in
 from flowhft.stages.settings import SweepSettings
 from flowhft.types import Progress, no_progress
 
+# What a maker learned with, by its name in `Policy.training`.
+_SAID = {"interval": "a decision every {:g} s", "order_lots": "orders of {:,} lots"}
 REPLAY, SWEEP, CALIBRATION = ReplaySettings(), SweepSettings(), CalibrationSettings()
 
 
@@ -65,11 +71,14 @@ def replay(
     journal: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> Backtest:
-    """Replay a recording: every policy quotes into it, alone, through hftbacktest.
+    """Replay a recording: every policy quotes into it, alone.
 
-    Orders wait in queues, arrive late and pay fees. Metrics are per session of the scenario's horizon, as in
-    simulation; their intervals are those of few sessions (`flowhft.metrics.intervals`). `no_quote`, who
-    stays at home, is among the policies whether it is named or not.
+    Orders wait in queues, arrive late and pay fees. Where the settings leave it open, an order is a third of
+    the calibration's median market order, fills are capped at what was traded, and as many of the orders that
+    improve the best price are answered as the calibration measured; `ReplaySettings(order_lots=10,
+    fills="whole", answered=0.0)` books as hftbacktest does. Metrics are per session of the scenario's
+    horizon, as in simulation; their intervals are those of few sessions (`flowhft.metrics.intervals`).
+    `no_quote`, who stays at home, is among the policies whether it is named or not.
 
     Args:
         recording: it, or where it is (`flowhft.read_recording`).
@@ -79,7 +88,7 @@ def replay(
         calibration: of what came before this recording, or its run folder; None calibrates on the recording
             itself, which is in sample: its warnings say so. Not needed beside a scenario.
         settings: of the replay: times, latencies, fees, queues, order size and limits.
-        sweep: fees and latencies at which everything is replayed once more.
+        sweep: fees and latencies at which everything is replayed once more, and ways to book fills.
         seed: of policies that draw, and of a calibration.
         reference: policy that paired differences are taken against; None for the first.
         confidence: of every interval, between 0 and 1.
@@ -109,6 +118,8 @@ def replay(
         f"{market.settings.lots}, {order:.6g} {instrument.currency}",
         "Send more lots.",
     )
+    if sweep.bookings:
+        bookings_of(market.settings)  # refuses now what cannot be booked in every way
     share = 0.5 if sweep.asked else 0.9
     replayed = engine.replay(
         recording,
@@ -147,6 +158,7 @@ def replay(
             instrument.tick_value(start) * market.settings.lots,
             costs,
             compared.origins,
+            order=order_in_words(instrument, start, market.settings.lots),
         ),
         confidence=confidence,
         learned=compared.learned,
@@ -155,6 +167,7 @@ def replay(
     about = [f"recording: {warning}" for warning in recording.warnings]
     about += market.warnings
     about += unlike_the_venue(instrument, market.settings)
+    about += learned_for_others(compared.policies, market.settings)
     if market.settings.partial_fills:
         about.append("`partial_fills` is the former name of `fills capped`: fills are booked so.")
     result = result.warned(about) if about else result
@@ -243,11 +256,10 @@ def replayed_market(
                 "one of the two."
             )
         scenario = scenario_of(calibration, recording, settings)
-    settings = settings_for(settings, scenario, instrument)
+    settings = settings_for(settings, scenario, calibration, instrument)
     if calibration is None:
         flow = OrderFlow(*(getattr(scenario, name) for name in OrderFlow._fields))
     else:
-        settings = settings.counting(calibration.facts.order_window)
         flow = OrderFlow(*(calibration.parameters[name].value for name in OrderFlow._fields))
     require(
         recording.open_seconds >= 2.0 * settings.session,
@@ -273,6 +285,25 @@ def unlike_the_venue(instrument: Instrument, settings: ReplaySettings) -> list[s
         for name, charged in (("maker_fee_bps", settings.fee_bps), ("taker_fee_bps", settings.taking_fee_bps))
         if (known := getattr(instrument, name)) is not None and known != charged
     ]
+
+
+def learned_for_others(policies: Iterable[Named], settings: ReplaySettings) -> list[str]:
+    """Return which makers learned from recordings with other decisions or orders than a replay has.
+
+    Args:
+        policies: that are replayed.
+        settings: of the replay, with nothing left open.
+    """
+    messages = []
+    for named in policies:
+        training = named.policy.training if isinstance(named.policy, Policy) else {}
+        ours = {"interval": settings.interval, "order_lots": settings.lots}
+        others = [name for name, value in ours.items() if training.get(name, value) != value]
+        if others:
+            learned = " and ".join(_SAID[name].format(training[name]) for name in others)
+            here = " and ".join(_SAID[name].format(ours[name]) for name in others)
+            messages.append(f"`{named.name}` learned with {learned}; the replay has {here}.")
+    return messages
 
 
 def part_of(progress: Progress, start: float, end: float) -> Progress:

@@ -52,7 +52,7 @@ def scenario_of(
         calibration: of a recording.
         recording: whose first mid is the market's: that of the calibration, or what is traded next.
         settings: of a replay, whose times, order size, inventory limit and fees the market takes; None for
-            the defaults.
+            the defaults. The order size is that of the calibration where they say none.
         dt: seconds between two decisions, instead of theirs; None with none set suits the rate of orders.
         horizon: length of a session, seconds, likewise; None with none set for 300 decisions.
         order_lots: our order size in lots of the recording, instead of theirs.
@@ -69,7 +69,7 @@ def scenario_of(
         first_mid(recording),
         dt=settings.decision_interval if dt is None else dt,
         horizon=settings.horizon if horizon is None else horizon,
-        order_lots=settings.lots if order_lots is None else order_lots,
+        order_lots=settings.order_lots if order_lots is None else order_lots,
         inventory_limit=settings.limit,
         maker_fee_bps=settings.fee_bps,
     )

@@ -59,17 +59,26 @@ def order_lots_of(scenario: Scenario, instrument: Instrument) -> int | None:
     return whole if whole >= 1 and math.isclose(lots, whole, rel_tol=1e-6) else None
 
 
-def settings_for(settings: ReplaySettings, scenario: Scenario, instrument: Instrument) -> ReplaySettings:
-    """Return the settings of a replay, with what a scenario was made for where they leave it open.
+def settings_for(
+    settings: ReplaySettings, scenario: Scenario, calibration: Calibration | None, instrument: Instrument
+) -> ReplaySettings:
+    """Return the settings of a replay, with what scenario and calibration say where they leave it open.
 
     Args:
         settings: of the replay.
-        scenario: the market that policies are told.
+        scenario: the market that policies are told: times, order size, inventory limit and fee.
+        calibration: behind it: the window within which market orders are one, the share of orders that are
+            answered, and the order size where the scenario does not tell it; None where there is none.
         instrument: of the recording.
     """
     timed = settings.in_scenario(scenario.dt, scenario.horizon)
+    order_lots = order_lots_of(scenario, instrument)
+    if calibration is not None:
+        facts = calibration.facts
+        timed = timed.counting(facts.order_window).answering(facts.answered)
+        order_lots = facts.order_lots if order_lots is None else order_lots
     made_for: dict[str, Any] = {
-        "order_lots": order_lots_of(scenario, instrument),
+        "order_lots": order_lots,
         "inventory_limit": _limit_of(scenario),
         "maker_fee_bps": _fee_bps_of(scenario),
     }

@@ -25,7 +25,8 @@ from flowhft.recordings.windowed import Windowed
 from flowhft.runs import tables
 from flowhft.runs.folder import write_json, write_table
 from flowhft.simulate.evaluate import columns
-from flowhft.stages.costs import evaluate_costs
+from flowhft.stages.booked import booked
+from flowhft.stages.costs import evaluate_costs, parted
 from flowhft.stages.open_sessions import left_out_pnl, only, open_sessions, said_of_closed
 from flowhft.stages.settings import BLOCK_SECONDS, BLOCK_STEPS, OF_THIS_RECORDING
 from flowhft.stages.tables import shown, units_in
@@ -47,6 +48,7 @@ class Replays(NamedTuple):
         costs: of a sweep (`flowhft.stages.costs`); no rows where nothing was swept.
         origins: by policy, where its quotes come from.
         time: of every step, seconds; None for since the first decision.
+        order: size of an order in words; empty for its lots.
     """
 
     recording: Windowed | None
@@ -58,6 +60,7 @@ class Replays(NamedTuple):
     costs: pl.DataFrame
     origins: Mapping[str, Origin]
     time: np.ndarray | None = None
+    order: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +76,12 @@ class Backtest:
         fills: one row a fill.
         latency: percentiles of every delay between the market and our orders.
         costs: PnL at other fees and latencies; no rows where nothing was swept.
+        bookings: PnL with fills booked whole, capped, capped + answered and without hidden executions; no
+            rows where that was not asked for.
         reference: the policy that differences are taken against.
         currency: of money.
-        record: what can be said beside the tables: settings, sessions, orders, break-even fees, warnings;
+        record: what can be said beside the tables: settings, how fills were `booked`, sessions, orders,
+            break-even fees, warnings;
             where closed time touches sessions, how many and what they earned: `closed_sessions`,
             `closed_pnl`.
         trajectories: every step of every policy, arrays of shape (1, step), ticks and lots of one order.
@@ -89,6 +95,7 @@ class Backtest:
     fills: pl.DataFrame
     latency: pl.DataFrame
     costs: pl.DataFrame
+    bookings: pl.DataFrame
     reference: str
     currency: str
     record: Mapping[str, Any]
@@ -105,6 +112,7 @@ class Backtest:
             write_table(folder / f"{name}.parquet", table, units_in("backtest", name, self.currency))
         for name, table in (
             *((("costs", self.costs),) if self.costs.height else ()),
+            *((("bookings", self.bookings),) if self.bookings.height else ()),
             ("equity", self.equity),
             ("inventory", self.inventory),
             ("markouts", self.markouts),
@@ -128,7 +136,7 @@ class Backtest:
         where = f"of {self.record['session_seconds']:g} s; reference {self.reference}; {self.currency}"
         warnings = [text for text in self.record["warnings"] if text.startswith(OF_THIS_RECORDING)]
         text_of = "".join(f"\nwarning: {text}" for text in warnings)
-        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}{text_of}"
+        return f"Backtest: {what} {where}\n{shown(self.results, SHOWN)}\n{self.record['booked']}{text_of}"
 
 
 def evaluation_of_replays(
@@ -167,13 +175,13 @@ def evaluation_of_replays(
         {"policy": name, "reference": reference, **where, **columns(values, money)}
         for name, values in result.differences.items()
     ]
-    costs = pl.DataFrame()
-    if replays.costs.height:
-        swept = replays.costs
-        if counted.steps is not None:
-            swept = swept.filter(pl.col("step").is_in(counted.steps.tolist()))
-        costs = evaluate_costs(swept, **blocks)
-        costs = costs.with_columns(pl.col(_money_in(costs)).cast(pl.Float64) * money)
+    swept = replays.costs
+    if swept.height and counted.steps is not None:
+        swept = swept.filter(pl.col("step").is_in(counted.steps.tolist()))
+    costs, bookings = (
+        _in_money(evaluate_costs(rows, **blocks, by=by), money) if rows.height else pl.DataFrame()
+        for rows, by in parted(swept)
+    )
     fills = {name: one.fills for name, one in replayed.items()}
     message = warnings_of(settings, result.sessions)
     left_out: dict[str, Any] = {}
@@ -186,6 +194,7 @@ def evaluation_of_replays(
         message.insert(0, said_of_closed(counted, pnl, currency))
     record = {
         "settings": settings,
+        "booked": booked(settings, replays.order),
         **(more or {}),
         "reference": reference,
         "learned": learned,
@@ -224,6 +233,7 @@ def evaluation_of_replays(
             {name: one.measured_latency_us for name, one in replayed.items()},
         ),
         costs=costs,
+        bookings=bookings,
         reference=reference,
         currency=currency,
         record=record,
@@ -231,8 +241,9 @@ def evaluation_of_replays(
     )
 
 
-def _money_in(costs: pl.DataFrame) -> list[str]:
-    return [name for name in costs.columns if name.startswith(("pnl", "difference"))]
+def _in_money(costs: pl.DataFrame, money: float) -> pl.DataFrame:
+    names = [name for name in costs.columns if name.startswith(("pnl", "difference"))]
+    return costs.with_columns(pl.col(names).cast(pl.Float64) * money)
 
 
 def course_of(name: str, replayed: Replayed, money: float, time: np.ndarray | None = None) -> pl.DataFrame:

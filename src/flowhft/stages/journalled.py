@@ -115,8 +115,12 @@ def _evaluated(folder: Path | str, seed: int, confidence: float) -> Backtest:
 
 
 def _settings_of(written: dict[str, Any]) -> ReplaySettings:
-    """Return settings that were written as JSON; those that another version knew are left out."""
-    given = {item.name: written[item.name] for item in fields(ReplaySettings) if item.name in written}
+    """Return settings that were written as JSON; those that another version knew are left out.
+
+    A version that did not write how fills are booked booked them whole, and had no order answered.
+    """
+    given: dict[str, Any] = {"fills": "whole", "answered": 0.0}
+    given |= {item.name: written[item.name] for item in fields(ReplaySettings) if item.name in written}
     if "risk" in given:
         given["risk"] = RiskSettings(**given["risk"])
     return ReplaySettings(**given)

@@ -5,20 +5,22 @@ before it, so that its book is the recording's. Memory is that of a part; parts 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from flowhft.calibrate.answers import answered_share
 from flowhft.desk.replay.labels import Labels, LabelSettings, labels_in
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, require
 from flowhft.metrics.estimators import RATIO, interval
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.formats.read import read_recording
-from flowhft.recordings.ticks import without_closed
+from flowhft.recordings.order_size import small_order
+from flowhft.recordings.ticks import Recording, without_closed
 from flowhft.recordings.windowed import InMemory, Windowed
 from flowhft.runs import tables
 from flowhft.runs.folder import stream, write_table
@@ -79,9 +81,10 @@ class LabelWork:
         repair: whether to mend them.
         instrument: what is said of them.
         interval: seconds between two decisions.
-        replay: latencies, queue and the size of an order.
+        replay: latencies, queue, the size of an order and how it fills.
         labels: which orders.
         seed: of the draws which orders are answered.
+        replays: by recording, with said what `replay` leaves open (`settled_for`); empty for `replay`.
     """
 
     paths: tuple[Path, ...]
@@ -91,6 +94,7 @@ class LabelWork:
     replay: ReplaySettings
     labels: LabelSettings
     seed: int
+    replays: tuple[ReplaySettings, ...] = ()
 
     def prepare(self, group: int) -> InMemory:
         """Return a recording, by its number."""
@@ -104,7 +108,8 @@ class LabelWork:
         time_ns = np.arange(task.origin_ns + skipped * step, task.last_ns, step)
         window = prepared.window(task.read_ns, task.end_ns)
         seed = stream(self.seed, "label", task.key)
-        made = labels_in(window, time_ns, self.replay, self.labels, seed)
+        replay = self.replays[task.recording] if self.replays else self.replay
+        made = labels_in(window, time_ns, replay, self.labels, seed)
         rows = rows_of(made, time_ns, self.labels)
         return Tables(
             {"recording": task.recording, "orders": rows.height},
@@ -132,6 +137,19 @@ class LabelWork:
                 stop = min(last + after, end) + 1
                 made.append(Part(number, len(made), first, last, read, stop, spans[0][0], block_ns))
         return made
+
+
+def settled_for(replay: ReplaySettings, recording: Recording) -> ReplaySettings:
+    """Return the settings of labels with the size of an order and the share of answered ones measured.
+
+    Args:
+        replay: what it leaves open is measured: a third of the median market order, and as many answered as
+            improvements of the best price were.
+        recording: that is labelled.
+    """
+    lots = small_order(recording) if replay.order_lots is None else replay.order_lots
+    share = answered_share(recording) if replay.answered is None else replay.answered
+    return replace(replay, order_lots=lots).answering(share).settled()
 
 
 def rows_of(made: Labels, time_ns: np.ndarray, labels: LabelSettings) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flowhft.calibrate.answers import answered_share
 from flowhft.desk.replay.labels import LabelSettings, label_orders
 from flowhft.desk.replay.latency import as_received
 from flowhft.desk.replay.settings import ReplaySettings
@@ -37,11 +38,16 @@ def replay_for(settings: MakerSettings, replay: ReplaySettings, recording: Recor
     Args:
         settings: of the maker.
         replay: latencies, queue, what fills.
-        recording: whose market orders say how large an order is, where the settings do not.
+        recording: whose market orders say how large an order is, and whose best prices how many of those
+            that improve them are answered, where the settings do not.
     """
     lots = settings.order_lots or replay.order_lots or small_order(recording)
+    share = answered_share(recording) if replay.answered is None else replay.answered
     return changed(
-        replay, decision_interval=settings.interval, order_lots=lots, inventory_limit=settings.limit
+        replay.answering(share),
+        decision_interval=settings.interval,
+        order_lots=lots,
+        inventory_limit=settings.limit,
     )
 
 
@@ -180,7 +186,7 @@ def learn(
         counts[_called(one, counts)] = len(one.time_ns)
     training = {
         "learned_from": counts,
-        "order_lots": rules.lots,
+        **({} if anywhere else {"order_lots": rules.lots}),  # elsewhere an order is of another size
         "interval": settings.interval,
         "lifetime": settings.lifetime,
         "edge_horizon": settings.edge_horizon,

@@ -30,12 +30,15 @@ def require_evaluation(paths: int, confidence: float, chunk: int, delay: int) ->
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The costs at which everything is replayed once more: every fee with every latency."""
+    """What everything is replayed at once more: every fee with every latency, and every way to book fills."""
 
     fees: Annotated[tuple[Annotated[float, Range(-10_000.0)], ...], Several(0, distinct=True)] = ()
     """Maker fees, basis points; only the replay's own if none is named."""
     latencies: Annotated[tuple[NotNegative, ...], Several(0, distinct=True)] = ()
     """Latencies to the venue, and as much back, milliseconds; only the replay's own if none is named."""
+    bookings: bool = False
+    """Whether fills are booked whole, capped, capped + answered and without hidden executions, side by
+    side."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -45,7 +48,7 @@ class SweepSettings:
     @property
     def asked(self) -> bool:
         """Whether there is anything to sweep over."""
-        return bool(self.fees or self.latencies)
+        return bool(self.fees or self.latencies or self.bookings)
 
 
 @dataclass(frozen=True)

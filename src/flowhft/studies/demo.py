@@ -101,7 +101,7 @@ def run(settings: Demo, listener: Listener | None = None) -> Path:
         calibrate.Calibrate(
             recording=recording,
             share=settings.share,
-            order_lots=settings.replay.lots,
+            order_lots=settings.replay.order_lots,
             inventory_limit=settings.replay.limit,
             maker_fee_bps=settings.replay.fee_bps,
             repair=settings.repair,

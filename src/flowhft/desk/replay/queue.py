@@ -75,7 +75,7 @@ def rule_of(settings: ReplaySettings, seed: int) -> QueueRule:
         power=float(settings.queue_power),
         whole=not settings.capped,
         hidden=settings.hidden,
-        answered=float(settings.answered),
+        answered=settings.answered_share,
         seed=seed,
     )
 

@@ -10,6 +10,7 @@ from flowhft.runs.ranges import Positive, Range, Share, check_ranges
 QueueModel = Literal[
     "risk_adverse", "log_prob", "log_prob2", "power_prob", "power_prob2", "power_prob3", "l3_fifo"
 ]
+SINGLE_ORDERS: QueueModel = "l3_fifo"
 LatencyModel = Literal["constant", "recorded"]
 Fills = Literal["whole", "capped"]
 Milliseconds = Annotated[float, Range(0.0, unit="ms")]
@@ -53,14 +54,16 @@ class ReplaySettings:
     recording that holds single orders."""
     queue_power: Positive = 3.0
     """Exponent of the `power_prob` queue models: larger guesses that more cancellations were behind us."""
-    fills: Fills = "whole"
-    """How fills are booked. `whole`: the first trade that reaches an order fills it whole, which flatters
-    orders that are not small beside the trades; `capped`: by no more than was traded, inside the spread too,
-    and what remains keeps its place."""
-    answered: Share = 0.0
+    fills: Fills | None = None
+    """How fills are booked. `capped`: by no more than was traded, inside the spread too, and what remains
+    keeps its place; `whole`: the first trade that reaches an order fills it whole, which flatters orders that
+    are not small beside the trades. By default capped, but whole where orders may take (`post_only` off) or
+    the queue is that of single orders (`l3_fifo`): capped fills are not known there."""
+    answered: Share | None = None
     """Share of the orders that improve the best price and lose their priority, because somebody answers with
     a price a tick better: what stood at the touch is then ahead of them. In a replay nobody answers by
-    himself; on NASDAQ a third was measured (`flowhft.calibrate.answers`)."""
+    himself. By default as many as the calibration measured (`flowhft.calibrate.answers`); none without a
+    calibration, or with `l3_fifo`."""
     hidden: bool = True
     """Whether trades inside the spread, which no displayed order explains, fill our orders there."""
     partial_fills: bool = False
@@ -74,8 +77,8 @@ class ReplaySettings:
     taker_fee_bps: Fee | None = None
     """The same for orders that trade on arrival; to be said where they may."""
     order_lots: Annotated[int, Range(1, unit="lot")] | None = None
-    """Size of our orders in lots of the recording: one lot of the trajectory. By default that of the
-    calibration, else 10."""
+    """Size of our orders in lots of the recording: one lot of the trajectory. By default that of scenario and
+    calibration, a third of the median market order; 10 where neither says any."""
     inventory_limit: Annotated[int, Range(1, unit="order")] | None = None
     """Most inventory, long or short, in orders. A side is not quoted where all that may still fill could
     exceed it. By default that of the calibration, else 10."""
@@ -115,10 +118,10 @@ class ReplaySettings:
             "What they take is booked whole, at the best price.",
         )
         require(
-            not self.own_venue or self.queue_model != "l3_fifo",
+            not self.own_venue or self.queue_model != SINGLE_ORDERS,
             "queue_model",
             "be one of levels where fills are capped, orders are answered or hidden executions do not count",
-            "l3_fifo",
+            SINGLE_ORDERS,
             "Only hftbacktest knows the queue of single orders.",
         )
         require(
@@ -170,16 +173,40 @@ class ReplaySettings:
     @property
     def capped(self) -> bool:
         """Return whether a trade fills no more than its own quantity."""
-        return self.fills == "capped" or self.partial_fills
+        if self.partial_fills or self.fills is not None:
+            return self.partial_fills or self.fills == "capped"
+        return self.post_only and self.queue_model != SINGLE_ORDERS
+
+    @property
+    def answered_share(self) -> float:
+        """Return the share of the orders that improve the best price and lose their priority."""
+        return 0.0 if self.answered is None else self.answered
 
     @property
     def own_venue(self) -> bool:
         """Return whether the house's own venue fills orders, because hftbacktest cannot do so."""
-        return self.capped or self.answered > 0.0 or not self.hidden
+        return self.capped or self.answered_share > 0.0 or not self.hidden
+
+    def answering(self, share: float) -> "ReplaySettings":
+        """Return the settings with a measured share of orders that are answered, if they say nothing of it.
+
+        Args:
+            share: of the orders that improve the best price; none are answered in a queue of single orders.
+        """
+        if self.answered is not None:
+            return self
+        return replace(self, answered=0.0 if self.queue_model == SINGLE_ORDERS else share)
 
     def settled(self) -> "ReplaySettings":
-        """Return the settings with order size, inventory limit and fee said, where they were left open."""
-        return replace(self, order_lots=self.lots, inventory_limit=self.limit, maker_fee_bps=self.fee_bps)
+        """Return the settings with order size, limit, fee and how fills are booked said, where left open."""
+        return replace(
+            self,
+            order_lots=self.lots,
+            inventory_limit=self.limit,
+            maker_fee_bps=self.fee_bps,
+            fills="capped" if self.capped else "whole",
+            answered=self.answered_share,
+        )
 
     def in_scenario(self, dt: float, horizon: float) -> "ReplaySettings":
         """Return the settings with the times of a scenario where none were set."""

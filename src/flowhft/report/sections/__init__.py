@@ -8,6 +8,7 @@ from flowhft.report.evidence import Evidence
 from flowhft.report.markup import Markup
 from flowhft.report.sections import (
     agents,
+    bookings,
     calibration,
     closing,
     costs,
@@ -47,6 +48,7 @@ SECTIONS = (
     Section("backtest", "Evaluation on the recording", replayed.content),
     Section("walk", "Walking forward, window by window", walked.content),
     Section("costs", "What costs do", costs.content),
+    Section("bookings", "How fills are booked", bookings.content),
     Section("simulation", "Evaluation in simulation", simulated.content),
     Section("frontier", "The frontier of the exact optimum", frontier.content),
     Section("fingerprint", "How the policies quote", fingerprint.content),

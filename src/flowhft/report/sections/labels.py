@@ -47,14 +47,23 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     ]
     names = offsets["recording"].unique(maintain_order=True).to_list()
     seconds = dict(zip(names, card.get("block_seconds", []), strict=False))
-    answered = dict(zip(names, (one.get("answers") for one in card.get("recordings", [])), strict=False))
+    known = dict(zip(names, card.get("recordings", []), strict=False))
     for (recording,), rows in offsets.group_by("recording", maintain_order=True):
         parts += [
             subtitle(str(recording)),
             row(figure(_edges(rows), ""), figure(_probabilities(rows), "")),
             folded("In numbers, with the fee at which each offset breaks even", _numbers(rows)),
         ]
-        if found := answered.get(recording):
+        told = known.get(str(recording), {})
+        if "order_lots" in told:
+            share = 100.0 * told["answered"]
+            parts.append(
+                note(
+                    f"Orders are of {numbers.counted(told['order_lots'], 'lot')}; {share:.0f} % of those "
+                    "that improve the best price are answered: they lose their priority."
+                )
+            )
+        if found := told.get("answers"):
             parts.append(note(_answered(found)))
         if blocks is not None:
             own = blocks.filter(pl.col("recording") == recording)
@@ -62,8 +71,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
     confidence = 100.0 * card.get("confidence", float("nan"))
     remark = (
         f"Bars are Student's intervals of {confidence:g} % over blocks of time, which count as independent; "
-        "with few blocks or strong trends they are too narrow. Nobody answers an order that improves the "
-        f"best price, but for a share of {settings.get('answered', 0.0):g} that loses its priority."
+        "with few blocks or strong trends they are too narrow."
     )
     return join([*parts, note(remark)])
 
@@ -74,7 +82,7 @@ def _answered(found: dict[str, Any]) -> str:
     return (
         f"Of {found['improvements']:,} improvements of a best price {100.0 * share['value']:.0f} % "
         f"[{low:.0f}, {high:.0f}] were improved upon next, within a second: about so many orders that "
-        "improve it would lose their priority (--replay.answered)."
+        "improve it lose their priority by default (--replay.answered)."
     )
 
 

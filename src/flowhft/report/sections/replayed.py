@@ -34,7 +34,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         paragraph(
             f"{results.height} policies on the same part of the recording, each trading alone, with "
             f"queue position, latency and fees. {_sessions(settings)}The {LEVEL} intervals are Student's "
-            "over the sessions of this one recording."
+            f"over the sessions of this one recording. {settings.get('booked', '')}"
         ),
         key_of(results["policy"].to_list(), styles),
         metrics_table(results, styles, currency),
@@ -68,7 +68,7 @@ def content(evidence: Evidence, styles: Styles) -> Markup | None:
         parts.append(figure(latency_figure(latency), caption))
     if whole := whole_part(settings, currency):
         parts += [subtitle("Over the whole part"), whole]
-    known = dict(pairs(settings, without=("warnings", "makers", *_PER_POLICY)))
+    known = dict(pairs(settings, without=("warnings", "booked", "makers", *_PER_POLICY)))
     if known:
         parts.append(folded("Settings of the backtest", facts(known.items())))
     return join(parts)

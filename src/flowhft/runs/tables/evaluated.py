@@ -24,6 +24,15 @@ COSTS = (
     C("currency paths", "", "of money; sessions behind the row", optional=True),
 )
 
+BOOKINGS = (
+    C("policy", "", "whose"),
+    C("booking", "", "how fills are booked: whole, capped, capped + answered, without hidden"),
+    C("pnl", "money", "of a session", interval=True),
+    C("reference", "", "what differences are taken against", optional=True),
+    C("fills", "lots a session", "filled", optional=True),
+    C("difference", "money", "of the PnL to that of the reference, paired", optional=True, interval=True),
+)
+
 WINDOWS = (
     C("window", "", "number of the window"),
     C("trade_start trade_end", _SINCE, "the window"),
@@ -178,6 +187,13 @@ TABLES = (
         read=("backtest",),
     ),
     Table("costs", ("backtest",), "a policy, fee and latency of a sweep", COSTS, read=("backtest",)),
+    Table(
+        "bookings",
+        ("backtest",),
+        "a policy and way of booking its fills (`--sweep.bookings`)",
+        BOOKINGS,
+        read=("backtest",),
+    ),
     Table(
         "windows",
         ("backtest",),

@@ -39,8 +39,9 @@ class Calibrate(Stage):
     """Seconds between two decisions in the scenarios; by default what suits the rate of orders."""
     horizon: float | None = None
     """Length of a session in the scenarios, seconds; by default 300 decisions."""
-    order_lots: int = 10
-    """Our order size in lots of the recording; one lot of the scenarios."""
+    order_lots: int | None = None
+    """Our order size in lots of the recording: one lot of the scenarios, and what is replayed. By default a
+    third of the median market order of what is learned from (prints of one side at one time are one)."""
     inventory_limit: int = 10
     """Most orders' worth of inventory in the scenarios, long or short."""
     maker_fee_bps: float = 0.0
@@ -74,12 +75,13 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
     if work := begin(run, listener):
         with listener.stage("calibrate the market") as progress:
             result = calibrate(learn, settings.calibration, settings.seed, progress)
+        if settings.order_lots is not None:
+            result = replace(result, facts=result.facts._replace(order_lots=settings.order_lots))
         centre = scenario_of(
             result,
             first_mid(learn),
             dt=settings.dt,
             horizon=settings.horizon,
-            order_lots=settings.order_lots,
             inventory_limit=settings.inventory_limit,
             maker_fee_bps=settings.maker_fee_bps,
         )
@@ -110,6 +112,7 @@ def run(settings: Calibrate, listener: Listener | None = None) -> Path:
             dt=centre.dt,
             horizon=centre.horizon,
             adverse_selection=centre.adverse_move,
+            order_lots=result.facts.order_lots,
         )
     return run.folder
 
@@ -139,7 +142,8 @@ def _check(settings: Calibrate) -> None:
     if settings.dt is not None and settings.horizon is not None:
         received = f"dt {settings.dt} s with horizon {settings.horizon} s"
         require(settings.dt <= settings.horizon, "dt", "not exceed the horizon", received, "Lower dt.")
-    require(settings.order_lots >= 1, "order_lots", "be at least 1 lot", settings.order_lots)
+    lots = settings.order_lots
+    require(lots is None or lots >= 1, "order_lots", "be at least 1 lot", lots)
     require(settings.inventory_limit >= 1, "inventory_limit", "be at least 1 order", settings.inventory_limit)
     fee = settings.maker_fee_bps
     require(abs(fee) < 10_000.0, "maker_fee_bps", "be below 10,000 in absolute value", fee)

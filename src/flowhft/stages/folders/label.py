@@ -1,7 +1,7 @@
 """Label: would orders at many prices have filled, and what would they have earned, at every decision."""
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
         label_recordings,
         offsets_table,
         read_all,
+        settled_for,
     )
     from flowhft.stages.recording import facts_of_windows, identity_of_windows, paths_in
 
@@ -69,6 +70,7 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
     )
     names: list[str] = []
     facts: list[dict[str, Any]] = []
+    replays: list[ReplaySettings] = []
     parents: dict[str, str] = {}
 
     def told(number: int, recording: InMemory) -> None:
@@ -79,10 +81,20 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
         answered = None
         with contextlib.suppress(DataError):  # a book that nobody ever improved
             answered = answers(recording.recording, confidence=settings.confidence)
-        facts.append({"identity": identity, **facts_of_windows(recording), "answers": answered})
+        replays.append(settled_for(settings.replay, recording.recording))
+        facts.append(
+            {
+                "identity": identity,
+                **facts_of_windows(recording),
+                "answers": answered,
+                "order_lots": replays[-1].lots,
+                "answered": replays[-1].answered_share,
+            }
+        )
 
     with listener.stage("read the recordings"):
         parts = read_all(work, told)
+    work = replace(work, replays=tuple(replays))
     run = run_of(settings, "label", parents)
     if folder := begin(run, listener):
         with listener.stage("label orders") as progress, _executor(settings, len(parts)) as executor:
@@ -103,7 +115,8 @@ def run(settings: Label, listener: Listener | None = None) -> Path:
             "recordings": facts,
             "interval": settings.interval,
             "labels": asdict(settings.labels),
-            "replay": asdict(settings.replay),
+            "replay": asdict(settings.replay)
+            | {"fills": replays[0].fills, "order_lots": settings.replay.order_lots},
             "seed": settings.seed,
             "confidence": settings.confidence,
             "orders": orders,

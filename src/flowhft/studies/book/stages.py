@@ -43,8 +43,8 @@ FOLDS, BORDER = 5, 600.0
 LONG = 3600.0  # seconds of a recording from which on it is cut into folds and walked
 # How orders fill, from kind to strict: what is left of a gain.
 FILLS: dict[str, dict[str, Any]] = {
-    "whole": {"fills": "whole"},
-    "capped": {"fills": "capped"},
+    "whole": {"fills": "whole", "answered": 0.0},
+    "capped": {"fills": "capped", "answered": 0.0},
     HEADLINE: {"fills": "capped", "answered": None},
     "no hidden": {"fills": "capped", "answered": None, "hidden": False},
 }
@@ -117,7 +117,7 @@ class RecordingLibrary:
             fills: a key of `FILLS`.
         """
         changes = dict(FILLS[fills])
-        if "answered" in changes:
+        if changes["answered"] is None:
             changes["answered"] = self.answered(name)
         first = self._first_part(name)
         general = ReplaySettings(decision_latency_us=DECISION_US, **changes)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from flowhft.calibrate.calibrate import calibrate
 from flowhft.calibrate.scenario import STEPS, natural_dt
 from flowhft.errors import DataError, UsageError
+from flowhft.recordings.order_size import small_order
 from flowhft.recordings.ticks import without_closed
 from flowhft.recordings.windowed import Windowed
 from flowhft.runs.resume import Finished
@@ -23,10 +24,11 @@ def sessions_of(recording: Windowed) -> list[tuple[int, int]]:
 
 
 def planned(work: WalkWork, recording: Windowed) -> WalkWork:
-    """Return the work with its windows, and with the times of decisions and sessions where none were set.
+    """Return the work with its windows, and with times and order size where none were set.
 
-    These are those of the first market that can be calibrated: one pace for the whole walk, so that its
-    windows make one path, and none that the future has set.
+    The times of decisions and sessions are those of the first market that can be calibrated, an order is a
+    third of the median market order before the first window: one pace and one size for the whole walk, so
+    that its windows make one path, and none that the future has set.
 
     Args:
         work: without windows.
@@ -53,7 +55,18 @@ def planned(work: WalkWork, recording: Windowed) -> WalkWork:
             "windows, or set shorter sessions (--replay.horizon)."
         )
     windows = plan_windows(sessions, learn, trade, replay.session)
+    if replay.order_lots is None:
+        replay = replace(replay, order_lots=_order_lots(recording, windows))
     return replace(work, replay=replay, windows=tuple(windows))
+
+
+def _order_lots(recording: Windowed, windows: Sequence[Window]) -> int:
+    """Return the order size that suits what lies before the first window that has market orders before it."""
+    for part in windows:
+        past = recording.window(part.learn_start_ns, part.learn_end_ns)
+        if past.trades:
+            return small_order(past)
+    return 1
 
 
 def _pace(work: WalkWork, recording: Windowed, windows: Sequence[Window]) -> float:

@@ -98,9 +98,9 @@ class WalkWork:
         policies: what the user names, comma-separated.
         windows: of the walk.
         walk: what is fitted in each.
-        replay: with the times between decisions and of a session set.
+        replay: with the times between decisions and of a session, and the size of an order set.
         calibration: of every window.
-        sweep: costs at which everything is replayed again.
+        sweep: costs at which everything is replayed again, and ways to book fills.
         seed: of the run.
         instrument: what is said of it.
     """
@@ -185,7 +185,7 @@ class WalkWork:
         flow = OrderFlow(*(result.parameters[name].value for name in OrderFlow._fields))
         market = traded_part(prepared.recording, part)
         seconds = 1e-9 * (part.trade_end_ns - part.trade_start_ns)
-        rules = self.replay.counting(result.facts.order_window)
+        rules = self.replay.counting(result.facts.order_window).answering(result.facts.answered).settled()
         tape = read_tape(as_received(market, rules), rules)
 
         def at_end(path: Trajectory) -> Ended:
@@ -203,6 +203,7 @@ class WalkWork:
         ends = {name: at_end(one.trajectory) for name, one in replayed.items()}
         record |= {
             "chosen": chosen,
+            "answered": rules.answered,
             "open_at_end": {name: end.inventory for name, end in ends.items()},
             "closing_fee": {name: end.fee for name, end in ends.items()},
         }
@@ -239,7 +240,7 @@ class WalkWork:
             first_mid(past),
             dt=self.replay.decision_interval,
             horizon=self.replay.horizon,
-            order_lots=self.replay.lots,
+            order_lots=self.replay.order_lots,
             inventory_limit=self.replay.limit,
             maker_fee_bps=self.replay.fee_bps,
         )

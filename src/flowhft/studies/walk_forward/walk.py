@@ -1,8 +1,9 @@
 """Walk forward: from a recording to a judged walk in a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowhft.runs.folder import write_json, write_table
 from flowhft.runs.tables import units_of
@@ -10,6 +11,10 @@ from flowhft.stages.folder import begin, identity_of, policies_of, run_of
 from flowhft.stages.folders import backtest
 from flowhft.stages.folders.backtest import Backtest
 from flowhft.stages.stage import Listener, Silent
+
+if TYPE_CHECKING:
+    from flowhft.desk.replay.settings import ReplaySettings
+    from flowhft.studies.walk_forward.trade import Traded
 
 
 def run(settings: Backtest, listener: Listener | None = None) -> Path:
@@ -31,6 +36,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
     from flowhft.calibrate.calibrate import CalibrationSettings
     from flowhft.recordings.ticks import warnings_in
     from flowhft.simulate.devices import prepare
+    from flowhft.stages.backtest import learned_for_others
+    from flowhft.stages.booked import bookings_of, order_in_words
     from flowhft.stages.evaluation import Replays, evaluation_of_replays
     from flowhft.stages.policies import find_saved
     from flowhft.stages.recording import facts_of_windows, identity_of_windows, paths_in
@@ -52,6 +59,8 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         sweep=settings.sweep,
         seed=settings.seed,
     )
+    if settings.sweep.bookings:
+        bookings_of(settings.replay)  # refuses now what cannot be booked in every way
     with listener.stage("read the recording"):
         recording = work.read()
     prepared = work.prepared_for(recording, settings.reference)
@@ -71,21 +80,22 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         with listener.stage("walk forward") as progress, _executor(settings, work) as executor:
             windows = walk_forward(work, windows_in(folder / "windows"), executor, progress)
         with listener.stage("judge the walk"):
-            instrument = recording.instrument
-            money = instrument.tick_value(recording.first_mid()) * settings.replay.lots
+            instrument, start = recording.instrument, recording.first_mid()
+            money = instrument.tick_value(start) * work.replay.lots
             walked = join_windows(windows, recording, work.replay, money)
             refused = [one.record for one in windows if one.record["refused"]]
             result = evaluation_of_replays(
                 Replays(
                     recording,
                     walked.replayed,
-                    work.replay,
+                    replayed_by(work.replay, windows),
                     compared.reference,
                     instrument.money,
                     money,
                     walked.costs,
                     prepared.origins,
                     walked.time,
+                    order_in_words(instrument, start, work.replay.lots),
                 ),
                 confidence=settings.confidence,
                 learned=ADAPTED if prepared.adapted else compared.learned,
@@ -93,8 +103,9 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
             )
         units = units_of("backtest", "windows", money=instrument.money)
         write_table(folder / "windows.parquet", walked.windows, units)
-        if warnings := warnings_in(recording.findings):
-            result = result.warned([f"recording: {warning}" for warning in warnings])
+        warnings = [f"recording: {warning}" for warning in warnings_in(recording.findings)]
+        if warnings := warnings + learned_for_others(compared.policies, work.replay):
+            result = result.warned(warnings)
         if refused:
             result = result.warned(
                 [
@@ -106,6 +117,17 @@ def run(settings: Backtest, listener: Listener | None = None) -> Path:
         write_json(folder / "recording.json", facts_of_windows(recording))
         run.finish(reference=compared.reference, policies=prepared.names)
     return run.folder
+
+
+def replayed_by(replay: "ReplaySettings", windows: Sequence["Traded"]) -> "ReplaySettings":
+    """Return the settings by which a walk was replayed: with the mean share of answered orders.
+
+    Args:
+        replay: of the walk; where it leaves the share open every window has its own.
+        windows: of the walk, one at least of which was traded.
+    """
+    shares = [one.record["answered"] for one in windows if one.replayed]
+    return replay.answering(sum(shares) / len(shares)).settled()
 
 
 def _executor(settings: Backtest, work: Any) -> Any:
