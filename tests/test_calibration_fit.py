@@ -5,19 +5,33 @@ from dataclasses import replace
 import pytest
 from program import flowhft
 
-from flowhft.calibrate.calibrate import Calibration, CalibrationSettings, calibrate
+from flowhft.calibrate.answers import answered_share, answers
+from flowhft.calibrate.calibrate import (
+    Calibration,
+    CalibrationSettings,
+    calibrate,
+    load_calibration,
+    save,
+)
 from flowhft.calibrate.scenario import scenario_of
 from flowhft.desk.replay.settings import ReplaySettings
-from flowhft.errors import DataError
+from flowhft.errors import DataError, UsageError
+from flowhft.policies import rules
+from flowhft.policies.names import Named
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import Rule
 from flowhft.recordings import Recording, read_recording, sample_recording
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.instrument import Instrument
+from flowhft.recordings.order_size import small_order
 from flowhft.recordings.split import window
-from flowhft.runs.folder import read_json
+from flowhft.runs.folder import read_json, write_json
 from flowhft.scenarios.presets import find_scenarios
 from flowhft.scenarios.scenario import Scenario
-from flowhft.stages.backtest import replayed_market
+from flowhft.stages.backtest import learned_for_others, replay, replayed_market
+from flowhft.stages.booked import BOOKINGS, HEADLINE
 from flowhft.stages.calibration_fit import order_lots_of, settings_for
+from flowhft.stages.settings import SweepSettings
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +75,88 @@ def test_what_a_calibration_was_made_for_are_the_defaults_of_a_replay(recording,
 
 def test_without_a_calibration_the_defaults_are_what_they_were(recording):
     (paper,) = find_scenarios("T1.LL")
-    settings = settings_for(ReplaySettings(decision_interval=0.1, horizon=10.0), paper, recording.instrument)
+    asked = ReplaySettings(decision_interval=0.1, horizon=10.0)
+    settings = settings_for(asked, paper, None, recording.instrument)
     assert (settings.order_lots, settings.inventory_limit, settings.maker_fee_bps) == (10, 10, 0.0)
+    assert (settings.fills, settings.answered) == ("capped", 0.0)
     assert (ReplaySettings().lots, ReplaySettings().limit, ReplaySettings().fee_bps) == (10, 10, 0.0)
+
+
+def test_orders_and_answers_are_what_the_calibration_measured(recording, result):
+    facts = result.facts
+    assert facts.order_lots == small_order(recording) not in (1, 10)
+    assert (facts.answered, facts.answered_low, facts.answered_high) == answers(recording, confidence=0.95)[0]
+    assert facts.answered == answered_share(recording) > 0.0
+    scenario = scenario_of(result, first_mid(recording), dt=0.5, horizon=20.0)
+    assert order_lots_of(scenario, recording.instrument) == facts.order_lots
+    timed = ReplaySettings(decision_interval=0.5, horizon=20.0)
+    for market in (scenario, None):
+        settings = replayed_market(recording, market, result, timed).settings
+        assert (settings.order_lots, settings.answered) == (facts.order_lots, facts.answered)
+        assert settings.fills == "capped"
+    said = replace(timed, answered=0.0, fills="whole", order_lots=10)
+    settings = replayed_market(recording, scenario, result, said).settings
+    assert (settings.order_lots, settings.answered, settings.fills) == (10, 0.0, "whole")
+    elsewhere = replace(scenario, currency="EUR")  # it does not tell the size of an order
+    assert replayed_market(recording, elsewhere, result, timed).settings.order_lots == facts.order_lots
+
+
+def test_a_calibration_of_before_stands_for_ten_lots_and_no_answers(recording, result, tmp_path):
+    save(result, tmp_path)
+    assert load_calibration(tmp_path).facts == result.facts
+    content = read_json(tmp_path / "calibration.json")
+    for name in ("order_lots", "answered", "answered_low", "answered_high"):
+        del content["facts"][name]
+    write_json(tmp_path / "calibration.json", content)
+    settings = replayed_market(recording, None, tmp_path, ReplaySettings(horizon=20.0)).settings
+    assert (settings.order_lots, settings.answered) == (10, 0.0)
+
+
+def test_fills_are_capped_for_glft_too_and_every_booking_stands_beside(recording, result):
+    large = ReplaySettings(decision_interval=0.5, horizon=20.0, decision_latency_us=10.0, order_lots=50_000)
+    found = replay(
+        recording, "glft@0.0001", calibration=result, settings=large, sweep=SweepSettings(bookings=True)
+    )
+    whole = replay(
+        recording, "glft@0.0001", calibration=result, settings=replace(large, fills="whole", answered=0.0)
+    )
+    assert set(whole.fills["lots"]) == {50_000}
+    assert 0 < found.fills["lots"].min() < 50_000
+    share = f"{100.0 * result.facts.answered:.3g} %"
+    assert f"Fills are capped at what was traded, {share} of the orders" in repr(found)
+    assert "Orders are of 50,000 lots, 3" in found.record["booked"]
+    assert "booked whole by the first trade, none of the orders" in whole.record["booked"]
+    assert found.costs.height == whole.bookings.height == 0
+    table = found.bookings.filter(policy="glft@0.0001")
+    assert table["booking"].to_list() == list(BOOKINGS)
+    filled = dict(zip(table["booking"], table["fills"], strict=True))
+    assert filled["whole"] > filled["capped"] >= filled["without hidden"] > 0.0
+    for name, one in (("whole", whole), (HEADLINE, found)):
+        (row,) = one.results.filter(policy="glft@0.0001").to_dicts()
+        (other,) = table.filter(booking=name).to_dicts()
+        assert [other[f"pnl{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+            [row[f"pnl{end}"] for end in ("", "_low", "_high")]
+        )
+
+
+def test_bookings_are_refused_where_capped_fills_are_not_known(recording, result):
+    taking = ReplaySettings(horizon=20.0, post_only=False, taker_fee_bps=1.0)
+    with pytest.raises(UsageError, match=r"`sweep.bookings` must be left out where orders may take"):
+        replay(recording, "glft", calibration=result, settings=taking, sweep=SweepSettings(bookings=True))
+
+
+def test_a_maker_that_learned_with_other_orders_is_warned_of(recording):
+    maker = Policy(Rule(rules.get("glft")), training={"interval": 0.5, "order_lots": 8})
+    named = [Named("maker", "maker", maker), Named("glft", "glft", Policy(Rule(rules.get("glft"))))]
+    same = ReplaySettings(decision_interval=0.5, order_lots=8)
+    assert learned_for_others(named, same) == []
+    assert learned_for_others(named, replace(same, decision_interval=0.1)) == [
+        "`maker` learned with a decision every 0.5 s; the replay has a decision every 0.1 s."
+    ]
+    assert learned_for_others(named, replace(same, decision_interval=0.1, order_lots=1_000)) == [
+        "`maker` learned with a decision every 0.5 s and orders of 8 lots; the replay has a decision every "
+        "0.1 s and orders of 1,000 lots."
+    ]
 
 
 @pytest.mark.parametrize("lots", [1, 3, 25_000])

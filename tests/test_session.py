@@ -60,7 +60,7 @@ from flowhft.stages.journalled import evaluate_journal
 from flowhft.types import Estimates, Quote
 
 MS = 1_000_000
-SETTINGS = ReplaySettings(decision_latency_us=100.0)
+SETTINGS = ReplaySettings(decision_latency_us=100.0, fills="whole")  # by hftbacktest
 FLOW = OrderFlow(base_intensity=0.5, self_excitation=1.2, cross_excitation=0.4, decay=7.0)
 MARKET = Scenario(
     name="bundled", horizon=60.0, dt=0.1, price="additive", initial_price=1e5, volatility=42.0,

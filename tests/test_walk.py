@@ -15,6 +15,7 @@ from flowhft.metrics import intervals
 from flowhft.metrics.estimators import MEAN
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.instrument import Instrument
+from flowhft.recordings.order_size import small_order
 from flowhft.recordings.ticks import TRADE, Recording, make_events
 from flowhft.recordings.windowed import InMemory
 from flowhft.runs.folder import manifest_of, read_table
@@ -27,11 +28,13 @@ pytest.importorskip("hftbacktest", reason="the replay needs flowhft[replay]")
 from flowhft.calibrate.calibrate import CalibrationSettings
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import Tape
+from flowhft.stages.calibration_fit import order_lots_of
 from flowhft.stages.costs import evaluate_costs
 from flowhft.studies.walk_forward.forward import planned, walk_forward
 from flowhft.studies.walk_forward.join import join_paths, join_windows
 from flowhft.studies.walk_forward.store import steps_table, trajectory_of, windows_in
 from flowhft.studies.walk_forward.trade import WalkWork, ended
+from flowhft.studies.walk_forward.walk import replayed_by
 from flowhft.work.pool import cores_for
 
 SECOND = 1_000_000_000
@@ -168,9 +171,24 @@ def test_a_window_whose_past_says_too_little_is_not_traded(work, recording):
     assert "`fill_decay` must rest on 30 market orders" in refused.record["refused"]
 
 
-def test_fees_of_the_sweep_are_charged_on_what_is_traded(second):
+def test_one_order_size_for_the_walk_and_answers_of_every_window(work, recording, second):
+    first, part = work.windows[:2]
+    past = InMemory(recording).window(first.learn_start_ns, first.learn_end_ns)
+    assert work.replay.order_lots == small_order(past) != small_order(recording)
+    result, scenario = work.calibrated(InMemory(recording), part, 3)
+    assert second.record["answered"] == result.facts.answered > 0.0
+    assert order_lots_of(scenario, recording.instrument) == work.replay.order_lots
+    settings = replayed_by(work.replay, [second, second._replace(record={"answered": 0.0})])
+    assert settings.answered == 0.5 * result.facts.answered
+    assert settings.fills == "capped"
+    assert replayed_by(replace(work.replay, answered=0.1), [second]).answered == 0.1
+    sides = second.replayed["glft"].fills["lots"]
+    assert sides.max() <= work.replay.order_lots
+
+
+def test_fees_of_the_sweep_are_charged_on_what_is_traded(work, second):
     fills = second.replayed["glft"].fills
-    lots_per_order = SETTINGS.lots
+    lots_per_order = work.replay.lots
     traded = float((fills["price"] * fills["lots"]).sum()) / lots_per_order
     pnl = {
         fee: table["pnl"].sum()
