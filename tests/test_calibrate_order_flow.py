@@ -174,7 +174,7 @@ def test_the_slope_of_sides_is_that_of_two_poisson_processes():
     ("change", "words"),
     [
         (
-            lambda tape: tape._replace(**{n: getattr(tape, n)[:50] for n in FlowTape._fields[2:]}),
+            lambda tape: tape._replace(**{n: getattr(tape, n)[:50] for n in FlowTape._fields[2:-1]}),
             "50 market orders",
         ),
         (

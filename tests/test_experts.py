@@ -54,10 +54,12 @@ def test_python_numba_and_jax_quote_alike(expert: Expert):
     compiled = numba.njit(expert.quote)
     traced = jax.jit(jax.vmap(expert.quote, in_axes=(None, 0, None)))
     inventories = [-3.0, 0.0, 4.0]
-    plain = [expert.quote(coefficients, see(q, 12.5), NOISE) for q in inventories]
-    batch = jax.tree.map(lambda *values: jnp.asarray(values), *(see(q, 12.5) for q in inventories))
-    for i, (q, expected) in enumerate(zip(inventories, plain, strict=True)):
-        np.testing.assert_allclose(compiled(coefficients, see(q, 12.5), NOISE), expected, rtol=1e-12)
+    book = np.array([0.3]) if expert.sees_book else None
+    seen = [see(q, 12.5)._replace(book=book) for q in inventories]
+    plain = [expert.quote(coefficients, one, NOISE) for one in seen]
+    batch = jax.tree.map(lambda *values: jnp.asarray(values), *seen)
+    for i, (one, expected) in enumerate(zip(seen, plain, strict=True)):
+        np.testing.assert_allclose(compiled(coefficients, one, NOISE), expected, rtol=1e-12)
         results = [side[i] if jnp.ndim(side) else side for side in traced(coefficients, batch, NOISE)]
         np.testing.assert_allclose(results, expected, rtol=1e-5)
 

@@ -7,8 +7,18 @@ import pytest
 from scipy.sparse import coo_array, csc_array, identity
 from scipy.sparse.linalg import splu
 
+import flowhft as public
+from flowhft.desk.compiled import begin, freeze
+from flowhft.desk.compiled import quote as quote_frozen
+from flowhft.desk.replay.engine import book_for
+from flowhft.features.book import NAMES
+from flowhft.policies import rules
+from flowhft.policies.policy import Policy
+from flowhft.policies.rule import Rule, coefficients_in
 from flowhft.policies.rules import glft, glft_signal
 from flowhft.policies.rules.glft_signal import Signal
+from flowhft.scenarios.order_flow import OrderFlow, foretold_drifts
+from flowhft.scenarios.presets import find_scenarios
 from flowhft.types import Estimates, Observation
 
 # A market in which the signal matters: where it fades slowly, it is worth a sixth of all that is earned.
@@ -16,6 +26,11 @@ MARKET = Estimates(volatility=1.0, drift=0.0, intensity=2.0, fill_decay=0.5, hor
 AVERSION = 0.01
 DEVIATION = 0.35  # of alpha, ticks per second
 LIMIT, NODES, WIDEST = 40, 61, 4.0  # lots; nodes of alpha within so many deviations
+AT = Observation(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def quote_at(coefficients, inventory, signal):
+    return glft_signal.quote(coefficients, AT._replace(inventory=inventory, book=[signal]), (0.0, 0.0))
 
 
 class Problem:
@@ -79,7 +94,7 @@ class Problem:
 
     def earned(self, coefficients: glft_signal.Coefficients) -> float:
         """Return the mean gain a second of the closed form."""
-        quote = glft_signal.quote_at(coefficients, self.q[:, None], self.alpha)
+        quote = quote_at(coefficients, self.q[:, None], self.alpha)
         bid, ask = (np.array(np.broadcast_to(side, self.shape)) for side in quote[:2])
         return self.solve(bid, ask)[0]
 
@@ -121,13 +136,57 @@ def test_without_a_signal_it_is_glft_and_one_that_stays_is_glft_with_drift():
     for fill_cost in (0.0, 0.4):
         market = MARKET._replace(fill_cost=fill_cost)
         plain = glft.quote(glft.coefficients(market, AVERSION), seen, (0.0, 0.0))
-        blind = glft_signal.quote_at(glft_signal.coefficients(market, AVERSION, ()), 3.0, 7.0)
+        blind = quote_at(glft_signal.coefficients(market, AVERSION, ()), 3.0, 7.0)
         np.testing.assert_allclose(blind, plain)
         drifting = market._replace(drift=0.02)
         small = 1e-6  # the leans agree in the limit of small gamma, where both are mu / (2 D P)
         expected = glft.coefficients_with_drift(drifting, small)
         lean = glft_signal.coefficients(market, small, (Signal(0.02, 0.0),)).lean
         assert lean == pytest.approx(expected.lean * expected.slope, rel=1e-4)
+
+
+FLOW = OrderFlow(
+    fast_share=0.3,
+    slow_share=0.2,
+    fast_time=0.2,
+    slow_time=4.0,
+    fast_drift=0.5,
+    slow_drift=0.2,
+    order_slope=0.4,
+    order_response=0.05,
+    reach_response=0.3,
+    imbalance_deviation=0.6,
+)
+
+
+def test_the_row_is_told_what_the_imbalance_foretells_and_sees_it():
+    market = find_scenarios("order-flow")[0].but(order_flow=FLOW)
+    (fast, kappa), (slow, other) = market.estimates().signals
+    assert (kappa, other) == (5.0, 0.25)
+    by_orders = foretold_drifts(market)[0] - FLOW.fast_drift
+    assert by_orders > 0.0
+    assert fast == pytest.approx(0.3 * (0.5 + by_orders) / 0.6)
+    assert slow == pytest.approx(0.2 * (0.2 + by_orders) / 0.6)
+    rule = rules.get("glft_signal")
+    own = coefficients_in(rule, market)
+    seen = Observation(0.0, 1.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    plain = glft.quote(coefficients_in(rules.get("glft"), market), seen, (0.0, 0.0))
+    np.testing.assert_allclose(rule.quote(own, seen, (0.0, 0.0)), plain)  # no book: as glft
+    book = np.full(len(NAMES), np.nan)
+    assert np.isnan(rule.quote(own, seen._replace(book=book), (0.0, 0.0)).half_spread_bid)
+    book[NAMES.index("touch_imbalance")] = 0.5
+    leaned = rule.quote(own, seen._replace(book=book), (0.0, 0.0))
+    assert leaned.half_spread_bid == pytest.approx(plain.half_spread_bid - 0.5 * own.lean)
+    frozen = freeze(Policy(Rule(rule)), market)
+    compiled = quote_frozen(frozen, begin(frozen, 0), seen._replace(book=book))
+    np.testing.assert_allclose(compiled, leaned)
+    assert book_for([frozen]) == "shown"
+
+
+def test_where_order_flow_moves_the_price_the_row_earns_more_than_the_blind_one():
+    result = public.evaluate("glft,glft_signal", "order-flow.tight", paths=300, seed=3, reference="glft")
+    row = result.differences.filter(policy="glft_signal").row(0, named=True)
+    assert row["pnl_low"] > 0.0
 
 
 def test_signals_add_and_a_faster_one_counts_less():
@@ -138,8 +197,9 @@ def test_signals_add_and_a_faster_one_counts_less():
 
 def test_a_rising_price_moves_both_quotes_up_in_every_library():
     coefficients = told(Signal(1.0, 0.5))
-    flat, rising = (glft_signal.quote_at(coefficients, 0.0, signal) for signal in (0.0, 1.0))
+    flat, rising = (quote_at(coefficients, 0.0, signal) for signal in (0.0, 1.0))
     assert rising.half_spread_bid < flat.half_spread_bid == flat.half_spread_ask < rising.half_spread_ask
     numbers = glft_signal.Coefficients(*map(float, coefficients))
-    np.testing.assert_allclose(numba.njit(glft_signal.quote_at)(numbers, 0.0, 1.0), rising)
-    np.testing.assert_allclose(jax.jit(glft_signal.quote_at)(numbers, 0.0, 1.0), rising, rtol=1e-6)
+    seen, quote = AT._replace(book=np.array([1.0])), glft_signal.quote
+    np.testing.assert_allclose(numba.njit(quote)(numbers, seen, (0.0, 0.0)), rising)
+    np.testing.assert_allclose(jax.jit(quote)(numbers, seen, (0.0, 0.0)), rising, rtol=1e-6)

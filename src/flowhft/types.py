@@ -154,6 +154,8 @@ class Estimates(NamedTuple):
         inventory_limit: lots beyond which a side is not filled.
         order_size: lots that a quote offers on either side, and a fill trades; only the exact optima look
             at it.
+        signals: parts of the drift that the imbalance at the touch foretells: what each is expected to be
+            where it is 1, ticks per second, and how fast it fades, 1 / second; none where it says nothing.
     """
 
     volatility: Numeric
@@ -166,6 +168,7 @@ class Estimates(NamedTuple):
     fill_cost: Numeric = 0.0
     inventory_limit: Numeric = float("inf")
     order_size: Numeric = 1.0
+    signals: tuple[tuple[Numeric, Numeric], ...] = ()
 
 
 class Interval(NamedTuple):

@@ -29,6 +29,7 @@ class FlowTape(NamedTuple):
         reach: how far from the mid an order reached, ticks, 0 at least.
         response: move of the mid in the order's direction within `RESPONSE`, from before it, ticks.
         order_imbalance: just before the order, standardised.
+        deviation: of the imbalance before it was standardised.
     """
 
     imbalance: Float[np.ndarray, " sample"]
@@ -38,6 +39,7 @@ class FlowTape(NamedTuple):
     reach: Float[np.ndarray, " order"]
     response: Float[np.ndarray, " order"]
     order_imbalance: Float[np.ndarray, " order"]
+    deviation: float = 1.0
 
     @property
     def seconds(self) -> float:
@@ -71,6 +73,7 @@ def tape_of(market: Observed) -> FlowTape:
         np.maximum(whole.reach[inside], 0.0),
         response[inside],
         before[inside],
+        max(deviation, 1e-12),
     )
 
 

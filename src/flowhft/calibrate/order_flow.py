@@ -125,6 +125,7 @@ def fit_order_flow(
         order_slope=float(np.clip(measured.order_slope, -MOST_SLOPE, MOST_SLOPE)),
         order_response=max(measured.order_response, 0.0),
         reach_response=max(measured.reach_response, 0.0),
+        imbalance_deviation=tape.deviation,
     )
     fitted = base_of(scenario).but(order_flow=flow, volatility=math.sqrt(measured.move_variance[-1] / 10.0))
     simulated = measured

@@ -47,6 +47,9 @@ class OrderFlow:
     reach_imbalance: float = 0.0
     """Deviations by which an order that reaches 1 / k pushes the fast part in its direction: the price then
     drifts on."""
+    imbalance_deviation: float = 1.0
+    """Standard deviation of the imbalance at the touch, (bid - ask) / (bid + ask): what a maker sees is the
+    standardised one times this."""
 
     def __post_init__(self) -> None:
         where = "[`order_flow`]"
@@ -55,6 +58,12 @@ class OrderFlow:
         for name in ("fast_share", "slow_share", "order_response", "reach_response", "reach_imbalance"):
             value = getattr(self, name)
             require(value >= 0.0, name, "not be negative", f"{value} {where}")
+        require(
+            self.imbalance_deviation > 0.0,
+            "imbalance_deviation",
+            "be positive",
+            f"{self.imbalance_deviation} {where}",
+        )
         require(
             self.share <= 1.0 + 1e-9,
             "slow_share",
@@ -165,6 +174,40 @@ def response_at(scenario: Any, distance: float) -> float:
     return float(flow.order_response + flow.reach_response * (max(distance, least) + 1.0 / k))
 
 
+def foretold_drifts(scenario: Any) -> tuple[float, float]:
+    """Return the drift that comes with a fast and a slow part of one deviation of the imbalance, ticks / s.
+
+    drift + order_slope L_base m1 / (1 - n), by its own drift and by the orders that follow it: see
+    `flow_variance` for the letters.
+
+    Args:
+        scenario: with an order flow.
+    """
+    flow = scenario.order_flow
+    first = flow.order_response + flow.reach_response * reach_moments(scenario)[0]
+    kept = 1.0 - (scenario.self_excitation - scenario.cross_excitation) / scenario.decay
+    by_orders = flow.order_slope * 2.0 * scenario.base_intensity * first / kept
+    fast, slow = (drift + by_orders for _, _, drift in flow.parts)
+    return fast, slow
+
+
+def signals_of(scenario: Any) -> tuple[tuple[float, float], ...]:
+    """Return what an imbalance of 1 at the touch foretells, by part: drift, ticks / s, and fading, 1 / s.
+
+    A maker sees parts and noise together, of variance 1 when standardised; given their sum, each part is
+    expected to be its share of it.
+
+    Args:
+        scenario: with an order flow.
+    """
+    flow = scenario.order_flow
+    return tuple(
+        (share * drift / flow.imbalance_deviation, 1.0 / time)
+        for (share, time, _), drift in zip(flow.parts, foretold_drifts(scenario), strict=True)
+        if share * drift != 0.0
+    )
+
+
 def flow_variance(scenario: Any) -> float:
     """Return the variance of a session's move that order flow and imbalance add, a second, ticks squared.
 
@@ -189,8 +232,8 @@ def flow_variance(scenario: Any) -> float:
     kept = 1.0 - (scenario.self_excitation - scenario.cross_excitation) / scenario.decay
     orders = 2.0 * scenario.mean_intensity
     variance = first**2 * orders / kept**2 + orders * (second - first**2)
-    for share, time, drift in flow.parts:
-        rate = math.sqrt(share) * (drift + flow.order_slope * 2.0 * scenario.base_intensity * first / kept)
+    for (share, time, _), drift in zip(flow.parts, foretold_drifts(scenario), strict=True):
+        rate = math.sqrt(share) * drift
         passed = scenario.horizon / time
         variance += 2.0 * time * (1.0 + math.expm1(-passed) / passed) * rate**2
     return variance

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from flowhft.errors import require
 from flowhft.runs.labels import require_name
 from flowhft.scenarios.carried import require_carried, require_price, require_steps
-from flowhft.scenarios.order_flow import OrderFlow, flow_variance, require_order_flow, response_at
+from flowhft.scenarios.order_flow import OrderFlow, flow_variance, require_order_flow, response_at, signals_of
 from flowhft.types import Estimates
 
 
@@ -298,6 +298,7 @@ class Scenario:
             highest_intensity=self.mean_intensity if self.quotes_beyond_mid_clipped else math.inf,
             fill_cost=self.maker_fee * self.initial_price,
             inventory_limit=self.inventory_limit,
+            signals=() if self.order_flow is None else signals_of(self),
         )
 
     @property

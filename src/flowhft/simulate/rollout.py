@@ -75,7 +75,7 @@ def settle(
     """
     after, outcome = market.step(state, quote, world)
     record = Trajectory(
-        market.observe(state),
+        market.observe(state)._replace(book=None),
         quote,
         outcome.fill,
         outcome.spread_pnl,

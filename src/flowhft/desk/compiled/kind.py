@@ -26,6 +26,7 @@ class Kind:
         read: (header, arrays) -> parts, from files of the time when the desk had a format of its own; None
             for kinds that are younger.
         sees_book: whether it cannot quote without the signals of an order book.
+        may_see_book: whether it looks at them where they are shown.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Kind:
     again: tuple[Callable, tuple]
     read: Callable[[Mapping[str, Any], Arrays], Any] | None = None
     sees_book: bool = False
+    may_see_book: bool = False
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         """Let another process make it again: compiled functions do not travel."""

@@ -150,4 +150,5 @@ def kind_of_rule(expert: Expert) -> Kind:
         memory=_memory,
         read=read,
         again=(kind_of_rule, (expert,)),
+        may_see_book=expert.sees_book,
     )

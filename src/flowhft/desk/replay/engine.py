@@ -142,7 +142,8 @@ def book_for(policies: Iterable[Frozen | OwnPolicy]) -> Book:
     policies = list(policies)
     if any(isinstance(policy, Frozen) and policy.kind.sees_book for policy in policies):
         return "needed"
-    return "shown" if any(isinstance(policy, OwnPolicy) for policy in policies) else "unread"
+    may = (isinstance(policy, OwnPolicy) or policy.kind.may_see_book for policy in policies)
+    return "shown" if any(may) else "unread"
 
 
 def prepare(

@@ -13,7 +13,7 @@ from inspect import signature
 from typing import Any, Literal, get_type_hints
 
 from flowhft.errors import UnknownNameError, UsageError
-from flowhft.policies.rules import avellaneda_stoikov, glft, no_quote, oracle, white_noise
+from flowhft.policies.rules import avellaneda_stoikov, glft, glft_signal, no_quote, oracle, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
 CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
@@ -43,6 +43,7 @@ class Expert:
         check: (coefficients) -> nothing, or a `UsageError`: what `quote` takes on trust, beyond their number.
         variant_of: the rule that it runs in other units or with another sign; empty where it is none.
         without_drift: the same rule that is told no drift; empty where it is told none itself.
+        sees_book: whether it looks at the order book, where a market shows one.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Expert:
     check: Callable[[Any], None] | None = None
     variant_of: str = ""
     without_drift: str = ""
+    sees_book: bool = False
 
     @property
     def form(self) -> type:
@@ -108,6 +110,13 @@ EXPERTS = {
             glft.coefficients_with_drift,
             glft.quote,
             without_drift="glft",
+        ),
+        Expert(
+            "glft_signal",
+            "long-run optimum that leans on the imbalance at the touch, told what it foretells",
+            glft_signal.coefficients_of_imbalance,
+            glft_signal.quote,
+            sees_book=True,
         ),
         Expert(
             "avellaneda_stoikov_as_run",

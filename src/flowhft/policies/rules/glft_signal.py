@@ -1,8 +1,7 @@
 """GLFT with signals that forecast the price and fade: long-run quotes that lean on what is seen.
 
-Not a row of `flowhft.policies.rules.EXPERTS` yet: a row's `quote` sees an `Observation`, and that shows no
-signal of the book. `quote_at` is told the signal beside it; the row is that function on a field of the
-observation.
+The row `glft_signal` sees the imbalance at the touch, and is told what it foretells where the order flow of a
+market moves its price (`flowhft.scenarios.order_flow`); elsewhere it quotes as `glft` does.
 """
 
 from collections.abc import Sequence
@@ -10,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flowhft.features.book import NAMES
 from flowhft.policies.rules import glft
-from flowhft.types import Estimates, Numeric, Quote
+from flowhft.types import Estimates, Numeric, Observation, Quote
+
+TOUCH = NAMES.index("touch_imbalance")
 
 
 class Signal(NamedTuple):
@@ -80,16 +82,27 @@ def coefficients(estimates: Estimates, risk_aversion: Numeric, signals: Sequence
     return Coefficients(plain.base, plain.slope, lean)
 
 
-def quote_at(coefficients: Coefficients, inventory: Numeric, signal: Numeric) -> Quote:
-    """Return base + C / 2 +- (C q - lean x signal), the bid with plus.
+def coefficients_of_imbalance(estimates: Estimates, risk_aversion: Numeric) -> Coefficients:
+    """Work out the quotes of a maker who sees the imbalance at the touch: see `coefficients`.
 
-    Plain arithmetic: numpy, numba and jax run it alike.
+    Args:
+        estimates: as for GLFT, with the `signals` that an imbalance of 1 stands for.
+        risk_aversion: gamma, 1 / (tick x lot), positive.
+    """
+    return coefficients(estimates, risk_aversion, [Signal(*pair) for pair in estimates.signals])
+
+
+def quote(coefficients: Coefficients, observation: Observation, noise: tuple[Numeric, Numeric]) -> Quote:
+    """Return base + C / 2 +- (C q - lean x imbalance), the bid with plus.
 
     Args:
         coefficients: from `coefficients`.
-        inventory: q, lots.
-        signal: that is seen, in the unit of `Signal.drift`.
+        observation: `inventory` q in lots, and `book`; without one the imbalance counts as 0, and where it is
+            not known yet, NaN, neither side is quoted.
+        noise: not used.
     """
-    skew = coefficients.slope * inventory - coefficients.lean * signal
+    book = observation.book
+    imbalance = 0.0 if book is None or len(book) <= TOUCH else book[TOUCH]
+    skew = coefficients.slope * observation.inventory - coefficients.lean * imbalance
     middle = coefficients.base + 0.5 * coefficients.slope
     return Quote(middle + skew, middle - skew, 1.0, 1.0)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from flowhft.features.book import NAMES
 from flowhft.scenarios.scenario import Scenario
 from flowhft.simulate.market.once import once
 from flowhft.simulate.market.price import leaf, poisson
@@ -28,6 +29,7 @@ from flowhft.simulate.market.randomness import (
 )
 from flowhft.types import Numeric
 
+TOUCH = NAMES.index("touch_imbalance")
 # Share of the orders below which reaches are not told apart: a uniform number has 24 bits.
 RAREST = 2.0**-25
 
@@ -98,6 +100,7 @@ class Impact(eqx.Module):
         calm: half the variance of that logarithm: rates keep their mean.
         order_response, reach_response: see `OrderFlow`.
         push: of an order on the fast part for every tick that it reaches, 1 / tick.
+        deviation: of the imbalance that a maker sees.
     """
 
     loading: Float[Array, " part"]
@@ -110,6 +113,15 @@ class Impact(eqx.Module):
     order_response: Numeric
     reach_response: Numeric
     push: Numeric
+    deviation: Numeric
+
+    def shown(self, imbalance: Numeric) -> Float[Array, " signal"]:
+        """Return what the book shows of an imbalance: nothing else is known of it.
+
+        Args:
+            imbalance: standardised.
+        """
+        return jnp.full(len(NAMES), jnp.nan).at[TOUCH].set(self.deviation * imbalance)
 
     def draw(self, market: Arrivals, key: PRNGKeyArray) -> Flow:
         """Draw the order flow of one path; parts of the imbalance begin in their stationary law.
@@ -228,4 +240,5 @@ def build_impact(scenario: Scenario) -> Impact | None:
         order_response=leaf(flow.order_response),
         reach_response=leaf(flow.reach_response),
         push=leaf(flow.reach_imbalance * scenario.fill_decay),
+        deviation=leaf(flow.imbalance_deviation),
     )

@@ -163,6 +163,7 @@ class Market(eqx.Module):
             intensity_ask=self.base_intensity[1] + state.excitation_ask,
             filled_bid=state.filled_bid,
             filled_ask=state.filled_ask,
+            book=None if self.impact is None else self.impact.shown(state.imbalance),
         )
 
     def orders(self, state: State, world: World) -> tuple[Float[Array, " side"], Float[Array, " side"]]:
