@@ -329,6 +329,7 @@ def replayed(orders: Orders, settings: TickSettings, policy: str = "glft") -> An
         response_latency_ms=0.0,
         decision_latency_us=0.0,
         inventory_limit=1_000,
+        fills="whole",  # as the simulator fills
     ).in_scenario(TICKS.dt, TICKS.horizon)
     return replay(recording, {policy: freeze(find_policy(policy), TICKS)}, at_once)[policy]
 
