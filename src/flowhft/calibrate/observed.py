@@ -11,9 +11,9 @@ from flowhft.calibrate.sessions import seams_ns, span_ns, without_gaps
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, interval_for, mids_on_grid
 from flowhft.errors import DataError
+from flowhft.recordings import long_arrays
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.long_arrays import PIECE
 from flowhft.recordings.market_orders import (
     ORDER_WINDOW,
     MarketOrders,
@@ -71,8 +71,8 @@ class Observed(NamedTuple):
     def spread(self) -> float:
         """Return the mean market spread in ticks, each weighted by how long it stood."""
         weighted = lasted = 0.0
-        for start in range(0, len(self.top.message) - 1, PIECE):
-            part = TopOfBook(*(values[start : start + PIECE + 1] for values in self.top))
+        for start in range(0, len(self.top.message) - 1, long_arrays.PIECE):
+            part = TopOfBook(*(values[start : start + long_arrays.PIECE + 1] for values in self.top))
             spread, stood = part.market_spread[:-1], np.diff(part.local_time_ns).astype(np.float64)
             known = np.isfinite(spread)
             weighted += np.sum(spread[known] * stood[known])

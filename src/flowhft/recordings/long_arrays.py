@@ -55,7 +55,7 @@ def whole_messages(events: np.ndarray, *kinds: int) -> Iterator[np.ndarray]:
 
 
 def count_before(values: np.ndarray, value: int, *, or_at: bool = False) -> int:
-    """Return how many of rising values lie before one, or at it too: of a column of rows without a copy of it.
+    """Return how many of rising values lie before one: of a column of rows, without a copy of it.
 
     Args:
         values: rising, shape (row,).
@@ -90,7 +90,7 @@ class Pile:
             self._held.append(rows)
             return
         try:
-            self._file = self._file or tempfile.TemporaryFile()
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115  # until `array`
             for part in (*self._held, rows):
                 for piece in pieces(part):
                     self._file.write(np.ascontiguousarray(piece).view(np.uint8).data)

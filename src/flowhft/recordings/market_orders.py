@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from flowhft.errors import require
 from flowhft.recordings.book import Integers, TopOfBook, mid_at, top_of_book
-from flowhft.recordings.long_arrays import piled, pieces
+from flowhft.recordings.long_arrays import pieces, piled
 from flowhft.recordings.ticks import EVENT, TRADE, Recording
 
 ORDER_WINDOW = 0.01  # second; an order that is split or routed has arrived within it

@@ -149,9 +149,7 @@ class InMemory:
         return ends_of(self.pieces(), spans or ((0, int(self.recording.events["local_time_ns"][-1])),))
 
 
-def ends_of(
-    parts: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]
-) -> Int[np.ndarray, " session"]:
+def ends_of(parts: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]) -> Int[np.ndarray, " session"]:
     """Return when the venue made the last event up to the end of each span, ns, rising.
 
     Args:

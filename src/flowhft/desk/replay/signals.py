@@ -95,7 +95,8 @@ def require_book(recording: Recording) -> bool:
     if not published and not deep:
         raise DataError(
             f"`{recording.name}` must have a book for signals to be read from, best prices or a snapshot "
-            f"with depth; received none in {len(recording.events):,} events. Record one, or use a policy without a book."
+            f"with depth; received none in {len(recording.events):,} events. Record one, or use a policy "
+            "without a book."
         )
     top = top_of_book(recording)
     sizes: set[int] = set()
