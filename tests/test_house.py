@@ -16,6 +16,7 @@ from flowhft.desk.replay.engine import Replayed, prepare, trade
 from flowhft.desk.replay.house_wire import close_wire, open_wire
 from flowhft.desk.replay.queue import rule_of
 from flowhft.desk.replay.settings import QueueModel, ReplaySettings
+from flowhft.desk.replay.venue_book import venue_events
 from flowhft.errors import UsageError
 from flowhft.policies.rules import Expert
 from flowhft.recordings import read_recording, sample_recording
@@ -49,7 +50,7 @@ def by_house(recording: Recording, policy: Frozen, settings: ReplaySettings) -> 
     """Replay with the house's venue where hftbacktest would have been asked."""
 
     def opened(events: Any, of: ReplaySettings, latencies: Any = None) -> Any:
-        return open_wire(events, rule_of(of, 0), of, latencies)
+        return open_wire(venue_events(events), rule_of(of, 0), of, latencies)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "open_venue", opened)

@@ -11,11 +11,18 @@ from flowhft.calibrate.sessions import seams_ns, span_ns, without_gaps
 from flowhft.calibrate.settings import CalibrationSettings
 from flowhft.calibrate.volatility import GRID_STEPS, interval_for, mids_on_grid
 from flowhft.errors import DataError
+from flowhft.recordings import long_arrays
 from flowhft.recordings.book import TopOfBook, top_of_book
 from flowhft.recordings.instrument import Instrument
-from flowhft.recordings.market_orders import ORDER_WINDOW, MarketOrders, published_orders, taken_together
+from flowhft.recordings.market_orders import (
+    ORDER_WINDOW,
+    MarketOrders,
+    published_orders,
+    taken_together,
+    trades_in,
+)
 from flowhft.recordings.order_size import third_of_median
-from flowhft.recordings.ticks import BUY, TRADE, Recording, require_trades
+from flowhft.recordings.ticks import BUY, Recording, require_trades
 from flowhft.runs.folder import stream
 
 
@@ -66,9 +73,14 @@ class Observed(NamedTuple):
     @property
     def spread(self) -> float:
         """Return the mean market spread in ticks, each weighted by how long it stood."""
-        spread, stood = self.top.market_spread[:-1], np.diff(self.top.local_time_ns).astype(np.float64)
-        known = np.isfinite(spread)
-        return float(np.sum(spread[known] * stood[known]) / max(np.sum(stood[known]), 1.0))
+        weighted = lasted = 0.0
+        for start in range(0, len(self.top.message) - 1, long_arrays.PIECE):
+            part = TopOfBook(*(values[start : start + long_arrays.PIECE + 1] for values in self.top))
+            spread, stood = part.market_spread[:-1], np.diff(part.local_time_ns).astype(np.float64)
+            known = np.isfinite(spread)
+            weighted += np.sum(spread[known] * stood[known])
+            lasted += np.sum(stood[known])
+        return float(weighted / max(lasted, 1.0))
 
 
 def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> Observed:
@@ -115,7 +127,7 @@ def observed(recording: Recording, settings: CalibrationSettings, seed: int) -> 
         top,
         mids,
         step,
-        recording.events[recording.events["kind"] == TRADE],
+        trades_in(recording.events),
         taken_together(published, together) if together else single,
         third_of_median(single.quantity),
         spread_ties(orders.time_ns[late], start_ns, stream(seed, "calibrate", "ties")),

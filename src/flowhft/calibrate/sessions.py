@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 
 from flowhft.recordings.book import TopOfBook, opening, top_of_book
-from flowhft.recordings.ticks import SNAPSHOT, Recording
+from flowhft.recordings.long_arrays import Pile, count_before, pieces, piled
+from flowhft.recordings.ticks import EVENT, SNAPSHOT, Recording
 
 REOPENING = (
     10**9
@@ -34,17 +35,17 @@ def without_gaps(recording: Recording) -> Recording:
     mids, known_ns = top.mid_price[known], top.local_time_ns[known]
     own_book = {int(local[0]), *(start for start, _ in recording.sessions)}
     standing, taken = events[:0], 0  # the book behind so many events
-    parts: list[np.ndarray] = []
+    whole = Pile(EVENT)
     gap = moved = 0
     last_ns, before = spans[0][0], np.nan
     for number, (start, end) in enumerate(spans):
         if start in own_book:
-            first, opens = int(np.searchsorted(local, start)), events[:0]
+            first, opens = count_before(local, start), events[:0]
             after = mids[np.searchsorted(known_ns, start) :][:1]
         else:
             start = _reopened(top, start, end)
-            first = int(np.searchsorted(local, start, side="right"))
-            standing, taken = opening(np.concatenate([standing, events[taken:first]])), first
+            first = count_before(local, start, or_at=True)
+            standing, taken = opening(piled([standing, events[taken:first]], EVENT)), first
             opens = standing.copy()
             opens["local_time_ns"], opens["message"] = start, -1 - number
             opens["exchange_time_ns"] = events["exchange_time_ns"][first - 1]
@@ -52,13 +53,14 @@ def without_gaps(recording: Recording) -> Recording:
         gap += start - last_ns
         if len(after) and np.isfinite(before):
             moved += round(float(after[0]) - before)
-        part = np.concatenate([opens, events[first : int(np.searchsorted(local, end, side="right"))]])
-        for name in ("exchange_time_ns", "local_time_ns"):
-            part[name] -= gap
-        part["price"] -= moved
-        parts.append(part)
+        for part in (opens, *pieces(events[first : count_before(local, end, or_at=True)])):
+            part = part.copy()
+            for name in ("exchange_time_ns", "local_time_ns"):
+                part[name] -= gap
+            part["price"] -= moved
+            whole.add(part)
         last_ns, before = end, float(np.append(np.nan, mids)[np.searchsorted(known_ns, end, side="right")])
-    return replace(recording, events=np.concatenate(parts), sessions=(), closed=(), orders=None)
+    return replace(recording, events=whole.array(), sessions=(), closed=(), orders=None)
 
 
 def seams_ns(recording: Recording) -> Int[np.ndarray, " seam"]:
@@ -90,5 +92,6 @@ def span_ns(recording: Recording, top: TopOfBook) -> tuple[int, int]:
         top: its best prices, one row or more.
     """
     events = recording.events
-    last = int(np.max(events["exchange_time_ns"][events["kind"] != SNAPSHOT]))
+    made = (part["exchange_time_ns"][part["kind"] != SNAPSHOT] for part in pieces(events))
+    last = max(int(times.max()) for times in made if len(times))
     return last - int(events["local_time_ns"][-1] - top.local_time_ns[0]), last

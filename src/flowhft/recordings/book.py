@@ -4,6 +4,7 @@ Books come as *absolute* quantities: an event says what a level holds now, 0 tha
 therefore the last quantity of every level since the last snapshot, which makes a rebuild exact and cheap.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from flowhft.errors import require
-from flowhft.recordings.ticks import BUY, DEPTH, SELL, SNAPSHOT, TOP, Recording
+from flowhft.recordings import long_arrays
+from flowhft.recordings.long_arrays import Pile, count_before, pieces, whole_messages
+from flowhft.recordings.ticks import BUY, DEPTH, EVENT, SELL, SNAPSHOT, TOP, Recording
 
 DENSE = 4  # ticks of range an event up to which empty prices in between cost less than finding those met
 MARKED = 32  # the same, up to which they are found in a table of the range; of a wider one they are sorted
@@ -53,13 +56,28 @@ class TopOfBook(NamedTuple):
         return np.where(both, (self.best_ask - self.best_bid).astype(np.float64), np.nan)
 
 
-def _changes(top: TopOfBook) -> TopOfBook:
+def _changes(parts: Iterable[TopOfBook]) -> Iterator[TopOfBook]:
     """Keep the rows in which price or quantity of a best level differs from the row before."""
-    changed = np.ones(len(top.message), bool)
-    changed[1:] = False
-    for values in (top.best_bid, top.best_ask, top.bid_quantity, top.ask_quantity):
-        changed[1:] |= values[1:] != values[:-1]
-    return TopOfBook(*(values[changed] for values in top))
+    before: tuple[int, ...] | None = None
+    for top in parts:
+        if not len(top.message):
+            continue
+        changed = np.zeros(len(top.message), bool)
+        compared = (top.best_bid, top.best_ask, top.bid_quantity, top.ask_quantity)
+        for values in compared:
+            changed[1:] |= values[1:] != values[:-1]
+        changed[0] = before != tuple(int(values[0]) for values in compared)
+        before = tuple(int(values[-1]) for values in compared)
+        yield TopOfBook(*(values[changed] for values in top))
+
+
+def _together(parts: Iterable[TopOfBook]) -> TopOfBook:
+    """Return best prices that come in parts as one."""
+    columns = [Pile(np.int64) for _ in TopOfBook._fields]
+    for top in parts:
+        for column, values in zip(columns, top, strict=True):
+            column.add(values)
+    return TopOfBook(*(column.array() for column in columns))
 
 
 def ends_message(events: np.ndarray) -> Bool[np.ndarray, " event"]:
@@ -80,8 +98,10 @@ def clears_book(events: np.ndarray) -> Bool[np.ndarray, " event"]:
 
 
 @njit(cache=True)
-def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[no-untyped-def]
+def _best_levels(clears, side, level, quantity, ends, book, bound):  # type: ignore[no-untyped-def]
     """Follow both sides over the ranks of all prices; return best rank and quantity at each message's end.
+
+    `book` holds the quantities of bids and asks by rank, `bound` the best ranks of both; they are changed.
 
     A pointer a side rests on the best level. It jumps to a better level that appears and walks on only when
     its own level goes, so that the work is a few steps an event however many levels there are.
@@ -89,8 +109,8 @@ def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[n
     messages = int(np.sum(ends))
     best = np.empty((2, messages), np.int64)
     size = np.zeros((2, messages), np.int64)
-    bids, asks = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
-    best_bid, best_ask, message = -1, levels, 0
+    bids, asks, levels = book[0], book[1], book.shape[1]
+    best_bid, best_ask, message = bound[0], bound[1], 0
     for event in range(len(level)):
         if clears[event]:
             bids[:] = 0
@@ -118,6 +138,7 @@ def _best_levels(clears, side, level, quantity, ends, levels):  # type: ignore[n
             if best_ask < levels:
                 size[1, message] = asks[best_ask]
             message += 1
+    bound[0], bound[1] = best_bid, best_ask
     return best, size
 
 
@@ -139,30 +160,55 @@ def rank_levels(price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return prices, level.astype(np.int64)
 
 
+def _levels_of(events: np.ndarray) -> np.ndarray:
+    """Return the prices of long events of a book, rising, others between them where those cost little."""
+    met = [rank_levels(part["price"])[0] for part in whole_messages(events, DEPTH, SNAPSHOT)]
+    met = [prices for prices in met if len(prices)]
+    low, high = min(int(prices[0]) for prices in met), max(int(prices[-1]) for prices in met)
+    if high - low < DENSE * len(events):
+        return np.arange(low, high + 1)
+    return np.unique(np.concatenate(met))
+
+
+def tops_of_messages(events: np.ndarray) -> Iterator[TopOfBook]:
+    """Rebuild the book from events and yield its top after every message of depth, in parts."""
+    prices, book, bound = np.zeros(0, np.int64), np.zeros((2, 0), np.int64), np.array([-1, 0])
+    for part in whole_messages(events, DEPTH, SNAPSHOT):
+        if not len(part):
+            continue
+        if len(events) <= long_arrays.PIECE:
+            prices, level = rank_levels(part["price"])
+        else:
+            prices = prices if len(prices) else _levels_of(events)
+            dense = len(prices) == prices[-1] - prices[0] + 1
+            level = part["price"] - prices[0] if dense else np.searchsorted(prices, part["price"])
+        if not book.shape[1]:
+            book, bound = np.zeros((2, len(prices)), np.int64), np.array([-1, len(prices)])
+        ends = ends_message(part)
+        best, size = _best_levels(
+            clears_book(part),
+            np.ascontiguousarray(part["side"]),
+            level,
+            np.ascontiguousarray(part["quantity"]),
+            ends,
+            book,
+            bound,
+        )
+        last = part[ends]
+        yield TopOfBook(
+            last["local_time_ns"].copy(),
+            last["exchange_time_ns"].copy(),
+            prices[best[0]],
+            prices[best[1]],
+            size[0],
+            size[1],
+            last["message"].copy(),
+        )
+
+
 def top_of_every_message(events: np.ndarray) -> TopOfBook:
     """Rebuild the book from events and return its top after every message of depth, changed or not."""
-    kinds = events["kind"]
-    events = events[(kinds == DEPTH) | (kinds == SNAPSHOT)]
-    prices, level = rank_levels(events["price"])
-    ends = ends_message(events)
-    best, size = _best_levels(
-        clears_book(events),
-        np.ascontiguousarray(events["side"]),
-        level,
-        np.ascontiguousarray(events["quantity"]),
-        ends,
-        len(prices),
-    )
-    last = events[ends]
-    return TopOfBook(
-        last["local_time_ns"].copy(),
-        last["exchange_time_ns"].copy(),
-        prices[best[0]],
-        prices[best[1]],
-        size[0],
-        size[1],
-        last["message"].copy(),
-    )
+    return _together(tops_of_messages(events))
 
 
 def rebuild(recording: Recording) -> TopOfBook:
@@ -174,7 +220,39 @@ def rebuild(recording: Recording) -> TopOfBook:
     Returns:
         One row a change, in the order of arrival; empty where the recording has no depth.
     """
-    return _changes(top_of_every_message(recording.events))
+    return _together(_changes(tops_of_messages(recording.events)))
+
+
+def _published(events: np.ndarray) -> Iterator[TopOfBook]:
+    """Yield the venue's best prices after each of its messages, from where both are known on, in parts."""
+    known = events[:0]  # the last bid and the last ask of the parts before
+    for part in whole_messages(events, TOP):
+        before = len(known)
+        part = np.concatenate([known, part]) if before else part
+        # For each event, the latest event of either side up to it; -1 before there is one.
+        here = np.arange(len(part))
+        bid = np.maximum.accumulate(np.where(part["side"] == BUY, here, -1))
+        ask = np.maximum.accumulate(np.where(part["side"] == SELL, here, -1))
+        rows = ends_message(part) & (bid >= 0) & (ask >= 0)
+        rows[:before] = False
+        bids, asks, last = part[bid[rows]], part[ask[rows]], part[rows]
+        yield TopOfBook(
+            last["local_time_ns"].copy(),
+            last["exchange_time_ns"].copy(),
+            bids["price"].copy(),
+            asks["price"].copy(),
+            bids["quantity"].copy(),
+            asks["quantity"].copy(),
+            last["message"].copy(),
+        )
+        known = part[[at for at in (*bid[-1:], *ask[-1:]) if at >= 0]]
+
+
+def tops_of(recording: Recording) -> Iterator[TopOfBook]:
+    """Yield what `top_of_book` returns, in parts."""
+    events = recording.events
+    published = any((part["kind"] == TOP).any() for part in pieces(events))
+    return _changes(_published(events) if published else tops_of_messages(events))
 
 
 def top_of_book(recording: Recording) -> TopOfBook:
@@ -189,26 +267,7 @@ def top_of_book(recording: Recording) -> TopOfBook:
     Returns:
         One row a change, in the order of arrival, from the first moment at which both sides are known.
     """
-    events = recording.events[recording.events["kind"] == TOP]
-    if len(events) == 0:
-        return rebuild(recording)
-    # For each event, the latest event of either side up to it; -1 before there is one.
-    here = np.arange(len(events))
-    bid = np.maximum.accumulate(np.where(events["side"] == BUY, here, -1))
-    ask = np.maximum.accumulate(np.where(events["side"] == SELL, here, -1))
-    rows = ends_message(events) & (bid >= 0) & (ask >= 0)
-    bids, asks, last = events[bid[rows]], events[ask[rows]], events[rows]
-    return _changes(
-        TopOfBook(
-            last["local_time_ns"].copy(),
-            last["exchange_time_ns"].copy(),
-            bids["price"].copy(),
-            asks["price"].copy(),
-            bids["quantity"].copy(),
-            asks["quantity"].copy(),
-            last["message"].copy(),
-        )
-    )
+    return _together(tops_of(recording))
 
 
 def mid_at(
@@ -225,18 +284,25 @@ def mid_at(
         Mids in ticks, shape (sample,); NaN before the first mid and where a side was empty.
     """
     require(clock in ("exchange", "local"), "clock", "be 'exchange' or 'local'", repr(clock))
-    stamps = top.exchange_time_ns if clock == "exchange" else top.local_time_ns
-    mids = top.mid_price
-    if np.any(np.diff(stamps) < 0):  # messages may overtake each other on their way
+    stamps, order = top.exchange_time_ns if clock == "exchange" else top.local_time_ns, None
+    if np.any(stamps[1:] < stamps[:-1]):  # messages may overtake each other on their way
         order = np.argsort(stamps, kind="stable")
-        stamps, mids = stamps[order], mids[order]
-    position = np.searchsorted(stamps, np.asarray(times_ns, np.int64), side="right")
-    return np.concatenate([[np.nan], mids])[position]
+        stamps = stamps[order]
+    row = np.searchsorted(stamps, np.asarray(times_ns, np.int64), side="right") - 1
+    mids = np.full(np.shape(row), np.nan)
+    known = row >= 0
+    row = row[known]
+    mids[known] = TopOfBook(*(values[row if order is None else order[row]] for values in top)).mid_price
+    return mids
 
 
 def first_mid(recording: Recording) -> float:
     """Return the first mid price that a recording knows, ticks."""
-    mids = top_of_book(recording).mid_price
+    mids = np.zeros(0)
+    for top in tops_of(recording):
+        mids = top.mid_price
+        if np.isfinite(mids).any():
+            break
     return float(mids[np.isfinite(mids)][0])
 
 
@@ -251,7 +317,7 @@ def book_at(recording: Recording, time_ns: int) -> np.ndarray:
         What `standing_book` returns.
     """
     events = recording.events
-    return standing_book(events[: np.searchsorted(events["local_time_ns"], time_ns)])
+    return standing_book(events[: count_before(events["local_time_ns"], time_ns)])
 
 
 def standing_book(events: np.ndarray) -> np.ndarray:
@@ -279,6 +345,31 @@ def opening(events: np.ndarray) -> np.ndarray:
     Returns:
         `standing_book`, then the last top of each side, dtype `EVENT`.
     """
+    if len(events) <= long_arrays.PIECE:
+        return _opening(events)
+    left: np.ndarray = np.zeros(0, EVENT)
+    for part in pieces(events):
+        left = left_by(left, part)
+    return _opening(left)
+
+
+def left_by(before: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Return few events that leave book and top as many did.
+
+    The last change of depth stands behind the book that it left, which already has it: so a snapshot that
+    follows is told from the one that the book is written as, and clears it.
+
+    Args:
+        before: from the events before.
+        events: that follow them.
+    """
+    whole = np.concatenate([before, events])
+    changes = whole[(whole["kind"] == DEPTH) | (whole["kind"] == SNAPSHOT)]
+    last = changes[-1:]
+    return np.concatenate([_opening(whole), last[last["kind"] == DEPTH]])
+
+
+def _opening(events: np.ndarray) -> np.ndarray:
     tops = events[events["kind"] == TOP]
     return np.concatenate([standing_book(events), *(tops[tops["side"] == side][-1:] for side in (BUY, SELL))])
 

@@ -7,7 +7,8 @@ from jaxtyping import Float
 
 from flowhft.errors import require
 from flowhft.recordings.book import Integers, TopOfBook, mid_at, top_of_book
-from flowhft.recordings.ticks import TRADE, Recording
+from flowhft.recordings.long_arrays import pieces, piled
+from flowhft.recordings.ticks import EVENT, TRADE, Recording
 
 ORDER_WINDOW = 0.01  # second; an order that is split or routed has arrived within it
 
@@ -56,6 +57,11 @@ def market_orders(recording: Recording, merge_window_ns: int = 0) -> MarketOrder
     return taken_together(published_orders(recording.events, top_of_book(recording)), merge_window_ns)
 
 
+def trades_in(events: np.ndarray) -> np.ndarray:
+    """Return the trades among events, dtype `EVENT`, in their order."""
+    return piled((part[part["kind"] == TRADE] for part in pieces(events)), EVENT)
+
+
 def published_orders(events: np.ndarray, top: TopOfBook) -> MarketOrders:
     """Return the market orders of events, trades of one time taken together, before the first mid too.
 
@@ -67,7 +73,7 @@ def published_orders(events: np.ndarray, top: TopOfBook) -> MarketOrders:
         One row an order, in the order of exchange time; `mid_before` and `reach` are NaN before the first mid
         and where a side of the book was empty.
     """
-    trades = events[events["kind"] == TRADE]
+    trades = trades_in(events)
     trades = trades[np.argsort(trades["exchange_time_ns"], kind="stable")]
     times, side = trades["exchange_time_ns"], trades["side"].astype(np.int64)
     orders = _merged(times, side, trades["quantity"], trades["price"], np.zeros(len(trades)), 0)

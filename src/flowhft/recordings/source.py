@@ -19,8 +19,9 @@ from flowhft.recordings.checks.feeds import Feeds
 from flowhft.recordings.closed import ClosedTime, closed_findings
 from flowhft.recordings.columns import NEAR
 from flowhft.recordings.instrument import Instrument
+from flowhft.recordings.long_arrays import Pile
 from flowhft.recordings.orders import Handover
-from flowhft.recordings.ticks import EVENT, Closed, Finding, Recording
+from flowhft.recordings.ticks import EVENT, ORDER, Closed, Finding, Recording
 from flowhft.recordings.undated import Undated
 
 
@@ -256,22 +257,27 @@ def counted_in(source: Source, tick_size: float, lot_size: float) -> Source:
 
 
 def assembled(source: Source) -> Recording:
-    """Return what `joined` returned as one recording in memory, which never holds the events twice."""
-    events = np.zeros(0, EVENT)
-    orders = []
+    """Return what `joined` returned as one recording, of which a long one lies in a file.
+
+    Args:
+        source: its chunks are used up.
+
+    Returns:
+        Its arrays are mapped from a temporary file where they are long (`flowhft.recordings.long_arrays`).
+    """
+    events, orders, single = Pile(EVENT), Pile(ORDER), False
     for chunk in source.chunks:
-        before = len(events)
-        events.resize(before + len(chunk.events), refcheck=False)  # grows where it lies: nobody has seen it
-        events[before:] = chunk.events
+        events.add(chunk.events)
         if chunk.orders is not None:
-            orders.append(chunk.orders)
+            single = True
+            orders.add(chunk.orders)
     return Recording(
         source.instrument,
-        events,
+        events.array(),
         clock_offset_ns=source.clock_offset_ns,
         files=source.files,
         findings=tuple(source.findings),
-        orders=np.concatenate(orders) if orders else None,
+        orders=orders.array() if single else None,
         sessions=tuple(source.sessions),
         closed=tuple(source.closed),
     )

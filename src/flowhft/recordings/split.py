@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from flowhft.errors import require
 from flowhft.recordings.book import opening
 from flowhft.recordings.closed import closed_within
+from flowhft.recordings.long_arrays import count_before, piled
 from flowhft.recordings.orders import standing_orders
-from flowhft.recordings.ticks import Recording
+from flowhft.recordings.ticks import EVENT, ORDER, Recording
 
 
 def between(recording: Recording, start_ns: int | None, end_ns: int | None) -> Recording:
@@ -23,8 +22,8 @@ def between(recording: Recording, start_ns: int | None, end_ns: int | None) -> R
         UsageError: no event lies in it.
     """
     times = recording.events["local_time_ns"]
-    first = 0 if start_ns is None else int(np.searchsorted(times, start_ns))
-    last = len(times) if end_ns is None else int(np.searchsorted(times, end_ns))
+    first = 0 if start_ns is None else count_before(times, start_ns)
+    last = len(times) if end_ns is None else count_before(times, end_ns)
     require(
         first < last, "window", "hold events", "none", f"{recording.name} lasts {recording.duration:.3f} s."
     )
@@ -32,17 +31,17 @@ def between(recording: Recording, start_ns: int | None, end_ns: int | None) -> R
     orders = recording.orders
     if orders is not None:
         changed = orders["local_time_ns"]
-        until = len(changed) if end_ns is None else int(np.searchsorted(changed, end_ns))
-        since = 0 if start_ns is None else int(np.searchsorted(changed, start_ns))
+        until = len(changed) if end_ns is None else count_before(changed, end_ns)
+        since = 0 if start_ns is None else count_before(changed, start_ns)
         orders = orders[since:until]
     if first > 0 and start_ns is not None:
         begins = opening(recording.events[:first])
         begins["local_time_ns"] = start_ns
-        kept = np.concatenate([begins, kept])
+        kept = piled([begins, kept], EVENT)
         if orders is not None and recording.orders is not None:
             standing = standing_orders(recording.orders[:since])
             standing["local_time_ns"] = start_ns
-            orders = np.concatenate([standing, orders])
+            orders = piled([standing, orders], ORDER)
     begin, end = int(kept["local_time_ns"][0]), int(kept["local_time_ns"][-1])
     sessions = tuple(
         (max(start, begin), min(stop, end))

@@ -5,7 +5,7 @@ that can be calibrated or replayed alone. `InMemory` cuts them out of a `Recordi
 `flowhft.recordings.formats.tick_windows.TickFile` reads them from a file in the tick schema.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,8 +14,11 @@ from jaxtyping import Float, Int
 
 from flowhft.recordings.book import first_mid, mid_at, top_of_book
 from flowhft.recordings.instrument import Instrument
+from flowhft.recordings.long_arrays import count_before, pieces
 from flowhft.recordings.split import between
 from flowhft.recordings.ticks import Closed, Finding, Recording
+
+BEFORE = np.iinfo(np.int64).min  # a time before every other
 
 
 class Windowed(Protocol):
@@ -123,8 +126,8 @@ class InMemory:
         return first_mid(self.recording)
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """Yield its events at once."""
-        yield self.recording.events
+        """Yield its events a part at a time."""
+        yield from pieces(self.recording.events)
 
     def window(self, start_ns: int, end_ns: int) -> Recording:
         """Return its part of [start, end), local time."""
@@ -133,7 +136,7 @@ class InMemory:
     def following(self, time_ns: int) -> int | None:
         """Return the local time of the first event at or after a time, ns."""
         times = self.recording.events["local_time_ns"]
-        at = int(np.searchsorted(times, time_ns))
+        at = count_before(times, time_ns)
         return int(times[at]) if at < len(times) else None
 
     def mids_at(self, times_ns: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
@@ -142,7 +145,21 @@ class InMemory:
 
     def ends_ns(self) -> Int[np.ndarray, " session"]:
         """Return when the venue made the last event of every session, rising."""
-        events = self.recording.events
-        times = events["local_time_ns"]
-        stops = [int(np.searchsorted(times, stop, side="right")) for _, stop in self.recording.open_spans]
-        return np.maximum.accumulate(events["exchange_time_ns"])[np.array(stops or [len(times)]) - 1]
+        spans = self.recording.open_spans
+        return ends_of(self.pieces(), spans or ((0, int(self.recording.events["local_time_ns"][-1])),))
+
+
+def ends_of(parts: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]) -> Int[np.ndarray, " session"]:
+    """Return when the venue made the last event up to the end of each span, ns, rising.
+
+    Args:
+        parts: the events of a recording, in their order.
+        spans: first and last local time of each, ns.
+    """
+    stops = np.array([stop for _, stop in spans], np.int64)
+    ends: np.ndarray = np.full(len(stops), BEFORE)
+    for events in parts:
+        before = np.searchsorted(events["local_time_ns"], stops, side="right")
+        latest = np.maximum.accumulate(events["exchange_time_ns"])
+        ends = np.where(before > 0, np.maximum(ends, latest[before - 1]), ends)
+    return ends

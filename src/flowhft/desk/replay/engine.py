@@ -30,6 +30,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.signals import read_signals
 from flowhft.desk.replay.tape import OrderFlow, Tape, closed_steps, read_tape
 from flowhft.desk.replay.venue import FAILED, close_venue, open_venue
+from flowhft.desk.replay.venue_book import VenueEvents, venue_events
 from flowhft.desk.risk import limits_of
 from flowhft.desk.steps import CANCELLATIONS, LATENCY_US, ORDERS, trajectory_of_columns
 from flowhft.errors import DataError, FlowhftError, require
@@ -76,6 +77,7 @@ class Market(NamedTuple):
         tape: what is known at every decision.
         closed: see `Replayed`.
         trades: of the venue, and which of them were hidden executions; None where single orders tell.
+        venue: the same events for the house's own venue; None where single orders tell.
     """
 
     events: np.ndarray
@@ -85,6 +87,7 @@ class Market(NamedTuple):
     tape: Tape
     closed: Bool[np.ndarray, " step"] | None = None
     trades: VenueTrades | None = None
+    venue: VenueEvents | None = None
 
 
 def replay(
@@ -173,6 +176,7 @@ def prepare(
         tape = tape._replace(book=_book_of(received, tape, settings, book == "needed"))
     single = settings.queue_model == "l3_fifo"
     events = (order_events if single else exchange_events)(recording)
+    venue = None if single else venue_events(events)
     return Market(
         events=events,
         latencies=order_latencies(recording, settings),
@@ -180,7 +184,8 @@ def prepare(
         top=top,
         tape=tape,
         closed=closed_steps(recording, tape.time_ns) if recording.closed else None,
-        trades=None if single else venue_trades(events),
+        trades=None if venue is None else venue_trades(venue),
+        venue=venue,
     )
 
 
@@ -236,9 +241,9 @@ def trade(
             "Decide less often or use a smaller policy.",
         )
     rules = rules_of(settings, latency, reference)
-    if settings.own_venue:
+    if settings.own_venue and market.venue is not None:
         rule = rule_of(settings, stream(seed, "answers"))
-        wire = open_wire(market.events, rule, settings, market.latencies)
+        wire = open_wire(market.venue, rule, settings, market.latencies)
     else:
         wire = open_venue(market.events, settings, market.latencies)
     passage = Passage(

@@ -5,11 +5,16 @@ local book but from `flowhft.desk.replay.tape`, which reads it once for all poli
 flagged for the exchange alone, and no two clocks need merging.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Int
 from numba import njit
 
 from flowhft.errors import DataError, MissingExtraError
+from flowhft.recordings import long_arrays
+from flowhft.recordings.long_arrays import pieces, piled
 from flowhft.recordings.ticks import BUY, DEPTH, SNAPSHOT, TOP, TRADE, Recording
 
 try:
@@ -38,40 +43,98 @@ FLAGS = {  # hftbacktest's kind for ours; a published top arrives as the changes
 MOST_DENSE = 1 << 26  # range of prices, ticks, up to which they are ranked by a table of all of them
 
 
-def exchange_order(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order in which the venue made events, and when it made each of them.
+class InOrder(NamedTuple):
+    """Some of the events of a recording, in the order in which the venue made them.
+
+    Attributes:
+        index: of each in the recording.
+        time_ns: when it was made, never falling.
+    """
+
+    index: Int[np.ndarray, " event"]
+    time_ns: Int[np.ndarray, " event"]
+
+
+def exchange_order(events: np.ndarray) -> Iterator[InOrder]:
+    """Yield the order in which the venue made events, and when it made each of them, in parts.
 
     Events stand by exchange time; at equal times trades come first, then what they did to the book,
     then by arrival. (A queue that a trade has eaten into must not shrink before that trade is seen, or
     it would shrink twice.) A snapshot stands before everything that arrived after it, and takes the
     earliest of those times: its own is when it was asked for, and changes may carry an earlier one.
-
-    Returns:
-        Indices, shape (event,), and exchange times in ns in that order, which never fall.
     """
-    time = events["exchange_time_ns"]
-    kind = events["kind"]
-    snapshot = kind == SNAPSHOT
-    time = np.where(snapshot, np.minimum.accumulate(time[::-1])[::-1], time)
-    rank = np.where(snapshot, 0, np.where(kind == TRADE, 1, 2))
-    # Both in one number: events are nearly in order already, which one stable sort makes use of.
-    order = np.argsort(4 * time + rank, kind="stable")
-    return order, time[order]
+    earliest = [2**62]  # of what arrived after each piece
+    for piece in reversed([*pieces(events)]):
+        earliest.append(min(earliest[-1], int(piece["exchange_time_ns"].min())))
+    held, keys = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for number, piece in enumerate(pieces(events)):
+        after = earliest[-2 - number]
+        time, kind = piece["exchange_time_ns"], piece["kind"]
+        snapshot = kind == SNAPSHOT
+        if snapshot.any():
+            since = np.minimum.accumulate(np.append(time, after)[::-1])[::-1][:-1]
+            time = np.where(snapshot, since, time)
+        # Time and rank in one number: events are nearly in order already, which one stable sort makes use of.
+        key = 4 * time
+        key += np.where(snapshot, 0, np.where(kind == TRADE, 1, 2))
+        index = number * long_arrays.PIECE + np.arange(len(piece))
+        if len(held):
+            index, key = np.concatenate([held, index]), np.concatenate([keys, key])
+        order = np.argsort(key, kind="stable")
+        index, key = index[order], key[order]
+        ready = int(np.searchsorted(key, 4 * after, side="right"))  # nothing that follows comes before these
+        yield InOrder(index[:ready], key[:ready] >> 2)
+        held, keys = index[ready:], key[ready:]
+
+
+class Places(NamedTuple):
+    """Distinct prices, and how the place of a price among them is found.
+
+    Attributes:
+        prices: rising.
+        place: of every price from the first to the last; empty where they lie too far apart for that.
+    """
+
+    prices: Int[np.ndarray, " level"]
+    place: Int[np.ndarray, " price"]
+
+    def of(self, price: Int[np.ndarray, " event"]) -> Int[np.ndarray, " event"]:
+        """Return the places of prices, from 0."""
+        if len(self.place):
+            return self.place[price - self.prices[0]]
+        return np.searchsorted(self.prices, price)
+
+
+def places_of(price: np.ndarray, more: Int[np.ndarray, " order"] | None = None) -> Places:
+    """Return the distinct ones of some prices.
+
+    Args:
+        price: ticks, whole numbers of any type.
+        more: that are to have a place too.
+    """
+    some = [price] if more is None or not len(more) else [price, more]
+    some = [column for column in some if len(column)]
+    if not some:
+        return Places(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    low, high = min(int(one.min()) for one in some), max(int(one.max()) for one in some)
+    parts = (piece.astype(np.int64, copy=False) for one in some for piece in pieces(one))
+    if high - low >= MOST_DENSE:
+        return Places(np.unique(np.concatenate([np.unique(part) for part in parts])), np.zeros(0, np.int64))
+    there = np.zeros(high - low + 1, np.bool_)
+    for part in parts:
+        there[part - low] = True
+    distinct = np.flatnonzero(there)
+    place = np.empty(len(there), np.int64)  # memory is taken only where it is written
+    place[distinct] = np.arange(len(distinct))
+    return Places(distinct + low, place)
 
 
 def rank_prices(price: Int[np.ndarray, " event"]) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct prices in rising order, and of every event which of them it has, from 0."""
     if len(price) == 0:
         return price, price
-    low, high = int(price.min()), int(price.max())
-    if high - low >= MOST_DENSE:
-        return np.unique(price, return_inverse=True)
-    there = np.zeros(high - low + 1, np.bool_)
-    there[price - low] = True
-    distinct = np.flatnonzero(there)
-    rank = np.empty(len(there), np.int64)  # memory is taken only where it is written
-    rank[distinct] = np.arange(len(distinct))
-    return distinct + low, rank[price - low]
+    places = places_of(price)
+    return places.prices, places.of(price)
 
 
 @njit(cache=True)
@@ -83,6 +146,8 @@ def _convert(
     level: np.ndarray,
     flags: np.ndarray,
     made: np.ndarray,
+    book: np.ndarray,
+    state: np.ndarray,
 ) -> int:
     """Walk through events in exchange order and write what each does to the book or trades.
 
@@ -91,21 +156,22 @@ def _convert(
         order: in which the venue made them.
         time: when, in that order.
         prices: distinct ones, rising.
-        level: of every event, its price among them.
+        level: in that order, the place of each price among them.
         flags: of hftbacktest, by kind and side (ask, none, bid).
         made: room for hftbacktest's events: a level is removed at most once after it was set.
+        book: what the levels hold, asks and bids, before them; it is changed.
+        state: the best level of either, the message before, whether that was a snapshot; it is changed.
 
     Returns:
         How many were written.
     """
-    book = np.zeros((2, len(prices)), np.int64)  # asks, bids
-    bound = np.array([len(prices), -1])  # no ask is below, no bid above
+    bound = state[:2]  # no ask is below, no bid above
     count = 0
-    message = np.int64(0)
-    after_snapshot = False
+    message = state[2]
+    after_snapshot = state[3] != 0
     for i in range(len(order)):
         event = events[order[i]]
-        kind, side, quantity, price = event.kind, event.side, event.quantity, level[order[i]]
+        kind, side, quantity, price = event.kind, event.side, event.quantity, level[i]
         if kind == SNAPSHOT and not (after_snapshot and event.message == message):
             book[:] = 0
             bound[0], bound[1] = len(prices), -1
@@ -133,6 +199,7 @@ def _convert(
             if quantity > 0:
                 bound[own] = max(bound[own], price) if own == 1 else min(bound[own], price)
         count = _write(made, count, flags[kind, side + 1], time[i], prices[price], quantity)
+    state[2], state[3] = message, 1 if after_snapshot else 0
     return count
 
 
@@ -161,16 +228,26 @@ def exchange_events(recording: Recording) -> np.ndarray:
         DataError: the recording has no snapshot, so that no queue is known.
     """
     events = recording.events
-    snapshots = int(np.sum(events["kind"] == SNAPSHOT))
-    if snapshots == 0:
+    if not any((part["kind"] == SNAPSHOT).any() for part in pieces(events)):
         raise DataError(
             f"`{recording.name}` must hold a snapshot of the full book, or no order has a place in a queue; "
             f"received none in {len(events):,} events. Record one at the start."
         )
-    order, time = exchange_order(events)
-    prices, level = rank_prices(events["price"])
+    return piled(_converted(events), event_dtype)
+
+
+def _converted(events: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the events of a venue, in parts."""
+    places = places_of(events["price"])
     flags = np.zeros((max(FLAGS) + 1, 3), np.uint64)
     for kind, flag in FLAGS.items():
         flags[kind] = [EXCH_EVENT | flag | SELL_EVENT, EXCH_EVENT | flag, EXCH_EVENT | flag | BUY_EVENT]
-    made = np.empty(2 * len(events) + snapshots, event_dtype)  # memory is taken only where it is written
-    return made[: _convert(events, order, time, prices, level, flags, made)]
+    book = np.zeros((2, len(places.prices)), np.int64)
+    state = np.array([len(places.prices), -1, 0, 0])
+    for index, time_ns in exchange_order(events):
+        level = places.of(events["price"][index])
+        # Every event is one, clears the book before it at most, and a level that holds something goes once.
+        room = 3 * len(index) + int(np.count_nonzero(book))
+        made = np.empty(room, event_dtype)  # memory is taken only where it is written
+        count = _convert(events, index, time_ns, places.prices, level, flags, made, book, state)
+        yield made[:count]

@@ -21,7 +21,6 @@ from flowhft.desk.replay.venue_book import (
     inside_spread,
     open_book,
     set_lots,
-    venue_events,
 )
 
 
@@ -54,14 +53,13 @@ def _mark(events: VenueEvents, book: VenueBook, hidden: np.ndarray) -> None:
             hidden[index] = inside_spread(book, level)
 
 
-def venue_trades(events: np.ndarray) -> VenueTrades:
+def venue_trades(market: VenueEvents) -> VenueTrades:
     """Return the trades among the events of a venue, and which of them lay inside the spread.
 
     Args:
-        events: from `flowhft.desk.replay.events.exchange_events`.
+        market: from `flowhft.desk.replay.venue_book.venue_events`.
     """
-    market = venue_events(events)
-    hidden = np.zeros(len(events), bool)
+    hidden = np.zeros(len(market.time_ns), bool)
     _mark(market, open_book(len(market.prices)), hidden)
     of = market.kind == TRADED
     return VenueTrades(

@@ -29,7 +29,7 @@ from flowhft.desk.replay.house_state import (
 from flowhft.desk.replay.queue import QueueRule
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.venue import Wire
-from flowhft.desk.replay.venue_book import ASK, BID, open_book, venue_events
+from flowhft.desk.replay.venue_book import ASK, BID, VenueEvents, open_book
 from flowhft.errors import MissingExtraError
 
 try:
@@ -115,17 +115,16 @@ def _functions() -> dict[str, Any]:
 
 
 def open_wire(
-    events: np.ndarray, rule: QueueRule, settings: ReplaySettings, latencies: np.ndarray | None = None
+    market: VenueEvents, rule: QueueRule, settings: ReplaySettings, latencies: np.ndarray | None = None
 ) -> Wire:
     """Return a wire to the house's own venue at the beginning of a recording. Close it after use.
 
     Args:
-        events: from `flowhft.desk.replay.events.exchange_events`.
+        market: from `flowhft.desk.replay.venue_book.venue_events`.
         rule: that orders advance and fill by.
         settings: the latencies are used.
         latencies: from `order_latencies`, where orders do not always take as long as the settings say.
     """
-    market = venue_events(events)
     book = open_book(len(market.prices))
     house, read = np.zeros(1, HOUSE), np.zeros(1, _READ)
     state = house[0]

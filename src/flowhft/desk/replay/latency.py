@@ -4,7 +4,7 @@ How long a policy takes to decide is measured on this machine (`flowhft.desk.rep
 in the replay, outside its loop.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.replay.events import exchange_order
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
-from flowhft.recordings.ticks import SNAPSHOT, Recording
+from flowhft.recordings.long_arrays import Pile, pieces, piled
+from flowhft.recordings.ticks import EVENT, SNAPSHOT, Recording
 from flowhft.runs import tables
 
 ROUNDING_US = 100.0
@@ -69,26 +70,28 @@ class Feed(NamedTuple):
     took: Int[np.ndarray, " message"]
 
 
-def feed_of(pieces: Iterable[np.ndarray]) -> Feed:
+def feed_of(parts: Iterable[np.ndarray]) -> Feed:
     """Return when market data arrived.
 
     Args:
-        pieces: the events of a recording, in their order, at once or in several.
+        parts: the events of a recording, in their order, at once or in several.
     """
-    arrivals: list[np.ndarray] = []
-    delays: list[np.ndarray] = []
-    for events in pieces:
+    arrivals, delays = Pile(np.int64), Pile(np.int64)
+    held = held_took = np.zeros(0, np.int64)  # the last message so far: more may come at its time
+    for events in parts:
         message = events["kind"] != SNAPSHOT
         arrived = events["local_time_ns"][message]
-        took = arrived - events["exchange_time_ns"][message]
-        last = np.append(arrived[1:] != arrived[:-1], len(arrived) > 0)[: len(arrived)]
-        if arrivals and len(arrived) and len(arrivals[-1]) and arrivals[-1][-1] == arrived[0]:
-            arrivals[-1], delays[-1] = arrivals[-1][:-1], delays[-1][:-1]  # more came at this time
-        if len(arrived):
-            arrivals.append(arrived[last])
-            delays.append(took[last])
-    nothing = np.zeros(0, np.int64)
-    return Feed(np.concatenate([nothing, *arrivals]), np.concatenate([nothing, *delays]))
+        if not len(arrived):
+            continue
+        took = np.concatenate([held_took, arrived - events["exchange_time_ns"][message]])
+        arrived = np.concatenate([held, arrived])
+        last = np.flatnonzero(arrived[1:] != arrived[:-1])
+        arrivals.add(arrived[last])
+        delays.add(took[last])
+        held, held_took = arrived[-1:], took[-1:]
+    arrivals.add(held)
+    delays.add(held_took)
+    return Feed(arrivals.array(), delays.array())
 
 
 def order_latencies(recording: Recording, settings: ReplaySettings) -> np.ndarray | None:
@@ -101,7 +104,7 @@ def order_latencies(recording: Recording, settings: ReplaySettings) -> np.ndarra
     Raises:
         DataError: the recording has one clock only.
     """
-    return _latencies(feed_of([recording.events]), recording.name, settings)
+    return _latencies(feed_of(pieces(recording.events)), recording.name, settings)
 
 
 def _latencies(feed: Feed, name: str, settings: ReplaySettings) -> np.ndarray | None:
@@ -186,7 +189,7 @@ def delays(recording: Recording, settings: ReplaySettings) -> Delays:
         recording: as it was recorded.
         settings: of the replay.
     """
-    return delays_of(feed_of([recording.events]), recording.name, settings)
+    return delays_of(feed_of(pieces(recording.events)), recording.name, settings)
 
 
 def delays_of(came: Feed, name: str, settings: ReplaySettings) -> Delays:
@@ -201,7 +204,7 @@ def delays_of(came: Feed, name: str, settings: ReplaySettings) -> Delays:
         DataError: see `order_latencies`.
     """
     rows = _latencies(came, name, settings)
-    feed = 1e-3 * came.took
+    feed = piled((1e-3 * took for took in pieces(came.took)), np.float64)
     if settings.feed_latency_ms is not None:
         feed = np.array([1e3 * settings.feed_latency_ms])
     if rows is None:
@@ -242,7 +245,12 @@ def as_received(recording: Recording, settings: ReplaySettings) -> Recording:
     """
     if settings.feed_latency_ms is None:
         return recording
-    order, made = exchange_order(recording.events)
-    events = recording.events[order]
-    events["local_time_ns"] = made + round(settings.feed_latency_ms * 1e6)
-    return replace(recording, events=events)
+    return replace(recording, events=piled(_delayed(recording.events, settings.feed_latency_ms), EVENT))
+
+
+def _delayed(events: np.ndarray, milliseconds: float) -> Iterator[np.ndarray]:
+    """Yield events in the order in which the venue made them, each as long on its way, in parts."""
+    for index, time_ns in exchange_order(events):
+        part = events[index]
+        part["local_time_ns"] = time_ns + round(milliseconds * 1e6)
+        yield part

@@ -5,6 +5,7 @@ through the gap between two of them everything is forgotten, and signals are NaN
 best prices.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +13,12 @@ from jaxtyping import Float, Int
 
 from flowhft.desk.compiled.compiled import compiled
 from flowhft.desk.levels import open_levels
+from flowhft.desk.replay.events import places_of
 from flowhft.desk.signals import SignalState, open_signals, restart, take_signals, write_signals
 from flowhft.errors import DataError, require
 from flowhft.features.book import BAND, NAMES
-from flowhft.recordings.book import TopOfBook, top_of_book, top_of_every_message
+from flowhft.recordings.book import TopOfBook, top_of_book, tops_of_messages
+from flowhft.recordings.long_arrays import count_before, pieces, piled
 from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, Recording
 
@@ -63,14 +66,15 @@ def read_signals(
     require(not np.any(np.diff(time_ns) < 0), "time_ns", "never fall", "times out of order", "Sort them.")
     events = received.events
     published = require_book(received)
-    prices = events["price"][(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    levels = open_levels(prices=np.unique(prices)) if len(prices) else open_levels()
+    book = (part[(part["kind"] == DEPTH) | (part["kind"] == SNAPSHOT)]["price"] for part in pieces(events))
+    prices = places_of(piled(book, np.int64)).prices
+    levels = open_levels(prices=prices) if len(prices) else open_levels()
     window = ORDER_WINDOW if order_window is None else order_window
     state = open_signals(published, window, levels)
     signals = np.empty((len(time_ns), len(NAMES)))
     borders = [(end + start) // 2 for (_, end), (start, _) in pairwise(received.sessions)]
     steps = [0, *np.searchsorted(time_ns, borders).tolist(), len(time_ns)]
-    cuts = [0, *np.searchsorted(events["local_time_ns"], borders).tolist(), len(events)]
+    cuts = [0, *(count_before(events["local_time_ns"], border) for border in borders), len(events)]
     for (step, last_step), (first, stop) in zip(pairwise(steps), pairwise(cuts), strict=True):
         restart(state)
         _fold(state, events, first, stop, time_ns[step:last_step], signals[step:last_step])
@@ -85,19 +89,23 @@ def require_book(recording: Recording) -> bool:
         DataError: it has neither best prices nor a snapshot, or no sizes, or depth that lies elsewhere than
             its best prices.
     """
-    kinds = recording.events["kind"]
-    published, deep = bool(np.any(kinds == TOP)), bool(np.any(kinds == SNAPSHOT))
+    published, deep = (
+        any((part["kind"] == kind).any() for part in pieces(recording.events)) for kind in (TOP, SNAPSHOT)
+    )
     if not published and not deep:
         raise DataError(
             f"`{recording.name}` must have a book for signals to be read from, best prices or a snapshot "
-            f"with depth; received none in {len(kinds):,} events. Record one, or use a policy without a book."
+            f"with depth; received none in {len(recording.events):,} events. Record one, or use a policy "
+            "without a book."
         )
     top = top_of_book(recording)
-    sizes = np.concatenate([top.bid_quantity, top.ask_quantity])
-    sizes = sizes[sizes > 0]
-    if len(top.message) >= FEWEST_CHANGES and sizes.size and sizes.min() == sizes.max():
+    sizes: set[int] = set()
+    for part in (part for side in (top.bid_quantity, top.ask_quantity) for part in pieces(side)):
+        if len(sizes) < 2 and (part > 0).any():
+            sizes |= {int(part[part > 0].min()), int(part.max())}
+    if len(top.message) >= FEWEST_CHANGES and len(sizes) == 1:
         raise DataError(
-            f"`{recording.name}` must say how many lots stand at the best prices; received {sizes[0]:,} at "
+            f"`{recording.name}` must say how many lots stand at the best prices; received {min(sizes):,} at "
             f"all {len(top.message):,} changes of them: no sizes were recorded. Use a policy without a book."
         )
     if published and deep:
@@ -111,19 +119,28 @@ def _require_in_step(recording: Recording, top: TopOfBook) -> None:
     Where a message of depth leaves a mid that is further from the published one than the band and than the
     spread, bands around the published mid tell nothing; on sound recordings that is one in thousands.
     """
-    depth = top_of_every_message(recording.events)
-    at = np.searchsorted(top.local_time_ns, depth.local_time_ns, side="right") - 1
-    deep, published = depth.mid_price[at >= 0], top.mid_price[at[at >= 0]]
-    room = np.maximum(BAND * published, top.market_spread[at[at >= 0]])
-    apart = np.abs(deep - published)
-    known = np.isfinite(apart)
-    share = float(np.mean(apart[known] > room[known])) if np.any(known) else 0.0
+    further = messages = 0
+    for apart, room in _apart(recording, top):
+        further += int(np.sum(apart > room))
+        messages += len(apart)
+    share = further / max(messages, 1)
     if share > MOST_APART:
+        apart = np.concatenate([apart for apart, _ in _apart(recording, top)])
         raise DataError(
             f"depth and best prices of `{recording.name}` must be of one market and time; received mids that "
             f"are more than 2 bp apart after {share:.0%} of the messages of depth, half of them by more than "
-            f"{float(np.median(apart[known])):,.1f} ticks. Check that both are of one symbol, day and clock."
+            f"{float(np.median(apart)):,.1f} ticks. Check that both are of one symbol, day and clock."
         )
+
+
+def _apart(recording: Recording, top: TopOfBook) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield how far the mids of depth and of best prices lie apart after messages, and how far they may."""
+    for depth in tops_of_messages(recording.events):
+        at = np.searchsorted(top.local_time_ns, depth.local_time_ns, side="right") - 1
+        published = TopOfBook(*(values[at[at >= 0]] for values in top))
+        apart = np.abs(depth.mid_price[at >= 0] - published.mid_price)
+        room = np.maximum(BAND * published.mid_price, published.market_spread)
+        yield apart[np.isfinite(apart)], room[np.isfinite(apart)]
 
 
 def _require_two_sides(

@@ -27,9 +27,10 @@ from flowhft.desk.observer import (
     state_at,
     take_events,
 )
-from flowhft.desk.replay.events import rank_prices
+from flowhft.desk.replay.events import places_of
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError
+from flowhft.recordings.long_arrays import pieces, piled
 from flowhft.recordings.market_orders import ORDER_WINDOW
 from flowhft.recordings.ticks import DEPTH, SNAPSHOT, TOP, Recording
 from flowhft.types import Observation
@@ -176,8 +177,8 @@ def closed_steps(
 
 def _levels_in(events: np.ndarray) -> Levels:
     """Return an empty book with room for all levels that these events tell of."""
-    prices = events["price"][(events["kind"] == DEPTH) | (events["kind"] == SNAPSHOT)]
-    return open_levels(prices=rank_prices(prices)[0] if len(prices) else prices)
+    book = (part[(part["kind"] == DEPTH) | (part["kind"] == SNAPSHOT)]["price"] for part in pieces(events))
+    return open_levels(prices=places_of(piled(book, np.int64)).prices)
 
 
 @compiled

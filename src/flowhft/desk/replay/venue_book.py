@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Int, Int8
 from numba import njit
 
-from flowhft.desk.replay.events import rank_prices
+from flowhft.desk.replay.events import places_of
 from flowhft.errors import MissingExtraError
+from flowhft.recordings.long_arrays import Pile, pieces
 
 try:
     from hftbacktest.types import BUY_EVENT, DEPTH_CLEAR_EVENT, TRADE_EVENT
@@ -51,20 +52,17 @@ def venue_events(events: np.ndarray, prices: Int[np.ndarray, " order"] | None = 
         events: from `flowhft.desk.replay.events.exchange_events`.
         prices: more that are to have a place among the levels, ticks.
     """
-    kinds = (events["ev"] & np.uint64(_KIND)).astype(np.int64)
-    ticks = events["px"].astype(np.int64)
-    more = np.zeros(0, np.int64) if prices is None else np.asarray(prices, np.int64)
-    distinct, level = rank_prices(np.concatenate([ticks, more]))
-    return VenueEvents(
-        time_ns=np.ascontiguousarray(events["exch_ts"]),
-        kind=np.select([kinds == TRADE_EVENT, kinds == DEPTH_CLEAR_EVENT], [TRADED, CLEARED], CHANGED).astype(
-            np.int8
-        ),
-        side=np.where(events["ev"] & np.uint64(BUY_EVENT), BID, ASK).astype(np.int8),
-        level=level[: len(ticks)].astype(np.int64),
-        lots=events["qty"].astype(np.int64),
-        prices=distinct.astype(np.int64),
-    )
+    places = places_of(events["px"], prices)
+    columns = [Pile(dtype) for dtype in (np.int64, np.int8, np.int8, np.int64, np.int64)]
+    for part in pieces(events):
+        kinds = (part["ev"] & np.uint64(_KIND)).astype(np.int64)
+        kind = np.select([kinds == TRADE_EVENT, kinds == DEPTH_CLEAR_EVENT], [TRADED, CLEARED], CHANGED)
+        side = np.where(part["ev"] & np.uint64(BUY_EVENT), BID, ASK)
+        level = places.of(part["px"].astype(np.int64))
+        values = (part["exch_ts"], kind, side, level, part["qty"])
+        for column, one in zip(columns, values, strict=True):
+            column.add(one)
+    return VenueEvents(*(np.ascontiguousarray(column.array()) for column in columns), places.prices)
 
 
 class VenueBook(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flowhft.errors import require
-from flowhft.recordings.book import first_mid, opening, top_of_book
+from flowhft.recordings.book import first_mid, left_by, top_of_book
 from flowhft.recordings.described import InstrumentSettings
 from flowhft.recordings.files import CHUNK
 from flowhft.recordings.formats.read import open_recording
@@ -33,8 +33,7 @@ from flowhft.recordings.ticks import (
     Recording,
     without_closed,
 )
-
-BEFORE = np.iinfo(np.int64).min  # exchange time of what opens a chunk: no mid of it is looked up
+from flowhft.recordings.windowed import BEFORE, ends_of
 
 
 class Piece(NamedTuple):
@@ -138,9 +137,9 @@ class TickFile:
         mids: np.ndarray = np.full(len(wanted), np.nan)
         opens = np.zeros(0, EVENT)
         for events in self._whole_messages():
-            opens["exchange_time_ns"] = BEFORE
+            opens["exchange_time_ns"] = BEFORE  # of what opens a chunk no mid is looked up
             top = top_of_book(self._of(np.concatenate([opens, events])))
-            opens = _left_by(opens, events)
+            opens = left_by(opens, events)
             order = np.argsort(top.exchange_time_ns, kind="stable")
             if not len(order):
                 continue
@@ -153,13 +152,7 @@ class TickFile:
 
     def ends_ns(self) -> Int[np.ndarray, " session"]:
         """Return when the venue made the last event of every open part of a session, rising."""
-        stops = np.array([stop for _, stop in without_closed(self.sessions, self.closed)], np.int64)
-        ends: np.ndarray = np.full(len(stops), BEFORE)
-        for events in self.pieces():
-            before = np.searchsorted(events["local_time_ns"], stops, side="right")
-            latest = np.maximum.accumulate(events["exchange_time_ns"])
-            ends = np.where(before > 0, np.maximum(ends, latest[before - 1]), ends)
-        return ends
+        return ends_of(self.pieces(), without_closed(self.sessions, self.closed))
 
     def _whole_messages(self) -> Iterator[np.ndarray]:
         """Yield the events that tell of best prices chunk by chunk, none of whose messages is cut."""
@@ -229,7 +222,7 @@ def open_windows(
             return None
         times = of["local_time_ns"]
         index.append(Piece(events, len(of), int(times[0]), int(times[-1]), opens))
-        opens = _left_by(opens, of)
+        opens = left_by(opens, of)
         events += len(of)
         trades += int(np.count_nonzero(of["kind"] == TRADE))
         published |= bool((of["kind"] == TOP).any())
@@ -247,19 +240,3 @@ def open_windows(
         source.clock_offset_ns,
         tuple(source.findings),
     )
-
-
-def _left_by(before: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Return few events that leave book and top as many did.
-
-    The last change of depth stands behind the book that it left, which already has it: so a snapshot that
-    follows is told from the one that the book is written as, and clears it.
-
-    Args:
-        before: from the chunk before.
-        events: of the chunk.
-    """
-    whole = np.concatenate([before, events])
-    changes = whole[(whole["kind"] == DEPTH) | (whole["kind"] == SNAPSHOT)]
-    last = changes[-1:]
-    return np.concatenate([opening(whole), last[last["kind"] == DEPTH]])
