@@ -23,7 +23,8 @@ from flowhft.stages.tables import units_in
 from flowhft.studies.real.document import document
 from flowhft.studies.real.reproduce import Reproduce, typed
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
-from flowhft.studies.real.stages import Recorded, Sizes
+from flowhft.studies.book.protocol import kind_of
+from flowhft.studies.real.stages import Kin, Known, Recorded, Sizes, kin_of
 from flowhft.studies.recordings import recordings_in
 
 
@@ -234,6 +235,15 @@ def test_every_recording_of_a_folder_is_found(tmp_path):
 )
 def test_orders_are_a_third_of_the_median_market_order(quantity, order):
     assert third_of_median(np.array(quantity)) == order
+
+
+def test_makers_learn_from_others_of_their_kind_and_from_other_days_apart():
+    coin, share = kind_of("binance-usdm"), kind_of("nasdaq")
+    known = [Known(coin, 1), Known(coin, 1), Known(share, 1), None, Known(coin, 2)]
+    paths = [Path(name) for name in "abcde"]
+    assert kin_of(0, paths, known) == Kin(coin, (Path("b"), Path("e")), (Path("e"),))
+    assert kin_of(2, paths, known) == Kin(share, (), ())
+    assert kin_of(3, paths, known) is None
 
 
 SIZES = Sizes(0.6, 4, 20, 64, 32, 1, 32, 1, (0.0,), (5.0,))
