@@ -20,10 +20,10 @@ from flowhft.report.sections import costs, walked
 from flowhft.report.theme import styles_of
 from flowhft.runs.folder import manifest_of, read_table, write_json, write_table
 from flowhft.stages.tables import units_in
+from flowhft.studies.book.protocol import kind_of
 from flowhft.studies.real.document import document
 from flowhft.studies.real.reproduce import Reproduce, typed
 from flowhft.studies.real.sentences import counts_of, fees_sentence, overall, sentences_table, verdicts
-from flowhft.studies.book.protocol import kind_of
 from flowhft.studies.real.stages import Kin, Known, Recorded, Sizes, kin_of
 from flowhft.studies.recordings import recordings_in
 
