@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tests of the mark `gpu` are run
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
 
 
-# One function for each operation that is fused, in one piece: a third of the time that XLA's own choice takes.
+# One function for what is fused, all in one piece: a third of the time that XLA's own choice takes.
 COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
@@ -50,7 +50,7 @@ def pytest_collection_finish() -> None:
     """Collect garbage rarely, and never what was imported: to look through it all is a tenth of compiling."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 20, 50)
 
 
 settings.register_profile(
