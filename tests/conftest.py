@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,32 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # tests of the mark `gpu` are run
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
 
 
+# One function for what is fused, all in one piece: a third of the time that XLA's own choice takes.
+COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+
+
+def _is_pinned(package: str) -> bool:
+    """Say whether a package is installed as constraints.txt has it."""
+    return f"{package}=={version(package)}" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let XLA compile fast and not well where tests are small: compiling is most of what they do.
 
     Slow tests run what users run. Set JAX_DISABLE_MOST_OPTIMIZATIONS=0 to have that in the others too.
     """
-    if "not slow" in config.option.markexpr:
-        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    if "not slow" not in config.option.markexpr:
+        return
+    chosen = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    if chosen == "1" and _is_pinned("jaxlib"):  # XLA ends a process that gives it a flag of another version
+        os.environ.setdefault("XLA_FLAGS", COMPILE_FAST)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage rarely, and never what was imported: to look through it all is a tenth of compiling."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 settings.register_profile(
@@ -45,9 +65,11 @@ settings.load_profile("flowhft")
 
 
 # Files of tests that take longest, the longest first: whoever takes one of them last keeps the other waiting.
+# The demo comes late: most of what it runs, the first of them has compiled by then.
 LONGEST = (
-    *("test_commands", "test_demo", "test_conformance", "test_kills", "test_regime"),
-    *("test_reproduce_command", "test_api", "test_imitate", "test_scale", "test_rollout"),
+    *("test_commands", "test_scale", "test_kills", "test_order_flow", "test_ppo", "test_reproduce_command"),
+    *("test_select", "test_market", "test_tune", "test_learned_results", "test_flow", "test_conformance"),
+    *("test_demo", "test_session", "test_api", "test_tick_windows", "test_report", "test_own_in_lab"),
 )
 
 
@@ -65,13 +87,18 @@ def shared_data() -> Path:
     return folder
 
 
+MAPPINGS = Path("/proc/self/maps")
+MOST_MAPPINGS = 20_000  # of the 65,530 that Linux gives a process
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _programs_of_one_module() -> Iterator[None]:
-    """Let go of compiled programs after every module.
+def _programs_of_few_modules() -> Iterator[None]:
+    """Let go of compiled programs after a module once there are many.
 
     A process that keeps those of all of them runs out of memory mappings, and XLA then ends it.
     """
     yield
-    if "jax" in sys.modules:
+    many = not MAPPINGS.exists() or MAPPINGS.read_bytes().count(b"\n") > MOST_MAPPINGS
+    if "jax" in sys.modules and many:
         sys.modules["jax"].clear_caches()
         gc.collect()

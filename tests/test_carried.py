@@ -129,7 +129,7 @@ def test_a_risk_aversion_that_single_precision_does_not_carry_is_refused(risk_av
 def test_a_difference_that_is_no_number_is_shown_as_such_with_a_warning(tmp_path):
     folder = tmp_path / "run"
     said = flowhft(
-        "evaluate", "--scenarios", "T1.LL", "--policies", "glft,white_noise", "--paths", 8, "--out", folder
+        "evaluate", "--scenarios", "T1.LL", "--policies", "glft,white_noise", "--paths", 30, "--out", folder
     )
     assert said.code == 0, said.err
     for name in ("results", "differences"):

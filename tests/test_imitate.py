@@ -156,7 +156,7 @@ def _interrupt_at(share):
     return progress
 
 
-@pytest.mark.parametrize("objective", ["flow_matching", "shortcut"])
+@pytest.mark.parametrize("objective", ["flow_matching", pytest.param("shortcut", marks=pytest.mark.slow)])
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path, objective):
     demonstrations = _demonstrations()
     settings = _settings(objective=objective)

@@ -470,12 +470,14 @@ def test_the_page_has_the_sections_that_ran_and_nothing_of_the_machine(finished)
     assert worth["forecast_pnl"].to_list() == [0.0, 0.0]  # a closed form forecasts nothing
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(finished):
     before = contents(finished)
     assert flowhft("reproduce", "learned", *TINY, *SECTIONS, "--out", finished, "--quiet").code == 0
     assert contents(finished) == before
 
 
+@pytest.mark.slow
 def test_the_page_names_the_calls_that_made_what_it_shows(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     for dial in ("0.02", "0.05"):  # the second takes the place of the first

@@ -480,6 +480,7 @@ def test_draws_keep_the_experts_apart_and_in_proportion(learned, name, objective
     assert _energy_distance(drawn) < 0.04
 
 
+@pytest.mark.slow
 def test_one_step_that_was_not_learned_misses(learned):
     """One step of Euler's method, and one that the bootstrap as printed ties to nothing."""
     for name, objective in (("flow_map", "flow_matching"), ("printed", "shortcut")):

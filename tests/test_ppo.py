@@ -498,6 +498,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow  # the study of the paper trains agents in a faster one
 def test_the_command_trains_keeps_and_is_judged(tmp_path, monkeypatch, capsys):
     from flowhft.rl import train as training
 
@@ -532,7 +533,7 @@ def test_the_command_trains_keeps_and_is_judged(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
     judged = ["evaluate", "--scenarios", "T1.HH", "--market", "paper", "--policies", "trained"]
-    assert main([*judged, "--paths", "16", "--out", "judged", "--json", "--quiet"]) == 0
+    assert main([*judged, "--paths", "30", "--out", "judged", "--json", "--quiet"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert [row["policy"] for row in results] == ["trained", "no_quote"]
     judged[2] = "T2.HH"

@@ -175,9 +175,10 @@ def test_law_has_the_right_gradient() -> None:
     assert slope == pytest.approx(by_difference, rel=0.01)
 
 
+@pytest.mark.slow  # a faster test holds the law to every sequence of fills
 @pytest.mark.parametrize(
     ("market", "hurst"),
-    [("paper", 0.5), pytest.param("informed", 0.7, marks=pytest.mark.slow)],
+    [("paper", 0.5), ("informed", 0.7)],
     ids=["own fills excite", "fills see moves, memory"],
 )
 def test_law_equals_simulation(market: str, hurst: float) -> None:

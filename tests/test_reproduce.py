@@ -259,6 +259,7 @@ def test_each_effect_mends_one_thing():
     assert not any(keys for name, keys in changed.items() if "drift" not in name and name != "who excites")
 
 
+@pytest.mark.slow
 def test_effects_have_the_sizes_that_theory_gives_them():
     rows = effects_in(paper_test("paper")["T2.LH"], paths=400, seed=0)
     result = {row["effect"]: row for row in rows}

@@ -434,7 +434,6 @@ def test_a_cluster_gives_the_same_bytes(executor, shop, whole, tmp_path):
     assert contents(tmp_path / "ray") == contents(whole[0])
 
 
-@pytest.mark.slow  # a cluster judges and records by one mechanism, which a faster test holds to it
 def test_a_cluster_records_the_same_demonstrations(executor):
     lessons = [
         Episodes(SHORT.but(name=name), "glft", 0.05, chosen=True, first=0, paths=3)
@@ -450,6 +449,7 @@ def test_a_cluster_records_the_same_demonstrations(executor):
     assert here[1]["path"].min() == 3
 
 
+@pytest.mark.slow  # workers begin anew; that a cluster does what is done here, a faster test holds to it
 def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(executor, tmp_path):
     """Six tasks of half a second each; every worker is killed in the middle of one."""
 

@@ -115,6 +115,7 @@ def test_who_stays_at_home_stands_beside_the_candidates_and_is_none_unless_it_is
     assert select_in(SMALL.but(volatility=2.0), worst, seed=0).choice["expert"] == "white_noise"
 
 
+@pytest.mark.slow
 def test_margins_on_the_paths_that_chose_flatter_the_choice():
     """The winner's curse: among candidates that differ by chance, the fresh margin is smaller.
 
@@ -235,6 +236,7 @@ def test_an_interrupted_selection_goes_on_where_it_stopped(selected, tmp_path, m
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_a_selection_teaches_demonstrations_and_tells_experts_their_risk_aversion(selected, tmp_path):
     folder, result = selected
     chosen = {row["scenario"]: (row["expert"], row["risk_aversion"]) for row in result["choices"]}

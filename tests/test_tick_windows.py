@@ -58,8 +58,7 @@ def assert_same(one: Recording, other: Recording) -> None:
 
 
 @pytest.mark.parametrize("tops", [True, False])
-@pytest.mark.parametrize("rows", [5, 50, 10_000])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("rows", "seed"), [(5, 0), (50, 0), (50, 1), (10_000, 0), (10_000, 1)])
 def test_windows_are_those_of_the_recording_in_memory(tmp_path, seed, rows, tops):
     file, memory = both(tmp_path, session(seed, tops), rows)
     random = np.random.default_rng(seed)

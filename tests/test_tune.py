@@ -54,6 +54,7 @@ def test_tuning_mends_an_absurd_risk_aversion_and_fresh_paths_agree(tuning):
         assert max(one["difference"] for one in tried) >= row["validation"] - 1e-9
 
 
+@pytest.mark.slow
 def test_a_tuned_control_survives_its_file_and_freezes_to_the_same_quotes(tuning, tmp_path):
     timid, result = tuning
     chosen = chosen_of(pl.DataFrame(result.rows), "glft")
