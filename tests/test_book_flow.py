@@ -1,0 +1,198 @@
+"""A flow policy that sees the order book: one network for both sides, the same in every executor, in a file."""
+
+import math
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_book_makers import COUNT, OFFSETS, SPREAD, maker, observed
+
+from flowhft.desk.compiled import begin, freeze, quote
+from flowhft.errors import DataError, UsageError
+from flowhft.features import NAMES as FEATURES
+from flowhft.features.book import MIRROR, NAMES, SIGN
+from flowhft.features.book_side import (
+    CHOICES,
+    NONE,
+    PRICES,
+    SIDE,
+    choose,
+    place_of,
+    see_side,
+    standardise_book,
+)
+from flowhft.features.sensor import Sensor
+from flowhft.flow.policy import flow_policy
+from flowhft.policies.book_flow import ARRAYS, BookFlow
+from flowhft.policies.file import load_policy, save_policy
+from flowhft.policies.flow import Flow, drawn_by, weight_shapes
+from flowhft.policies.names import find_policy
+from flowhft.policies.policy import Policy
+from flowhft.policies.reference import Reference
+from flowhft.policies.settings import NetworkSettings, SamplerSettings
+from flowhft.simulate.quoting.lab import in_lab
+
+SETTINGS = NetworkSettings(features="book", horizon=3, width=24, blocks=2, finest=4)
+
+
+def book_flow(seed=0, quoted=(1.0, 1.0), limit=3, **sampler) -> BookFlow:
+    """A policy of random weights at which no part of the network is negligible."""
+    random = np.random.default_rng(seed)
+    shapes = weight_shapes(SETTINGS.feature_count, SETTINGS.chunk_size, SETTINGS.width, SETTINGS.blocks)
+    weights = {
+        name: random.normal(0.0, 0.5 if "bias" in name else shape[-1] ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    normaliser = {
+        "feature_mean": 0.1 * random.normal(size=len(SIDE)),
+        "feature_std": random.uniform(0.5, 1.5, len(SIDE)),
+        "action_mean": np.zeros(len(CHOICES)),
+        "action_scale": np.ones(len(CHOICES)),
+    }
+    scales = {name: value.astype(np.float32) for name, value in normaliser.items()}
+    drawn = SamplerSettings(**({"steps": 1} | sampler))
+    flow = Flow(weights, scales, Sensor(*[1.0] * 7), SETTINGS, drawn, "shortcut")
+    teacher = maker().arrays
+    arrays = {name: np.float32(teacher[name]).astype(np.float64) for name in ARRAYS}
+    return BookFlow(flow, arrays | {"quoted": np.array(quoted)}, limit)
+
+
+def test_what_a_side_sees_is_named_and_the_ask_sees_the_mirror_image():
+    assert FEATURES["book"] == (*NAMES, "inventory", *(f"stands_{k}" for k in range(1, PRICES + 1)))
+    book = np.random.default_rng(0).normal(size=COUNT)
+    book[3], book[5] = math.nan, 1e9
+    standard, bid, ask, again = np.zeros(COUNT), *np.zeros((3, len(SIDE)))
+    standardise_book(book, np.zeros(COUNT), np.full(COUNT, 2.0), standard)
+    assert (standard[3], standard[5]) == (0.0, 5.0)
+    assert standard[7] == 0.5 * book[7]
+    see_side(standard, 0, 0.5, 2, bid)
+    see_side(standard, 1, 0.5, NONE, ask)
+    np.testing.assert_array_equal(bid[:COUNT], standard)
+    np.testing.assert_array_equal(ask[:COUNT], SIGN * standard[MIRROR])
+    assert (bid[COUNT], ask[COUNT]) == (0.5, -0.5)
+    assert list(bid[COUNT + 1 :]) == [0, 0, 1, 0, 0, 0, 0, 0]
+    assert not ask[COUNT + 1 :].any()
+    see_side(SIGN * standard[MIRROR], 1, -0.5, 2, again)
+    np.testing.assert_array_equal(again, bid)
+
+
+def test_the_largest_score_counts_and_never_a_price_through_the_touch():
+    scores = np.array([3.0, 2.0, 1.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.5])  # four prices are offered
+    offsets = np.array([*OFFSETS, 0, 0, 0, 0], float)
+    assert [choose(scores, offsets, 4, spread) for spread in (3, 2, 1)] == [0, 1, 2]
+    scores[NONE] = 2.5
+    assert choose(scores, offsets, 4, 2) == NONE
+    assert [place_of(offsets, 4, x) for x in (2.0, -2.0, 5.0, math.nan)] == [0, 3, NONE, NONE]
+
+
+@pytest.mark.parametrize("sampler", [{}, {"steps": 2, "execute": 2}, {"steps": 2, "warm_start": 0.5}])
+def test_the_desk_quotes_as_the_reference(sampler):
+    policy = Policy(book_flow(**sampler))
+    frozen, slow = freeze(policy), Reference(policy)
+    own, other = begin(frozen, 0), slow.init()
+    prices = set()
+    for seen in observed(120):
+        wanted = quote(frozen, own, seen)
+        expected, other = slow.act(other, seen)
+        np.testing.assert_array_equal(wanted, expected)
+        drawn = own.chunk.reshape(2, -1, len(CHOICES))
+        execute = drawn.shape[1]
+        np.testing.assert_allclose(drawn, other.scores[:, :execute], rtol=2e-4, atol=2e-5)
+        spread = round(math.exp(seen.book[SPREAD]))
+        prices.add(0.5 * spread - wanted.half_spread_bid)
+        for half_spread in wanted[:2]:
+            assert math.isnan(half_spread) or half_spread > -0.5 * spread
+    assert len({price for price in prices if price == price}) > 2
+
+
+def test_the_lab_draws_the_chunks_that_the_reference_draws():
+    core = book_flow(steps=2)
+    seen = next(iter(observed()))
+    _, memory = Reference(Policy(core)).act(Reference(Policy(core)).init(), seen)
+    standard, sees = np.zeros(COUNT), np.zeros(len(SIDE))
+    standardise_book(seen.book, core.arrays["centre"], core.arrays["scale"], standard)
+    lab = flow_policy(core.flow)
+    for side in range(2):
+        see_side(standard, side, seen.inventory / core.limit, NONE, sees)
+        chunk = lab.carry(jnp.asarray(sees, jnp.float32), jnp.zeros(SETTINGS.chunk_size), lab.init().chunk)
+        np.testing.assert_allclose(chunk, memory.scores[side], rtol=2e-4, atol=2e-5)
+
+
+def test_a_book_and_its_mirror_image_are_quoted_alike_all_session_long():
+    frozen = freeze(Policy(book_flow()))
+    own, other = begin(frozen, 0), begin(frozen, 0)
+    for seen in observed(100):
+        mirrored = seen._replace(
+            book=SIGN * seen.book[MIRROR], inventory=-seen.inventory, mid_price=-seen.mid_price
+        )
+        wanted, turned = quote(frozen, own, seen), quote(frozen, other, mirrored)
+        np.testing.assert_array_equal(wanted[:2], turned[1::-1])
+
+
+def test_quotes_do_not_depend_on_what_comes_later():
+    frozen, seen = freeze(Policy(book_flow())), list(observed(40))
+    whole, part = begin(frozen, 0), begin(frozen, 0)
+    early = [quote(frozen, part, one) for one in seen[:20]]
+    np.testing.assert_array_equal([quote(frozen, whole, one) for one in seen][:20], early)
+
+
+def test_it_stays_out_where_its_teacher_does():
+    closed, limited = freeze(Policy(book_flow(quoted=(0.0, 0.0)))), freeze(Policy(book_flow(limit=2)))
+    quoted = 0
+    for seen in observed(100):
+        wanted = quote(closed, begin(closed, 0), seen)
+        assert seen.inventory < 0.0 or math.isnan(wanted.half_spread_bid)
+        assert seen.inventory > 0.0 or math.isnan(wanted.half_spread_ask)
+        quoted += int(np.isfinite(wanted[:2]).any())
+        assert math.isnan(quote(limited, begin(limited, 0), seen._replace(inventory=1.5)).half_spread_bid)
+    assert quoted > 10
+    blind = next(iter(observed()))
+    unknown = blind._replace(book=np.full(COUNT, math.nan))
+    assert np.isnan(quote(closed, begin(closed, 0), unknown)[:2]).all()
+    with pytest.raises(UsageError, match=rf"must hold the {COUNT} signals.*received none"):
+        quote(closed, begin(closed, 0), blind._replace(book=None))
+
+
+def test_chance_is_of_the_seed():
+    frozen = freeze(Policy(book_flow(noise_scale=1.0)))
+    seen = list(observed(30))
+
+    def session(seed):
+        memory = begin(frozen, seed)
+        return [quote(frozen, memory, one) for one in seen]
+
+    np.testing.assert_array_equal(session(0), session(0))
+    assert not np.array_equal(session(0), session(1), equal_nan=True)
+
+
+def test_it_is_kept_in_a_file_and_drawn_in_another_way_by_its_name(tmp_path):
+    core = book_flow()
+    save_policy(tmp_path / "student.safetensors", Policy(core, training={"seed": 3}))
+    again = load_policy(tmp_path / "student.safetensors")
+    seen = next(iter(observed()))
+    first, second = freeze(Policy(core)), freeze(again)
+    np.testing.assert_array_equal(quote(first, begin(first, 0), seen), quote(second, begin(second, 0), seen))
+    named = find_policy(f"{tmp_path / 'student.safetensors'}[steps=4]")
+    assert named.policy.kind == "book_flow"
+    assert drawn_by(named.policy).sampler.steps == 4
+    assert again.training == {"seed": 3}
+
+
+def test_a_policy_of_other_signals_is_refused(tmp_path, monkeypatch):
+    save_policy(tmp_path / "student.safetensors", Policy(book_flow()))
+    monkeypatch.setitem(FEATURES, "book", (*SIDE[:-1], "another"))
+    with pytest.raises(DataError, match=r"the features of .* received others: another, stands_8"):
+        load_policy(tmp_path / "student.safetensors")
+
+
+def test_the_lab_has_no_book_to_show():
+    with pytest.raises(UsageError, match="without an order book in the lab"):
+        in_lab(Policy(book_flow()), None)
+
+
+def test_too_many_prices_are_refused():
+    core = book_flow()
+    offsets = np.arange(PRICES + 1.0)
+    with pytest.raises(UsageError, match=rf"`offsets` must name 1 to {PRICES} prices; received 9"):
+        replace(core, arrays=core.arrays | {"offsets": offsets})
