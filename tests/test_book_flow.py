@@ -1,4 +1,4 @@
-"""A flow policy that sees the order book: one network for both sides, the same in every executor, in a file."""
+"""A flow policy that sees the order book: one network for both sides, the same in every executor."""
 
 import math
 from dataclasses import replace
@@ -33,6 +33,7 @@ from flowhft.policies.reference import Reference
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.simulate.quoting.lab import in_lab
 
+STANDS = tuple(f"stands_{k}" for k in range(1, PRICES + 1))
 SETTINGS = NetworkSettings(features="book", horizon=3, width=24, blocks=2, finest=4)
 
 
@@ -59,21 +60,21 @@ def book_flow(seed=0, quoted=(1.0, 1.0), limit=3, **sampler) -> BookFlow:
 
 
 def test_what_a_side_sees_is_named_and_the_ask_sees_the_mirror_image():
-    assert FEATURES["book"] == (*NAMES, "inventory", *(f"stands_{k}" for k in range(1, PRICES + 1)))
+    assert FEATURES["book"] == (*NAMES, "inventory", "opens", "opposite_opens", *STANDS)
     book = np.random.default_rng(0).normal(size=COUNT)
     book[3], book[5] = math.nan, 1e9
     standard, bid, ask, again = np.zeros(COUNT), *np.zeros((3, len(SIDE)))
     standardise_book(book, np.zeros(COUNT), np.full(COUNT, 2.0), standard)
     assert (standard[3], standard[5]) == (0.0, 5.0)
     assert standard[7] == 0.5 * book[7]
-    see_side(standard, 0, 0.5, 2, bid)
-    see_side(standard, 1, 0.5, NONE, ask)
+    gate = np.array([1.0, 0.0])
+    see_side(standard, 0, 0.5, gate, 2, bid)
+    see_side(standard, 1, 0.5, gate, NONE, ask)
     np.testing.assert_array_equal(bid[:COUNT], standard)
     np.testing.assert_array_equal(ask[:COUNT], SIGN * standard[MIRROR])
-    assert (bid[COUNT], ask[COUNT]) == (0.5, -0.5)
-    assert list(bid[COUNT + 1 :]) == [0, 0, 1, 0, 0, 0, 0, 0]
-    assert not ask[COUNT + 1 :].any()
-    see_side(SIGN * standard[MIRROR], 1, -0.5, 2, again)
+    assert list(bid[COUNT:]) == [0.5, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+    assert list(ask[COUNT:]) == [-0.5, 0, 1, *[0] * PRICES]
+    see_side(SIGN * standard[MIRROR], 1, -0.5, gate[::-1].copy(), 2, again)
     np.testing.assert_array_equal(again, bid)
 
 
@@ -114,7 +115,7 @@ def test_the_lab_draws_the_chunks_that_the_reference_draws():
     standardise_book(seen.book, core.arrays["centre"], core.arrays["scale"], standard)
     lab = flow_policy(core.flow)
     for side in range(2):
-        see_side(standard, side, seen.inventory / core.limit, NONE, sees)
+        see_side(standard, side, seen.inventory / core.limit, core.arrays["quoted"], NONE, sees)
         chunk = lab.carry(jnp.asarray(sees, jnp.float32), jnp.zeros(SETTINGS.chunk_size), lab.init().chunk)
         np.testing.assert_allclose(chunk, memory.scores[side], rtol=2e-4, atol=2e-5)
 

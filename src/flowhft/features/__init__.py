@@ -9,8 +9,9 @@ price, previous spread), which holds neither volatility nor arrival rate. `conte
 can *sense*: running estimates of volatility, rates, trend, memory and toxicity, and the last few steps;
 none of it told. A third, `told`, is `context` with the numbers of the regime behind it: what a policy
 could do that knew its market, to compare others with. It has no function of its own, since nobody can
-sense them. `book` is what each side of a market sees of its order book, where it shows one. Agents see `state`, the paper's state in units of their own, or `regime`, which is to it what
-`told` is to `context`.
+sense them. `book` is what each side of a market sees of its order book, where it shows one
+(`flowhft.features.book_side`). Agents see `state`, the paper's state in units of their own, or `regime`,
+which is to it what `told` is to `context`.
 """
 
 from flowhft.features.kinds import (

@@ -17,8 +17,9 @@ NONE = PRICES  # the place of "not quoted" behind them
 FURTHEST = 5.0  # deviations that a signal counts for at most
 
 # Signals in deviations, as the side sees them; the position, positive where an order of this side would add
-# to it, as a share of the limit; and 1 for the price, if any, at which the side was quoted last.
-SIDE = (*NAMES, "inventory", *(f"stands_{k + 1}" for k in range(PRICES)))
+# to it, as a share of the limit; 1 where this side, and the opposite one, may open a position, which the
+# gate says; and 1 for the price, if any, at which the side was quoted last.
+SIDE = (*NAMES, "inventory", "opens", "opposite_opens", *(f"stands_{k + 1}" for k in range(PRICES)))
 CHOICES = (*(f"price_{k + 1}" for k in range(PRICES)), "none")
 
 _COUNT = len(NAMES)
@@ -48,6 +49,7 @@ def see_side(
     standard: Float[np.ndarray, " signal"],
     side: int,
     inventory: float,
+    quoted: Float[np.ndarray, " side"],
     place: int,
     out: Float[np.ndarray, " feature"],
 ) -> None:
@@ -57,14 +59,16 @@ def see_side(
         standard: from `standardise_book`.
         side: 0 for the bid, 1 for the ask.
         inventory: held, as a share of the limit.
+        quoted: 1 for a side that may open a position, 0 for one that only takes one back; bid, ask.
         place: of the price at which the side was quoted last, `NONE` where there is none.
         out: written.
     """
     for i in range(_COUNT):
         out[i] = standard[i] if side == 0 else _SIGN[i] * standard[_MIRROR[i]]
     out[_COUNT] = inventory if side == 0 else -inventory
+    out[_COUNT + 1], out[_COUNT + 2] = quoted[side], quoted[1 - side]
     for k in range(PRICES):
-        out[_COUNT + 1 + k] = 1.0 if k == place else 0.0
+        out[_COUNT + 3 + k] = 1.0 if k == place else 0.0
 
 
 def place_of(offsets: Float[np.ndarray, " price"], count: int, offset: float) -> int:

@@ -141,7 +141,8 @@ def decide(core: BookFlow, memory: SidesMemory, seen: Observation) -> tuple[Quot
         drawn = []
         for side, step in enumerate((1, -1)):
             offset = step * (memory.standing[side] - seen.mid_price) + 0.5 * spread
-            see_side(standard, side, seen.inventory / core.limit, place_of(offsets, prices, offset), sees)
+            place = place_of(offsets, prices, offset)
+            see_side(standard, side, seen.inventory / core.limit, arrays["quoted"], place, sees)
             scales, warm = flow.normaliser, flow.sampler.warm_start
             known = memory.scores[side]
             moved = np.concatenate([known[cursor:], np.repeat(known[-1:], cursor, axis=0)])[: len(known)]

@@ -58,7 +58,7 @@ class NetworkSettings:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Return what one step of a chunk holds: two half-spreads, or of one side a score for every choice."""
+        """Return what a step of a chunk holds: two half-spreads, or a score for every choice of a side."""
         return ANSWERS.get(self.features, HALF_SPREADS)
 
     @property

@@ -81,6 +81,7 @@ def _draw(packed: Packed, memory: Memory, seen: Observation, spread: int) -> Non
     end, execute = len(n), int(n[EXECUTE])
     offsets, count = n[end - _OFFSETS :], int(n[end - _COUNT])
     centre, scale = n[end - _CENTRE : end - _SCALE], n[end - _SCALE : end - _OFFSETS]
+    quoted = n[end - _QUOTED : end - _CENTRE]
     standard, sees = memory.features[:_SIGNALS], memory.features[_SIGNALS:]
     room = len(memory.vectors) // 2
     _standardise_book(seen.book, centre, scale, standard)
@@ -88,7 +89,7 @@ def _draw(packed: Packed, memory: Memory, seen: Observation, spread: int) -> Non
         standing = memory.state[_BID + side]
         offset = (1 - 2 * side) * (standing - seen.mid_price) + 0.5 * spread
         place = _place_of(offsets, count, offset)
-        _see_side(standard, side, seen.inventory / n[end - _LIMIT], place, sees)
+        _see_side(standard, side, seen.inventory / n[end - _LIMIT], quoted, place, sees)
         vectors = memory.vectors[side * room : (side + 1) * room]
         chunk = memory.chunk[side * execute : (side + 1) * execute]
         standardise(packed, places, sees, vectors, room_at(places))
