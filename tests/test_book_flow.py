@@ -1,14 +1,19 @@
 """A flow policy that sees the order book: one network for both sides, the same in every executor."""
 
+import json
 import math
 from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from program import flowhft
 from test_book_makers import COUNT, OFFSETS, SPREAD, maker, observed
 
 from flowhft.desk.compiled import begin, freeze, quote
+from flowhft.desk.replay.engine import replay
+from flowhft.desk.replay.settings import ReplaySettings
+from flowhft.desk.replay.tape import Tape
 from flowhft.errors import DataError, UsageError
 from flowhft.features import NAMES as FEATURES
 from flowhft.features.book import MIRROR, NAMES, SIGN
@@ -24,6 +29,8 @@ from flowhft.features.book_side import (
 )
 from flowhft.features.sensor import Sensor
 from flowhft.flow.policy import flow_policy
+from flowhft.learn.demonstrations.book import drawn_sessions, shown_by, taught, visited_sessions
+from flowhft.learn.demonstrations.book_files import choices_in, rows_of, shown_in
 from flowhft.policies.book_flow import ARRAYS, BookFlow
 from flowhft.policies.file import load_policy, save_policy
 from flowhft.policies.flow import Flow, drawn_by, weight_shapes
@@ -31,7 +38,11 @@ from flowhft.policies.names import find_policy
 from flowhft.policies.policy import Policy
 from flowhft.policies.reference import Reference
 from flowhft.policies.settings import NetworkSettings, SamplerSettings
+from flowhft.recordings import read_recording, sample_recording
+from flowhft.recordings.split import window
 from flowhft.simulate.quoting.lab import in_lab
+from flowhft.stages.teach import classroom
+from flowhft.types import Observation
 
 STANDS = tuple(f"stands_{k}" for k in range(1, PRICES + 1))
 SETTINGS = NetworkSettings(features="book", horizon=3, width=24, blocks=2, finest=4)
@@ -197,3 +208,185 @@ def test_too_many_prices_are_refused():
     offsets = np.arange(PRICES + 1.0)
     with pytest.raises(UsageError, match=rf"`offsets` must name 1 to {PRICES} prices; received 9"):
         replace(core, arrays=core.arrays | {"offsets": offsets})
+
+
+# --- demonstrations on recordings --------------------------------------------------------------------------
+
+STEPS = 4
+
+
+def made_tape(decisions=60, seed=5) -> Tape:
+    """Decisions at which the best prices stand on the grid and signals are as the spread says."""
+    seen = list(observed(decisions + 1, seed))
+    spread = np.array([round(math.exp(one.book[SPREAD])) for one in seen])
+    bid = (
+        np.array([round(one.mid_price - 0.5 * wide) for one, wide in zip(seen, spread, strict=True)]) + 1_000
+    )
+    zeros = np.zeros((len(seen), 2))
+    time = 500_000_000 * np.arange(len(seen), dtype=np.int64)
+    return Tape(time, bid, bid + spread, zeros, zeros + 1.0, np.array([one.book for one in seen]))
+
+
+def test_a_maker_is_asked_at_every_position_and_a_chunk_is_its_plan():
+    teacher, tape = freeze(Policy(maker())), made_tape()
+    first, held = drawn_sessions(tape, STEPS, 3, np.random.default_rng(0))
+    assert len(first) == 14
+    assert np.abs(held).max() <= 3.0
+    assert 0 < np.mean(held[:, 0] == np.rint(held[:, 0])) < 1
+    shown = shown_by(teacher, tape, first, held)
+    mid, origin = tape.mid_price, tape.mid_price[0]
+    for session in range(len(first)):
+        memory = begin(teacher, 0)
+        last = (math.nan, math.nan)
+        for step in range(STEPS):
+            at = first[session] + step
+            seen = Observation(*[0.0] * 9, book=tape.book[at])
+            seen = seen._replace(mid_price=mid[at] - origin, inventory=held[session, step])
+            wanted = quote(teacher, memory, seen)
+            half = 0.5 * (tape.best_ask[at] - tape.best_bid[at])
+            for side, half_spread in enumerate(wanted[:2]):
+                assert shown.choice[session, step, side] == place_of(
+                    OFFSETS, len(OFFSETS), half - half_spread
+                )
+                bettered = (1 - 2 * side) * (last[side] - seen.mid_price) + half
+                assert shown.standing[session, step, side] == place_of(OFFSETS, len(OFFSETS), bettered)
+            last = (seen.mid_price - wanted.half_spread_bid, seen.mid_price + wanted.half_spread_ask)
+    led = shown_by(teacher, tape, first[:1], held[:1], np.full((1, STEPS, 2), math.nan))
+    np.testing.assert_array_equal(led.standing, NONE)
+
+
+def test_a_student_learns_from_either_side_what_is_open():
+    one, tape = maker(quoted=(0.0, 1.0)), made_tape()
+    shown = shown_by(
+        freeze(Policy(one)), tape, np.arange(3) * STEPS, np.repeat([[-2.0], [1.0], [-2.5]], STEPS, 1)
+    )
+    features, quotes, *_ = taught(one, tape.book, shown)
+    # Bids only take back: in the first and third session; asks stay out at the limit, in the third.
+    assert features.shape == (2 + 2, STEPS, len(SIDE))
+    assert set(np.unique(quotes)) == {-1.0, 1.0}
+    np.testing.assert_array_equal(quotes.argmax(axis=-1)[0], shown.choice[0, :, 0])
+    np.testing.assert_array_equal(quotes.argmax(axis=-1)[-1], shown.choice[1, :, 1])
+    assert features[0, 0, COUNT] == pytest.approx(-2.0 / 3.0)
+    assert features[-1, 0, COUNT] == pytest.approx(-1.0 / 3.0)
+    standard, sees = np.zeros(COUNT), np.zeros(len(SIDE))
+    standardise_book(tape.book[STEPS + 1], one.arrays["centre"], one.arrays["scale"], standard)
+    see_side(standard, 1, 1.0 / 3.0, one.arrays["quoted"], int(shown.standing[1, 1, 1]), sees)
+    np.testing.assert_allclose(features[-1, 1], sees, rtol=1e-6)
+
+
+def test_where_a_student_led_its_own_quotes_stand():
+    tape = made_tape()
+    price = np.arange(40.0)[:, None] + np.array([0.0, 0.5])
+    first, held, last = visited_sessions(tape, STEPS, np.arange(40.0), price)
+    assert list(first) == list(range(0, 40, STEPS))
+    assert np.isnan(last[0, 0]).all()
+    np.testing.assert_array_equal(last[1], price[STEPS - 1 : 2 * STEPS - 1])
+    np.testing.assert_array_equal(held[1], np.arange(STEPS, 2 * STEPS))
+
+
+def test_what_was_shown_is_the_same_after_a_file():
+    teacher, tape = freeze(Policy(maker())), made_tape()
+    shown = shown_by(teacher, tape, *drawn_sessions(tape, STEPS, 3, np.random.default_rng(1)))
+    rows = rows_of(shown, np.array(OFFSETS, float))
+    again = shown_in(rows, np.array(OFFSETS, float), STEPS)
+    for one, other in zip(shown, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    counts = choices_in(rows)
+    assert sum(counts.values()) == shown.choice.size
+    assert counts["none"] == int((shown.choice == NONE).sum())
+    assert list(counts)[-1] == "none"
+
+
+# --- from the command line ---------------------------------------------------------------------------------
+
+SMALL = (
+    *("--network.features", "book", "--network.width", 24, "--network.blocks", 1, "--network.horizon", 2),
+    *("--training.objective", "shortcut", "--training.updates", 200, "--training.batch", 64),
+    *("--training.learning-rate", 3e-3, "--network.finest", 4),
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A maker that quotes on the bundled recording, and what it taught there."""
+    folder = tmp_path_factory.mktemp("taught")
+    one = maker(cost=0.0)
+    one.arrays["edge"][:, 0] = 5.0
+    save_policy(folder / "maker.safetensors", Policy(one, training={"interval": 0.2, "order_lots": 8}))
+    told = flowhft(
+        *("teach", folder / "maker.safetensors", "--recordings", sample_recording()),
+        *("--rounds", 2, "--steps", 8, "--out", folder / "taught", "--json"),
+    )
+    assert told.code == 0, told.err
+    return folder
+
+
+def test_a_maker_teaches_a_student(shop, tmp_path):
+    card = json.loads((shop / "taught" / "demonstrations.json").read_text())
+    assert card["pairs"] == sum(shard["rows"] for shard in card["shards"]) > 2_000
+    said = flowhft("imitate", shop / "taught", *SMALL, "--out", tmp_path / "student", "--json")
+    assert said.json["validation_loss"] < 1.0  # of numbers that are -1 or 1
+    policy, teacher = (
+        load_policy(path).core
+        for path in (tmp_path / "student" / "policy.safetensors", shop / "maker.safetensors")
+    )
+    assert (policy.kind, policy.limit) == ("book_flow", teacher.limit)
+    np.testing.assert_allclose(policy.arrays["scale"], teacher.arrays["scale"], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_student_answers_at_once_and_is_taught_where_it_leads(shop, tmp_path):
+    flowhft("imitate", shop / "taught", *SMALL, "--out", tmp_path / "student")
+    once = flowhft(
+        *("distil", f"{tmp_path / 'student'}[steps=4]", shop / "taught", "--distil.updates", 100),
+        *("--distil.batch", 64, "--out", tmp_path / "once", "--json"),
+    )
+    assert once.code == 0, once.err
+    policy = load_policy(tmp_path / "once" / "policy.safetensors")
+    assert (policy.kind, len(drawn_by(policy).plan.evaluations)) == ("book_flow", 1)
+    again = flowhft(
+        *("teach", shop / "maker.safetensors", "--recordings", sample_recording(), "--rounds", 1),
+        *("--steps", 8, "--student", tmp_path / "once", "--out", tmp_path / "again", "--json"),
+    )
+    assert [one["round"] for one in read_card(tmp_path / "again")] == ["round 1", "where the student led"]
+    assert again.json["shards"] == 2
+    traded = replay(
+        window(read_recording(sample_recording()), 170.0, 230.0),
+        {"student": freeze(policy)},
+        ReplaySettings(decision_interval=0.2, decision_latency_us=100.0, order_lots=8, inventory_limit=3),
+    )["student"]
+    assert np.isfinite(traded.trajectory.quote.half_spread_bid).any()
+
+
+def read_card(folder) -> list[dict]:
+    return json.loads((folder / "demonstrations.json").read_text())["shards"]
+
+
+def test_demonstrations_of_another_kind_are_refused(shop, tmp_path):
+    said = flowhft("imitate", shop / "taught", "--out", tmp_path / "x")
+    assert said.code == 2
+    assert "`features` must be book for demonstrations of a maker that sees the order book" in said.err
+    said = flowhft("teach", "glft", "--recordings", sample_recording(), "--out", tmp_path / "y")
+    assert said.code == 2
+    assert "`maker` must be a maker that sees the order book; received 'glft'" in said.err
+    (shop / "taught" / "demonstrations-0001.parquet").write_bytes(b"other")
+    said = flowhft("imitate", shop / "taught", *SMALL, "--out", tmp_path / "z")
+    assert said.code == 3
+    assert "demonstrations-0001.parquet` must be as it was written; its hash" in said.err
+
+
+def test_nothing_behind_the_part_that_is_shown_is_looked_at():
+    whole = window(read_recording(sample_recording()), 170.0, 230.0)
+    times = whole.events["local_time_ns"]
+    late = times >= int(times[0]) + round(0.6 * int(times[-1] - times[0]))
+    events = whole.events.copy()
+    events["price"][late] += 500
+    events["quantity"][late] *= 9
+    given = (maker(), 0.2, 8)
+    one, other = (
+        classroom(way, 0.6, given, ReplaySettings(), own=False)
+        for way in (whole, replace(whole, events=events))
+    )
+    np.testing.assert_array_equal(one.tape.book, other.tape.book)
+    assert one.maker.unit == other.maker.unit
+    np.testing.assert_array_equal(one.maker.arrays["scale"], other.maker.arrays["scale"])

@@ -15,8 +15,8 @@ class Network(NamedTuple):
     """A flow policy's network and sampler, folded.
 
     Axes: `feature` what it sees, `width` of its layers, `block`, `answer` of a step (half-spreads of bid and
-    ask), `sample` = answers x horizon numbers of a chunk (step by step), `evaluation` one per question that the
-    sampler asks the network.
+    ask), `sample` = answers x horizon numbers of a chunk (step by step), `evaluation` one per question that
+    the sampler asks the network.
 
     Attributes:
         sensor: scales of the features.
