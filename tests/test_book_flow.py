@@ -41,7 +41,7 @@ from flowhft.policies.settings import NetworkSettings, SamplerSettings
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.split import window
 from flowhft.simulate.quoting.lab import in_lab
-from flowhft.stages.teach import classroom
+from flowhft.stages.teach import first_part
 from flowhft.types import Observation
 
 STANDS = tuple(f"stands_{k}" for k in range(1, PRICES + 1))
@@ -384,7 +384,7 @@ def test_nothing_behind_the_part_that_is_shown_is_looked_at():
     events["quantity"][late] *= 9
     given = (maker(), 0.2, 8)
     one, other = (
-        classroom(way, 0.6, given, ReplaySettings(), own=False)
+        first_part(way, 0.6, given, ReplaySettings(), own=False)
         for way in (whole, replace(whole, events=events))
     )
     np.testing.assert_array_equal(one.tape.book, other.tape.book)

@@ -1,8 +1,7 @@
 """Teach: a maker that sees the order book shows what it would quote on recordings, whatever it holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace as changed
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +16,15 @@ from flowhft.errors import UsageError, require
 from flowhft.learn.demonstrations.book import BookShown, drawn_sessions, shown_by, visited_sessions
 from flowhft.learn.recordings.examples import scales_of, second_move
 from flowhft.policies.book import BookMaker
+from flowhft.policies.book_flow import BookFlow
 from flowhft.policies.policy import Policy
 from flowhft.recordings.split import between
 from flowhft.recordings.ticks import Recording, require_trades
 from flowhft.runs.folder import stream
 
 
-class Classroom(NamedTuple):
-    """The first part of a recording, ready to be taught on.
+class FirstPart(NamedTuple):
+    """The first part of a recording, on which a maker shows what it would quote.
 
     Attributes:
         tape: of its decisions, with the signals of its book.
@@ -54,16 +54,19 @@ def maker_in(policy: Any, named: str) -> tuple[BookMaker, float, int]:
             f"`maker` must be a maker that sees the order book; received '{named}'. Name a run folder of "
             "`flowhft learn`."
         )
+    told = {"interval", "order_lots"} <= policy.training.keys()
+    fix = "Learn it again with this version of flowhft."
+    require(told, "maker", "say between which decisions and for which orders it was learned", "neither", fix)
     return policy.core, float(policy.training["interval"]), int(policy.training["order_lots"])
 
 
-def classroom(
+def first_part(
     recording: Recording,
     share: float,
     taught: tuple[BookMaker, float, int],
     replay: ReplaySettings,
     own: bool,
-) -> Classroom:
+) -> FirstPart:
     """Open the first part of a recording; nothing behind it is looked at.
 
     Args:
@@ -90,31 +93,31 @@ def classroom(
         scales = scales_of(tape.book[:-1], second_move(tape.time_ns, tape.mid_price))
         arrays = {**maker.arrays, "centre": scales.centre, "scale": scales.scale}
         maker = changed(maker, arrays=arrays, unit=scales.unit)
-    return Classroom(tape, maker, settings, part)
+    return FirstPart(tape, maker, settings, part)
 
 
-def lessons(
-    room: Classroom, key: str, rounds: int, steps: int, seed: int, student: Policy | None = None
-) -> Iterator[tuple[str, Any]]:
+def rounds_of(
+    shown: FirstPart, key: str, rounds: int, steps: int, seed: int, student: Policy | None = None
+) -> Iterator[tuple[str, Callable[[], BookShown]]]:
     """Yield what is to be shown on a recording: the name of a round, and how to come by it.
 
     Args:
-        room: where.
+        shown: where.
         key: that tells recordings apart, for random numbers.
         rounds: of positions that are drawn.
         steps: decisions of a session.
         seed: of the run.
         student: who leads through one more round; None for none.
     """
-    teacher = freeze(Policy(room.maker))
+    teacher = freeze(Policy(shown.maker))
 
     def drawn(number: int) -> BookShown:
         random = np.random.default_rng(stream(seed, "teach", key, str(number)))
-        return shown_by(teacher, room.tape, *drawn_sessions(room.tape, steps, room.maker.limit, random))
+        return shown_by(teacher, shown.tape, *drawn_sessions(shown.tape, steps, shown.maker.limit, random))
 
     def visited() -> BookShown:
-        sessions = visited_sessions(room.tape, steps, *_way_of(room, student, stream(seed, "student", key)))
-        return shown_by(teacher, room.tape, *sessions)
+        sessions = visited_sessions(shown.tape, steps, *_way_of(shown, student, stream(seed, "student", key)))
+        return shown_by(teacher, shown.tape, *sessions)
 
     for number in range(rounds):
         yield f"round {number + 1}", lambda number=number: drawn(number)
@@ -122,23 +125,23 @@ def lessons(
         yield "where the student led", visited
 
 
-def _way_of(room: Classroom, student: Policy | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _way_of(shown: FirstPart, student: Policy | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Let a student trade the part, and return what it held at each decision, and where it quoted."""
-    market: Market = prepare(room.part, room.settings, book="needed")
-    path = trade(market, "student", freeze(student), room.settings, seed).trajectory
+    market: Market = prepare(shown.part, shown.settings, book="needed")
+    path = trade(market, "student", freeze(student), shown.settings, seed).trajectory
     mid, quote = path.observation.mid_price[0], path.quote
     price = np.stack([mid - quote.half_spread_bid[0], mid + quote.half_spread_ask[0]], axis=-1)
     return path.observation.inventory[0], price
 
 
-def require_same_market(student: Policy, maker: BookMaker) -> None:
+def require_same_market(student: Any, maker: BookMaker) -> None:
     """Refuse a student that chooses among other prices than its teacher, or holds more.
 
     Raises:
         UsageError: it does.
     """
-    core: Any = student.core
-    same = core.kind == "book_flow" and np.array_equal(core.arrays["offsets"], maker.arrays["offsets"])
+    core: Any = getattr(student, "core", None)
+    same = isinstance(core, BookFlow) and np.array_equal(core.arrays["offsets"], maker.arrays["offsets"])
     require(
         bool(same and core.limit == maker.limit),
         "student",
@@ -146,8 +149,3 @@ def require_same_market(student: Policy, maker: BookMaker) -> None:
         "another",
         "Name a policy that imitates it.",
     )
-
-
-def names_of(paths: Sequence[Path]) -> list[str]:
-    """Return what tells recordings apart."""
-    return [f"{number:04d}" for number in range(len(paths))]

@@ -6,7 +6,7 @@
       teacher-0000.safetensors ...     the maker in that recording's scales
       demonstrations.json, .md         the card: sizes, choices, hashes
 
-Files are trusted only if their hash is the card's. Nothing here imports jax.
+Files are trusted only if their hash is the card's.
 """
 
 from collections.abc import Mapping, Sequence

@@ -32,7 +32,7 @@ class Teach(Stage):
     steps: Annotated[int, Range(2, unit="decision")] = 32
     """Decisions of a session, in which a position stays."""
     student: str = ""
-    """A policy that imitates the maker: one more round goes where it leads when it trades."""
+    """A policy that imitates the maker: one more round of the first recording goes where it leads."""
     repair: bool = False
     """Mend what can be mended in the recordings, and say what was done."""
     replay: ReplaySettings = ReplaySettings()
@@ -53,7 +53,7 @@ def run(settings: Teach, listener: Listener | None = None) -> Path:
     from flowhft.policies.policy import Policy
     from flowhft.recordings.formats.read import read_recording
     from flowhft.stages.recording import identity_of_recording
-    from flowhft.stages.teach import classroom, lessons, maker_in, require_same_market
+    from flowhft.stages.teach import first_part, maker_in, require_same_market, rounds_of
 
     require(len(settings.recordings) > 0, "recordings", "name one or more", "none")
     named = find_policy(settings.maker)
@@ -70,29 +70,29 @@ def run(settings: Teach, listener: Listener | None = None) -> Path:
     for name, policy in (("maker", named), ("student", student)):
         if policy is not None and policy.path is not None:
             parents[name] = identity_of(policy.path)
-    run = run_of(settings, "teach", parents, maker=named.name, student=student.name if student else "")
+    led_by = student.remembered if student else ""
+    run = run_of(settings, "teach", parents, maker=named.remembered, student=led_by)
     if work := begin(run, listener):
         finished, listed, shards = Finished(work / "shards", JSON), list[dict[str, Any]](), list[Any]()
-        rounds = settings.rounds + (student is not None)
-        total = rounds * len(recordings)
+        total = settings.rounds * len(recordings) + (student is not None)
         with listener.stage("show") as progress:
             for number, recording in enumerate(recordings):
                 progress(len(shards) / total, recording.name)
-                room = classroom(recording, settings.share, known, settings.replay, own=number == 0)
+                part = first_part(recording, settings.share, known, settings.replay, own=number == 0)
                 decisions, teacher = work / f"decisions-{number:04d}.parquet", work / f"teacher-{number:04d}"
                 teacher = teacher.with_suffix(".safetensors")
-                table = files.decisions_table(room.tape.time_ns, room.tape.book)
+                table = files.decisions_table(part.tape.time_ns, part.tape.book)
                 about = files.write_file(decisions, table, files.DECISION_UNITS)
-                save_policy(teacher, Policy(room.maker))
+                save_policy(teacher, Policy(part.maker))
                 listed.append({"name": recording.name, "decisions": about, "teacher": files.noted(teacher)})
-                offsets = room.maker.arrays["offsets"]
-                shown = lessons(
-                    room,
+                offsets = part.maker.arrays["offsets"]
+                shown = rounds_of(
+                    part,
                     str(number),
                     settings.rounds,
                     settings.steps,
                     settings.seed,
-                    None if student is None else student.policy,
+                    student.policy if student is not None and number == 0 else None,
                 )
                 for name, ask in shown:
                     key = f"shard-{len(shards):04d}"
