@@ -68,6 +68,11 @@ COMMANDS = {
         "Learn",
         "learn a maker that sees the order book from recordings",
     ),
+    "teach": (
+        "flowhft.cli.teach",
+        "Teach",
+        "let a maker that sees the order book show what it would quote on recordings",
+    ),
     "distil": (
         "flowhft.cli.distil",
         "Distil",

@@ -9,13 +9,17 @@ price, previous spread), which holds neither volatility nor arrival rate. `conte
 can *sense*: running estimates of volatility, rates, trend, memory and toxicity, and the last few steps;
 none of it told. A third, `told`, is `context` with the numbers of the regime behind it: what a policy
 could do that knew its market, to compare others with. It has no function of its own, since nobody can
-sense them. Agents see `state`, the paper's state in units of their own, or `regime`, which is to it what
-`told` is to `context`.
+sense them. `book` is what each side of a market sees of its order book, where it shows one
+(`flowhft.features.book_side`). Agents see `state`, the paper's state in units of their own, or `regime`,
+which is to it what `told` is to `context`.
 """
 
 from flowhft.features.kinds import (
+    ANSWERS,
+    BOOK,
     CONTEXT,
     FUNCTIONS,
+    HALF_SPREADS,
     KINDS,
     NAMES,
     PAPER,
@@ -38,8 +42,11 @@ from flowhft.features.sensor import Sensor, sensor_in_units
 from flowhft.features.state import IN_TICKS, STATE, LastSpread, Units, state_features
 
 __all__ = [
+    "ANSWERS",
+    "BOOK",
     "CONTEXT",
     "FUNCTIONS",
+    "HALF_SPREADS",
     "IN_TICKS",
     "KINDS",
     "LAST",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from flowhft.features.book_side import CHOICES, SIDE
 from flowhft.features.fractional import HURST, WEIGHTS
 from flowhft.features.memory import LAST, REACHING, Memory
 from flowhft.features.sensor import Sensor
@@ -11,6 +12,7 @@ from flowhft.types import Numeric, Observation
 
 PAPER = 0
 CONTEXT = 1
+BOOK = 2  # what each side sees for itself: no function of an observation as a whole
 KINDS = {"paper": PAPER, "context": CONTEXT}
 
 _STEP = ("move", "filled_bid", "filled_ask", "arrivals_bid", "arrivals_ask")
@@ -48,6 +50,10 @@ NAMES = {
 }
 NAMES["told"] = (*NAMES["context"], *(f"told_{name}" for name in REGIME))
 NAMES |= {"state": STATE, "regime": STATE + REGIME}  # of agents
+NAMES["book"] = SIDE
+# What one step of a chunk holds, by the kind of features: half-spreads, where nothing else is said.
+HALF_SPREADS = ("bid", "ask")
+ANSWERS = {"book": CHOICES}
 _ONE, _FIVE, _TWENTY = WEIGHTS
 
 

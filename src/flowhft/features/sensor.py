@@ -51,3 +51,7 @@ def sensor_in_units(half_spread: float, dt: float, horizon: float) -> Sensor:
         memory=max(horizon / 3.0, dt),
         burst=max(horizon / 30.0, dt),
     )
+
+
+# Of policies that sense against scales of another kind, as those do that see an order book.
+NO_SENSOR = Sensor(*[1.0] * len(Sensor._fields))

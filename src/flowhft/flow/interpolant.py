@@ -19,7 +19,7 @@ class Batch(NamedTuple):
 
     Attributes:
         features: scaled features at the first step of each chunk.
-        chunk: scaled half-spreads, sides bid and ask.
+        chunk: scaled half-spreads, sides bid and ask; or what else a step holds.
         mask: false beyond the session's end, where `chunk` holds nothing.
         noise_scale: standard deviation of the noise at which each sample begins; None for 1.
         noise: where each sample begins, if its chunk belongs to a noise; None to draw it.
@@ -58,8 +58,8 @@ def groups_of(samples: int) -> int:
 
 
 def flat(batch: Batch) -> tuple[Float[Array, "sample chunk"], Float[Array, "sample chunk"]]:
-    """Return chunks and masks of shape (sample, 2 horizon); what lies beyond the session's end becomes 0."""
-    mask = jnp.repeat(batch.mask, 2, axis=1)
+    """Return chunks and masks of shape (sample, chunk); what lies beyond the session's end becomes 0."""
+    mask = jnp.repeat(batch.mask, batch.chunk.shape[2], axis=1)
     chunk = jnp.where(mask, batch.chunk.reshape(mask.shape), 0.0)
     return chunk, mask.astype(chunk.dtype)
 

@@ -100,7 +100,7 @@ class FlowPolicy(eqx.Module):
         sensed = features.remember_nothing(self.sensor)
         return Memory(
             sensed=jax.tree.map(jnp.float32, sensed),
-            chunk=jnp.zeros((self.settings.horizon, 2), jnp.float32),
+            chunk=jnp.zeros((self.settings.horizon, len(self.settings.answers)), jnp.float32),
             # Nothing left to execute: the first step draws.
             cursor=jnp.asarray(self.sampler.execute, jnp.int32),
             drawn=jnp.zeros((), jnp.int32),
@@ -135,7 +135,7 @@ class FlowPolicy(eqx.Module):
         scaled = scale_features(self.normaliser, raw_features)
         start = beginning(noise, known.ravel(), self.sampler.warm_start)
         chunk = objectives.get(self.objective).carry(self.network, start, scaled, self.sampler)
-        return jnp.clip(chunk, -REACH, REACH).reshape(self.settings.horizon, 2)
+        return jnp.clip(chunk, -REACH, REACH).reshape(self.settings.horizon, -1)
 
     def draw(self, raw_features: Float[Array, " feature"], key: PRNGKeyArray) -> Float[Array, "horizon side"]:
         """Draw the first chunk of half-spreads of a session.

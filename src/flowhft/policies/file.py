@@ -16,6 +16,7 @@ from flowhft.features import NAMES
 from flowhft.policies.adapter import Adapter
 from flowhft.policies.agent import Agent
 from flowhft.policies.book import BookMaker
+from flowhft.policies.book_flow import BookFlow
 from flowhft.policies.earlier import from_agents, from_flow, from_tuned
 from flowhft.policies.flow import Flow
 from flowhft.policies.header import number, numbers
@@ -37,7 +38,7 @@ REGIME = "regime."
 MEMBER = "member."
 
 # What works out a quote, by its name in files: a new kind is a file and a row.
-KINDS: dict[str, Any] = {kind.kind: kind for kind in (Rule, Flow, Agent, BookMaker)}
+KINDS: dict[str, Any] = {kind.kind: kind for kind in (Rule, Flow, Agent, BookMaker, BookFlow)}
 
 # Format and version of files from before there was one for all -> header and arrays as they are today.
 Converter = Callable[[dict[str, Any], dict[str, np.ndarray]], tuple[dict[str, Any], dict[str, np.ndarray]]]

@@ -53,7 +53,8 @@ class Flow:
     Attributes:
         weights: by name, see `weight_shapes`; float32.
         normaliser: the arrays of `NORMALISER`, float32: means and deviations of the features, shape
-            (feature,); means and scales of the half-spreads of bid and ask, ticks.
+            (feature,); means and scales of what a step of a chunk holds, the half-spreads of bid and ask,
+            ticks.
         sensor: the scales against which it senses.
         settings: shape of the network.
         sampler: how a chunk is drawn and how much of it is quoted.
@@ -152,6 +153,10 @@ class Flow:
         """
         return replace(self, sampler=sampler)
 
+    def with_flow(self, flow: "Flow") -> "Flow":
+        """Return it with its chunks drawn by another flow: that one."""
+        return flow
+
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what the header of a file says of it, and its arrays."""
         header = {
@@ -173,7 +178,8 @@ class Flow:
         feature = settings.feature_count
         sizes = weight_shapes(feature, settings.chunk_size, settings.width, settings.blocks)
         scales: dict[str, tuple] = {f"normaliser.{name}": (feature,) for name in NORMALISER[:2]}
-        return sizes | scales | {f"normaliser.{name}": (2,) for name in NORMALISER[2:]}
+        answers = (len(settings.answers),)
+        return sizes | scales | {f"normaliser.{name}": answers for name in NORMALISER[2:]}
 
     @classmethod
     def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Flow":
@@ -198,6 +204,14 @@ class Flow:
 def flow_in(policy: object) -> Flow | None:
     """Return the flow that a policy is; None for everything else that quotes."""
     return policy.core if isinstance(policy, Policy) and isinstance(policy.core, Flow) else None
+
+
+def drawn_by(policy: object) -> Flow | None:
+    """Return the flow that draws a policy's chunks: itself, or the one that serves each of its sides."""
+    if not isinstance(policy, Policy):
+        return None
+    core: Any = policy.core
+    return core if isinstance(core, Flow) else getattr(core, "flow", None)
 
 
 def has_map(policy: Policy) -> bool:

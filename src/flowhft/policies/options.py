@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from flowhft.errors import UnknownNameError, UsageError, require
-from flowhft.policies.flow import flow_in
+from flowhft.policies.flow import drawn_by
 from flowhft.policies.settings import SamplerSettings
 
 # What is late: the distances from the mid, which something faster keeps at the mid, or the prices themselves.
@@ -109,11 +109,11 @@ def with_options(name: str, policy: Any, options: Options) -> Any:
     """
     if not options.sampler:
         return policy
-    flow = flow_in(policy)
+    flow = drawn_by(policy)
     if flow is None:
         raise UsageError(
             f"`{next(iter(options.sampler))}` must stand behind a flow policy, which has a sampler; received "
             f"'{name}'. Leave it out, or name the flow policy's own file or run folder."
         )
-    sampler = replace(flow.sampler, **options.sampler)
-    return replace(policy, core=flow.with_sampler(sampler), seeing=())
+    drawn = flow.with_sampler(replace(flow.sampler, **options.sampler))
+    return replace(policy, core=policy.core.with_flow(drawn), seeing=())

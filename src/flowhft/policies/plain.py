@@ -78,7 +78,8 @@ def sample(
     features: Float[np.ndarray, " feature"],
     x: Float[np.ndarray, " sample"],
     plan: Plan,
-) -> Float[np.ndarray, "horizon 2"]:
+    answers: int = 2,
+) -> Float[np.ndarray, "horizon answer"]:
     """Return a chunk of scaled half-spreads: x carried from where the plan begins to its end, then clipped.
 
     Args:
@@ -86,10 +87,11 @@ def sample(
         features: standardised.
         x: noise_scale x standard normal numbers.
         plan: the sampler.
+        answers: numbers that one step of a chunk holds.
     """
     point = plan.start * x
     for asked in plan.evaluations:
         u = velocity(weights, point, features, asked.flow_time, asked.step_size)
         point = asked.keep_point * x + asked.share_point * u
         x = asked.keep * x + asked.share * u
-    return np.clip(x, -REACH, REACH).reshape(-1, 2)
+    return np.clip(x, -REACH, REACH).reshape(-1, answers)

@@ -17,6 +17,8 @@ from flowhft.policies.adapter import adapt_quote
 from flowhft.policies.agent import Agent
 from flowhft.policies.book import BookMaker
 from flowhft.policies.book import decide as decide_by_book
+from flowhft.policies.book_flow import BookFlow, remember_nothing
+from flowhft.policies.book_flow import decide as decide_by_book_flow
 from flowhft.policies.flow import Flow
 from flowhft.policies.plain import REACH, sample, standardise
 from flowhft.policies.policy import Policy
@@ -115,6 +117,7 @@ def _flow(flow: Flow, memory: Chunk, observation: Observation) -> tuple[Quote, C
 EXECUTORS: dict[str, tuple[Callable[[Any], Any], Callable[..., tuple[Quote, Any]]]] = {
     Rule.kind: (lambda rule: None, _rule),
     BookMaker.kind: (lambda maker: (np.nan, np.nan), _book),
+    BookFlow.kind: (remember_nothing, decide_by_book_flow),
     Agent.kind: (lambda agent: actor.first_spread(agent.scales, agent.units or features.IN_TICKS), _agent),
     Flow.kind: (
         lambda flow: Chunk(

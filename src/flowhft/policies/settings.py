@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from flowhft.errors import require
-from flowhft.features import NAMES
+from flowhft.features import ANSWERS, HALF_SPREADS, NAMES
 from flowhft.runs.ranges import Count, Inside, NotNegative, Range, check_ranges
 
 ObjectiveName = Literal[
     "flow_matching", "shortcut", "flow_map", "rectified", "regression", "minimal_iterative"
 ]
 
-FeaturesName = Literal["context", "paper", "told"]
+FeaturesName = Literal["context", "paper", "told", "book"]
 
 MOST_EVALUATIONS = 4096  # steps of a sampler: each is worked out beforehand, and none learns from more
 
@@ -30,7 +30,8 @@ class NetworkSettings:
 
     features: FeaturesName = "context"
     """What the policy senses: `context` estimates the regime, `paper` is the state of the FlowHFT paper,
-    `told` is `context` and the numbers of the scenario, which only a simulation knows: a control."""
+    `told` is `context` and the numbers of the scenario, which only a simulation knows: a control; `book` is
+    the order book as each side sees it, for demonstrations of `flowhft teach`."""
     horizon: Annotated[int, Range(1, unit="step")] = 16
     """Steps that one chunk of quotes predicts."""
     width: Annotated[int, Range(2, unit="units")] = 128
@@ -56,9 +57,14 @@ class NetworkSettings:
         return len(NAMES[self.features])
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """Return what a step of a chunk holds: two half-spreads, or a score for every choice of a side."""
+        return ANSWERS.get(self.features, HALF_SPREADS)
+
+    @property
     def chunk_size(self) -> int:
-        """Return D = 2 horizon, the numbers in a chunk of quotes."""
-        return 2 * self.horizon
+        """Return D, the numbers in a chunk of quotes: those of a step times the horizon."""
+        return len(self.answers) * self.horizon
 
 
 @dataclass(frozen=True)

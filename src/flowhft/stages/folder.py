@@ -27,21 +27,22 @@ def identity_of(path: Path) -> str:
     return sha256_of(path)[:16]
 
 
-def identity_of_run(path: Path, option: str, command: str) -> str:
+def identity_of_run(path: Path, option: str, *commands: str) -> str:
     """Return what tells a finished run from every other, once it is known to be of the right command.
 
     Args:
         path: of the folder.
         option: that names it, for the message.
-        command: that wrote it.
+        *commands: one of which wrote it.
 
     Raises:
         DataError: there is no such folder, it is not finished, or another command wrote it.
     """
     wrote = manifest_of(path).get("command")
-    if wrote != command:
+    if wrote not in commands:
+        known = " or ".join(f"`flowhft {command}`" for command in commands)
         raise DataError(
-            f"`{option}` must be a run folder of `flowhft {command}`; `flowhft {wrote}` wrote `{path}`. "
+            f"`{option}` must be a run folder of {known}; `flowhft {wrote}` wrote `{path}`. "
             "Name another folder."
         )
     return identity_of(path)

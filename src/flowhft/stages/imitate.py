@@ -2,21 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from flowhft.errors import require
+from flowhft.features.sensor import NO_SENSOR, Sensor
 from flowhft.flow.objectives import OBJECTIVES, Objective
-from flowhft.flow.policy import FlowPolicy, as_data, save_policy
-from flowhft.learn.demonstrations.dataset import sensed
+from flowhft.flow.policy import FlowPolicy, as_data
+from flowhft.learn.demonstrations.book import student_of
+from flowhft.learn.demonstrations.book_files import is_of_books, read_teaching
+from flowhft.learn.demonstrations.dataset import Demonstrations, sensed
 from flowhft.learn.demonstrations.dataset_files import Shown, read_episodes, read_shown
 from flowhft.learn.demonstrations.episodes import choose
 from flowhft.learn.imitation.examine import examination, teachers_in
 from flowhft.learn.imitation.fit import kept_row
 from flowhft.learn.imitation.imitate import imitate as fitted
 from flowhft.learn.settings import DataSettings, TrainingSettings
+from flowhft.policies.file import save_policy
+from flowhft.policies.flow import Flow
 from flowhft.policies.names import Named
 from flowhft.policies.plans import PLANS
 from flowhft.policies.settings import NetworkSettings
@@ -52,7 +58,7 @@ class Imitation(NamedTuple):
             path: of the file.
             **more: what its header says besides, what JSON can hold.
         """
-        save_policy(Path(path), self.flow, training={**self.how, **more})
+        save_policy(path, replace(self.policy.policy, training={**self.how, **more}))
 
 
 def imitate(
@@ -70,7 +76,8 @@ def imitate(
     """Train a flow policy on demonstrations.
 
     Args:
-        demonstrations: run folder of `flowhft demonstrate`; or what teachers showed, scenario by scenario.
+        demonstrations: run folder of `flowhft demonstrate` or `flowhft teach`; or what teachers showed,
+            scenario by scenario.
         objective: what is learned: a name, or an objective of your own, which its name then stands for in
             this process; None for that of the settings.
         data: which episodes of the folder are learned from.
@@ -88,8 +95,16 @@ def imitate(
     prepare()
     if objective is not None:
         training = replace(training, objective=_known(objective))  # type: ignore[arg-type]
-    examined = None
-    if isinstance(demonstrations, Path | str):
+    examined, core_of = None, _itself
+    if isinstance(demonstrations, Path | str) and is_of_books(Path(demonstrations)):
+        what = "be book for demonstrations of a maker that sees the order book"
+        require(
+            network.features == "book", "features", what, network.features, "Say --network.features book."
+        )
+        progress(0.0, "reading the demonstrations")
+        maker, seen = read_teaching(Path(demonstrations))
+        sensor, core_of = NO_SENSOR, partial(student_of, maker)
+    elif isinstance(demonstrations, Path | str):
         episodes, scenarios = read_episodes(Path(demonstrations))
         episodes = choose(episodes, data)
         progress(0.0, "sensing the demonstrations")
@@ -99,19 +114,29 @@ def imitate(
             examined = examination(
                 teachers_in(episodes, scenarios), training.examine_scenarios, training.examine_paths, seed
             )
+        sensor, seen = _sensed(shown, network)
     else:
-        shown = list(demonstrations)
-        require(len(shown) > 0, "demonstrations", "hold what one teacher showed at least", 0)
-    sensor = sensor_for(shown[0].scenario)
-    seen = sensed(shown, sensor, network.features)
+        sensor, seen = _sensed(list(demonstrations), network)
     policy, curve = fitted(seen, sensor, network, training, seed, checkpoints, progress, examined=examined)
     return Imitation(
-        Named(name, name, as_data(policy)),
+        Named(name, name, replace(as_data(policy), core=core_of(policy.data()))),
         policy,
         curve,
         curve.row(kept_row(curve, training), named=True),
         {"seed": seed, "settings": plain(training)},
     )
+
+
+def _sensed(shown: Sequence[Shown], network: NetworkSettings) -> tuple[Sensor, Demonstrations]:
+    """Return the scales of a learner and what it senses of what teachers showed in simulated markets."""
+    require(len(shown) > 0, "demonstrations", "hold what one teacher showed at least", 0)
+    sensor = sensor_for(shown[0].scenario)
+    return sensor, sensed(shown, sensor, network.features)
+
+
+def _itself(flow: Flow) -> Any:
+    """Return what quotes with a flow that was trained: itself."""
+    return flow
 
 
 def _known(objective: str | Objective) -> str:

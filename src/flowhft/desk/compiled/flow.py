@@ -19,14 +19,13 @@ from flowhft.desk.compiled.decide import (
 )
 from flowhft.desk.compiled.exact import refuse_nan, require_shape, same_type
 from flowhft.desk.compiled.kind import Arrays, Kind
-from flowhft.desk.compiled.network import NO_NETWORK, Network, nothing
+from flowhft.desk.compiled.network import NO_NETWORK, Network, nothing, require_network
 from flowhft.desk.compiled.packing import EXECUTE, FEATURE_KIND, SENSOR, UNIT, Places, pack, places_in
 from flowhft.desk.compiled.regime import regime_adapter, room_for
-from flowhft.desk.compiled.sampler import CHUNKS, LAYERS, sample_chunk
+from flowhft.desk.compiled.sampler import room_at, sample_chunk, standardise
 from flowhft.errors import require
 from flowhft.policies import adapter
 from flowhft.policies.adapter import Adapter
-from flowhft.policies.plain import REACH
 from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.regime_adapter import shapes_of as regime_shapes
 from flowhft.types import Observation, Quote
@@ -69,22 +68,6 @@ def _store(row: np.ndarray, numbers: tuple) -> None:
         row[i] = numbers[i]
 
 
-@njit
-def _room_at(places: Places) -> int:
-    """Return where in `Memory.vectors` the room for features begins, and for a regime adapter."""
-    return CHUNKS * places.padded_sample + LAYERS * places.padded
-
-
-@njit(error_model="numpy")
-def _standardise(packed: Packed, places: Places, features: np.ndarray, vectors: np.ndarray, out: int) -> None:
-    numbers, mean, deviation = packed.numbers, np.uint64(places.mean), np.uint64(places.deviation)
-    at_out = np.uint64(out)
-    for i in range(np.uint64(features.size)):  # unsigned, so that it becomes vector instructions
-        standard = (features[i] - numbers[mean + i]) / numbers[deviation + i]
-        standard = REACH if standard > REACH else standard  # not min and max, so that NaN stays NaN
-        vectors[at_out + i] = -REACH if standard < -REACH else standard
-
-
 @njit(error_model="numpy")
 def _own_quote(packed: Packed, places: Places, memory: Memory, seen: Observation) -> Quote:
     numbers, n = packed.numbers, SENSOR
@@ -105,7 +88,7 @@ def _own_quote(packed: Packed, places: Places, memory: Memory, seen: Observation
         else:
             _store(memory.features, _context_features(sensor, sensed, seen))
     if fresh:
-        _standardise(packed, places, memory.features, memory.vectors, _room_at(places))
+        standardise(packed, places, memory.features, memory.vectors, room_at(places))
         sample_chunk(packed, places, memory.vectors, memory.random, memory.cursor, memory.chunk)
         memory.cursor[0] = 0
         memory.cursor[1] += 1
@@ -121,7 +104,7 @@ def _quote(packed: Packed, memory: Memory, seen: Observation) -> tuple[Quote, in
     adapting = Adapter(n[0], n[1], n[2], n[3], n[4])
     own = _own_quote(packed, places, memory, seen)
     if n[UNIT] > 0.0:
-        now = regime_adapter(packed, places, memory.features, memory.vectors, _room_at(places))
+        now = regime_adapter(packed, places, memory.features, memory.vectors, room_at(places))
         adapting = _compose(adapting, now)
     wanted = _adapt_quote(adapting, own, seen)
     if np.isfinite(wanted.half_spread_bid) and np.isfinite(wanted.half_spread_ask):
@@ -156,40 +139,7 @@ def _check(network: Network) -> None:
     """Refuse a network whose shapes do not fit together: compiled code would read beyond its arrays."""
     kind, kinds = network.feature_kind, features.KINDS
     require(kind in kinds.values(), "feature_kind", f"be one of {list(kinds.values())}", kind)
-    require(network.noise_scale >= 0.0, "noise_scale", "be 0 or more", network.noise_scale)
-    require(network.held in (0, 1), "held", "be 0 or 1", network.held)
-    require(0.0 <= network.begin < 1.0, "begin", "lie in [0, 1)", network.begin)
-    feature = next(len(features.NAMES[name]) for name, number in kinds.items() if number == kind)
-    width, sample = network.input_sample.shape
-    block = network.weight_1.shape[0]
-    require(0.0 <= network.start <= 1.0, "start", "lie in [0, 1]", network.start)
-    evaluation = len(network.steps)
-    require(evaluation >= 1, "steps", "hold at least one evaluation", network.steps.shape)
-    require(width >= 1, "input_sample", "have rows", network.input_sample.shape)
-    require(sample % 2 == 0, "input_sample", "have two columns a step: bid, ask", network.input_sample.shape)
-    require(1 <= network.execute <= sample // 2, "execute", f"lie in 1..{sample // 2}", network.execute)
-    shapes: dict[str, tuple[int, ...]] = {
-        "feature_mean": (feature,),
-        "feature_std": (feature,),
-        "action_mean": (2,),
-        "action_scale": (2,),
-        "input_features": (width, feature),
-        "input_bias": (width,),
-        "weight_1": (block, width, width),
-        "weight_2": (block, width, width),
-        "steps": (evaluation, 4),
-        "modulation": (evaluation, block, 4, width),
-        "output_weight": (sample, width),
-        "output_scale": (evaluation, width),
-        "output_bias": (evaluation, sample),
-    }
-    for name, shape in shapes.items():
-        require_shape(name, getattr(network, name), shape)
-    for name in ("feature_std", "action_scale"):
-        values = getattr(network, name)
-        require(bool(np.all(values > 0.0)), name, "be positive everywhere", values)
-    for name, scale in network.sensor._asdict().items():
-        require(scale > 0.0, f"sensor.{name}", "be positive", scale)
+    require_network(network, next(name for name, number in kinds.items() if number == kind))
 
 
 def _packed(parts: Flow, adapter: Adapter) -> Packed:
@@ -205,7 +155,7 @@ def _memory(parts: Flow, packed: Packed, seed: int) -> Memory:
         features.pack(features.remember_nothing(network.sensor)),
         feature,
         network.execute,
-        CHUNKS * places.padded_sample + LAYERS * places.padded + room,
+        room_at.py_func(places) + room,
     )
 
 

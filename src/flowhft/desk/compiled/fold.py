@@ -17,6 +17,7 @@ cache and cost more than the two vector products that it saves.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -68,54 +69,47 @@ def _fold_at(
     return np.reshape(modulation, (-1, 4, len(scale))), 1.0 + scale, bias
 
 
-def fold(
+def folded(
     weights: Weights,
     feature_mean: Float[np.ndarray, " feature"],
     feature_std: Float[np.ndarray, " feature"],
-    action_mean: Float[np.ndarray, "2"],
-    action_scale: Float[np.ndarray, "2"],
+    action_mean: Float[np.ndarray, " answer"],
+    action_scale: Float[np.ndarray, " answer"],
     sensor: Sensor,
-    feature_kind: str,
+    feature_kind: int,
     *,
     plan: Plan,
     noise_scale: float,
     execute: int,
     held: bool = False,
-    adapter: Adapter = IDENTITY,
-    regime: RegimeAdapter = NO_REGIME,
-) -> Frozen:
-    """Freeze a flow policy: its network, normaliser and sampler.
+) -> Network:
+    """Return network, normaliser and sampler of a flow, folded.
 
     Args:
         weights: by the names and shapes of `weight_shapes`; float32.
         feature_mean: of the features in training, shape (feature,).
         feature_std: of the features in training, shape (feature,), positive.
-        action_mean: ticks, of the half-spread of bid and ask.
-        action_scale: ticks, positive: half-spread = mean + scale x network output.
+        action_mean: of what a step of a chunk holds: the half-spreads of bid and ask, ticks.
+        action_scale: likewise, positive: answer = mean + scale x network output.
         sensor: scales of the features.
-        feature_kind: "paper" or "context".
+        feature_kind: `features.PAPER`, `features.CONTEXT` or `features.BOOK`.
         plan: the sampler: where the network is asked, and what is done with its answers.
         noise_scale: standard deviation of the sampler's start; 0 samples without chance.
         execute: steps of a chunk that are quoted before the next is sampled.
         held: whether all chunks of a session start from the same noise.
-        adapter: what is done to every quote last.
-        regime: what works out another adapter before it, step by step.
 
     Raises:
         UsageError: a name, a number or a shape that cannot be.
     """
-    require(
-        feature_kind in FEATURE_KINDS, "feature_kind", f"be one of {', '.join(FEATURE_KINDS)}", feature_kind
-    )
     require(len(plan.evaluations) >= 1, "plan", "ask the network at least once", "no evaluation")
     _check(weights, len(feature_mean))
     exact = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
     modulation, output_scale, output_bias = zip(
         *(_fold_at(exact, asked.flow_time, asked.step_size) for asked in plan.evaluations), strict=True
     )
-    network = Network(
+    return Network(
         sensor=sensor,
-        feature_kind=FEATURE_KINDS[feature_kind],
+        feature_kind=feature_kind,
         start=plan.start,
         begin=plan.begin,
         held=int(held),
@@ -136,4 +130,41 @@ def fold(
         output_scale=np.stack(output_scale),
         output_bias=np.stack(output_bias),
     )
+
+
+def fold(
+    weights: Weights,
+    feature_mean: Float[np.ndarray, " feature"],
+    feature_std: Float[np.ndarray, " feature"],
+    action_mean: Float[np.ndarray, "2"],
+    action_scale: Float[np.ndarray, "2"],
+    sensor: Sensor,
+    feature_kind: str,
+    *,
+    adapter: Adapter = IDENTITY,
+    regime: RegimeAdapter = NO_REGIME,
+    **sampler: Any,
+) -> Frozen:
+    """Freeze a flow policy: its network, normaliser and sampler.
+
+    Args:
+        weights: by the names and shapes of `weight_shapes`; float32.
+        feature_mean: see `folded`, and so are the others that are not named here.
+        feature_std: of the features in training.
+        action_mean: ticks, of the half-spread of bid and ask.
+        action_scale: ticks.
+        sensor: scales of the features.
+        feature_kind: "paper" or "context".
+        adapter: what is done to every quote last.
+        regime: what works out another adapter before it, step by step.
+        **sampler: plan, noise_scale, execute, held.
+
+    Raises:
+        UsageError: a name, a number or a shape that cannot be.
+    """
+    require(
+        feature_kind in FEATURE_KINDS, "feature_kind", f"be one of {', '.join(FEATURE_KINDS)}", feature_kind
+    )
+    scales = (feature_mean, feature_std, action_mean, action_scale)
+    network = folded(weights, *scales, sensor, FEATURE_KINDS[feature_kind], **sampler)
     return assemble(FLOW, Flow(network, regime), adapter)

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 
 from flowhft.desk.compiled.book import BOOK_MAKER
+from flowhft.desk.compiled.book_flow import BOOK_FLOW, BookSides
 from flowhft.desk.compiled.flow import NO_REGIME
-from flowhft.desk.compiled.fold import fold
+from flowhft.desk.compiled.fold import fold, folded
 from flowhft.desk.compiled.policy import Frozen, assemble, freeze_actor, freeze_expert
 from flowhft.desk.compiled.store import load_folded
 from flowhft.errors import UsageError
-from flowhft.features import IN_TICKS
+from flowhft.features import BOOK, IN_TICKS
 from flowhft.features.scales import Scales
 from flowhft.policies.adapter import IDENTITY, Adapter
 from flowhft.policies.agent import Agent
 from flowhft.policies.book import BookMaker
+from flowhft.policies.book_flow import BookFlow
 from flowhft.policies.file import load_policy
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FOLDED, FoldedFile, Named
@@ -33,19 +35,33 @@ def _rule(policy: Policy, rule: Rule) -> Frozen:
 
 
 def _flow(policy: Policy, flow: Flow) -> Frozen:
-    sampler, regime = flow.sampler, policy.regime
+    regime = policy.regime
     return fold(
         flow.weights,
         sensor=flow.sensor,
         feature_kind=flow.settings.features,
-        plan=flow.plan,
-        noise_scale=sampler.noise_scale,
-        held=sampler.noise == "held" and sampler.noise_scale > 0.0,
-        execute=sampler.execute,
         adapter=_last(policy),
         regime=NO_REGIME if regime is None else RegimeAdapter(*map(np.asarray, regime)),
+        **_sampled(flow),
         **flow.normaliser,
     )
+
+
+def _sampled(flow: Flow) -> dict[str, Any]:
+    """Return how the chunks of a flow are drawn, as folding takes it."""
+    sampler = flow.sampler
+    return {
+        "plan": flow.plan,
+        "noise_scale": sampler.noise_scale,
+        "held": sampler.noise == "held" and sampler.noise_scale > 0.0,
+        "execute": sampler.execute,
+    }
+
+
+def _book_flow(policy: Policy, core: BookFlow) -> Frozen:
+    flow = core.flow
+    network = folded(flow.weights, sensor=flow.sensor, feature_kind=BOOK, **_sampled(flow), **flow.normaliser)
+    return assemble(BOOK_FLOW, BookSides(network, core.arrays, core.limit), _last(policy))
 
 
 def _agent(policy: Policy, agent: Agent) -> Frozen:
@@ -67,6 +83,7 @@ EXECUTORS: dict[str, Callable[[Policy, Any], Frozen]] = {
     Flow.kind: _flow,
     Agent.kind: _agent,
     BookMaker.kind: _book,
+    BookFlow.kind: _book_flow,
 }
 
 

@@ -41,8 +41,9 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
     SEEN,
     UNIT,
     HALF_SPREAD,
+    ANSWER,
     SENSOR,
-) = range(len(Adapter._fields), len(Adapter._fields) + 15)
+) = range(len(Adapter._fields), len(Adapter._fields) + 16)
 HEADER = SENSOR + len(Sensor._fields)
 
 
@@ -53,7 +54,7 @@ class Places(NamedTuple):
         padded: width of a padded layer.
         padded_sample: length of a padded chunk.
         mean, deviation: of the features, in `numbers`.
-        action: mean and scale of the half-spreads, four numbers, in `numbers`.
+        action: means, then scales, of what a step of a chunk holds (two half-spreads), in `numbers`.
         steps: four numbers an evaluation, in `numbers`.
         columns, regime_mean, regime_deviation: the features that the regime adapter sees, in `numbers`.
         input_features, input_sample, input_bias: first layer, in `weights`, like all that follows.
@@ -103,7 +104,7 @@ def places_in(numbers: Float[np.ndarray, " number"]) -> Places:
     mean = HEADER
     deviation = mean + feature
     action = deviation + feature
-    steps = action + 4
+    steps = action + 2 * int(numbers[ANSWER])
     columns = steps + 4 * evaluation
     regime_mean = columns + seen
     regime_deviation = regime_mean + seen
@@ -182,6 +183,7 @@ def pack(network: Network, regime: RegimeAdapter, adapter: Adapter) -> Packed:
     header[BLOCK], header[EVALUATION] = network.weight_1.shape[0], network.steps.shape[0]
     header[EXECUTE], header[NOISE_SCALE], header[HELD] = network.execute, network.noise_scale, network.held
     header[BEGIN], header[START] = network.begin, network.start
+    header[ANSWER] = network.action_mean.size
     header[SEEN], header[UNIT], header[HALF_SPREAD] = seen.size, regime.bias_1.size, regime.half_spread
     header[: len(adapter)] = adapter
     header[SENSOR:HEADER] = network.sensor

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from flowhft.desk.compiled.actor import ACTOR, Acting
 from flowhft.desk.compiled.book import BOOK_MAKER
+from flowhft.desk.compiled.book_flow import BOOK_FLOW
 from flowhft.desk.compiled.decide import Decide, Packed
 from flowhft.desk.compiled.exact import refuse_nan
 from flowhft.desk.compiled.flow import FLOW
@@ -21,7 +22,7 @@ from flowhft.policies.regime_adapter import RegimeAdapter
 from flowhft.policies.rules import EXPERTS, Expert, get
 
 # Kinds that are no rules: their networks are arithmetic of the desk's own.
-NETWORKS = {kind.name: kind for kind in (FLOW, ACTOR, BOOK_MAKER)}
+NETWORKS = {kind.name: kind for kind in (FLOW, ACTOR, BOOK_MAKER, BOOK_FLOW)}
 
 
 def kind_of(name: str) -> Kind:

@@ -7,6 +7,7 @@ from numba import njit
 from flowhft.desk.compiled.chance import normal_pair
 from flowhft.desk.compiled.decide import Packed
 from flowhft.desk.compiled.packing import (
+    ANSWER,
     BEGIN,
     BLOCK,
     EVALUATION,
@@ -25,6 +26,23 @@ from flowhft.policies.plain import REACH
 # Vectors of a chunk and of a layer that `sample_chunk` needs: the first two are remembered, the last is zero.
 CHUNKS, LAYERS = 5, 5
 _REACH, _ONE = np.float32(REACH), np.float32(1.0)
+
+
+@njit
+def room_at(places: Places) -> int:
+    """Return where in a sampler's vectors the room for features begins, and for a regime adapter."""
+    return CHUNKS * places.padded_sample + LAYERS * places.padded
+
+
+@njit(error_model="numpy")
+def standardise(packed: Packed, places: Places, features: np.ndarray, vectors: np.ndarray, out: int) -> None:
+    """Write features in deviations, clipped, from the place `out` of `vectors` on."""
+    numbers, mean, deviation = packed.numbers, np.uint64(places.mean), np.uint64(places.deviation)
+    at_out = np.uint64(out)
+    for i in range(np.uint64(features.size)):  # unsigned, so that it becomes vector instructions
+        standard = (features[i] - numbers[mean + i]) / numbers[deviation + i]
+        standard = REACH if standard > REACH else standard  # not min and max, so that NaN stays NaN
+        vectors[at_out + i] = -REACH if standard < -REACH else standard
 
 
 @njit
@@ -85,9 +103,9 @@ def sample_chunk(
     vectors: Float32[np.ndarray, " vectors"],
     random: UInt64[np.ndarray, "1"],
     cursor: Int64[np.ndarray, "2"],
-    chunk: Float[np.ndarray, "execute 2"],
+    chunk: Float[np.ndarray, "execute answer"],
 ) -> None:
-    """Sample a chunk of half-spreads and write the steps of it that will be quoted.
+    """Sample a chunk of half-spreads, or of other answers, and write the steps of it that will be quoted.
 
     What is worked out is what `flowhft.flow.sampler` says. The last evaluation of the network feeds nothing
     but the final sample, so that without a warm start only the rows that are quoted are worked out there;
@@ -105,7 +123,7 @@ def sample_chunk(
     """
     numbers, weights = packed.numbers, packed.weights
     count, length, padded = int(numbers[SAMPLE]), places.padded_sample, places.padded
-    execute, begin = int(numbers[EXECUTE]), numbers[BEGIN]
+    execute, begin, answers = int(numbers[EXECUTE]), numbers[BEGIN], int(numbers[ANSWER])
     noise, known, x, point, velocity = 0, length, 2 * length, 3 * length, 4 * length
     base = CHUNKS * length
     chance = numbers[NOISE_SCALE] > 0.0
@@ -125,7 +143,7 @@ def sample_chunk(
     product(weights, 0, vectors, features, feature, weights, places.input_bias, vectors, base, padded)
     evaluations = int(numbers[EVALUATION])
     for asked in range(evaluations):
-        rows = 2 * execute if begin == 0.0 and asked == evaluations - 1 else count
+        rows = answers * execute if begin == 0.0 and asked == evaluations - 1 else count
         _velocity(packed, places, vectors, base, asked, point, asked == 0 and at_zero, rows, velocity)
         step = places.steps + 4 * asked
         keep, share = np.float32(numbers[step]), np.float32(numbers[step + 1])
@@ -133,10 +151,12 @@ def sample_chunk(
         for i in range(rows):
             vectors[point + i] = keep_point * vectors[x + i] + share_point * vectors[velocity + i]
             vectors[x + i] = keep * vectors[x + i] + share * vectors[velocity + i]
-    mean, scale = places.action, places.action + 2
-    for i in range(2 * execute):
-        side = i % 2
-        chunk[i // 2, side] = numbers[mean + side] + numbers[scale + side] * _clipped(vectors[x + i])
+    mean, scale = places.action, places.action + answers
+    for step in range(execute):
+        for i in range(answers):
+            own = _clipped(vectors[x + answers * step + i])
+            chunk[step, i] = numbers[mean + i] + numbers[scale + i] * own
     if begin > 0.0:  # the next chunk begins from this one, moved up by what will have been quoted
         for i in range(count):
-            vectors[known + i] = _clipped(vectors[x + min(i + 2 * execute, count - 2 + i % 2)])
+            last = count - answers + i % answers
+            vectors[known + i] = _clipped(vectors[x + min(i + answers * execute, last)])

@@ -23,7 +23,8 @@ class Demonstrations(NamedTuple):
 
     Attributes:
         features: what the feature function made of the observations, float32, not scaled.
-        quotes: half-spreads around the mid price, ticks, float32; sides bid and ask.
+        quotes: half-spreads around the mid price, ticks, float32; sides bid and ask. For features of kind
+            `book`, a session is of one side: 1 for the choice that was taken, -1 for the others.
         lengths: steps of each session that hold something; None where all do. Sessions of different
             length are padded at their end to the longest.
         scenarios: number of each session's scenario, in the order in which they first come; None if unknown.
@@ -89,7 +90,7 @@ def lengths_of(demonstrations: Demonstrations) -> Int[np.ndarray, " path"]:
     return np.full(paths, steps, np.int32)
 
 
-def require_demonstrations(demonstrations: Demonstrations, feature_count: int) -> None:
+def require_demonstrations(demonstrations: Demonstrations, feature_count: int, answers: int = 2) -> None:
     """Require arrays that fit each other and hold finite numbers within every session.
 
     Raises:
@@ -104,9 +105,9 @@ def require_demonstrations(demonstrations: Demonstrations, feature_count: int) -
         "Demonstrate and imitate with the same kind of features.",
     )
     require(
-        quotes.shape == (*features.shape[:2], 2),
+        quotes.shape == (*features.shape[:2], answers),
         "demonstrations.quotes",
-        f"have shape {(*features.shape[:2], 2)}",
+        f"have shape {(*features.shape[:2], answers)}",
         quotes.shape,
     )
     paths, steps = features.shape[:2]
@@ -155,10 +156,19 @@ def split(
     return choose(order[count:]), choose(order[:count])
 
 
-def fit(demonstrations: Demonstrations) -> Normaliser:
-    """Fit the normaliser to the steps that hold something. Give it the training split only."""
+def fit(demonstrations: Demonstrations, scaled: bool = True) -> Normaliser:
+    """Fit the normaliser to the steps that hold something.
+
+    Args:
+        demonstrations: the training split only.
+        scaled: whether quotes are; choices, which are -1 or 1, are not.
+    """
     within = np.arange(demonstrations.features.shape[1]) < lengths_of(demonstrations)[:, None]
-    return fit_normaliser(demonstrations.features[within], demonstrations.quotes[within])
+    fitted = fit_normaliser(demonstrations.features[within], demonstrations.quotes[within])
+    if scaled:
+        return fitted
+    as_they_are = jnp.zeros_like(fitted.action_mean), jnp.ones_like(fitted.action_scale)
+    return fitted._replace(action_mean=as_they_are[0], action_scale=as_they_are[1])
 
 
 def to_device(demonstrations: Demonstrations, normaliser: Normaliser) -> Sessions:
@@ -209,6 +219,13 @@ def sensed(shown: Sequence[Shown], sensor: Sensor, kind: str) -> Demonstrations:
         All their sessions in order, the shorter ones padded at their end.
     """
     require(len(shown) > 0, "shown", "hold what one teacher showed at least", 0)
+    require(
+        kind != "book",
+        "features",
+        "be context, paper or told for demonstrations in simulated markets, which have no order book",
+        kind,
+        "`flowhft teach` demonstrates on recordings.",
+    )
     shapes = [np.shape(one.quote.half_spread_bid) for one in shown]
     firsts = np.cumsum([0, *(paths for paths, _ in shapes)])
     longest = max(steps for _, steps in shapes)

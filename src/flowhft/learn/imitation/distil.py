@@ -56,7 +56,7 @@ class Pairs(NamedTuple):
         """Draw pairs uniformly, with replacement; `horizon` is that of the chunks."""
         rows = jax.random.randint(key, (samples,), 0, len(self.features))
         chunk = self.chunk[rows]
-        still = jnp.zeros((samples, 2 * horizon), chunk.dtype)
+        still = jnp.zeros((samples, horizon * chunk.shape[2]), chunk.dtype)
         return Batch(
             features=self.features[rows],
             chunk=chunk,
@@ -179,7 +179,9 @@ def distil(
         DataError: the checkpoint is damaged.
     """
     require_many_steps(policy)
-    dataset.require_demonstrations(demonstrations, policy.settings.feature_count)
+    dataset.require_demonstrations(
+        demonstrations, policy.settings.feature_count, len(policy.settings.answers)
+    )
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
     training, validation = (
         draw_pairs(policy, part, most, stream(seed, "distil", name))

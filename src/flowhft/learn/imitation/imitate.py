@@ -64,7 +64,8 @@ def imitate(
     settings = training_settings
     sampler = sampler or objectives.get(settings.objective).sampler
     require_sampler(sampler, network_settings, settings.objective)
-    dataset.require_demonstrations(demonstrations, network_settings.feature_count)
+    answers = network_settings.answers
+    dataset.require_demonstrations(demonstrations, network_settings.feature_count, len(answers))
     by_loss = settings.stop_by == "validation_loss"
     require(
         by_loss or not settings.patience or examined is not None,
@@ -73,7 +74,8 @@ def imitate(
         "closed_loop without an examination",
     )
     learned, held_out = dataset.split(demonstrations, settings.held_out, stream(seed, "held out"))
-    normaliser = hide(dataset.fit(learned), features.NAMES[network_settings.features], settings.hidden)
+    fitted = dataset.fit(learned, scaled=answers == features.HALF_SPREADS)
+    normaliser = hide(fitted, features.NAMES[network_settings.features], settings.hidden)
     training, validation = (dataset.to_device(part, normaliser) for part in (learned, held_out))
 
     def policy_of(network: Network) -> FlowPolicy:

@@ -130,6 +130,29 @@ TABLES = (
         "them; time follows from step and dt.",
     ),
     Table(
+        "demonstrations-0000",
+        ("teach",),
+        "a session and step: what the maker held, where it stood and what it chose",
+        (
+            C("session", "1", "which one"),
+            C("decision", "1", "which row of the recording's decisions"),
+            C("inventory", "orders", "held"),
+            C("standing_bid standing_ask", "ticks", "by which its last quote betters the best price"),
+            C("offset_bid offset_ask", "ticks", "by which its quote betters it"),
+        ),
+        note="A shard a recording and round; `demonstrations.json` says which. Null where a side is not "
+        "quoted, and where the last quote is at none of its prices.",
+    ),
+    Table(
+        "decisions-0000",
+        ("teach",),
+        "a decision on a recording",
+        (C("time_ns", "nanoseconds, local clock", "of the decision"),),
+        note="A file a recording. Besides, a column for each of "
+        "[the signals](models.md#signals-of-the-book), "
+        "as it is observed, in its unit; NaN where it is not known.",
+    ),
+    Table(
         "lessons",
         ("demonstrate",),
         "a lesson: the sessions `first` to `first + paths - 1` of one teacher in one scenario",

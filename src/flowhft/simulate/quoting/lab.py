@@ -12,6 +12,7 @@ from flowhft.flow.policy import flow_policy
 from flowhft.policies.adapter import IDENTITY
 from flowhft.policies.agent import Agent
 from flowhft.policies.book import BookMaker
+from flowhft.policies.book_flow import BookFlow
 from flowhft.policies.flow import Flow
 from flowhft.policies.names import FoldedFile, Named
 from flowhft.policies.own import OwnPolicy
@@ -71,10 +72,10 @@ def in_lab(policy: Policy | OwnPolicy | FoldedFile | Named, scenario: Scenario |
     there: Any = policy.in_market(scenario)
     if there.kind == OwnPolicy.kind:
         return as_traced(there)
-    if there.kind == BookMaker.kind:
+    if there.kind in (BookMaker.kind, BookFlow.kind):
         raise UsageError(
             "`policies` must quote without an order book in the lab, whose markets have none; received a "
-            "maker that sees one. Replay it on a recording: flowhft backtest."
+            "policy that sees one. Replay it on a recording: flowhft backtest."
         )
     if there.kind not in EXECUTORS:
         raise UsageError("`policies` must not be frozen in the lab. Name the policy that it was frozen from.")

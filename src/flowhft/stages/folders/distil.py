@@ -1,6 +1,6 @@
 """Distil: a flow policy of many steps into one of a single evaluation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -20,7 +20,7 @@ class Distil(Stage):
     """A .safetensors file or a run folder of a flow policy, with options in brackets:
     `runs/imitate[steps=32]` distils 32 steps."""
     demonstrations: Positional[Path]
-    """Run folder of `flowhft demonstrate`: where the policy is asked for quotes."""
+    """Run folder of `flowhft demonstrate` or `flowhft teach`: where the policy is asked for quotes."""
     data: DataSettings = DataSettings()
     distil: DistilSettings = DistilSettings()
 
@@ -31,18 +31,20 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     from flowhft.simulate.devices import prepare
 
     prepare()
-    from flowhft.flow.policy import flow_policy, save_policy
+    from flowhft.flow.policy import as_data, flow_policy
+    from flowhft.learn.demonstrations.book_files import is_of_books, read_teaching
     from flowhft.learn.demonstrations.dataset import sensed
     from flowhft.learn.demonstrations.dataset_files import read_episodes, read_shown
     from flowhft.learn.demonstrations.episodes import choose
     from flowhft.learn.imitation.distil import distil, require_many_steps
     from flowhft.learn.imitation.examine import examination, teachers_in
     from flowhft.learn.imitation.fit import CURVE_UNITS
-    from flowhft.policies.flow import flow_in, has_map
+    from flowhft.policies.file import save_policy
+    from flowhft.policies.flow import drawn_by, has_map
     from flowhft.policies.names import find_policy
 
     named = find_policy(settings.policy)
-    flow = flow_in(named.policy)
+    flow = drawn_by(named.policy)
     if flow is None or named.path is None:
         raise UsageError(
             f"`policy` must be a flow policy; received '{settings.policy}'. Name a .safetensors file or a "
@@ -60,17 +62,20 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
     )
     parents = {
         "policy": identity_of(named.path),
-        "demonstrations": identity_of_run(settings.demonstrations, "demonstrations", "demonstrate"),
+        "demonstrations": identity_of_run(settings.demonstrations, "demonstrations", "demonstrate", "teach"),
     }
     run = run_of(settings, "distil", parents, policy=named.remembered)
     if work := begin(run, listener):
-        episodes, scenarios = read_episodes(settings.demonstrations)
-        episodes = choose(episodes, settings.data)
+        examined, on_books = None, is_of_books(settings.demonstrations)
         with listener.stage("sense the demonstrations"):
-            shown = list(read_shown(settings.demonstrations, episodes, scenarios))
-            demonstrations = sensed(shown, teacher.sensor, teacher.settings.features)
-        examined = None
-        if settings.distil.examine_scenarios:
+            if on_books:
+                demonstrations = read_teaching(settings.demonstrations).demonstrations
+            else:
+                episodes, scenarios = read_episodes(settings.demonstrations)
+                episodes = choose(episodes, settings.data)
+                shown = list(read_shown(settings.demonstrations, episodes, scenarios))
+                demonstrations = sensed(shown, teacher.sensor, teacher.settings.features)
+        if settings.distil.examine_scenarios and not on_books:
             with listener.stage("let the policy trade, to be compared with"):
                 examined = examination(
                     teachers_in(episodes, scenarios),
@@ -91,6 +96,7 @@ def run(settings: Distil, listener: Listener | None = None) -> Path:
             )
         write_table(work / "curve.parquet", curve, CURVE_UNITS)
         about = {"seed": settings.seed, "settings": plain(settings.distil), "parents": run.parents}
-        save_policy(work / "policy.safetensors", policy, training=about)
+        core = named.as_data().core.with_flow(policy.data())  # type: ignore[attr-defined]
+        save_policy(work / "policy.safetensors", replace(as_data(policy, training=about), core=core))
         run.finish(policy=named.name, **curve.row(-1, named=True))
     return run.folder

@@ -17,7 +17,7 @@ class Imitate(Stage):
     """Settings of a training on demonstrations."""
 
     demonstrations: Positional[Path]
-    """Run folder of `flowhft demonstrate`."""
+    """Run folder of `flowhft demonstrate` or `flowhft teach`."""
     data: DataSettings = DataSettings()
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
@@ -32,7 +32,7 @@ def run(settings: Imitate, listener: Listener | None = None) -> Path:
     from flowhft.learn.imitation.fit import CURVE_UNITS
     from flowhft.stages.imitate import imitate
 
-    shown = identity_of_run(settings.demonstrations, "demonstrations", "demonstrate")
+    shown = identity_of_run(settings.demonstrations, "demonstrations", "demonstrate", "teach")
     run = run_of(settings, "imitate", {"demonstrations": shown})
     if work := begin(run, listener):
         with listener.stage(f"train ({settings.training.objective})") as progress:
