@@ -14,6 +14,7 @@ from flowhft.calibrate.calibrate import (
     save,
 )
 from flowhft.calibrate.scenario import scenario_of
+from flowhft.cli.backtest import booking_table
 from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.errors import DataError, UsageError
 from flowhft.policies import rules
@@ -25,6 +26,8 @@ from flowhft.recordings.book import first_mid
 from flowhft.recordings.instrument import Instrument
 from flowhft.recordings.order_size import small_order
 from flowhft.recordings.split import window
+from flowhft.report.evidence import gather
+from flowhft.report.sections import bookings
 from flowhft.runs.folder import read_json, write_json
 from flowhft.scenarios.presets import find_scenarios
 from flowhft.scenarios.scenario import Scenario
@@ -112,7 +115,7 @@ def test_a_calibration_of_before_stands_for_ten_lots_and_no_answers(recording, r
     assert (settings.order_lots, settings.answered) == (10, 0.0)
 
 
-def test_fills_are_capped_for_glft_too_and_every_booking_stands_beside(recording, result):
+def test_fills_are_capped_for_glft_too_and_every_booking_stands_beside(recording, result, tmp_path):
     large = ReplaySettings(decision_interval=0.5, horizon=20.0, decision_latency_us=10.0, order_lots=50_000)
     found = replay(
         recording, "glft@0.0001", calibration=result, settings=large, sweep=SweepSettings(bookings=True)
@@ -137,6 +140,12 @@ def test_fills_are_capped_for_glft_too_and_every_booking_stands_beside(recording
         assert [other[f"pnl{end}"] for end in ("", "_low", "_high")] == pytest.approx(
             [row[f"pnl{end}"] for end in ("", "_low", "_high")]
         )
+    found.save(tmp_path)  # the command's table and the report's section say the same
+    (shown,) = booking_table(tmp_path)
+    assert (list(shown.columns), len(shown.rows)) == (["policy", *BOOKINGS], 2)
+    assert shown.rows[0][1].value == table["pnl"][0]
+    page = str(bookings.content(gather(tmp_path), {}))
+    assert all(name in page for name in BOOKINGS)
 
 
 def test_bookings_are_refused_where_capped_fills_are_not_known(recording, result):
