@@ -157,17 +157,15 @@ def assert_tapes_equal(one: Tape, other: Tape) -> None:
         assert ours.tobytes() == np.asarray(theirs, ours.dtype).tobytes(), name
 
 
-@pytest.mark.parametrize(
-    ("published", "flow", "until"),
-    [(True, FLOW, None), (False, FLOW, 90.0), (True, None, 90.0), (False, None, 90.0)],
-)
+@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("flow", [None, FLOW])
 def test_what_is_observed_event_by_event_is_the_tape(
-    whole: Recording, published: bool, flow: OrderFlow | None, until: float | None
+    whole: Recording, published: bool, flow: OrderFlow | None
 ) -> None:
     """To the last bit on the bundled recording, with its published best prices and from its depth alone."""
-    recording = whole if until is None else window(whole, 0.0, until)
+    recording = whole
     if not published:
-        recording = replace(recording, events=recording.events[recording.events["kind"] != TOP])
+        recording = replace(whole, events=whole.events[whole.events["kind"] != TOP])
     settings = replace(SETTINGS, order_window=0.01)
     tape = read_tape(recording, settings, flow)
     assert_tapes_equal(tape, slow_tape(recording, settings, flow))
@@ -175,8 +173,8 @@ def test_what_is_observed_event_by_event_is_the_tape(
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     folded = Tape(*columns[:3], np.stack(columns[3:5], axis=1), np.stack(columns[5:7], axis=1), columns[7])
     assert_tapes_equal(tape, folded)
-    assert len(rows) > (4000 if until is None else 800)
-    assert len(set(columns[1].tolist())) > 20  # it saw the price move
+    assert len(rows) > 4000
+    assert len(set(columns[1].tolist())) > 100  # it saw the price move
 
 
 @pytest.mark.parametrize("seed", range(6))
