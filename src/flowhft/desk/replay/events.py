@@ -66,7 +66,7 @@ def exchange_order(events: np.ndarray) -> Iterator[InOrder]:
     earliest = [2**62]  # of what arrived after each piece
     for piece in reversed([*pieces(events)]):
         earliest.append(min(earliest[-1], int(piece["exchange_time_ns"].min())))
-    held, keys = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    held, keys, last = np.zeros(0, np.int64), np.zeros(0, np.int64), len(earliest) - 2
     for number, piece in enumerate(pieces(events)):
         after = earliest[-2 - number]
         time, kind = piece["exchange_time_ns"], piece["kind"]
@@ -82,7 +82,8 @@ def exchange_order(events: np.ndarray) -> Iterator[InOrder]:
             index, key = np.concatenate([held, index]), np.concatenate([keys, key])
         order = np.argsort(key, kind="stable")
         index, key = index[order], key[order]
-        ready = int(np.searchsorted(key, 4 * after, side="right"))  # nothing that follows comes before these
+        # Nothing that follows comes before these.
+        ready = len(key) if number == last else int(np.searchsorted(key, 4 * after, side="right"))
         yield InOrder(index[:ready], key[:ready] >> 2)
         held, keys = index[ready:], key[ready:]
 
