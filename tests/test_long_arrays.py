@@ -258,7 +258,7 @@ def bytes_an_event() -> float:
 def test_calibrating_and_replaying_takes_little_memory_an_event(monkeypatch):
     """A day of 70 million events is to stay below 2 GB: 23 bytes an event beside what every process takes."""
     monkeypatch.setattr(best_prices, "REMEMBERED", 20_000)
-    peak_of(10_000)  # what is compiled is there
+    peak_of(15_000)  # what is compiled is there
     with short(20_000, 1 << 16):
         assert bytes_an_event() < 5.0
     with short(1 << 40, 1 << 40):  # at once and in memory
