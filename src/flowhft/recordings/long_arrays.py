@@ -62,7 +62,7 @@ def count_before(values: np.ndarray, value: int, *, or_at: bool = False) -> int:
         value: the one.
         or_at: whether those that are equal to it count.
     """
-    return (bisect_right if or_at else bisect_left)(values, value)  # type: ignore[type-var]
+    return (bisect_right if or_at else bisect_left)(values, value)
 
 
 class Pile:

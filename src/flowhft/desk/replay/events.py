@@ -47,11 +47,11 @@ class InOrder(NamedTuple):
     """Some of the events of a recording, in the order in which the venue made them.
 
     Attributes:
-        index: of each in the recording.
+        place: of each in the recording.
         time_ns: when it was made, never falling.
     """
 
-    index: Int[np.ndarray, " event"]
+    place: Int[np.ndarray, " event"]
     time_ns: Int[np.ndarray, " event"]
 
 
@@ -66,7 +66,8 @@ def exchange_order(events: np.ndarray) -> Iterator[InOrder]:
     earliest = [2**62]  # of what arrived after each piece
     for piece in reversed([*pieces(events)]):
         earliest.append(min(earliest[-1], int(piece["exchange_time_ns"].min())))
-    held, keys = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    held: np.ndarray = np.zeros(0, np.int64)
+    keys, last = held, len(earliest) - 2
     for number, piece in enumerate(pieces(events)):
         after = earliest[-2 - number]
         time, kind = piece["exchange_time_ns"], piece["kind"]
@@ -77,14 +78,15 @@ def exchange_order(events: np.ndarray) -> Iterator[InOrder]:
         # Time and rank in one number: events are nearly in order already, which one stable sort makes use of.
         key = 4 * time
         key += np.where(snapshot, 0, np.where(kind == TRADE, 1, 2))
-        index = number * long_arrays.PIECE + np.arange(len(piece))
+        place: np.ndarray = number * long_arrays.PIECE + np.arange(len(piece))
         if len(held):
-            index, key = np.concatenate([held, index]), np.concatenate([keys, key])
+            place, key = np.concatenate([held, place]), np.concatenate([keys, key])
         order = np.argsort(key, kind="stable")
-        index, key = index[order], key[order]
-        ready = int(np.searchsorted(key, 4 * after, side="right"))  # nothing that follows comes before these
-        yield InOrder(index[:ready], key[:ready] >> 2)
-        held, keys = index[ready:], key[ready:]
+        place, key = place[order], key[order]
+        # Nothing that follows comes before these.
+        ready = len(key) if number == last else int(np.searchsorted(key, 4 * after, side="right"))
+        yield InOrder(place[:ready], key[:ready] >> 2)
+        held, keys = place[ready:], key[ready:]
 
 
 class Places(NamedTuple):
@@ -244,10 +246,10 @@ def _converted(events: np.ndarray) -> Iterator[np.ndarray]:
         flags[kind] = [EXCH_EVENT | flag | SELL_EVENT, EXCH_EVENT | flag, EXCH_EVENT | flag | BUY_EVENT]
     book = np.zeros((2, len(places.prices)), np.int64)
     state = np.array([len(places.prices), -1, 0, 0])
-    for index, time_ns in exchange_order(events):
-        level = places.of(events["price"][index])
+    for place, time_ns in exchange_order(events):
+        level = places.of(events["price"][place])
         # Every event is one, clears the book before it at most, and a level that holds something goes once.
-        room = 3 * len(index) + int(np.count_nonzero(book))
+        room = 3 * len(place) + int(np.count_nonzero(book))
         made = np.empty(room, event_dtype)  # memory is taken only where it is written
-        count = _convert(events, index, time_ns, places.prices, level, flags, made, book, state)
+        count = _convert(events, place, time_ns, places.prices, level, flags, made, book, state)
         yield made[:count]

@@ -62,7 +62,8 @@ def venue_events(events: np.ndarray, prices: Int[np.ndarray, " order"] | None = 
         values = (part["exch_ts"], kind, side, level, part["qty"])
         for column, one in zip(columns, values, strict=True):
             column.add(one)
-    return VenueEvents(*(np.ascontiguousarray(column.array()) for column in columns), places.prices)
+    time_ns, kind, side, level, lots = (np.ascontiguousarray(column.array()) for column in columns)
+    return VenueEvents(time_ns, kind, side, level, lots, places.prices)
 
 
 class VenueBook(NamedTuple):
