@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace as changed
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,17 +116,18 @@ def rounds_of(
         random = np.random.default_rng(stream(seed, "teach", key, str(number)))
         return shown_by(teacher, shown.tape, *drawn_sessions(shown.tape, steps, shown.maker.limit, random))
 
-    def visited() -> BookShown:
-        sessions = visited_sessions(shown.tape, steps, *_way_of(shown, student, stream(seed, "student", key)))
+    def visited(leader: Policy) -> BookShown:
+        way = _way_of(shown, leader, stream(seed, "student", key))
+        sessions = visited_sessions(shown.tape, steps, *way)
         return shown_by(teacher, shown.tape, *sessions)
 
     for number in range(rounds):
-        yield f"round {number + 1}", lambda number=number: drawn(number)
+        yield f"round {number + 1}", partial(drawn, number)
     if student is not None:
-        yield "where the student led", visited
+        yield "where the student led", partial(visited, student)
 
 
-def _way_of(shown: FirstPart, student: Policy | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _way_of(shown: FirstPart, student: Policy, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Let a student trade the part, and return what it held at each decision, and where it quoted."""
     market: Market = prepare(shown.part, shown.settings, book="needed")
     path = trade(market, "student", freeze(student), shown.settings, seed).trajectory

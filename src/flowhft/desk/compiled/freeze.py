@@ -60,7 +60,8 @@ def _sampled(flow: Flow) -> dict[str, Any]:
 
 def _book_flow(policy: Policy, core: BookFlow) -> Frozen:
     flow = core.flow
-    network = folded(flow.weights, sensor=flow.sensor, feature_kind=BOOK, **_sampled(flow), **flow.normaliser)
+    drawn: dict[str, Any] = _sampled(flow) | dict(flow.normaliser)
+    network = folded(flow.weights, sensor=flow.sensor, feature_kind=BOOK, **drawn)
     return assemble(BOOK_FLOW, BookSides(network, core.arrays, core.limit), _last(policy))
 
 

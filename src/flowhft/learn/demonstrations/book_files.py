@@ -99,7 +99,7 @@ def shown_in(table: pl.DataFrame, offsets: Float[np.ndarray, " price"], steps: i
     )
 
 
-def write_file(path: Path, table: pl.DataFrame, units: Mapping[str, str]) -> dict[str, Any]:
+def write_file(path: Path, table: pl.DataFrame, units: dict[str, str]) -> dict[str, Any]:
     """Write a table, and return what the card is to say of it."""
     write_table(path, table, units)
     return noted(path) | {"rows": table.height}
