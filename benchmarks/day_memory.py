@@ -7,8 +7,8 @@ and `flowhft backtest --policies glft` on all of each, every command in a proces
 looked at, 50 times a second: `anonymous`, the memory that is the process's own and that nothing but its end
 frees (`RssAnon`), and `resident`, with the pages of files that are mapped (`VmHWM`), which the system writes
 out and drops when memory is short. `bytes an event` is the slope from the shortest recording to the longest,
-`a day` what it leads to at 70,000,000 events. The longest array of a recording lies in the temporary
-directory: about 140 bytes an event. Needs Linux.
+`a day` what it leads to at 70,000,000 events. The temporary directory takes about 140 bytes an event. Needs
+Linux.
 """
 
 import argparse
