@@ -19,10 +19,11 @@ from flowhft.policies.names import BUNDLED, find_policy
 from flowhft.policies.policy import Policy
 from flowhft.recordings import read_recording, sample_recording
 from flowhft.recordings.split import split
-from flowhft.report.verdict import why_it_quotes
+from flowhft.report.verdict import compared, whether_it_earns, why_it_quotes
 from flowhft.stages.learn import learn
 from flowhft.stages.policies import find_saved
 from flowhft.stages.signals import scales_in
+from flowhft.types import Interval
 
 SPREAD = NAMES.index("log_spread")
 
@@ -112,6 +113,31 @@ def test_on_a_recording_the_shipped_policy_sees_the_book_and_says_so():
     sentence = why_it_quotes("flowhft", rows["flowhft"], known["flowhft"])
     assert "saw the order book and quoted in" in sentence
     assert "quotes neither side" in sentence
+
+
+def test_to_stay_out_is_said_before_it_is_called_better():
+    difference = Interval(2.0, 1.0, 3.0)
+    sentence = compared("flowhft", "glft", "there", difference, "USDT", stays_out=True)
+    assert sentence.startswith("flowhft, which stays out, beats glft there")
+    assert compared("flowhft", "glft", "there", difference, "USDT").startswith("flowhft beats glft there")
+    out = whether_it_earns("flowhft", "there", Interval(0.0, 0.0, 0.0), "USDT")
+    assert out == "None of the orders of flowhft was filled there: it neither earns nor loses."
+
+
+def test_why_it_quotes_is_what_became_of_its_orders():
+    row = {"quoting_ratio": 0.25}
+    none = {"fills": 0, "promised": None, "edge": None, "error": None, "quoted": False}
+    some = {"fills": 120, "promised": 0.9, "edge": 0.4, "error": 0.1, "quoted": True}
+    maker = {"learned_from": {"a": 1, "b": 2}, "gate": [{"side": "bid", **some}, {"side": "ask", **none}]}
+    sentence = why_it_quotes("flowhft", row, maker)
+    assert "quoted in 25 % of its decisions" in sentence
+    assert "On the 2 recordings" in sentence
+    assert "120 bids that it would have sent earned 0.400 +- 0.100 moves" in sentence
+    assert "no ask was worth sending" in sentence
+    assert "it quotes the bid alone" in sentence
+    maker["gate"][0] = {"side": "bid", **none}
+    assert "no order was worth sending; so while it holds nothing" in why_it_quotes("flowhft", row, maker)
+    assert why_it_quotes("flowhft", row, {}) == ""
 
 
 def test_a_maker_for_any_market_learns_from_all_of_each():

@@ -62,7 +62,9 @@ def _select(table: pl.DataFrame | None, **values: str) -> dict[str, Any] | None:
     return next(table.iter_rows(named=True), None)
 
 
-def compared(policy: str, reference: str, where: str, difference: Interval, unit: str) -> str:
+def compared(
+    policy: str, reference: str, where: str, difference: Interval, unit: str, stays_out: bool = False
+) -> str:
     """Say in one sentence who earned more, by how much and how surely.
 
     Args:
@@ -71,8 +73,11 @@ def compared(policy: str, reference: str, where: str, difference: Interval, unit
         where: for example "on the unseen 30 min of BTCUSDT".
         difference: of PnL, policy minus reference, with its interval.
         unit: of the PnL.
+        stays_out: whether none of the policy's orders was filled: to lose nothing is not to win.
     """
     value, low, high = numbers.together(*difference)
+    if stays_out:
+        policy = f"{policy}, which stays out,"
     measured = f"PnL difference {numbers.with_unit(value, unit)}, {LEVEL} interval {low} to {high}"
     match outcome("pnl", difference):
         case "better":
@@ -92,7 +97,7 @@ def whether_it_earns(policy: str, where: str, pnl: Interval, currency: str) -> s
     To be better than others is not to be good.
     """
     if pnl == (0.0, 0.0, 0.0):
-        return f"{policy} stays out {where}: none of its orders was filled, so it neither earns nor loses."
+        return f"None of the orders of {policy} was filled {where}: it neither earns nor loses."
     if not all(math.isfinite(number) for number in pnl) or pnl.low > 0.0:
         return ""
     value, low, high = numbers.together(*pnl)
@@ -124,6 +129,8 @@ def why_it_quotes(policy: str, row: dict[str, Any], maker: dict[str, Any]) -> st
             f"{numbers.counted(gate['fills'], gate['side'])} that it would have sent earned {measured} moves "
             "of the mid in a second each"
         )
+    if not any(gate["fills"] for gate in gates):
+        told = ["no order was worth sending"]
     open_sides = [gate["side"] for gate in gates if gate["quoted"]]
     verdict = {
         0: "so while it holds nothing it quotes neither side",
@@ -193,7 +200,8 @@ def _evaluated(
     )
     if chosen is not None:
         against = str(chosen["reference"])
-        sentence = compared(name, against, where, interval_in(chosen, "pnl"), f"{currency} a session")
+        difference, unit = interval_in(chosen, "pnl"), f"{currency} a session"
+        sentence = compared(name, against, where, difference, unit, ours.get("fills") == 0.0)
     else:
         against = ""
         earned = numbers.with_interval(interval_in(ours, "pnl"), f"{currency} a session")
