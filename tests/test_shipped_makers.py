@@ -101,13 +101,16 @@ def test_scales_come_back_from_a_calibration_and_others_do_not(tmp_path):
 
 
 def test_on_a_recording_the_shipped_policy_sees_the_book_and_says_so():
-    result = public.backtest(sample_recording(), "glft,flowhft", seed=1)
+    result = public.backtest(sample_recording(), "glft,join,flowhft", seed=1)
     rows = {row["policy"]: row for row in result.results.iter_rows(named=True)}
     known = result.record["makers"]
     assert set(known) == {"flowhft"}
     assert [gate["side"] for gate in known["flowhft"]["gate"]] == ["bid", "ask"]
     assert len(known["flowhft"]["learned_from"]) > 1
     assert rows["glft"]["fills"] > 0.0
+    assert rows["join"]["half_spread"] == pytest.approx(
+        0.5, abs=0.1
+    )  # this book is a tick wide nearly always
     if not any(gate["quoted"] for gate in known["flowhft"]["gate"]):
         assert rows["flowhft"]["fills"] == rows["flowhft"]["pnl"] == 0.0
     sentence = why_it_quotes("flowhft", rows["flowhft"], known["flowhft"])

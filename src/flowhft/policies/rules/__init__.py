@@ -13,7 +13,7 @@ from inspect import signature
 from typing import Any, Literal, get_type_hints
 
 from flowhft.errors import UnknownNameError, UsageError
-from flowhft.policies.rules import avellaneda_stoikov, glft, glft_signal, no_quote, oracle, white_noise
+from flowhft.policies.rules import avellaneda_stoikov, glft, glft_signal, no_quote, oracle, touch, white_noise
 from flowhft.types import Estimates, Numeric, Quote
 
 CoefficientsOf = Callable[[Estimates, Numeric], Any]  # a named tuple of numbers and arrays
@@ -116,6 +116,22 @@ EXPERTS = {
             "long-run optimum that leans on the imbalance at the touch, told what it foretells",
             glft_signal.coefficients_of_imbalance,
             glft_signal.quote,
+            sees_book=True,
+        ),
+        Expert(
+            "join",
+            "quotes at the best prices of the order book",
+            touch.joining,
+            touch.quote,
+            family="baseline",
+            sees_book=True,
+        ),
+        Expert(
+            "improve",
+            "betters each best price of the order book by a tick where the spread allows",
+            touch.improving,
+            touch.quote,
+            family="baseline",
             sees_book=True,
         ),
         Expert(
