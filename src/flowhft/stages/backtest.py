@@ -1,9 +1,9 @@
 """Backtest policies on a recording: each alone on the same events, through queues, latency and fees."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.errors import UsageError, require
 from flowhft.features.scales import Scales
+from flowhft.learn.recordings.training_set import dated
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.names import Named
 from flowhft.policies.policy import Policy
@@ -148,6 +149,7 @@ def replay(
             tick_value=instrument.tick_value(start),
         )
     progress(0.9, "measuring")
+    makers = makers_in(compared.policies, market.book)
     result = evaluation_of_replays(
         Replays(
             InMemory(recording),
@@ -162,12 +164,13 @@ def replay(
         ),
         confidence=confidence,
         learned=compared.learned,
-        more={"makers": makers_in(compared.policies, market.book)},
+        more={"makers": makers},
     )
     about = [f"recording: {warning}" for warning in recording.warnings]
     about += market.warnings
     about += unlike_the_venue(instrument, market.settings)
     about += learned_for_others(compared.policies, market.settings)
+    about += learned_from_this(makers, recording)
     if market.settings.partial_fills:
         about.append("`partial_fills` is the former name of `fills capped`: fills are booked so.")
     result = result.warned(about) if about else result
@@ -304,6 +307,21 @@ def learned_for_others(policies: Iterable[Named], settings: ReplaySettings) -> l
             here = " and ".join(_SAID[name].format(ours[name]) for name in others)
             messages.append(f"`{named.name}` learned with {learned}; the replay has {here}.")
     return messages
+
+
+def learned_from_this(makers: Mapping[str, Mapping[str, Any]], recording: Recording) -> list[str]:
+    """Return which makers for any market learned from this market and day whole: their rows are in sample.
+
+    Args:
+        makers: see `flowhft.stages.policies.makers_in`.
+        recording: that is replayed.
+    """
+    here = dated(recording.name, int(recording.events["local_time_ns"][0]))
+    return [
+        f"`{name}` learned from all of a recording of {here}: its row is in sample and proves nothing."
+        for name, maker in makers.items()
+        if maker.get("anywhere") and here in maker.get("learned_from", {})
+    ]
 
 
 def part_of(progress: Progress, start: float, end: float) -> Progress:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from flowhft.learn.recordings.fit import Learned
 from flowhft.learn.recordings.fit import learn as fitted
 from flowhft.learn.recordings.gate import Gate
 from flowhft.learn.recordings.settings import MakerSettings
-from flowhft.learn.recordings.training_set import DAY_NS, Seen, training_set, whole
+from flowhft.learn.recordings.training_set import DAY_NS, Seen, dated, training_set, whole
 from flowhft.policies.policy import Policy
 from flowhft.recordings.book import first_mid
 from flowhft.recordings.formats.read import read_recording
@@ -186,7 +185,8 @@ def learn(
         counts[_called(one, counts)] = len(one.time_ns)
     training = {
         "learned_from": counts,
-        **({} if anywhere else {"order_lots": rules.lots}),  # elsewhere an order is of another size
+        # Elsewhere an order is of another size.
+        **({"anywhere": True} if anywhere else {"order_lots": rules.lots}),
         "interval": settings.interval,
         "lifetime": settings.lifetime,
         "edge_horizon": settings.edge_horizon,
@@ -198,13 +198,8 @@ def learn(
 
 
 def _called(examples: Examples, taken: Mapping[str, int]) -> str:
-    """Return the name of a recording with its date, where its times count from 1970; each has another."""
-    first = int(examples.time_ns[0])
-    name = (
-        examples.name
-        if first < DAY_NS
-        else f"{examples.name} {datetime.fromtimestamp(first / 1e9, UTC):%Y-%m-%d}"
-    )
+    """Return the name of a recording with its date; each has another."""
+    name = dated(examples.name, int(examples.time_ns[0]))
     number = 2
     called = name
     while called in taken:

@@ -6,6 +6,7 @@ then.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from flowhft.errors import DataError
@@ -45,6 +46,16 @@ class Seen(NamedTuple):
         """Return its decisions whose orders' fate was known at a time, in scales of their own."""
         known = time_ns - round((self.known_after + LATE) * 1e9)
         return rescaled(self.examples.between(None, known))
+
+
+def dated(name: str, time_ns: int) -> str:
+    """Return the name of a recording with its date, where its times count from 1970.
+
+    Args:
+        name: of it.
+        time_ns: of one of its events.
+    """
+    return name if time_ns < DAY_NS else f"{name} {datetime.fromtimestamp(time_ns / 1e9, UTC):%Y-%m-%d}"
 
 
 def rescaled(examples: Examples) -> Examples:
