@@ -13,7 +13,7 @@ from flowhft.desk.replay.settings import ReplaySettings
 from flowhft.desk.replay.tape import OrderFlow
 from flowhft.errors import UsageError, require
 from flowhft.features.scales import Scales
-from flowhft.learn.recordings.training_set import dated
+from flowhft.learn.recordings.training_set import DAY_NS
 from flowhft.metrics.table import CONFIDENCE
 from flowhft.policies.names import Named
 from flowhft.policies.policy import Policy
@@ -310,17 +310,21 @@ def learned_for_others(policies: Iterable[Named], settings: ReplaySettings) -> l
 
 
 def learned_from_this(makers: Mapping[str, Mapping[str, Any]], recording: Recording) -> list[str]:
-    """Return which makers for any market learned from this market and day whole: their rows are in sample.
+    """Return which makers learned from a time of this market that is replayed: their rows are in sample.
 
     Args:
         makers: see `flowhft.stages.policies.makers_in`.
-        recording: that is replayed.
+        recording: that is replayed. Where its times count from midnight, any day may be meant.
     """
-    here = dated(recording.name, int(recording.events["local_time_ns"][0]))
+    first, last = (int(recording.events["local_time_ns"][end]) for end in (0, -1))
+    maybe = "may be" if last < DAY_NS else "is"
     return [
-        f"`{name}` learned from all of a recording of {here}: its row is in sample and proves nothing."
+        f"`{name}` learned from {recording.name} at this time: its row {maybe} in sample, and proves nothing."
         for name, maker in makers.items()
-        if maker.get("anywhere") and here in maker.get("learned_from", {})
+        if any(
+            known == recording.name and first <= end and begin <= last
+            for known, begin, end in maker.get("spans", ())
+        )
     ]
 
 

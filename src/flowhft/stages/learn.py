@@ -185,8 +185,8 @@ def learn(
         counts[_called(one, counts)] = len(one.time_ns)
     training = {
         "learned_from": counts,
-        # Elsewhere an order is of another size.
-        **({"anywhere": True} if anywhere else {"order_lots": rules.lots}),
+        "spans": [[one.name, int(one.time_ns[0]), int(one.time_ns[-1])] for one in given.examples],
+        **({} if anywhere else {"order_lots": rules.lots}),  # elsewhere an order is of another size
         "interval": settings.interval,
         "lifetime": settings.lifetime,
         "edge_horizon": settings.edge_horizon,

@@ -196,18 +196,15 @@ def makers_in(policies: Iterable[Named], book: Scales | None) -> dict[str, dict[
         book: scales of the signals of the market's order book; None where it shows none.
 
     Returns:
-        Of each, what its training wrote down of itself: `learned_from`, decisions by recording; `anywhere`,
-        whether it learned from all of each; `gate`, what became of the orders that it would have sent there,
-        by side.
+        Of each, what its training wrote down of itself: `learned_from`, decisions by recording; `spans`, name,
+        first and last time of each, ns; `gate`, what became of the orders that it would have sent, by side.
     """
     if book is None:
         return {}
     found = {named.name: named.policy.in_book(book) for named in policies if isinstance(named.policy, Policy)}
     return {
         name: {
-            key: policy.training[key]
-            for key in ("learned_from", "anywhere", "gate")
-            if key in policy.training
+            key: policy.training[key] for key in ("learned_from", "spans", "gate") if key in policy.training
         }
         for name, policy in found.items()
         if policy.kind == BookMaker.kind
