@@ -196,8 +196,8 @@ def makers_in(policies: Iterable[Named], book: Scales | None) -> dict[str, dict[
         book: scales of the signals of the market's order book; None where it shows none.
 
     Returns:
-        Of each, what its training wrote down of itself: `learned_from`, decisions by recording; `spans`, name,
-        first and last time of each, ns; `gate`, what became of the orders that it would have sent, by side.
+        Of each, what its training wrote down of itself: `learned_from`, decisions by recording; `spans`,
+        name, first and last time of each, ns; `gate`, what became of orders that it would have sent, by side.
     """
     if book is None:
         return {}
