@@ -352,7 +352,7 @@ REFUSED = [
     (
         3,
         "imitate {shop}/adapt",
-        "`demonstrations` must be a run folder of `flowhft demonstrate`; `flowhft ad",
+        "`demonstrations` must be a run folder of `flowhft demonstrate` or `flowhft teach`; `flowhft ad",
     ),
     (3, "imitate nowhere", "`nowhere` must be a run folder; it does not exist."),
     (3, "imitate {shop}/solo.toml", "must be a run folder; it is a file."),

@@ -15,6 +15,8 @@ from flowhft.stages.settings import OF_THIS_RECORDING
 from flowhft.studies import demo
 from flowhft.types import Interval
 
+NOWHERE = (None, None, None)  # what was measured of a policy that could not be there
+
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(demo.Demo, Command):
@@ -22,8 +24,8 @@ class Demo(demo.Demo, Command):
 
     Calibrates a market on the first part of the recording, lets experts demonstrate in a grid of regimes
     around it, learns from the best of them by flow matching, adapts the shipped policy to the calibrated
-    market, and judges all of them: in simulation, and by replaying the part of the recording that nothing
-    has seen.
+    market, learns a maker that sees the order book, and judges all of them: in simulation, whose markets
+    show no book, and by replaying the part of the recording that nothing has seen.
 
     Every stage leaves a finished folder. The same command again resumes after the last of them.
     """
@@ -46,7 +48,7 @@ class Demo(demo.Demo, Command):
         report = folder / REPORT
         inside = read_table(folder / "evaluate" / "results.parquet").filter(pl.col("scenario") == "centre")
         outside = read_table(folder / "backtest" / "results.parquet")
-        by_policy = {row["policy"]: row for row in outside.to_dicts()}
+        by_policy = {row["policy"]: row for row in inside.to_dicts()}
         record = read_json(folder / "backtest" / "backtest.json")
         # What is true of every replay stands in the report; here is what this recording is to blame for.
         done = [*read_json(folder / "calibrate" / "calibration.json")["warnings"], *record["warnings"]]
@@ -54,18 +56,13 @@ class Demo(demo.Demo, Command):
         currency = inside["currency"][0]
         rows = [
             [
-                row["policy"],
-                Interval(row["pnl"], row["pnl_low"], row["pnl_high"]),
-                row["sharpe"],
-                row["max_drawdown"],
-                Interval(real["pnl"], real["pnl_low"], real["pnl_high"]),
-                real["sharpe"],
-                real["max_drawdown"],
+                real["policy"],
+                *(_measured(by_policy[real["policy"]]) if real["policy"] in by_policy else NOWHERE),
+                *_measured(real),
                 real["fills"],
-                record["break_even_fee_bps"][row["policy"]],
+                record["break_even_fee_bps"][real["policy"]],
             ]
-            for row in inside.to_dicts()
-            for real in [by_policy[row["policy"]]]
+            for real in outside.to_dicts()
         ]
         return Result(
             summary={
@@ -101,3 +98,8 @@ class Demo(demo.Demo, Command):
                 f"The report is {report}",
             ],
         )
+
+
+def _measured(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the PnL with its interval, Sharpe ratio and drawdown of a row of results."""
+    return Interval(row["pnl"], row["pnl_low"], row["pnl_high"]), row["sharpe"], row["max_drawdown"]

@@ -317,9 +317,9 @@ def learned_from_this(makers: Mapping[str, Mapping[str, Any]], recording: Record
         recording: that is replayed. Where its times count from midnight, any day may be meant.
     """
     first, last = (int(recording.events["local_time_ns"][end]) for end in (0, -1))
-    maybe = "may be" if last < DAY_NS else "is"
+    maybe = "may have" if last < DAY_NS else "has"
     return [
-        f"`{name}` learned from {recording.name} at this time: its row {maybe} in sample, and proves nothing."
+        f"in sample: `{name}` {maybe} learned from {recording.name} at this time; its row proves nothing."
         for name, maker in makers.items()
         if any(
             known == recording.name and first <= end and begin <= last

@@ -8,7 +8,7 @@ from flowhft.runs.ranges import Count, NotNegative, Positive, Range, Several, ch
 
 MOST_PATHS = 1_000_000_000  # indices of paths are 32 bits
 # How warnings begin that are true of the recording at hand, and not of every replay.
-OF_THIS_RECORDING = ("recording: ", "calibration: ", "closed time: ")
+OF_THIS_RECORDING = ("recording: ", "calibration: ", "closed time: ", "in sample: ")
 # Of an interval's units: longer than the memory of order flow, much shorter than a recording.
 BLOCK_SECONDS = 10.0
 BLOCK_STEPS = 10  # decisions in a block at least, where they are far apart
