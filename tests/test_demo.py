@@ -107,12 +107,12 @@ def test_the_demo_calls_the_functions_that_commands_call(whole, config, tmp_path
         return lambda *arguments: (called.append(function), function(*arguments))[1]
 
     commands = [stage.split("/")[0] for stage in STAGES]
+    kinds = [getattr(importlib.import_module(COMMANDS[name][0]), COMMANDS[name][1]) for name in commands]
     replay_once = backtest.run
     for name in commands:
         module = importlib.import_module(f"flowhft.stages.folders.{name}")
         monkeypatch.setattr(module, "run", spied(module.run))
     assert flowhft("demo", "--config", config, "--out", folder, "--quiet").code == 0
-    kinds = [getattr(importlib.import_module(COMMANDS[name][0]), COMMANDS[name][1]) for name in commands]
     # Walking forward is a study: the command `backtest` reaches the stage through it.
     assert called == [replay_once if kind is Backtest else kind.stage for kind in kinds]
 
