@@ -116,7 +116,7 @@ def why_it_quotes(policy: str, row: dict[str, Any], maker: dict[str, Any]) -> st
         maker: what is known of its training (`flowhft.stages.policies.makers_in`).
     """
     gates, ratio = maker.get("gate") or [], row.get("quoting_ratio")
-    if not gates or not numbers.known(ratio):
+    if not gates or ratio is None or not numbers.known(ratio):
         return ""
     recordings = numbers.counted(len(maker.get("learned_from") or {}), "recording")
     told = []

@@ -181,8 +181,8 @@ def learn(
         like = tuple(one.scales.width for one in given.examples)
         learned = learned._replace(maker=changed(learned.maker, like=like))
     counts: dict[str, int] = {}
-    for one in given.examples:
-        counts[_called(one, counts)] = len(one.time_ns)
+    for known_part in given.examples:
+        counts[_called(known_part, counts)] = len(known_part.time_ns)
     training = {
         "learned_from": counts,
         "spans": [[one.name, int(one.time_ns[0]), int(one.time_ns[-1])] for one in given.examples],

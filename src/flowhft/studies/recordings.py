@@ -54,7 +54,7 @@ def recordings_in(data: Path) -> dict[str, Path]:
 
 
 def outcomes_of(
-    work: Any, names: Sequence[str], cores: int, ready: Callable[[str, int], None], progress: Progress
+    work: Any, names: Sequence[str], cores: int, ready: Callable[..., Any], progress: Progress
 ) -> dict[str, Any]:
     """Do the work on recordings, several side by side, and return what came of each by its name.
 
