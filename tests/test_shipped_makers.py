@@ -107,6 +107,7 @@ def test_on_a_recording_the_shipped_policy_sees_the_book_and_says_so():
     assert set(known) == {"flowhft"}
     assert [gate["side"] for gate in known["flowhft"]["gate"]] == ["bid", "ask"]
     assert len(known["flowhft"]["learned_from"]) > 1
+    assert known["flowhft"]["unlike"] < 0.2  # it learned in this very market
     assert rows["glft"]["fills"] > 0.0
     assert rows["join"]["half_spread"] == pytest.approx(
         0.5, abs=0.1

@@ -1,5 +1,6 @@
 """Backtest policies on a recording: each alone on the same events, through queues, latency and fees."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace as changed
 from pathlib import Path
@@ -36,6 +37,7 @@ from flowhft.types import Progress, no_progress
 
 # What a maker learned with, by its name in `Policy.training`.
 _SAID = {"interval": "a decision every {:g} s", "order_lots": "orders of {:,} lots"}
+UNLIKE = 1.0  # of `makers_in`, from which on a market is unlike all that a maker learned in
 REPLAY, SWEEP, CALIBRATION = ReplaySettings(), SweepSettings(), CalibrationSettings()
 
 
@@ -171,6 +173,12 @@ def replay(
     about += unlike_the_venue(instrument, market.settings)
     about += learned_for_others(compared.policies, market.settings)
     about += learned_from_this(makers, recording)
+    about += [
+        f"calibration: `{name}` learned in no market like this one: its spread, in moves of the mid in a "
+        f"second, is off by a factor of {math.exp(maker['unlike']):.2g} from the most alike."
+        for name, maker in makers.items()
+        if maker.get("unlike", 0.0) > UNLIKE
+    ]
     if market.settings.partial_fills:
         about.append("`partial_fills` is the former name of `fills capped`: fills are booked so.")
     result = result.warned(about) if about else result

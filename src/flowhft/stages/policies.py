@@ -197,7 +197,9 @@ def makers_in(policies: Iterable[Named], book: Scales | None) -> dict[str, dict[
 
     Returns:
         Of each, what its training wrote down of itself: `learned_from`, decisions by recording; `spans`,
-        name, first and last time of each, ns; `gate`, what became of orders that it would have sent, by side.
+        name, first and last time of each, ns; `gate`, what became of orders that it would have sent, by side;
+        and of one that is for any market `unlike`, the logarithm of the factor by which the spread, in units
+        of each one's moves, is off from that of the most alike market that it learned in.
     """
     if book is None:
         return {}
@@ -206,8 +208,9 @@ def makers_in(policies: Iterable[Named], book: Scales | None) -> dict[str, dict[
         name: {
             key: policy.training[key] for key in ("learned_from", "spans", "gate") if key in policy.training
         }
+        | ({"unlike": policy.core.unlike(book)} if policy.core.like else {})
         for name, policy in found.items()
-        if policy.kind == BookMaker.kind
+        if isinstance(policy.core, BookMaker)
     }
 
 
