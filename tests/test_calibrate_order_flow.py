@@ -90,7 +90,7 @@ def test_the_tape_is_that_of_the_simulated_market():
     alone = np.concatenate([[True], np.diff(tape.time) > 0.01]) & np.concatenate(
         [np.diff(tape.time) > 0.01, [True]]
     )
-    ours = tape._replace(**{name: getattr(tape, name)[alone] for name in FlowTape._fields[2:]})
+    ours = tape._replace(**{name: getattr(tape, name)[alone] for name in FlowTape._fields[2:-1]})
     one, other = statistics_of(ours), statistics_of(theirs, (-1.0, -1.0))
     assert len(side) / 600 / 19.9 == pytest.approx(len(ours.side) / 12_000.0, rel=0.03)
     assert one.order_slope == pytest.approx(other.order_slope, abs=0.03)

@@ -284,7 +284,8 @@ def test_the_page_of_the_bundled_recording_is_made_and_made_again(tmp_path):
     arguments = ("reproduce", "real", "--quick", "--out", tmp_path / "real", "--json", "--quiet")
     first = flowhft(*arguments, "--docs", tmp_path / "page.md").json
     assert {row["policy"] for row in first["judged"]} == {
-        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "flowhft", "adapted"),
+        *("white_noise", "avellaneda_stoikov", "glft", "glft_drift", "imitated", "blind", "adapted"),
+        *("book", "flowhft"),
         "no_quote",
     }
     assert {row["policy"] for row in first["walks"]} >= {"glft", "flowhft", "adapted"}
