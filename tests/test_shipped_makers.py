@@ -115,7 +115,7 @@ def test_on_a_recording_the_shipped_policy_sees_the_book_and_says_so():
     if not any(gate["quoted"] for gate in known["flowhft"]["gate"]):
         assert rows["flowhft"]["fills"] == rows["flowhft"]["pnl"] == 0.0
     (warning,) = (text for text in result.record["warnings"] if "in sample: " in text)
-    assert warning.startswith("in sample: `flowhft` has learned from binance-usdm BTCUSDT at this time")
+    assert warning.startswith("in sample: flowhft has learned from binance-usdm BTCUSDT at this time")
     sentence = why_it_quotes("flowhft", rows["flowhft"], known["flowhft"])
     assert "saw the order book and quoted in" in sentence
     assert "quotes neither side" in sentence

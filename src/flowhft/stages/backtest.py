@@ -327,7 +327,7 @@ def learned_from_this(makers: Mapping[str, Mapping[str, Any]], recording: Record
     first, last = (int(recording.events["local_time_ns"][end]) for end in (0, -1))
     maybe = "may have" if last < DAY_NS else "has"
     return [
-        f"in sample: `{name}` {maybe} learned from {recording.name} at this time; its row proves nothing."
+        f"in sample: {name} {maybe} learned from {recording.name} at this time; its row proves nothing."
         for name, maker in makers.items()
         if any(
             known == recording.name and first <= end and begin <= last
